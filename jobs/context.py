@@ -1,0 +1,205 @@
+"""What a step's ``run`` gets: its parameters, inputs, scratch space, output, progress, checkpoints and stop requests."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from jobs.worklog import write_progress
+from tlbatch.errors import CorruptArtifactError, DeadlineError, Stopped
+from tlbatch.store import NotFoundError, Store
+from tlbatch.store.artifacts import Artifact, FileEntry, Manifest, artifact_files, commit, open_artifact
+from tlbatch.tasks import InputRef, Task
+
+PROGRESS_EVERY_S = 5.0
+RECORDED_VERSIONS = ("tlbatch", "torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow")
+
+
+class Context:
+    """One attempt at one task."""
+
+    def __init__(
+        self,
+        store: Store,
+        task: Task,
+        attempt: str,
+        scratch: Path,
+        *,
+        stop: Callable[[], bool] = lambda: False,
+        shard: tuple[int, int] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.store, self.task, self.attempt, self.scratch, self.shard = store, task, attempt, scratch, shard
+        self.made: dict[str, Any] = {}  #: facts for the manifest: images_per_s, forward_passes, device, …
+        self._stop, self._clock, self._started = stop, clock, clock()
+        self._spent_before_s = self._read_spent()
+        self._out = scratch / "out"
+        self._out.mkdir(parents=True, exist_ok=True)
+        self._reused: dict[str, FileEntry] = {}
+        self._progress_at = float("-inf")
+        self._deferred = False
+
+    # -- inputs -----------------------------------------------------------------------------------------------------
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return self.task.params
+
+    def input(self, role: str) -> Artifact:
+        """The input artifact of a role. Raises CorruptArtifactError where it is no longer there."""
+        return self._open(self.task.inputs[role])
+
+    def roles(self, prefix: str = "") -> list[str]:
+        """The roles of this task's inputs, sorted."""
+        return sorted(role for role in self.task.inputs if role.startswith(prefix))
+
+    def older(self) -> list[Artifact]:
+        """Earlier artifacts that may save work; those that are gone are left out."""
+        artifacts = (open_artifact(self.store, ref.step, ref.key, self.cache) for ref in self.task.older)
+        return [artifact for artifact in artifacts if artifact is not None]
+
+    @property
+    def cache(self) -> Path:
+        """Folder for fetched files, shared by the tasks of a machine (content-addressed)."""
+        default = self.scratch / "cache"
+        return Path(os.environ["TLBATCH_CACHE"]) / "files" if "TLBATCH_CACHE" in os.environ else default
+
+    def _open(self, ref: InputRef) -> Artifact:
+        artifact = open_artifact(self.store, ref.step, ref.key, self.cache)
+        if artifact is None or artifact.digest != ref.digest:
+            raise CorruptArtifactError(
+                f"input artifacts/{ref.step}/{ref.key} is no longer what this task was made for; run the study again"
+            )
+        return artifact
+
+    # -- output -----------------------------------------------------------------------------------------------------
+
+    def out(self, name: str) -> Path:
+        """Local path for an output file; all such files are uploaded and committed when ``run`` returns."""
+        path = self._out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def write_json(self, name: str, document: Any) -> None:
+        """An output file of canonical JSON (sorted keys, so equal content has equal bytes)."""
+        self.out(name).write_text(json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+
+    def reuse(self, name: str, entry: FileEntry) -> None:
+        """Point the manifest at a file of an older artifact instead of writing it again."""
+        self._reused[name] = entry
+
+    def defer_commit(self) -> None:
+        """This attempt did only a part (a shard of several); whoever finds all parts done commits."""
+        self._deferred = True
+
+    def finish(self) -> Manifest | None:
+        """Upload the output files, commit the manifest, drop the checkpoints. Called by the runtime."""
+        if self._deferred:
+            return None
+        local = {str(path.relative_to(self._out)): path for path in sorted(self._out.rglob("*")) if path.is_file()}
+        entries = artifact_files(local, self.task.step, self.task.key, self.attempt)
+        for name, path in local.items():
+            self.store.upload(path, entries[name].path)
+        manifest = Manifest(self.task.step, self.task.key, {**self._reused, **entries}, self._made())
+        manifest = commit(self.store, manifest, self.attempt)
+        self.store.delete([stat.name for stat in self.store.list(f"work/{self.task.key}/checkpoints/")])
+        return manifest
+
+    def _made(self) -> dict[str, Any]:
+        versions = {"python": platform.python_version()}
+        for name in RECORDED_VERSIONS:
+            try:
+                versions[name] = metadata.version(name)
+            except metadata.PackageNotFoundError:
+                continue
+        return {
+            "seconds": round(self.spent_s(), 3),
+            "versions": versions,
+            "cpu": _cpu_name(),
+            "threads": self.threads,
+            "time": time.time(),
+            **self.made,
+        }
+
+    # -- while it runs ----------------------------------------------------------------------------------------------
+
+    @property
+    def threads(self) -> int:
+        """Compute threads this task may use: what the backend granted (TLBATCH_THREADS), else the usable CPUs."""
+        return int(os.environ.get("TLBATCH_THREADS") or len(os.sched_getaffinity(0)))
+
+    def progress(self, done: float, total: float, unit: str, note: str = "", *, force: bool = False) -> None:
+        """Say how far the task is: written to the store at most every 5 s, and checks for a stop request or deadline."""
+        now = self._clock()
+        if force or now - self._progress_at >= PROGRESS_EVERY_S or (done >= total and self._progress_at > float("-inf")):
+            self._progress_at = now
+            document = {"done": done, "total": total, "unit": unit, "note": note, "seconds": round(self.spent_s(), 1)}
+            write_progress(self.store, self.task.key, document)
+        self.check_deadline()
+
+    def stop_requested(self) -> bool:
+        return self._stop()
+
+    def check_stop(self) -> None:
+        """Raise Stopped if asked to stop. Steps that checkpoint do so first, then call this."""
+        if self._stop():
+            raise Stopped("asked to stop; a later start goes on from here")
+
+    def check_deadline(self) -> None:
+        limit = self.task.limits.get("deadline_s")
+        if limit is not None and self.spent_s() > limit:
+            raise DeadlineError(f"over its deadline of {limit:g} s run time (resources.deadline); raise it to go on")
+
+    def spent_s(self) -> float:
+        """Run time in seconds, summed over resumed attempts."""
+        return self._spent_before_s + self._clock() - self._started
+
+    # -- checkpoints ------------------------------------------------------------------------------------------------
+
+    def save_checkpoint(self, number: int, files: dict[str, Path]) -> None:
+        """Store ``work/<key>/checkpoints/<number>/…``; complete once its ``done.json`` is there. Older ones go."""
+        prefix = f"work/{self.task.key}/checkpoints/"
+        for name, path in files.items():
+            self.store.upload(path, f"{prefix}{number:08d}/{name}")
+        done = {"files": sorted(files), "seconds": self.spent_s()}
+        self.store.put(f"{prefix}{number:08d}/done.json", json.dumps(done).encode())
+        old = [s.name for s in self.store.list(prefix) if s.name.removeprefix(prefix).split("/")[0] < f"{number:08d}"]
+        self.store.delete(old)
+
+    def latest_checkpoint(self) -> dict[str, Path] | None:
+        """Files of the newest complete checkpoint, fetched, or None."""
+        prefix = f"work/{self.task.key}/checkpoints/"
+        complete = [s.name for s in self.store.list(prefix) if s.name.endswith("/done.json")]
+        for done in reversed(complete):
+            folder = done.removesuffix("done.json")
+            files = json.loads(self.store.get(done))["files"]
+            return {name: self._fetch(folder + name) for name in files}
+        return None
+
+    def _fetch(self, name: str) -> Path:
+        target = self.scratch / "checkpoint" / Path(name).name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.store.download(name, target)
+        return target
+
+    def _read_spent(self) -> float:
+        """Seconds of earlier attempts, from their last words: progress and checkpoints both carry the sum."""
+        try:
+            return float(json.loads(self.store.get(f"work/{self.task.key}/progress.json")).get("seconds", 0.0))
+        except (NotFoundError, ValueError):
+            return 0.0
+
+
+def _cpu_name() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,153 @@
+"""What every step shares: signals first, then the task, its inputs, progress, logs, checkpoints, commit, exit reason.
+
+A step file reads::
+
+    from jobs.runtime import Context, step_main
+
+    def run(context: Context) -> None: ...
+
+    if __name__ == "__main__":
+        step_main("prepare", run)
+
+Heavy imports belong inside ``run`` (or modules it imports lazily), after the signal handlers stand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from jobs.context import Context
+from jobs.worklog import LogPieces, write_exit
+from tlbatch.errors import DeadlineError, Stopped, StudyError, TlbatchError
+from tlbatch.store import NotFoundError, open_store
+from tlbatch.store.artifacts import load_manifest
+from tlbatch.tasks import Task, task_name
+
+
+class StopRequest:
+    """Set by SIGTERM or SIGINT; steps ask for it between batches."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def install(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self.signal = number
+
+    def __bool__(self) -> bool:
+        return self.signal is not None
+
+
+def step_main(step: str, run: Callable[[Context], None], argv: list[str] | None = None) -> None:
+    """Run one task and end the process with its exit code (see tlbatch.errors). Never returns."""
+    stop = StopRequest()
+    stop.install()
+    arguments = _parse(step, argv)
+    sys.exit(_run_task(step, run, arguments, stop))
+
+
+def _parse(step: str, argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m jobs.{step}",
+        description=f"The {step} step: computes one task and commits its artifact.",
+        epilog=f"example: python -m jobs.{step} --task s3://bucket/prefix/tasks/<key>.json",
+    )
+    parser.add_argument("--task", required=True, metavar="URL", help="the task document, <store>/tasks/<key>.json")
+    parser.add_argument("--shard", metavar="I/N", type=_shard, default=None, help="compute only part I of N (from 0); extract")
+    parser.add_argument("--attempt", default=None, help="name of this attempt (default: made from time and process)")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser.parse_args(argv)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not I/N with 0 <= I < N")
+    return int(index), int(count)
+
+
+def _run_task(step: str, run: Callable[[Context], None], arguments: argparse.Namespace, stop: StopRequest) -> int:
+    attempt = arguments.attempt or f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid():x}"
+    scratch = Path(tempfile.mkdtemp(prefix=f"tlbatch-{step}-"))
+    log: LogPieces | None = None
+    context: Context | None = None
+    try:
+        store_url, task_path = _split_task_url(arguments.task)
+        store = open_store(store_url)
+        task = _load_task(store, task_path, step)
+        if load_manifest(store, step, task.key) is not None:
+            print(f"{step} {task.key[:12]}: already in the store", flush=True)
+            return 0
+        log = LogPieces(store, task.key, attempt)
+        log.start()
+        context = Context(store, task, attempt, scratch, stop=lambda: bool(stop), shard=arguments.shard)
+        run(context)
+        context.finish()
+        code, sentence = 0, "done"
+    except TlbatchError as error:
+        code, sentence = error.exit_code, str(error)
+        if arguments.debug:
+            traceback.print_exc()
+    except KeyboardInterrupt:
+        code, sentence = Stopped.exit_code, "asked to stop"
+    except MemoryError:
+        code, sentence = 137, "out of memory: raise resources.memory or lower train.batch_size"
+    except Exception as error:  # noqa: BLE001 - the last line of defence: recorded, then the process ends with 1
+        code, sentence = _unexpected(error, arguments.debug)
+    if code:
+        print(f"{step}: {sentence}", file=sys.stderr, flush=True)
+    if log is not None and context is not None:
+        log.stop()
+        write_exit(context.store, context.task.key, attempt, code, sentence)
+    shutil.rmtree(scratch, ignore_errors=True)
+    return code
+
+
+def _unexpected(error: Exception, debug: bool) -> tuple[int, str]:
+    """Exit code and sentence of an error no step foresaw. GPU memory taken is 'come back later', all else is a bug."""
+    if type(error).__name__ in ("OutOfMemoryError", "AcceleratorError") and "memory" in str(error):
+        return 75, f"the GPU's memory is taken ({str(error).splitlines()[0]}); free it or lower train.batch_size"
+    if debug:
+        traceback.print_exc()
+    else:
+        print("".join(traceback.format_exception(error)[-3:]), flush=True)  # for the stored log, not for the terminal
+    return 1, f"{type(error).__name__}: {error} (a bug in tlbatch: run the task with --debug for the traceback)"
+
+
+def _split_task_url(url: str) -> tuple[str, str]:
+    root, middle, name = url.rpartition("/tasks/")
+    if not middle:
+        raise StudyError(f"--task {url}: not a task document's URL (expected <store>/tasks/<key>.json)")
+    return root, f"tasks/{name}"
+
+
+def _load_task(store: Any, path: str, step: str) -> Task:
+    try:
+        task = Task.from_json(store.get(path))
+    except NotFoundError:
+        raise StudyError(f"{store.url}/{path}: no such task document; `tlbatch run` and `tlbatch submit` write them") from None
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise StudyError(f"{store.url}/{path}: not a task document ({error})") from error
+    if task.step != step:
+        raise StudyError(f"{store.url}/{path} is a task of step {task.step}: run `python -m jobs.{task.step}`")
+    if task_name(task.key) != path:
+        raise StudyError(f"{store.url}/{path} was written by another version of tlbatch (its key is now {task.key[:12]}…)")
+    return task
+
+
+__all__ = ["Context", "DeadlineError", "StopRequest", "step_main"]

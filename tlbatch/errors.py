@@ -1,0 +1,44 @@
+"""What can go wrong, as sentences. An error class owns its exit code (the contract of the README's table)."""
+
+
+class TlbatchError(Exception):
+    """A failure the user can act on. Its text says what is wrong, where, and what to do.
+
+    ``exit_code`` is what the process ends with; 1 means a bug in tlbatch or in a step.
+    """
+
+    exit_code = 1
+
+
+class StudyError(TlbatchError):
+    """The study (or the command line) is wrong: mend it and try again."""
+
+    exit_code = 2
+
+
+class DataError(TlbatchError):
+    """The data is wrong: too many bad files, a missing CSV, a split that cannot be drawn."""
+
+    exit_code = 65
+
+
+class TransientError(TlbatchError):
+    """Come back later: the store cannot be reached, a GPU's memory is taken."""
+
+    exit_code = 75
+
+
+class CorruptArtifactError(TransientError):
+    """A file of an artifact does not match its manifest. The manifest has been set aside; the task must run again."""
+
+
+class DeadlineError(TlbatchError):
+    """The task used up its run time (``deadline``), summed over resumes."""
+
+    exit_code = 124
+
+
+class Stopped(TlbatchError):  # noqa: N818 - it is a request, not an error
+    """Asked to stop (SIGTERM, Ctrl-C): state is saved, a later start goes on from there."""
+
+    exit_code = 143

@@ -1,0 +1,64 @@
+"""Where the images are, what their labels are, and how they are divided."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tlbatch.spec.base import Fraction, Part
+
+Amount = Annotated[int | float, Field(ge=0)]
+
+
+class CsvLabels(Part):
+    """Labels in a CSV (or TSV) file beside the images, one line an image."""
+
+    csv: str = Field(description="path of the file, relative to the dataset's url")
+    id: str = Field(default="id", description="column with the image's name, with or without folder and extension")
+    label: str = Field(default="label", description="column with the class")
+    split: str | None = Field(default=None, description="column with train, validation or test")
+    group: str | None = Field(default=None, description="column whose equal values stay in one part (a patient, a burst)")
+
+
+class Split(Part):
+    """Counts (integers) or fractions of the whole, stratified; or what the data already has.
+
+    An image's place is the rank of sha256(seed, content hash) within its class, so it does not depend on file names.
+    """
+
+    train: Amount | None = Field(default=None, description="default: what validation and test leave")
+    validation: Amount = Field(default=0.15)
+    test: Amount = Field(default=0.15)
+    seed: int = 42
+    folds: Annotated[int, Field(ge=2, le=20)] | None = Field(
+        default=None, description="k-fold over train and validation together, for fewer than 500 labels"
+    )
+    folders: dict[Literal["train", "validation", "test"], str] | None = Field(
+        default=None,
+        description="ready-made folders, each with a folder per class: {train: train, validation: val, test: test}",
+    )
+    group: str | None = Field(
+        default=None, description="regular expression on the path; what its first group matches stays in one part"
+    )
+
+
+class Dataset(Part):
+    """A folder per class, ready-made train/validation/test folders, or a CSV with files; local or s3://."""
+
+    url: str = Field(description="s3://bucket/prefix or a folder, relative to the study file; ${NAME:-default} is expanded")
+    labels: CsvLabels | None = None
+    classes: tuple[str, ...] | None = Field(default=None, description="use only these classes, in this order")
+    split: Split = Split()
+    stored_size: Annotated[int, Field(ge=32, le=4096)] = Field(default=512, description="shorter side in pixels at most")
+    max_bad: Fraction = Field(default=0.05, description="share of unreadable files past which prepare stops (exit 65)")
+    near_duplicates: bool = Field(default=True, description="find mirrored, recompressed, scaled and cropped copies")
+
+
+class Repeat(Part):
+    """Seeds of every run. Three or more let the report speak of methods; ``redraw: train`` draws other training images too."""
+
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    redraw: Literal["none", "train"] = Field(
+        default="none", description="train: every seed draws its own training images; validation and test stay"
+    )

@@ -1,0 +1,120 @@
+"""What is trained: a scratch CNN or a backbone with a head, how images are fed, and how training images are varied."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tlbatch.spec.base import Count, Fraction, Part, Positive
+
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Scratch(Part):
+    """A plain CNN: 3x3 convolution + ReLU + 2x2 max pooling for each of ``channels``, flatten, then ``dense`` layers."""
+
+    channels: Annotated[tuple[Count, ...], Field(min_length=1)] = (16, 64, 128)
+    kernel: Count = 3
+    padding: Literal["valid", "same"] = "valid"
+    batch_norm: bool = False
+    dense: tuple[Count, ...] = (512,)
+    dropout: Dropout = Field(default=0.0, description="after every dense layer")
+
+
+class Logistic(Part):
+    """Multinomial logistic regression on standardised features, C chosen by stratified cross-validation on train."""
+
+    c: tuple[Positive, ...] = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+
+
+class Head(Part):
+    """Dense layers (ReLU) with dropout before the classifier; ``dense: []`` is a linear head. Or a logistic regression."""
+
+    dense: tuple[Count, ...] = ()
+    dropout: Dropout = 0.0
+    batch_norm: bool = False
+    logistic: Logistic | None = Field(default=None, description="instead of dense layers; only with strategy: features")
+
+
+class FromRun(Part):
+    """A model of an earlier study in the same store: its network without its head."""
+
+    from_: str = Field(alias="from", pattern=r"^[a-z0-9-]+/[a-z0-9-]+$", description="<study>/<run>")
+    seed: int | None = Field(default=None, description="which repeat; default: the run's first")
+
+
+class Model(Part):
+    """Either ``scratch`` or ``backbone``."""
+
+    scratch: Scratch | None = None
+    backbone: str | FromRun | None = None
+    weights: str = Field(
+        default="default",
+        description="default | random | a named torchvision/timm weight | URL or path of a safetensors or state-dict file",
+    )
+    layer: str | None = Field(default=None, description="stage or layer whose output is used; default: the last")
+    pool: Literal["avg", "max", "flatten"] = "avg"
+    head: Head = Head()
+
+
+class Finetune(Part):
+    """Train a backbone with its head, end to end. Stages before the first unfrozen one may be frozen or named."""
+
+    unfreeze: Literal["all", "none"] | tuple[str, ...] = "all"
+    warm_up: Annotated[int, Field(ge=0)] = Field(default=0, description="epochs of the head alone before stages unfreeze")
+    gradual: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="unfreeze one more stage, from the last back, every so many epochs"
+    )
+    lr_scale: dict[str, Positive] = Field(default_factory=dict, description="stage -> factor on the learning rate")
+    lr_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0, description="factor for every stage further from the head"
+    )
+    batch_norm: Literal["auto", "eval", "train"] = Field(
+        default="auto", description="of trained stages; auto: eval below 32 images a batch"
+    )
+
+
+class FinetuneStrategy(Part):
+    finetune: Finetune
+
+
+class Normalize(Part):
+    """(pixel / 255 - mean) / std per channel, in RGB order."""
+
+    mean: Annotated[tuple[float, float, float], Field()]
+    std: Annotated[tuple[Positive, Positive, Positive], Field()]
+
+
+class Input(Part):
+    """How a network is fed. What is not said is as the weights were trained (for scratch CNNs: squash, bilinear, unit)."""
+
+    size: Annotated[int, Field(ge=8, le=2048)] | None = None
+    resize: Literal["crop", "squash", "pad"] | None = Field(
+        default=None, description="crop: shorter side, then the centre; squash: both sides, aspect ratio not kept"
+    )
+    crop: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None, description="with crop: centre share of the resized side"
+    )
+    interpolation: Literal["nearest", "bilinear", "bicubic"] | None = None
+    normalize: Literal["unit", "imagenet", "symmetric", "caffe"] | Normalize | None = Field(
+        default=None,
+        description="unit: [0, 1]; symmetric: [-1, 1]; imagenet: mean/std; caffe: BGR minus the mean, 0-255",
+    )
+    grayscale: bool = False
+
+
+class Augmentation(Part):
+    """Random changes of training images, drawn per image and epoch, applied in batches. Fields as in Keras' generator."""
+
+    zoom: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.0, description="per axis from U(1-z, 1+z), output to input")
+    rotate: Annotated[float, Field(ge=0, le=180)] = Field(default=0.0, description="degrees, U(-r, r)")
+    shift: Fraction = Field(default=0.0, description="share of height and width, U(-s, s)")
+    shear: Annotated[float, Field(ge=0)] = 0.0
+    shear_unit: Literal["degrees", "radians"] = "degrees"
+    flip: Literal["none", "horizontal", "vertical", "both"] = "none"
+    fill: Literal["nearest", "constant", "reflect"] = "nearest"
+    brightness: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.0, description="factor from U(1-b, 1+b)")
+    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    erase: Fraction = Field(default=0.0, description="probability of erasing a random rectangle")

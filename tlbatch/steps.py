@@ -1,0 +1,9 @@
+"""The steps and the versions of their output. Raise a version when the same parameters give another output."""
+
+STEP_VERSIONS: dict[str, int] = {
+    "prepare": 1,
+    "extract": 1,
+    "finetune": 1,
+    "evaluate": 1,
+    "report": 1,
+}
