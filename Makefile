@@ -1,0 +1,47 @@
+# Two commands on a fresh machine: `make demo` and `make test`. They need Python >= 3.11 and make, and a package index.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-$(shell cksum requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
+DEMO_STORE ?= .tlbatch/demo
+WORKERS ?= 2
+export TLBATCH_SAMPLES ?= $(CURDIR)/build/samples
+
+.PHONY: help setup demo test test-all lint bench clean
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP)  ## the virtual environment, from the hash-locked set (5.7 GB with torch)
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "tlbatch needs Python 3.11 or newer: make PYTHON=python3.12 setup"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@rm -f $(VENV)/.installed-*; touch $@
+
+$(TLBATCH_SAMPLES)/.done: jobs/samples.py | $(STAMP)
+	$(BIN)/python -m jobs.samples source $(TLBATCH_SAMPLES)/source-digits
+	$(BIN)/python -m jobs.samples digits $(TLBATCH_SAMPLES)/digits
+	@touch $@
+
+demo: $(STAMP) $(TLBATCH_SAMPLES)/.done  ## does transfer help? Rendered digits to handwritten ones, 5 labels a class
+	$(BIN)/tlbatch run jobs/specs/quickstart-source.yaml --store $(DEMO_STORE)
+	$(BIN)/tlbatch run jobs/specs/quickstart.yaml --store $(DEMO_STORE)
+
+test: $(STAMP)  ## the tests, without the slow part
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not e2e and not bench" $(PYTEST_ARGS)
+
+test-all: $(STAMP)  ## the slow part too
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not bench" $(PYTEST_ARGS)
+
+bench: $(STAMP)  ## timing, as ratios in one run
+	$(BIN)/python -m pytest -m bench -s $(PYTEST_ARGS)
+
+lint: $(STAMP)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:  ## forget the demo and the samples (not the environment)
+	rm -rf $(DEMO_STORE) build
