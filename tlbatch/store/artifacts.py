@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tlbatch.errors import CorruptArtifactError
+from tlbatch.errors import CorruptArtifactError, StudyError, TransientError
+from tlbatch.store.names import check_name
 from tlbatch.store.protocol import ConflictError, NotFoundError, Store
+
+
+MANIFEST_FORMAT = 1
+COMMIT_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -39,13 +46,29 @@ class Manifest:
         return hashlib.sha256(lines.encode()).hexdigest()
 
     def to_json(self) -> bytes:
-        return json.dumps({"format": 1, "digest": self.digest, **asdict(self)}, indent=1, sort_keys=True).encode()
+        return json.dumps({"format": MANIFEST_FORMAT, "digest": self.digest, **asdict(self)}, indent=1, sort_keys=True).encode()
 
     @staticmethod
     def from_json(data: bytes) -> Manifest:
+        """Decode, leniently towards unknown fields.
+
+        Raises StudyError for a newer format and ValueError, KeyError or TypeError for what does not hold together: no
+        JSON, a file outside the store, a digest that is not that of the files.
+        """
         document = json.loads(data)
+        if document["format"] > MANIFEST_FORMAT:
+            raise StudyError(
+                f"artifacts/{document['step']}/{document['key']}: its manifest has format {document['format']}, this tlbatch "
+                f"reads up to {MANIFEST_FORMAT}; upgrade it"
+            )
         files = {name: FileEntry(e["path"], e["size"], e["sha256"]) for name, e in document["files"].items()}
-        return Manifest(document["step"], document["key"], files, document.get("made", {}))
+        for name, entry in files.items():
+            check_name(name)
+            check_name(entry.path)
+        manifest = Manifest(document["step"], document["key"], files, document.get("made", {}))
+        if manifest.digest != document["digest"]:
+            raise ValueError("the digest is not that of the files")
+        return manifest
 
 
 def manifest_name(step: str, key: str) -> str:
@@ -61,37 +84,48 @@ def load_manifest(store: Store, step: str, key: str) -> Manifest | None:
         return None
     try:
         return Manifest.from_json(data)
-    except (ValueError, KeyError, TypeError):
-        set_aside(store, step, key)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        set_aside(store, step, key, data)
         return None
 
 
-def set_aside(store: Store, step: str, key: str) -> None:
-    """Move a manifest that does not hold to ``manifest.json.bad-<time>``: the task will run once more."""
+def set_aside(store: Store, step: str, key: str, bad: bytes) -> None:
+    """Move a manifest that does not hold to ``manifest.json.bad-<time>``: the task will run once more.
+
+    ``bad`` is its content as judged; a manifest that has changed since (another process was here first) stays.
+    """
     name = manifest_name(step, key)
     try:
-        data = store.get(name)
+        if store.get(name) != bad:
+            return
     except NotFoundError:
         return
-    store.put(f"{name}.bad-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}", data)
+    when = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    store.put(f"{name}.bad-{when}-{secrets.token_hex(2)}", bad)
     store.delete([name])
+
+
+def set_aside_names(store: Store, step: str, key: str) -> list[str]:
+    """Names of the manifests of this artifact that were set aside, oldest first: the report tells of them."""
+    return [stat.name for stat in store.list(f"{manifest_name(step, key)}.bad-")]
 
 
 def commit(store: Store, manifest: Manifest, attempt: str) -> Manifest:
     """Put the manifest if none is there. Who comes second drops its own attempt's files and gets the winner's manifest."""
     name = manifest_name(manifest.step, manifest.key)
-    try:
-        store.put(name, manifest.to_json(), if_absent=True)
-    except ConflictError:
-        own = f"artifacts/{manifest.step}/{manifest.key}/{attempt}/"
-        winner = load_manifest(store, manifest.step, manifest.key)
-        if winner is None:
-            store.put(name, manifest.to_json())
-            return manifest
-        kept = {entry.path for entry in winner.files.values()}
-        store.delete([stat.name for stat in store.list(own) if stat.name not in kept])
-        return winner
-    return manifest
+    for _ in range(COMMIT_TRIES):
+        try:
+            store.put(name, manifest.to_json(), if_absent=True)
+        except ConflictError:
+            winner = load_manifest(store, manifest.step, manifest.key)
+            if winner is None:  # it did not hold and was set aside: the place is free again
+                continue
+            own = f"artifacts/{manifest.step}/{manifest.key}/{attempt}/"
+            kept = {entry.path for entry in winner.files.values()}
+            store.delete([stat.name for stat in store.list(own) if stat.name not in kept])
+            return winner
+        return manifest
+    raise TransientError(f"{store.url}/{name}: others keep writing what does not hold; run the study again")
 
 
 def file_sha256(path: Path) -> str:
@@ -123,16 +157,13 @@ class Artifact:
     def path(self, name: str) -> Path:
         """A local file with the content: the store's own where it is a directory, else fetched into the cache.
 
-        Raises CorruptArtifactError (and sets the manifest aside) when the content is not what was written.
+        Raises CorruptArtifactError (and sets the manifest aside) when the content is not what was written or is gone.
         """
-        if name in self._checked:
-            return self._checked[name]
-        entry = self.manifest.files[name]
-        path = self.store.local_path(entry.path) or self._fetch(entry)
-        if path.stat().st_size != entry.size or file_sha256(path) != entry.sha256:
-            raise self._corrupt(name, "does not match its manifest")
-        self._checked[name] = path
-        return path
+        if name not in self._checked:
+            entry = self.manifest.files[name]
+            local = self.store.local_path(entry.path)
+            self._checked[name] = self._fetched(name, entry) if local is None else self._verified(name, entry, local)
+        return self._checked[name]
 
     def read_bytes(self, name: str) -> bytes:
         return self.path(name).read_bytes()
@@ -146,24 +177,46 @@ class Artifact:
             with self._checked[name].open("rb") as file:
                 file.seek(offset)
                 return file.read(size)
-        return self.store.get_range(self.manifest.files[name].path, offset, size)
+        try:
+            return self.store.get_range(self.manifest.files[name].path, offset, size)
+        except NotFoundError as error:
+            raise self._corrupt(name, "is gone") from error
 
-    def _fetch(self, entry: FileEntry) -> Path:
+    def _fetched(self, name: str, entry: FileEntry) -> Path:
+        """The file in the cache, fetched unless it is there and holds: a damaged cache is no fault of the artifact."""
         target = self._cache / entry.sha256
-        if not (target.exists() and target.stat().st_size == entry.size):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self.store.download(entry.path, target)
-            except NotFoundError:
-                raise self._corrupt(entry.path, "is gone") from None
-        return target
+        if target.exists() and _holds(target, entry):
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.store.download(entry.path, target)
+        except NotFoundError as error:
+            raise self._corrupt(name, "is gone") from error
+        return self._verified(name, entry, target)
+
+    def _verified(self, name: str, entry: FileEntry, path: Path) -> Path:
+        try:
+            holds = _holds(path, entry)
+        except FileNotFoundError as error:
+            raise self._corrupt(name, "is gone") from error
+        if not holds:
+            raise self._corrupt(name, "does not match its manifest")
+        return path
 
     def _corrupt(self, name: str, what: str) -> CorruptArtifactError:
         step, key = self.manifest.step, self.manifest.key
-        set_aside(self.store, step, key)
+        with suppress(NotFoundError, ValueError, KeyError, TypeError):
+            data = self.store.get(manifest_name(step, key))
+            if Manifest.from_json(data).files == self.manifest.files:  # else: another process has mended it already
+                set_aside(self.store, step, key, data)
         return CorruptArtifactError(
             f"{self.store.url}/artifacts/{step}/{key}: file {name} {what}; its manifest was set aside, run the study again"
         )
+
+
+def _holds(path: Path, entry: FileEntry) -> bool:
+    """Whether a local file has the size and hash of the entry. Raises FileNotFoundError."""
+    return path.stat().st_size == entry.size and file_sha256(path) == entry.sha256
 
 
 def open_artifact(store: Store, step: str, key: str, cache: Path) -> Artifact | None:

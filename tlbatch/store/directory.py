@@ -1,121 +1,136 @@
-"""A store in a directory: atomic by link and rename, conditional under a lock file."""
+"""A store in a directory: atomic by rename, conditional under a lock file."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tlbatch.errors import StudyError, TransientError
+from tlbatch.store.names import HIDDEN, check_name, check_prefix, is_name
 from tlbatch.store.protocol import ConflictError, NotFoundError, Stat
 
-HIDDEN = ".tlbatch"
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class DirectoryStore:
-    """Objects are files under ``root``. Temporary files and the lock live in ``root/.tlbatch`` and are never listed."""
+    """Objects are files under ``root``. Temporary files and the lock live in ``root/.tlbatch`` and are never listed.
+
+    Writers need a file system with atomic rename and flock shared by all of them (one machine's disk, or NFS 4).
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().resolve()
         self.url = str(self.root)
 
     def get(self, name: str) -> bytes:
-        return self.get_with_etag(name)[0]
+        with self._errors(name, "read"):
+            return self._path(name).read_bytes()
 
     def get_range(self, name: str, offset: int, size: int) -> bytes:
-        try:
-            with self._path(name).open("rb") as file:
-                file.seek(offset)
-                return file.read(size)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            raise NotFoundError(f"{self.url}/{name}: no such object") from None
+        with self._errors(name, "read"), self._path(name).open("rb") as file:
+            file.seek(offset)
+            return file.read(max(size, 0))
 
     def get_with_etag(self, name: str) -> tuple[bytes, str]:
-        try:
-            data = self._path(name).read_bytes()
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            raise NotFoundError(f"{self.url}/{name}: no such object") from None
+        data = self.get(name)
         return data, _etag(data)
 
     def put(self, name: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
-        temporary = self._temporary()
-        temporary.write_bytes(data)
-        self._place(temporary, name, if_absent=if_absent, if_match=if_match)
+        with self._new_file(name) as temporary:
+            temporary.write_bytes(data)
+            self._place(temporary, name, if_absent=if_absent, if_match=if_match)
         return _etag(data)
 
     def upload(self, path: Path, name: str) -> None:
-        temporary = self._temporary()
-        shutil.copyfile(path, temporary)
-        self._place(temporary, name)
+        with path.open("rb") as source, self._new_file(name) as temporary, temporary.open("wb") as target:
+            shutil.copyfileobj(source, target)
+            target.flush()
+            self._place(temporary, name)
 
     def download(self, name: str, path: Path) -> None:
-        partial = path.with_name(f"{path.name}.{os.getpid():x}.part")
+        partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
         try:
-            shutil.copyfile(self._path(name), partial)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            raise NotFoundError(f"{self.url}/{name}: no such object") from None
-        partial.replace(path)
+            with self._errors(name, "read"):
+                shutil.copyfile(self._path(name), partial)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def stat(self, name: str) -> Stat | None:
         path = self._path(name)
         try:
-            return _stat(name, path) if path.is_file() else None
-        except FileNotFoundError:
+            with self._errors(name, "read"):
+                return _stat(name, path) if path.is_file() else None
+        except NotFoundError:
             return None
 
     def list(self, prefix: str = "") -> Iterator[Stat]:
-        folder = self.root / prefix.rpartition("/")[0]
-        names = []
-        for directory, folders, files in os.walk(folder):
-            folders[:] = [name for name in folders if name != HIDDEN]
-            relative = Path(directory).relative_to(self.root).as_posix()
-            names += [name if relative == "." else f"{relative}/{name}" for name in files]
-        for name in sorted(name for name in names if name.startswith(prefix)):
-            stat = self.stat(name)
-            if stat is not None:
-                yield stat
+        check_prefix(prefix)
+        return self._list(prefix)
 
     def delete(self, names: Iterable[str]) -> None:
         for name in names:
             path = self._path(name)
-            path.unlink(missing_ok=True)
+            try:
+                with self._errors(name, "deleted"):
+                    path.unlink()
+            except NotFoundError:
+                continue
             self._prune(path.parent)
 
     def local_path(self, name: str) -> Path | None:
         return self._path(name)
 
-    def _path(self, name: str) -> Path:
-        parts = name.split("/")
-        if not name or any(part in ("", ".", "..") for part in parts) or parts[0] == HIDDEN:
-            raise ValueError(f"not an object name: {name!r}")
-        return self.root.joinpath(*parts)
+    # -- inside -----------------------------------------------------------------------------------------------------
 
-    def _temporary(self) -> Path:
+    def _path(self, name: str) -> Path:
+        return self.root.joinpath(*check_name(name))
+
+    def _list(self, prefix: str) -> Iterator[Stat]:
+        folder = self.root / prefix.rpartition("/")[0]
+        names = []
+        for directory, folders, files in os.walk(folder):
+            relative = Path(directory).relative_to(self.root).as_posix()
+            if relative == ".":
+                folders[:] = [name for name in folders if name != HIDDEN]
+            names += [name if relative == "." else f"{relative}/{name}" for name in files]
+        for name in sorted(name for name in names if name.startswith(prefix)):
+            stat = self.stat(name) if is_name(name) else None
+            if stat is not None:
+                yield stat
+
+    @contextmanager
+    def _new_file(self, name: str) -> Iterator[Path]:
+        """A path for a file to be placed as ``name``; removed at the end if it was not."""
+        self._path(name)
         folder = self.root / HIDDEN
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=folder)
-        os.close(descriptor)
-        return Path(name)
+        temporary = folder / f"{os.getpid():x}-{secrets.token_hex(8)}"
+        with self._errors(name, "written"):
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                yield temporary
+            finally:
+                temporary.unlink(missing_ok=True)
 
     def _place(self, temporary: Path, name: str, *, if_absent: bool = False, if_match: str | None = None) -> None:
         target = self._path(name)
-        try:
-            with self._locked():
-                if if_absent and target.exists():
-                    raise ConflictError(f"{self.url}/{name}: already there")
-                if if_match is not None and (not target.exists() or _etag(target.read_bytes()) != if_match):
-                    raise ConflictError(f"{self.url}/{name}: changed meanwhile")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                temporary.chmod(0o644)
-                temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with self._locked():
+            if if_absent and target.exists():
+                raise ConflictError(f"{self.url}/{name}: already there")
+            if if_match is not None and (not target.exists() or _etag(target.read_bytes()) != if_match):
+                raise ConflictError(f"{self.url}/{name}: changed meanwhile")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary.replace(target)
 
     def _prune(self, folder: Path) -> None:
+        """Remove folders that became empty: an object store has none. Under the lock, so no writer's folder goes."""
         with self._locked():
             while folder != self.root:
                 try:
@@ -131,6 +146,22 @@ class DirectoryStore:
         with (folder / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+    @contextmanager
+    def _errors(self, name: str, what: str) -> Iterator[None]:
+        """The file system's errors as the protocol's: NotFoundError, else a sentence with the way out."""
+        try:
+            yield
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, FileExistsError) as error:
+            if what != "written":
+                raise NotFoundError(f"{self.url}/{name}: no such object") from error
+            raise StudyError(f"{self.url}/{name} could not be written ({error.strerror}): name another store") from error
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise TransientError(f"{self.url}/{name} could not be {what}: no space left there; make room") from error
+            raise StudyError(
+                f"{self.url}/{name} could not be {what} ({error.strerror}): mend its permissions or name another store"
+            ) from error
 
 
 def _etag(data: bytes) -> str:

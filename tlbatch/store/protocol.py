@@ -20,7 +20,12 @@ class ConflictError(TlbatchError):
 
 @dataclass(frozen=True)
 class Stat:
-    """What a listing says about an object. ``etag`` changes when the content does; ``modified`` is Unix time in s."""
+    """What a listing says about an object. ``modified`` is Unix time in s.
+
+    ``etag`` changes when the content does, and maybe when only the modification time does: it serves to notice change. A
+    directory's is made of time and size, without reading the file, so it is not the etag of ``get_with_etag``: give
+    ``put(if_match=…)`` only etags from ``get_with_etag`` and ``put``.
+    """
 
     name: str
     size: int
@@ -32,8 +37,8 @@ class Store(Protocol):
     """Objects under one root (``s3://bucket/prefix`` or a directory), named by '/'-separated relative names.
 
     A put is atomic: readers see the old or the new content, never a part. Names with ``..``, a leading ``/`` or an empty
-    part raise ValueError. Unreachable stores raise TransientError after botocore's own retries; denied access and a
-    missing bucket raise StudyError with the way out.
+    part raise ValueError (see tlbatch.store.names). One object is safe to use from several threads. Unreachable stores raise TransientError after botocore's own retries; denied access and a
+    missing bucket raise StudyError with the way out. Names must not be both object and folder (``a`` and ``a/b``).
     """
 
     url: str
@@ -60,10 +65,10 @@ class Store(Protocol):
         """None when there is no such object."""
 
     def list(self, prefix: str = "") -> Iterator[Stat]:
-        """All objects whose name starts with ``prefix``, sorted by name."""
+        """All objects whose name starts with ``prefix``, sorted by name. Leaves out what is no object name."""
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete objects; those that are not there are no error."""
 
     def local_path(self, name: str) -> Path | None:
-        """The file behind an object where the store is a directory, else None. Read only."""
+        """The file behind an object where the store is a directory, else None. Read only; it need not exist."""

@@ -1,0 +1,223 @@
+"""A store in an S3 bucket, AWS's or any other. Credentials, region and endpoint come from boto3's own chain."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import boto3
+from boto3.s3.transfer import TransferConfig, create_transfer_manager
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tlbatch.errors import StudyError, TransientError
+from tlbatch.store.names import check_name, check_prefix, is_name
+from tlbatch.store.protocol import ConflictError, NotFoundError, Stat
+from tlbatch.store.s3errors import TRANSPORT_ERRORS, error_code, error_status, retries, translated
+
+ATTEMPTS = 6
+"""Requests per call, with backoff between (botocore's adaptive mode); AWS_MAX_ATTEMPTS overrides."""
+BODY_ATTEMPTS = 3
+"""Fresh GETs when a body breaks off, which botocore does not retry."""
+PART_BYTES = 16 * 2**20
+DELETE_AT_ONCE = 1000
+
+
+class S3Store:
+    """Objects are keys under ``s3://bucket/prefix``. Needs a server with conditional writes (If-Match, If-None-Match)."""
+
+    def __init__(self, url: str, client: Any = None) -> None:
+        self.bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        prefix = prefix.strip("/")
+        if not self.bucket or (prefix and not is_name(prefix)):
+            raise StudyError(f"store {url}: expected s3://bucket or s3://bucket/prefix")
+        self._base = f"{prefix}/" if prefix else ""
+        self.url = f"s3://{self.bucket}/{prefix}".rstrip("/")
+        self._endpoint = os.environ.get("AWS_ENDPOINT_URL_S3", "S3")
+        self._bucket_seen = False
+        if client is None:
+            with self._errors("", "opened"):
+                client = open_client()
+        self._client = client
+        self._endpoint = client.meta.endpoint_url
+
+    def get(self, name: str) -> bytes:
+        return self.get_with_etag(name)[0]
+
+    def get_range(self, name: str, offset: int, size: int) -> bytes:
+        if size <= 0:
+            return b""
+        try:
+            return self._get(name, Range=f"bytes={offset}-{offset + size - 1}")[0]
+        except _RangeBeyondEndError:
+            return b""
+
+    def get_with_etag(self, name: str) -> tuple[bytes, str]:
+        return self._get(name)
+
+    def put(self, name: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        condition: dict[str, str] = {}
+        if if_absent:
+            condition["IfNoneMatch"] = "*"
+        if if_match is not None:
+            condition["IfMatch"] = if_match
+        try:
+            return self._put_settled(name, data, condition)
+        except NotFoundError as error:  # S3's answer to If-Match where there is no object
+            if if_match is None:
+                raise
+            raise ConflictError(f"{self.url}/{name}: gone meanwhile") from error
+
+    def upload(self, path: Path, name: str) -> None:
+        key = self._key(name)
+        with self._errors(name, "written"), self._transfers() as transfers:
+            transfers.upload(str(path), self.bucket, key).result()
+
+    def download(self, name: str, path: Path) -> None:
+        partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+        key = self._key(name)
+        try:
+            with self._errors(name, "read"), self._transfers() as transfers:
+                transfers.download(self.bucket, key, str(partial)).result()
+            partial.replace(path)
+        except NotFoundError:
+            self._check_bucket()
+            raise
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def stat(self, name: str) -> Stat | None:
+        key = self._key(name)
+        try:
+            with self._errors(name, "read"):
+                head = self._client.head_object(Bucket=self.bucket, Key=key)
+        except NotFoundError:
+            self._check_bucket()
+            return None
+        return Stat(name, head["ContentLength"], head["ETag"], head["LastModified"].timestamp())
+
+    def list(self, prefix: str = "") -> Iterator[Stat]:
+        check_prefix(prefix)
+        return self._list(prefix)
+
+    def delete(self, names: Iterable[str]) -> None:
+        keys = [self._key(name) for name in names]
+        for start in range(0, len(keys), DELETE_AT_ONCE):
+            with self._errors("", "cleared"):
+                request = {"Objects": [{"Key": key} for key in keys[start : start + DELETE_AT_ONCE]], "Quiet": True}
+                answer = self._client.delete_objects(Bucket=self.bucket, Delete=request)
+            failed = [entry for entry in answer.get("Errors", ()) if entry.get("Code") != "NoSuchKey"]
+            if failed:
+                first = failed[0]
+                kind = StudyError if first.get("Code") == "AccessDenied" else TransientError
+                raise kind(
+                    f"s3://{self.bucket}/{first.get('Key')} and {len(failed) - 1} more could not be deleted "
+                    f"({first.get('Code')}); allow s3:DeleteObject or try again later"
+                )
+
+    def local_path(self, name: str) -> Path | None:
+        check_name(name)
+        return None
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _key(self, name: str) -> str:
+        check_name(name)
+        return self._base + name
+
+    def _errors(self, name: str, what: str) -> AbstractContextManager[None]:
+        return translated(f"{self.url}/{name}" if name else self.url, what, self._endpoint)
+
+    def _transfers(self) -> Any:
+        return create_transfer_manager(
+            self._client, TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES)
+        )
+
+    def _get(self, name: str, **extra: str) -> tuple[bytes, str]:
+        key = self._key(name)
+        with self._errors(name, "read"):
+            for left in reversed(range(BODY_ATTEMPTS)):
+                try:
+                    answer = self._client.get_object(Bucket=self.bucket, Key=key, **extra)
+                except ClientError as error:
+                    if error_code(error) == "InvalidRange" or error_status(error) == 416:
+                        raise _RangeBeyondEndError from error
+                    raise
+                try:
+                    return answer["Body"].read(), answer["ETag"]
+                except TRANSPORT_ERRORS:
+                    if not left:
+                        raise
+        raise AssertionError("unreachable")
+
+    def _put_settled(self, name: str, data: bytes, condition: dict[str, str]) -> str:
+        """Put, until the server has decided: 409 means that two conditional writes met and neither need have won."""
+        key = self._key(name)
+        with self._errors(name, "written"):
+            for left in reversed(range(ATTEMPTS)):
+                try:
+                    return str(self._client.put_object(Bucket=self.bucket, Key=key, Body=data, **condition)["ETag"])
+                except ClientError as error:
+                    if error_status(error) == 412 and retries(error) and (etag := self._etag_if_ours(name, data)):
+                        return etag
+                    if error_status(error) != 409 or not left:
+                        raise
+                    time.sleep(0.05)
+        raise AssertionError("unreachable")
+
+    def _etag_if_ours(self, name: str, data: bytes) -> str | None:
+        """The etag if the object holds just these bytes: botocore's second try met what its first had written."""
+        try:
+            present, etag = self.get_with_etag(name)
+        except NotFoundError:
+            return None
+        return etag if present == data else None
+
+    def _list(self, prefix: str) -> Iterator[Stat]:
+        start: dict[str, str] = {}
+        while True:
+            with self._errors(prefix, "listed"):
+                page = self._client.list_objects_v2(Bucket=self.bucket, Prefix=self._base + prefix, **start)
+            for entry in page.get("Contents", ()):
+                name = entry["Key"].removeprefix(self._base)
+                if is_name(name):
+                    yield Stat(name, entry["Size"], entry["ETag"], entry["LastModified"].timestamp())
+            if not page.get("IsTruncated"):
+                return
+            start = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def _check_bucket(self) -> None:
+        """A HEAD's 404 does not say whether object or bucket is missing. Raises StudyError for the bucket; asks once."""
+        if self._bucket_seen:
+            return
+        try:
+            with self._errors("", "read"):
+                self._client.head_bucket(Bucket=self.bucket)
+        except NotFoundError as error:
+            raise StudyError(
+                f"s3://{self.bucket}: no such bucket at {self._endpoint}; create it, or mend the URL or AWS_ENDPOINT_URL_S3"
+            ) from error
+        self._bucket_seen = True
+
+
+class _RangeBeyondEndError(Exception):
+    """A range that starts at or after the object's end."""
+
+
+def open_client() -> Any:
+    """An S3 client that retries in one place (adaptive mode) and gives up on a silent server in about a minute."""
+    attempts = {} if "AWS_MAX_ATTEMPTS" in os.environ else {"total_max_attempts": ATTEMPTS}
+    config = Config(
+        retries={"mode": "adaptive", **attempts},
+        connect_timeout=10,
+        read_timeout=60,
+        max_pool_connections=32,
+        request_checksum_calculation="when_required",  # many S3 servers do not know the trailing checksums of newer SDKs
+        response_checksum_validation="when_required",
+    )
+    return boto3.session.Session().client("s3", config=config)
