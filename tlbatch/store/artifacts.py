@@ -16,7 +16,6 @@ from tlbatch.errors import CorruptArtifactError, StudyError, TransientError
 from tlbatch.store.names import check_name
 from tlbatch.store.protocol import ConflictError, NotFoundError, Store
 
-
 MANIFEST_FORMAT = 1
 COMMIT_TRIES = 5
 

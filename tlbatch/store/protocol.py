@@ -37,8 +37,9 @@ class Store(Protocol):
     """Objects under one root (``s3://bucket/prefix`` or a directory), named by '/'-separated relative names.
 
     A put is atomic: readers see the old or the new content, never a part. Names with ``..``, a leading ``/`` or an empty
-    part raise ValueError (see tlbatch.store.names). One object is safe to use from several threads. Unreachable stores raise TransientError after botocore's own retries; denied access and a
-    missing bucket raise StudyError with the way out. Names must not be both object and folder (``a`` and ``a/b``).
+    part raise ValueError (see tlbatch.store.names); no name may be both object and folder (``a`` and ``a/b``). One store
+    object is safe to use from several threads. Unreachable stores raise TransientError after botocore's own retries;
+    denied access and a missing bucket raise StudyError with the way out.
     """
 
     url: str

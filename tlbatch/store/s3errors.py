@@ -17,7 +17,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
-from s3transfer.exceptions import RetriesExceededError
+from s3transfer.exceptions import RetriesExceededError  # type: ignore[import-untyped]
 
 from tlbatch.errors import StudyError, TlbatchError, TransientError
 from tlbatch.store.protocol import ConflictError, NotFoundError
