@@ -1,0 +1,194 @@
+"""Plain values to a Study; what pydantic says about them, said in the study's own words and places."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from tlbatch.spec.study import Study
+from tlbatch.spec.yamltree import Mistake, Path
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "string": "text",
+    "bool": "true or false",
+    "model": "a mapping (key: value)",
+    "dict": "a mapping (key: value)",
+    "tuple": "a list",
+    "list": "a list",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+
+
+@cache
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a study, for editors and for ``tlbatch schema``."""
+    schema = Study.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def decode(document: Any) -> tuple[Study | None, list[Mistake]]:
+    """The study, or what is wrong with the document's keys and types."""
+    if not isinstance(document, dict):
+        return None, [Mistake((), "a study is a mapping that starts with apiVersion: tlbatch/v1 (see `tlbatch init`)")]
+    try:
+        return Study.model_validate_json(json.dumps(document)), []
+    except ValidationError as error:
+        return None, _mistakes(document, error)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known name closest to ``word``, or None when nothing is near."""
+    names = list(known)
+    folded = {name.lower(): name for name in reversed(names)}
+    found = difflib.get_close_matches(word.lower(), list(folded), 1, cutoff=0.6)
+    return folded[found[0]] if found else None
+
+
+def suggestion(word: str, known: Iterable[str], *, most: int = 12) -> str:
+    """``(did you mean 'vgg16'?)``, or the known names when none is near and they are few."""
+    names = list(known)
+    near = nearest(word, names)
+    if near is not None:
+        return f" (did you mean {near!r}?)"
+    return f" (known here: {', '.join(names)})" if 0 < len(names) <= most else ""
+
+
+def known_keys(path: Path) -> list[str]:
+    """The keys that a mapping at this path may have; empty where any key will do."""
+    keys = {key: None for part in _schemas_at(path) for key in part.get("properties", {})}
+    return list(keys)
+
+
+def _schemas_at(path: Path) -> list[dict[str, Any]]:
+    parts = list(_alternatives(json_schema()))
+    for step in path:
+        below: list[dict[str, Any]] = []
+        for part in parts:
+            inside = part.get("items") if isinstance(step, int) else part.get("properties", {}).get(step)
+            inside = inside or (part.get("additionalProperties") if isinstance(step, str) else None)
+            if isinstance(inside, dict):
+                below += _alternatives(inside)
+        parts = below
+    return parts
+
+
+def _alternatives(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if "$ref" in schema:
+        yield from _alternatives(json_schema()["$defs"][schema["$ref"].rpartition("/")[2]])
+    for part in schema.get("anyOf", ()):
+        yield from _alternatives(part)
+    yield schema
+
+
+def _mistakes(document: Any, error: ValidationError) -> list[Mistake]:
+    """One mistake a place: of the alternatives of a union, those that came furthest speak."""
+    said: dict[Path, list[dict[str, Any]]] = {}
+    for item in error.errors(include_url=False):
+        raw: dict[str, Any] = {**item}
+        said.setdefault(_document_path(document, raw), []).append(raw)
+    unknown = {path for path, items in said.items() if any(item["type"] == "extra_forbidden" for item in items)}
+    mistakes = []
+    for path, items in said.items():
+        if _only_shadows(path, said, items) or _misspelt(path, items, unknown):
+            continue
+        mistakes.append(Mistake(path, _sentence(path, items, document)))
+    return mistakes
+
+
+def _only_shadows(path: Path, said: dict[Path, list[dict[str, Any]]], items: list[dict[str, Any]]) -> bool:
+    """Whether these are other alternatives of a union (text? a list?) while one that took the value has more to say."""
+    deeper = any(len(other) > len(path) and other[: len(path)] == path for other in said)
+    return deeper and all(item["type"] not in {"extra_forbidden", "missing"} for item in items)
+
+
+def _misspelt(path: Path, items: list[dict[str, Any]], unknown: set[Path]) -> bool:
+    """Whether a missing key is there under a misspelt name, which is reported already."""
+    if items[0]["type"] != "missing":
+        return False
+    siblings = [str(other[-1]) for other in unknown if other[:-1] == path[:-1]]
+    return any(nearest(name, known_keys(path[:-1])) == path[-1] for name in siblings)
+
+
+def _document_path(document: Any, item: dict[str, Any]) -> Path:
+    """Pydantic's location without what is not in the document: names of union branches and validators."""
+    value, path = document, []
+    location = item["loc"]
+    for position, step in enumerate(location):
+        last = position == len(location) - 1
+        known = isinstance(value, dict) and step in value
+        if known or (isinstance(value, list) and isinstance(step, int) and step < len(value)):
+            value = value[step]
+        elif not (last and item["type"] == "missing"):
+            continue
+        path.append(step)
+    return tuple(path)
+
+
+def _sentence(path: Path, items: list[dict[str, Any]], document: Any) -> str:
+    kinds = [item["type"] for item in items]
+    if "missing" in kinds:
+        note = next((part["description"] for part in _schemas_at(path) if part.get("description")), "")
+        return f"is missing ({note.splitlines()[0]})" if note else "is missing"
+    if "extra_forbidden" in kinds:
+        return f"unknown key{suggestion(str(path[-1]), known_keys(path[:-1]), most=16)}"
+    bound = next((item for item in items if item["type"] in _BOUNDS), None)
+    if bound is not None:
+        key, words = _BOUNDS[bound["type"]]
+        return f"must be {words} {bound['ctx'][key]:g}, not {_show(bound['input'])}"
+    wanted = list(dict.fromkeys(_wanted(item, path) for item in items))
+    given = items[0]["input"]
+    expected = [name for item in items for name in _literals(item)]
+    near = nearest(given, expected) if isinstance(given, str) else None
+    key = nearest(given, known_keys(path)) if isinstance(given, str) and not near else None
+    hint = f" (did you mean {near!r}?)" if near else f" (did you mean {{{key}: {{}}}}?)" if key else _hint(given, kinds)
+    return f"must be {' or '.join(wanted)}, not {_show(given)}{hint}"
+
+
+def _hint(given: Any, kinds: list[str]) -> str:
+    if "string_type" in kinds and isinstance(given, int | float):
+        return f' (put it in quotes: "{json.dumps(given)}")'
+    return ""
+
+
+def _literals(item: dict[str, Any]) -> list[str]:
+    return re.findall(r"'([^']*)'", item["ctx"]["expected"]) if item["type"] == "literal_error" else []
+
+
+def _wanted(item: dict[str, Any], path: Path) -> str:
+    kind: str = item["type"]
+    if kind == "literal_error":
+        names = _literals(item)
+        return f"one of {', '.join(names)}" if len(names) > 1 else names[0]
+    if kind == "string_pattern_mismatch":
+        notes = [part["description"] for part in _schemas_at(path) if part.get("description")]
+        return notes[-1] if notes else f"of the form {item['ctx']['pattern']}"
+    if kind == "too_short":
+        return f"at least {item['ctx']['min_length']} of them"
+    if kind == "too_long":
+        return f"at most {item['ctx']['max_length']} of them"
+    if kind == "int_from_float":
+        return "a whole number"
+    stem = kind.removesuffix("_type").removesuffix("_parsing")
+    return _KINDS.get(stem, str(item["msg"]).removeprefix("Input should be ").removeprefix("a valid "))
+
+
+def _show(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, str):
+        return repr(value)
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."

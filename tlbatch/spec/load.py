@@ -1,0 +1,181 @@
+"""A study file, or its text, to a validated Study; every mistake at once."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from tlbatch.errors import StudyError
+from tlbatch.spec.check import check_study
+from tlbatch.spec.decode import decode
+from tlbatch.spec.overrides import apply_override
+from tlbatch.spec.study import Study
+from tlbatch.spec.yamltree import Mistake, Path, Tree, read_tree
+
+WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt")
+
+
+@dataclass(frozen=True)
+class LoadedStudy:
+    """A study and where it came from.
+
+    ``document`` is the study as plain values after ``${NAME:-default}``, ``--set`` and the resolution of relative
+    paths: written out as YAML and loaded again, from anywhere, it gives an equal study.
+    """
+
+    study: Study
+    document: dict[str, Any]
+    path: FilePath | None
+    folder: FilePath
+
+
+def load_study(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> LoadedStudy:
+    """Read and validate a study file.
+
+    Raises StudyError, whose text has one line for every mistake: ``file:line: runs[1].train.lr: what is wrong``.
+    """
+    file = FilePath(path)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise StudyError(f"{file}: there is no such file (`tlbatch init` writes a study to start from)") from error
+    except IsADirectoryError as error:
+        raise StudyError(f"{file}: is a folder, not a study (`tlbatch init {file}` writes a study for it)") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{file}: cannot be read as UTF-8 text: {error}") from error
+    return _load(text, str(file), overrides, file, file.absolute().parent)
+
+
+def parse_study(
+    text: str, name: str = "study.yaml", overrides: Sequence[str] = (), folder: FilePath | None = None
+) -> LoadedStudy:
+    """Validate a study's text. ``name`` stands for the file in mistakes; relative paths start at ``folder`` (default: here)."""
+    return _load(text, name, overrides, None, (folder or FilePath()).absolute())
+
+
+def _load(text: str, name: str, overrides: Sequence[str], path: FilePath | None, folder: FilePath) -> LoadedStudy:
+    tree = read_tree(text, name)
+    overridden = [] if any(not mistake.path for mistake in tree.mistakes) else _override(tree, overrides)
+    unreadable = tree.value is None and bool(tree.mistakes)
+    if not unreadable:
+        _resolve_paths(tree, overridden, folder)
+        study, mistakes = decode(tree.value)
+        tree.mistakes += mistakes
+        tree.mistakes += check_study(study) if study else _check_what_is_right(tree.value, tree.mistakes)
+        if study and not tree.mistakes:
+            return LoadedStudy(study, tree.value, path, folder)
+    raise StudyError("\n".join(_lines(tree)))
+
+
+def _override(tree: Tree, overrides: Sequence[str]) -> list[Path]:
+    return [path for path in (apply_override(tree, text) for text in overrides) if path is not None]
+
+
+def _lines(tree: Tree) -> list[str]:
+    """One line a mistake, in the order of the file."""
+
+    def order(item: tuple[str, str]) -> tuple[bool, int]:
+        line = item[0].removeprefix(f"{tree.name}:")
+        return (not line.isdecimal(), int(line) if line.isdecimal() else 0)
+
+    placed = []
+    for mistake in tree.mistakes:
+        place = mistake.place or tree.place_of(mistake.path)
+        where = f"{show_path(mistake.path)}: " if mistake.path else ""
+        placed.append((place, f"{place}: {where}{mistake.text}"))
+    return list(dict.fromkeys(line for _, line in sorted(placed, key=order)))
+
+
+def show_path(path: Path) -> str:
+    """``runs[1].train.lr``"""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return text.removeprefix(".")
+
+
+# ---- paths of files ----
+
+
+def _resolve_paths(tree: Tree, overridden: list[Path], folder: FilePath) -> None:
+    """Relative folders and files start at the study file's folder; those given by --set, where the command was typed."""
+
+    def start(path: Path) -> FilePath:
+        return FilePath.cwd() if any(path[: len(over)] == over for over in overridden) else folder
+
+    if not isinstance(tree.value, dict):
+        return
+    dataset = tree.value.get("dataset")
+    if isinstance(dataset, dict) and isinstance(dataset.get("url"), str) and dataset["url"]:
+        dataset["url"] = _absolute(dataset["url"], start(("dataset", "url")))
+    runs = tree.value.get("runs")
+    for i, run in enumerate(runs if isinstance(runs, list) else ()):
+        model = run.get("model") if isinstance(run, dict) else None
+        weights = model.get("weights") if isinstance(model, dict) else None
+        if isinstance(model, dict) and isinstance(weights, str) and is_file_like(weights):
+            model["weights"] = _absolute(weights, start(("runs", i, "model", "weights")))
+
+
+def is_file_like(weights: str) -> bool:
+    """Whether ``weights`` is a URL or a path rather than the name of a weight."""
+    return "/" in weights or weights.endswith(WEIGHT_SUFFIXES) or os.sep in weights
+
+
+def _absolute(text: str, start: FilePath) -> str:
+    if "://" in text or text.startswith("store:"):
+        return text
+    return os.path.normpath(start / FilePath(text).expanduser())
+
+
+# ---- the checks, as far as a document with mistakes allows ----
+
+_STAND_INS: dict[str, Any] = {"apiVersion": "tlbatch/v1", "kind": "Study", "name": "unnamed", "dataset": {"url": "."}}
+
+
+def _check_what_is_right(document: Any, found: list[Mistake]) -> list[Mistake]:
+    """Check what remains when each wrong value is left out; silent where that leaves too little, or rests on what is wrong."""
+    if not isinstance(document, dict):
+        return []
+    study = None
+    pruned = copy.deepcopy(document)
+    for _ in range(4):
+        study, mistakes = decode(pruned)
+        if study:
+            break
+        for mistake in sorted(mistakes, key=lambda each: -len(each.path)):
+            _leave_out(pruned, mistake.path)
+    wrong = [mistake.path for mistake in found if mistake.path]
+    later = check_study(study) if study else []
+    return [mistake for mistake in later if not any(_touches(mistake, path) for path in wrong)]
+
+
+def _touches(mistake: Mistake, wrong: Path) -> bool:
+    def related(a: Path, b: Path) -> bool:
+        short = min(len(a), len(b))
+        return a[:short] == b[:short]
+
+    return any(related(path, wrong) for path in (mistake.path, *mistake.rests_on))
+
+
+def _leave_out(document: dict[str, Any], path: Path) -> None:
+    """Take a wrong value out, or put something harmless in its place when it must be there."""
+    if not path:
+        return
+    end = next((i for i, step in enumerate(path) if isinstance(step, int) and path[:i] != ("runs",)), len(path))
+    path = path[:end]  # a list with a wrong entry goes as a whole: the others keep their numbers
+    parent: Any = document
+    for step in path[:-1]:
+        inside = isinstance(parent, list) or step in parent
+        parent = parent[step] if inside else None
+        if not isinstance(parent, dict | list):
+            return
+    if isinstance(parent, dict) and path[-1] in parent:
+        del parent[path[-1]]
+    elif path[0] == "runs" and len(path) > 1:
+        document["runs"][path[1]] = {"name": f"run-{path[1]}", "model": {"scratch": {}}}
+    if path[0] in _STAND_INS and (len(path) == 1 or path == ("dataset", "url")):
+        document[str(path[0])] = copy.deepcopy(_STAND_INS[str(path[0])])
+    if path == ("runs",):
+        document["runs"] = [{"name": "run-0", "model": {"scratch": {}}}]

@@ -1,0 +1,202 @@
+"""YAML to plain values, with the line of every path.
+
+The scalars are read by YAML 1.2's core rules: ``1e-3`` is a number, ``no``, ``on`` and ``off`` are text, dates are text.
+``${NAME}`` and ``${NAME:-default}`` are expanded from the environment; ``$${`` is a literal ``${``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+Path = tuple[str | int, ...]
+MAX_NODES = 100_000  # aliases of aliases can blow a small file up: a study has some hundred nodes
+
+_VARIABLE = re.compile(r"\$(\$\{)|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:[^{}])*))?\}")
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader with the implicit types of YAML 1.2's core schema."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML's own name and shape
+
+
+def _implicit(tag: str, pattern: str, first: list[str]) -> None:
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(rf"^(?:{pattern})$"), first)
+
+
+_implicit("null", r"~|null|Null|NULL|", ["~", "n", "N", ""])
+_implicit("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF"))
+_implicit("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789"))
+_implicit("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", list("-+.0123456789"))
+_implicit("merge", r"<<", ["<"])
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing wrong. ``path`` is where in the study; ``place`` overrides the place found from the path.
+
+    ``rests_on`` names other paths whose own mistakes would make this one meaningless.
+    """
+
+    path: Path
+    text: str
+    place: str | None = None
+    rests_on: tuple[Path, ...] = ()
+
+
+@dataclass
+class Tree:
+    """Plain values, the place (``file:line`` or ``--set …``) of every path, and what was wrong on the way."""
+
+    name: str
+    value: Any = None
+    places: dict[Path, str] = field(default_factory=dict)
+    mistakes: list[Mistake] = field(default_factory=list)
+
+    def place_of(self, path: Path) -> str:
+        """The place of the path, or of the nearest part that contains it."""
+        for end in range(len(path), -1, -1):
+            if path[:end] in self.places:
+                return self.places[path[:end]]
+        return self.name
+
+    def lookup(self, path: Path) -> Any:
+        """The value at a path that exists."""
+        value = self.value
+        for part in path:
+            value = value[part]
+        return value
+
+
+def read_tree(text: str, name: str, environ: Mapping[str, str] | None = None) -> Tree:
+    """Parse ``text``; every mistake that YAML can make is in the tree's ``mistakes``, none is raised."""
+    tree = Tree(name)
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is not None:
+            tree.value = _Builder(tree, loader, os.environ if environ is None else environ).build(node, ())
+    except yaml.MarkedYAMLError as problem:
+        mark = problem.problem_mark or problem.context_mark
+        place = f"{name}:{mark.line + 1}" if mark else name
+        said = " ".join(str(part) for part in (problem.context, problem.problem) if part)
+        tree.mistakes.append(Mistake((), f"this is not YAML: {said}", place))
+    except yaml.reader.ReaderError as problem:
+        line = text.count("\n", 0, problem.position) + 1
+        tree.mistakes.append(Mistake((), f"this is not YAML: {problem.reason}", f"{name}:{line}"))
+    except _TooLarge:
+        tree.mistakes.append(Mistake((), f"more than {MAX_NODES} values: aliases (*name) that repeat themselves?", name))
+    finally:
+        loader.dispose()
+    return tree
+
+
+class _TooLarge(Exception):  # noqa: N818 - never leaves this file
+    pass
+
+
+@dataclass
+class _Builder:
+    tree: Tree
+    loader: _Loader
+    environ: Mapping[str, str]
+    nodes: int = 0
+    open_nodes: list[yaml.Node] = field(default_factory=list)
+
+    def build(self, node: yaml.Node, path: Path) -> Any:
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise _TooLarge
+        place = f"{self.tree.name}:{node.start_mark.line + 1}"
+        self.tree.places.setdefault(path, place)
+        if any(node is outer for outer in self.open_nodes):
+            self.tree.mistakes.append(Mistake(path, "an alias (*name) inside what it stands for", place))
+            return None
+        self.open_nodes.append(node)
+        try:
+            if isinstance(node, yaml.MappingNode):
+                return self._mapping(node, path)
+            if isinstance(node, yaml.SequenceNode):
+                return [self.build(item, (*path, i)) for i, item in enumerate(node.value)]
+            return self._scalar(node, path) if isinstance(node, yaml.ScalarNode) else None
+        finally:
+            self.open_nodes.pop()
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        lines: dict[str, int] = {}
+        merged: list[yaml.Node] = []
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if key_node.tag.endswith(":merge"):
+                merged.append(value_node)
+                continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.tree.mistakes.append(Mistake(path, "a key must be plain text", f"{self.tree.name}:{line}"))
+                continue
+            key = str(key_node.value)
+            if key in lines:
+                text = f"given twice (first in line {lines[key]})"
+                self.tree.mistakes.append(Mistake((*path, key), text, f"{self.tree.name}:{line}"))
+                continue
+            lines[key] = line
+            self.tree.places[(*path, key)] = f"{self.tree.name}:{line}"
+            result[key] = self.build(value_node, (*path, key))
+        for other in merged:
+            self._merge(other, path, result)
+        return result
+
+    def _merge(self, node: yaml.Node, path: Path, into: dict[str, Any]) -> None:
+        """``<<: *name``: what the mapping does not say itself comes from the named one."""
+        parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        for part in parts:
+            if not isinstance(part, yaml.MappingNode):
+                place = f"{self.tree.name}:{part.start_mark.line + 1}"
+                self.tree.mistakes.append(Mistake((*path, "<<"), "must name a mapping", place))
+                continue
+            before = {place: label for place, label in self.tree.places.items() if place[: len(path)] == path}
+            value = self.build(part, path)
+            self.tree.places.update(before)
+            into.update({key: value[key] for key in value if key not in into})
+
+    def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
+        text, tag = str(node.value), node.tag
+        if "${" in text:
+            text = self._expand(text, path, node)
+            if node.style is None:  # unquoted: what the variable holds decides the type
+                tag = self.loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+        return plain_scalar(tag, text)
+
+    def _expand(self, text: str, path: Path, node: yaml.Node) -> str:
+        def value(match: re.Match[str]) -> str:
+            escaped, name, default = match.groups()
+            if escaped:
+                return "${"
+            found = self.environ.get(name) or default
+            if found is None:
+                place = f"{self.tree.name}:{node.start_mark.line + 1}"
+                say = f"the environment variable {name} is not set; set it, or write ${{{name}:-a default}}"
+                self.tree.mistakes.append(Mistake(path, say, place))
+            return found or ""
+
+        return _VARIABLE.sub(value, text)
+
+
+def plain_scalar(tag: str, text: str) -> Any:
+    """The value of a scalar by its tag; unknown tags stay text."""
+    kind = tag.rpartition(":")[2]
+    if kind == "null":
+        return None
+    if kind == "bool":
+        return text.lower() == "true"
+    if kind == "int":
+        return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
+    if kind == "float":
+        return float(text)
+    return text
