@@ -151,9 +151,10 @@ def _sentence(path: Path, items: list[dict[str, Any]], document: Any) -> str:
     wanted = list(dict.fromkeys(_wanted(item, path) for item in items))
     given = items[0]["input"]
     expected = [name for item in items for name in _literals(item)]
-    near = nearest(given, expected) if isinstance(given, str) else None
-    key = nearest(given, known_keys(path)) if isinstance(given, str) and not near else None
-    hint = f" (did you mean {near!r}?)" if near else f" (did you mean {{{key}: {{}}}}?)" if key else _hint(given, kinds)
+    hint = _hint(given, kinds)
+    if isinstance(given, str):
+        near, key = nearest(given, expected), nearest(given, known_keys(path))
+        hint = f" (did you mean {near!r}?)" if near else f" (did you mean {{{key}: {{}}}}?)" if key else ""
     return f"must be {' or '.join(wanted)}, not {_show(given)}{hint}"
 
 
