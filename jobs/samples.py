@@ -8,7 +8,6 @@ A folder is there whole or not at all, and is not made twice.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import shutil
 import sys
@@ -46,7 +45,7 @@ def font_files() -> list[Path]:
     return sorted(file for file in folder.glob("*.ttf") if not file.name.startswith(_NO_DIGITS) and "Display" not in file.name)
 
 
-def draw_digit(digit: int, font: ImageFont.FreeTypeFont, chance: random.Random, how: Drawing = Drawing()) -> Image.Image:  # noqa: B008
+def draw_digit(digit: int, font: ImageFont.FreeTypeFont, chance: random.Random, how: Drawing = Drawing()) -> Image.Image:
     """One 8x8 grey picture (white on black, multiples of 255/16)."""
     canvas = Image.new("L", (_CANVAS, _CANVAS))
     stroke = chance.randint(*how.stroke)
@@ -59,7 +58,7 @@ def draw_digit(digit: int, font: ImageFont.FreeTypeFont, chance: random.Random, 
     canvas = canvas.rotate(chance.uniform(-how.rotate, how.rotate), Image.Resampling.BILINEAR)
     box = canvas.getbbox()
     if box is None:
-        raise TlbatchError(f"the font {font.path} draws nothing for the digit {digit}")
+        raise TlbatchError(f"the font {font.path!r} draws nothing for the digit {digit}")
     ink = canvas.crop(box)
     height = chance.randint(*how.height)
     width = round(min(_BITMAP, max(4.0, ink.width / ink.height * height * chance.uniform(*how.width))))

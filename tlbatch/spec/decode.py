@@ -147,13 +147,14 @@ def _sentence(path: Path, items: list[dict[str, Any]], document: Any) -> str:
     bound = next((item for item in items if item["type"] in _BOUNDS), None)
     if bound is not None:
         key, words = _BOUNDS[bound["type"]]
-        return f"must be {words} {bound['ctx'][key]:g}, not {_show(bound['input'])}"
+        return f"must be {words} {bound['ctx'][limit]:g}, not {_show(bound['input'])}"
     wanted = list(dict.fromkeys(_wanted(item, path) for item in items))
     given = items[0]["input"]
     expected = [name for item in items for name in _literals(item)]
     hint = _hint(given, kinds)
     if isinstance(given, str):
-        near, key = nearest(given, expected), nearest(given, known_keys(path))
+        near = nearest(given, expected)
+        key = nearest(given, known_keys(path))
         hint = f" (did you mean {near!r}?)" if near else f" (did you mean {{{key}: {{}}}}?)" if key else ""
     return f"must be {' or '.join(wanted)}, not {_show(given)}{hint}"
 
