@@ -1,16 +1,42 @@
-"""What a study's types cannot say: names that must exist, settings that must fit each other."""
+"""What a study's types cannot say of its runs: names that must exist, settings that must fit each other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from tlbatch.spec.study import Study
-from tlbatch.spec.yamltree import Mistake
+from tlbatch.spec.check_data import check_data
+from tlbatch.spec.check_model import check_model
+from tlbatch.spec.decode import suggestion
+from tlbatch.spec.model import FinetuneStrategy, Logistic
+from tlbatch.spec.study import Run, Study
+from tlbatch.spec.yamltree import Mistake, Path
+
+
+@dataclass(frozen=True)
+class Place:
+    """A run, the study around it, and its number."""
+
+    study: Study
+    run: Run
+    number: int
+
+    @property
+    def path(self) -> Path:
+        return ("runs", self.number)
+
+
+Check = Callable[[Place], Iterator[Mistake]]
 
 
 def check_study(study: Study) -> list[Mistake]:
     """Every mistake of a well-typed study."""
-    return list(_names(study))
+    mistakes = [*check_data(study), *_names(study), *_shared_augmentations(study)]
+    for number, run in enumerate(study.runs):
+        mistakes += check_model(run, ("runs", number), study.name)
+        for check in RUN_CHECKS:
+            mistakes += check(Place(study, run, number))
+    return mistakes
 
 
 def _names(study: Study) -> Iterator[Mistake]:
@@ -19,3 +45,121 @@ def _names(study: Study) -> Iterator[Mistake]:
         if run.name in seen:
             yield Mistake(("runs", i, "name"), f"{run.name!r} is the name of runs[{seen[run.name]}] too")
         seen.setdefault(run.name, i)
+
+
+def _shared_augmentations(study: Study) -> Iterator[Mistake]:
+    for name in study.augmentations:
+        if not name.strip():
+            yield Mistake(("augmentations", name), "an augmentation needs a name")
+
+
+def strategy_name(run: Run) -> str:
+    """``scratch``, ``features`` or ``finetune``: what is said, else what the model implies."""
+    if isinstance(run.strategy, FinetuneStrategy):
+        return "finetune"
+    return run.strategy or ("features" if run.model.backbone is not None else "scratch")
+
+
+def _strategy(place: Place) -> Iterator[Mistake]:
+    run, path = place.run, (*place.path, "strategy")
+    rests_on: tuple[Path, ...] = ((*place.path, "model"),)
+    if run.model.scratch is not None and strategy_name(run) != "scratch":
+        text = "a scratch model is trained whole: leave strategy out, or name a backbone"
+        yield Mistake(path, text, None, rests_on)
+    if run.model.backbone is not None and run.strategy == "scratch":
+        text = (
+            "is for model.scratch; for a backbone from random weights: weights: random, strategy: {finetune: {unfreeze: all}}"
+        )
+        yield Mistake(path, text, None, rests_on)
+
+
+def _augmentation(place: Place) -> Iterator[Mistake]:
+    run, path = place.run, (*place.path, "augmentation")
+    rests_on: tuple[Path, ...] = ((*place.path, "model"), (*place.path, "strategy"), ("augmentations",))
+    known = place.study.augmentations
+    if isinstance(run.augmentation, str) and run.augmentation not in known:
+        hint = suggestion(run.augmentation, known) or "; the study's augmentations name none"
+        yield Mistake(path, f"unknown augmentation {run.augmentation!r}{hint}", None, (("augmentations",),))
+    if strategy_name(run) != "features":
+        if run.views:
+            text = "extra views are for strategy: features; other runs see new ones every epoch"
+            yield Mistake((*place.path, "views"), text, None, rests_on)
+    elif run.augmentation is not None and not run.views:
+        text = (
+            "has no effect on features, which are extracted once: say views: 4 for four augmented views of each image, "
+            "or strategy: {finetune: {unfreeze: none}}"
+        )
+        yield Mistake(path, text, None, (*rests_on, (*place.path, "views")))
+    elif run.views and run.augmentation is None:
+        yield Mistake(
+            (*place.path, "views"), "need an augmentation: without one every view is the same", None, (path, *rests_on)
+        )
+
+
+def _head(place: Place) -> Iterator[Mistake]:
+    run, path = place.run, (*place.path, "model", "head")
+    head = run.model.head
+    if head.logistic is None:
+        return
+    rests_on: tuple[Path, ...] = ((*place.path, "strategy"),)
+    if strategy_name(run) == "finetune":
+        text = "a logistic regression cannot be trained end to end: use strategy: features, or head: {dense: []}"
+        yield Mistake((*path, "logistic"), text, None, rests_on)
+    others = [name for name in ("dense", "dropout", "batch_norm") if getattr(head, name)]
+    if others:
+        yield Mistake(path, f"logistic stands alone: remove {' and '.join(others)}, or logistic")
+
+
+def _training(place: Place) -> Iterator[Mistake]:
+    run, train, path = place.run, place.run.train, (*place.path, "train")
+    split = place.study.dataset.split
+    without = split.validation == 0 and split.folds is None
+    rests_on: tuple[Path, ...] = (("dataset", "split"),)
+    logistic: Logistic | None = run.model.head.logistic
+    needs = {
+        "early_stopping": train.early_stopping is not None,
+        "lr": train.lr == "auto",
+        "select": train.select == "best" and logistic is None,
+    }
+    for name, needed in needs.items():
+        if without and needed:
+            way = "say select: last" if name == "select" else "give dataset.split.validation some images"
+            yield Mistake((*path, name), f"needs validation images, and there are none: {way}", None, rests_on)
+    if train.warmup_epochs >= train.epochs and train.warmup_epochs > 0:
+        yield Mistake((*path, "warmup_epochs"), f"must be less than epochs ({train.epochs})")
+    classes = place.study.dataset.classes
+    if isinstance(train.class_weights, dict) and classes is not None:
+        for name in train.class_weights:
+            if name not in classes:
+                hint = suggestion(name, classes)
+                yield Mistake(
+                    (*path, "class_weights", name), f"is not one of dataset.classes{hint}", None, (("dataset", "classes"),)
+                )
+
+
+def _input(place: Place) -> Iterator[Mistake]:
+    run, path = place.run, (*place.path, "input")
+    given = run.input
+    if given.crop is not None and given.resize in {"squash", "pad"}:
+        yield Mistake((*path, "crop"), f"goes with resize: crop, not {given.resize}")
+    scratch = run.model.scratch
+    if scratch is None or given.size is None:
+        return
+    side = given.size
+    for number, _ in enumerate(scratch.channels, 1):
+        side = (side if scratch.padding == "same" else side - scratch.kernel + 1) // 2
+        if side < 1:
+            text = (
+                f"{given.size} pixels are gone after convolution {number} of {len(scratch.channels)}: larger, or fewer channels"
+            )
+            yield Mistake((*path, "size"), text, None, ((*place.path, "model"),))
+            return
+
+
+def _control(place: Place) -> Iterator[Mistake]:
+    if place.run.model.scratch is not None and place.run.control in {"full", "cheap"}:
+        text = "controls are for pretrained runs: this one starts from random weights itself"
+        yield Mistake((*place.path, "control"), text, None, ((*place.path, "model"),))
+
+
+RUN_CHECKS: tuple[Check, ...] = (_strategy, _augmentation, _head, _training, _input, _control)

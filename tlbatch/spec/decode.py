@@ -146,7 +146,7 @@ def _sentence(path: Path, items: list[dict[str, Any]], document: Any) -> str:
         return f"unknown key{suggestion(str(path[-1]), known_keys(path[:-1]), most=16)}"
     bound = next((item for item in items if item["type"] in _BOUNDS), None)
     if bound is not None:
-        key, words = _BOUNDS[bound["type"]]
+        limit, words = _BOUNDS[bound["type"]]
         return f"must be {words} {bound['ctx'][limit]:g}, not {_show(bound['input'])}"
     wanted = list(dict.fromkeys(_wanted(item, path) for item in items))
     given = items[0]["input"]

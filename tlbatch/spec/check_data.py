@@ -1,0 +1,180 @@
+"""Splits that cannot be drawn, labels that contradict them, seeds, schedules."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+from tlbatch.spec.dataset import Dataset, Split
+from tlbatch.spec.resources import Schedule
+from tlbatch.spec.study import Study
+from tlbatch.spec.yamltree import Mistake, Path
+
+SPLIT: Path = ("dataset", "split")
+PARTS = ("train", "validation", "test")
+
+
+def check_data(study: Study) -> Iterator[Mistake]:
+    """Mistakes in dataset, repeat and schedule."""
+    yield from _dataset(study.dataset)
+    yield from _amounts(study.dataset.split)
+    yield from _ready_made(study.dataset)
+    yield from _groups(study.dataset)
+    yield from _repeat(study)
+    if study.schedule:
+        yield from _schedule(study.schedule)
+
+
+def _dataset(dataset: Dataset) -> Iterator[Mistake]:
+    if not dataset.url.strip():
+        yield Mistake(("dataset", "url"), "is empty: name a folder or s3://bucket/prefix")
+    elif "://" in dataset.url and not dataset.url.startswith("s3://"):
+        scheme = dataset.url.partition("://")[0]
+        yield Mistake(("dataset", "url"), f"{scheme}:// cannot be listed; use a folder or s3://bucket/prefix")
+    if dataset.classes is not None:
+        for name in _repeated(dataset.classes):
+            yield Mistake(("dataset", "classes"), f"{name!r} is there twice")
+        if len(dataset.classes) < 2:
+            yield Mistake(("dataset", "classes"), "a classifier needs at least two classes")
+
+
+def _amounts(split: Split) -> Iterator[Mistake]:
+    fractions = 0.0
+    for part in PARTS:
+        amount = getattr(split, part)
+        if isinstance(amount, float):
+            fractions += amount
+            if amount > 1:
+                count = f"; write {round(amount)} for a count" if amount.is_integer() else ""
+                yield Mistake((*SPLIT, part), f"{amount:g} is a fraction above 1{count}")
+    if fractions > 1 + 1e-9 and all(not isinstance(getattr(split, part), float) or getattr(split, part) <= 1 for part in PARTS):
+        given = " + ".join(f"{getattr(split, part):g}" for part in PARTS if isinstance(getattr(split, part), float))
+        yield Mistake(
+            SPLIT, f"{given} = {fractions:g}: more than the whole (validation and test are 0.15 unless you say otherwise)"
+        )
+    elif split.train is None and fractions > 1 - 1e-9 and not split.folders:
+        yield Mistake(SPLIT, "validation and test leave nothing to train on")
+    if split.train == 0:
+        yield Mistake((*SPLIT, "train"), "nothing to train on")
+    if split.test == 0:
+        yield Mistake((*SPLIT, "test"), "nothing to test on: a comparison needs images that no training has seen")
+
+
+def _ready_made(dataset: Dataset) -> Iterator[Mistake]:
+    split, labels = dataset.split, dataset.labels
+    said = [part for part in PARTS if part in split.model_fields_set]
+    if split.folders is not None:
+        missing = [part for part in ("train", "test") if part not in split.folders]
+        if missing:
+            yield Mistake((*SPLIT, "folders"), f"names no folder for {' and '.join(missing)}")
+        for name in _repeated(list(split.folders.values())):
+            yield Mistake((*SPLIT, "folders"), f"the folder {name!r} stands for two parts")
+        yield from (_contradiction((*SPLIT, part), "folders") for part in said if part in split.folders or part == "train")
+        if split.folds is not None:
+            yield _contradiction((*SPLIT, "folds"), "folders")
+        if labels is not None:
+            yield Mistake(("dataset", "labels"), "the folders of split.folders say the labels already: remove one of the two")
+    if labels is not None and labels.split is not None:
+        yield from (_contradiction((*SPLIT, part), "labels.split") for part in said if part != "validation")
+        if split.folds is not None:
+            yield _contradiction((*SPLIT, "folds"), "labels.split")
+
+
+def _contradiction(path: Path, by: str) -> Mistake:
+    return Mistake(path, f"{by} says already which image is in which part: remove one of the two")
+
+
+def _groups(dataset: Dataset) -> Iterator[Mistake]:
+    pattern, path = dataset.split.group, (*SPLIT, "group")
+    if pattern is None:
+        return
+    if dataset.labels is not None and dataset.labels.group is not None:
+        yield Mistake(path, "labels.group names the groups already: remove one of the two")
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        yield Mistake(path, f"is not a regular expression: {error}")
+        return
+    if groups < 1:
+        yield Mistake(path, f"needs parentheses around what names the group, e.g. '({pattern})'")
+
+
+def _repeat(study: Study) -> Iterator[Mistake]:
+    split, repeat = study.dataset.split, study.repeat
+    for seed in _repeated(repeat.seeds):
+        yield Mistake(("repeat", "seeds"), f"{seed} is there twice: the same training again")
+    if any(seed < 0 for seed in repeat.seeds):
+        yield Mistake(("repeat", "seeds"), "a seed is 0 or more")
+    if repeat.redraw == "none":
+        return
+    path = ("repeat", "redraw")
+    labels = study.dataset.labels
+    fractions = [split.train, split.validation, split.test]
+    if split.folds is not None:
+        yield Mistake(path, "folds draw other training images already: remove one of the two")
+    elif split.folders is not None or (labels is not None and labels.split is not None):
+        yield Mistake(path, "the data says which images train: there is nothing to redraw")
+    elif split.train is None:
+        yield Mistake(
+            path, "nothing to redraw from: say how many images train, fewer than validation and test leave", None, (SPLIT,)
+        )
+    elif all(isinstance(part, float) for part in fractions) and sum(part or 0 for part in fractions) > 1 - 1e-9:
+        yield Mistake(path, "nothing to redraw from: train, validation and test are the whole", None, (SPLIT,))
+
+
+_CRON = (("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 7))
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_MACROS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
+
+
+def _schedule(schedule: Schedule) -> Iterator[Mistake]:
+    wrong = cron_mistake(schedule.cron)
+    if wrong:
+        yield Mistake(("schedule", "cron"), wrong)
+    try:
+        ZoneInfo(schedule.timezone)
+    except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError; odd keys are the other two
+        yield Mistake(
+            ("schedule", "timezone"), f"{schedule.timezone!r} is not a time zone; write it like Asia/Shanghai or Etc/UTC"
+        )
+
+
+def cron_mistake(text: str) -> str | None:
+    """What is wrong with a cron expression of five fields, as Kubernetes reads it; None when nothing is."""
+    if text in _MACROS:
+        return None
+    fields = text.split()
+    if len(fields) != 5:
+        return f'has {len(fields)} fields, not five: minute hour day month weekday, e.g. "0 3 * * *"'
+    for value, (name, low, high) in zip(fields, _CRON, strict=True):
+        names = _MONTHS if name == "month" else _DAYS if name == "day of the week" else ()
+        if not all(_cron_part(part, low, high, names) for part in value.split(",")):
+            return f"{value!r} is not a {name} ({low} to {high})"
+    return None
+
+
+def _cron_part(part: str, low: int, high: int, names: Sequence[str]) -> bool:
+    match = re.fullmatch(r"(\*|\?|[0-9a-z]+)(?:-([0-9a-z]+))?(?:/([0-9]+))?", part.lower())
+    if match is None or (match[3] is not None and int(match[3]) < 1):
+        return False
+    if match[1] in {"*", "?"}:
+        return match[2] is None
+    ends = [_cron_number(text, low, names) for text in match.groups()[:2] if text is not None]
+    return all(low <= end <= high for end in ends) and ends == sorted(ends)
+
+
+def _cron_number(text: str, low: int, names: Sequence[str]) -> int:
+    if text in names:
+        return names.index(text) + low
+    return int(text) if text.isdecimal() else -1
+
+
+_Value = TypeVar("_Value", int, str)
+
+
+def _repeated(values: Sequence[_Value]) -> list[_Value]:
+    return [value for value, times in Counter(values).items() if times > 1]

@@ -1,0 +1,57 @@
+"""What the catalogue knows about backbones, as names to check against. Imported on use; the catalogue is data, not torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+
+@cache
+def _catalogue() -> Any:
+    """The catalogue's module, or None where the launcher was taken without it: then names are checked by the steps."""
+    try:
+        return import_module("tlbatch.catalogue")
+    except ModuleNotFoundError as error:
+        if error.name != "tlbatch.catalogue":
+            raise
+        return None
+
+
+def backbone_names() -> list[str]:
+    """Backbones of the catalogue first, then every other model that can be had by name; empty when unknown."""
+    catalogue = _catalogue()
+    return list(dict.fromkeys([*catalogue.backbones(), *catalogue.known_names()])) if catalogue else []
+
+
+def stage_names(backbone: str) -> list[str]:
+    """Stages from the input to the head; empty for a backbone whose stages are found when it is built."""
+    return [_name(stage) for stage in _part(backbone, "stages")]
+
+
+def layer_names(backbone: str) -> list[str]:
+    """Names that ``layer`` may take; empty for a backbone whose layers are found when it is built."""
+    if not _info(backbone):
+        return []
+    return list(dict.fromkeys([*stage_names(backbone), *(_name(layer) for layer in _catalogue().layer_names(backbone))]))
+
+
+def weight_names(backbone: str) -> list[str]:
+    """Named weights of a backbone."""
+    return [_name(weight) for weight in _part(backbone, "weights")]
+
+
+def _info(backbone: str) -> Any:
+    catalogue = _catalogue()
+    return catalogue.backbones().get(backbone) if catalogue else None
+
+
+def _part(backbone: str, name: str) -> Iterable[Any]:
+    info = _info(backbone)
+    part: Iterable[Any] = getattr(info, name, ()) if info else ()
+    return part
+
+
+def _name(item: Any) -> str:
+    return item if isinstance(item, str) else str(getattr(item, "name", item))
