@@ -63,7 +63,7 @@ def strategy_name(run: Run) -> str:
 def _strategy(place: Place) -> Iterator[Mistake]:
     run, path = place.run, (*place.path, "strategy")
     rests_on: tuple[Path, ...] = ((*place.path, "model"),)
-    if run.model.scratch is not None and strategy_name(run) != "scratch":
+    if run.model.scratch is not None and run.strategy not in (None, "scratch"):
         text = "a scratch model is trained whole: leave strategy out, or name a backbone"
         yield Mistake(path, text, None, rests_on)
     if run.model.backbone is not None and run.strategy == "scratch":

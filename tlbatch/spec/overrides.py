@@ -27,7 +27,7 @@ def apply_override(tree: Tree, text: str) -> Path | None:
         tree.mistakes += [Mistake((), mistake.text, place) for mistake in value.mistakes]
         return None
     try:
-        path = _put(tree, steps, value.value)
+        path = _put(tree, steps, value.value, place)
     except _WrongPathError as wrong:
         tree.mistakes.append(Mistake(wrong.path, wrong.text, place))
         return None
@@ -55,7 +55,7 @@ class _WrongPathError(Exception):
         self.path, self.text = path, text
 
 
-def _put(tree: Tree, steps: list[str], value: Any) -> Path:
+def _put(tree: Tree, steps: list[str], value: Any, place: str) -> Path:
     if not isinstance(tree.value, dict):
         tree.value = {}
     parent: Any = tree.value
@@ -71,6 +71,7 @@ def _put(tree: Tree, steps: list[str], value: Any) -> Path:
         if inside is None:
             inside = {}
             _assign(parent, key, inside)
+            tree.places[path] = place
         if not isinstance(inside, dict | list):
             raise _WrongPathError(path, f"is {inside!r}, which has nothing inside; set it as a whole")
         parent = inside

@@ -77,8 +77,8 @@ class Tree:
 def read_tree(text: str, name: str, environ: Mapping[str, str] | None = None) -> Tree:
     """Parse ``text``; every mistake that YAML can make is in the tree's ``mistakes``, none is raised."""
     tree = Tree(name)
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is not None:
             tree.value = _Builder(tree, loader, os.environ if environ is None else environ).build(node, ())
@@ -92,8 +92,6 @@ def read_tree(text: str, name: str, environ: Mapping[str, str] | None = None) ->
         tree.mistakes.append(Mistake((), f"this is not YAML: {problem.reason}", f"{name}:{line}"))
     except _TooLarge:
         tree.mistakes.append(Mistake((), f"more than {MAX_NODES} values: aliases (*name) that repeat themselves?", name))
-    finally:
-        loader.dispose()
     return tree
 
 
