@@ -43,7 +43,7 @@ def starter_study(folder: Path | None) -> str:
     Only names are read, no image. Raises StudyError when the folder is not there or has no two class folders with images.
     """
     if folder is None:
-        return _text("pets", "path/or/s3://bucket/prefix", Found(), None)
+        return _text("pets", "path/to/pets", Found(), None)
     if not folder.is_dir():
         raise StudyError(f"{folder}: there is no such folder; name one that holds a folder of images for each class")
     found = survey(folder)
@@ -92,14 +92,15 @@ def _split(found: Found) -> str:
         return f"{{folders: {{{ready}}}}}            # ready-made"
     if found.counts and found.images < FEW_LABELS:
         folds = max(2, min(5, min(found.classes.values()) // 4))
-        return f"{{test: 0.3, folds: {folds}, seed: 42}}     # fewer than {FEW_LABELS} labels: {folds}-fold instead of one validation part"
+        why = f"fewer than {FEW_LABELS} labels: {folds}-fold instead of one validation part"
+        return f"{{test: 0.3, folds: {folds}, seed: 42}}     # {why}"
     return "{train: 0.7, validation: 0.15, test: 0.15, seed: 42}     # fractions, or counts; the same share of every class"
 
 
 def _found_comment(found: Found) -> str:
     classes = found.classes
     if not classes:
-        return "a folder per class, in a folder or in S3; or see `labels` below"
+        return "a folder per class, here or in S3 (s3://bucket/prefix); or see `labels` below"
     shown = ", ".join(f"{name} {count}" for name, count in list(classes.items())[:8])
     more = f", and {len(classes) - 8} more" if len(classes) > 8 else ""
     return _one_line(f"{found.images} images in {len(classes)} classes: {shown}{more}")
