@@ -106,7 +106,7 @@ def test_the_small_study_takes_data_and_weights_from_the_environment(monkeypatch
 def test_the_quickstart_takes_from_its_source(monkeypatch):
     monkeypatch.setenv("TLBATCH_SAMPLES", "/samples")
     source, target = study("quickstart-source"), study("quickstart")
-    assert (source.dataset.url, target.dataset.url) == ("/samples/source", "/samples/digits")
+    assert (source.dataset.url, target.dataset.url) == ("/samples/source-digits", "/samples/digits")
     assert (target.repeat.seeds, target.repeat.redraw) == ((0, 1, 2, 3, 4), "train")
     origins = {
         run.model.backbone.from_ for run in target.runs if run.model.backbone and not isinstance(run.model.backbone, str)
