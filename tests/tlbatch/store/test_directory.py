@@ -52,7 +52,7 @@ def test_a_failed_copy_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_root_that_is_a_file_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StudyError, match="could not be written .*name another store"):
+    with pytest.raises(StudyError, match=r"could not be written .*name another store"):
         DirectoryStore(tmp_path / "file").put("a", b"")
 
 

@@ -73,7 +73,7 @@ def test_wrong_credentials_are_a_sentence(s3_bucket: str, s3_server: str, monkey
     if s3_server == "moto":
         pytest.skip("moto does not check credentials: set TLBATCH_VERSITYGW or AWS_ENDPOINT_URL_S3")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    with pytest.raises(StudyError, match="refuses these credentials|access denied"):
+    with pytest.raises(StudyError, match=r"refuses these credentials|access denied"):
         S3Store(f"s3://{s3_bucket}").get("name")
 
 
@@ -84,7 +84,7 @@ def test_no_credentials_are_a_sentence(s3_bucket: str, monkeypatch: pytest.Monke
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, "/nonexistent")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(StudyError, match="no usable S3 credentials.*set AWS_ACCESS_KEY_ID"):
+    with pytest.raises(StudyError, match=r"no usable S3 credentials.*set AWS_ACCESS_KEY_ID"):
         S3Store(f"s3://{s3_bucket}").get("name")
 
 
