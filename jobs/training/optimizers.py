@@ -1,0 +1,50 @@
+"""The optimisers of a study, with one parameter group a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch.nn import Parameter
+from torch.optim import Optimizer
+
+from tlbatch.spec.train import Train
+
+Groups = list[dict[str, object]]
+
+
+def _rmsprop(groups: Groups, train: Train) -> Optimizer:
+    """rho is torch's alpha (Keras: 0.9, torch by default: 0.99). Not centred, no momentum, as Keras has it."""
+    return torch.optim.RMSprop(groups, lr=1.0, alpha=train.rho, eps=train.eps, weight_decay=train.weight_decay)
+
+
+def _sgd(groups: Groups, train: Train) -> Optimizer:
+    return torch.optim.SGD(groups, lr=1.0, momentum=train.momentum, weight_decay=train.weight_decay)
+
+
+def _adam(groups: Groups, train: Train) -> Optimizer:
+    return torch.optim.Adam(groups, lr=1.0, eps=train.eps, weight_decay=train.weight_decay)
+
+
+def _adamw(groups: Groups, train: Train) -> Optimizer:
+    return torch.optim.AdamW(groups, lr=1.0, eps=train.eps, weight_decay=train.weight_decay)
+
+
+OPTIMIZERS: dict[str, Callable[[Groups, Train], Optimizer]] = {
+    "rmsprop": _rmsprop,
+    "sgd": _sgd,
+    "adam": _adam,
+    "adamw": _adamw,
+}
+
+
+def build_optimizer(train: Train, stages: Iterable[tuple[str, list[Parameter], float]]) -> Optimizer:
+    """An optimiser over (stage, parameters, factor on the learning rate); stages without parameters are left out."""
+    groups: Groups = [{"params": list(p), "stage": name, "scale": scale} for name, p, scale in stages if p]
+    return OPTIMIZERS[train.optimizer](groups, train)
+
+
+def set_lr(optimizer: Optimizer, lr: float) -> None:
+    """Give every group its share of the base rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["scale"]
