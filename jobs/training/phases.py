@@ -25,7 +25,7 @@ def unfrozen_ever(stages: Sequence[str], finetune: Finetune | None) -> tuple[str
 
 
 def unfrozen_at(stages: Sequence[str], finetune: Finetune | None, epoch: int) -> tuple[str, ...]:
-    """The stages that learn in ``epoch`` (from 0): the head alone in warm-up, then all, or one more every ``gradual`` epochs."""
+    """The stages that learn in ``epoch`` (from 0): the head in warm-up, then all, or one more every ``gradual`` epochs."""
     ever = unfrozen_ever(stages, finetune)
     if finetune is None:
         return ever

@@ -37,7 +37,7 @@ class Sampler:
         start = (epoch * self._fixed_steps + step) * self.batch_size
         places = torch.arange(start, start + self.batch_size)
         passes = places // self.n
-        return torch.cat([self._pass(int(p))[places[passes == p] % self.n] for p in passes.unique()])
+        return torch.cat([self._pass(p)[places[passes == p] % self.n] for p in range(int(passes[0]), int(passes[-1]) + 1)])
 
     def _pass(self, number: int) -> Tensor:
         if self._cached is None or self._cached[0] != number:

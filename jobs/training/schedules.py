@@ -1,4 +1,4 @@
-"""The learning rate over a training: warm-up, then a schedule. Factors on the study's ``lr``; pure but for the plateau's memory."""
+"""The learning rate over a training: warm-up, then a schedule. Factors on ``lr``; pure but for the plateau's memory."""
 
 from __future__ import annotations
 
