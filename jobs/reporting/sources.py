@@ -1,0 +1,123 @@
+"""What the report reads: the artifacts of a study by run and step, opened once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobs.context import Context
+from tlbatch.store.artifacts import Artifact
+
+
+@dataclass(frozen=True)
+class RunSource:
+    """One run as it was asked for (``asked``: an entry of the report's ``runs``) and what its tasks left.
+
+    ``finetune`` is keyed by (seed, fold or None). Runs with no training of their own (zero labels) have none.
+    """
+
+    asked: dict[str, Any]
+    evaluate: Artifact
+    finetune: dict[tuple[int, int | None], Artifact] = field(default_factory=dict)
+    extract: Artifact | None = None
+
+    @property
+    def name(self) -> str:
+        return str(self.asked["name"])
+
+    @property
+    def role(self) -> str:
+        """``run``, ``control`` or ``zero_label``."""
+        return str(self.asked.get("role", "run"))
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds that were evaluated, in order; a run without training has one, called 0."""
+        return sorted(int(seed) for seed in self.predictions["probabilities"])
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        return dict(self.evaluate.read_json("metrics.json"))
+
+    @cached_property
+    def predictions(self) -> dict[str, Any]:
+        return dict(self.evaluate.read_json("predictions.json"))
+
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        """The card of the first trained model, or {}."""
+        return dict(self.first_model.read_json("card.json")) if self.first_model else {}
+
+    @property
+    def first_model(self) -> Artifact | None:
+        return self.finetune[min(self.finetune, key=_order)] if self.finetune else None
+
+    @cached_property
+    def histories(self) -> dict[tuple[int, int | None], dict[str, Any]]:
+        """``history.json`` of every trained model that has one with epochs (a logistic regression has none)."""
+        found = {}
+        for place, artifact in sorted(self.finetune.items(), key=lambda item: _order(item[0])):
+            history = artifact.read_json("history.json") if "history.json" in artifact else {}
+            if history.get("epochs"):
+                found[place] = history
+        return found
+
+    def probabilities(self, seed: int) -> NDArray[np.float64]:
+        """[n, classes] of one seed, rows as ``predictions["ids"]``."""
+        return np.asarray(self.predictions["probabilities"][str(seed)], dtype=np.float64)
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """[n] class indices of the test images, rows as ``predictions["ids"]``."""
+        return np.asarray(self.predictions["labels"], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """All that a report is made of."""
+
+    params: dict[str, Any]
+    dataset: Artifact
+    runs: tuple[RunSource, ...]
+    artifacts: dict[str, Artifact]  #: every input by role, for lineage and times
+
+    @property
+    def classes(self) -> list[str]:
+        return [str(name) for name in self.params["classes"]]
+
+    def run(self, name: str) -> RunSource | None:
+        return next((run for run in self.runs if run.name == name), None)
+
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        """The dataset's card."""
+        return dict(self.dataset.read_json("card.json"))
+
+
+def load_sources(context: Context) -> Sources:
+    """Open all inputs of a report task. Raises CorruptArtifactError where one is gone."""
+    artifacts = {role: context.input(role) for role in context.roles()}
+    runs = [_run_source(asked, artifacts) for asked in context.params["runs"] if f"evaluate:{asked['name']}" in artifacts]
+    return Sources(context.params, artifacts["dataset"], tuple(runs), artifacts)
+
+
+def _run_source(asked: dict[str, Any], artifacts: Mapping[str, Artifact]) -> RunSource:
+    name = asked["name"]
+    finetune = {}
+    for role, artifact in artifacts.items():
+        step, _, rest = role.partition(":")
+        run, _, place = rest.partition(":")
+        if step == "finetune" and run == name:
+            seed, _, fold = place.partition(":")
+            finetune[int(seed or 0), int(fold) if fold else None] = artifact
+    return RunSource(asked, artifacts[f"evaluate:{name}"], finetune, artifacts.get(f"extract:{name}"))
+
+
+def _order(place: tuple[int, int | None]) -> tuple[int, int]:
+    seed, fold = place
+    return seed, -1 if fold is None else fold
