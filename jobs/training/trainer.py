@@ -1,0 +1,219 @@
+"""The training loop. Where it stands is in ``Place`` and tensors alone, so it can stop and go on at any batch, bit for bit."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from jobs.training.averaging import Average
+from jobs.training.checkpoints import Snapshot, optimizer_tensors, restore_optimizer
+from jobs.training.feed import Feed
+from jobs.training.objective import build_objective, mix
+from jobs.training.optimizers import build_optimizer, set_lr
+from jobs.training.phases import lr_scales, unfrozen_at, unfrozen_ever
+from jobs.training.randomness import generator, seed_layers
+from jobs.training.sampling import Sampler
+from jobs.training.schedules import Plateau, lr_factor
+from jobs.training.selection import BestEpoch, Patience
+from jobs.training.trainable import Trainable
+from jobs.training.validation import loss_and_accuracy, validation_logits
+from tlbatch.errors import StudyError
+from tlbatch.spec.model import Finetune
+from tlbatch.spec.train import Train
+
+
+class DivergedError(StudyError):
+    """The loss is no number any more."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one training goes: ``train`` with a number for ``lr``; ``finetune`` None where everything learns from the start."""
+
+    train: Train
+    classes: list[str]
+    seed: int
+    lr: float
+    finetune: Finetune | None = None
+    bf16: bool = False
+
+
+@dataclass
+class Place:
+    """Where a training stands. ``sums``: loss · images, right, images of the epoch so far."""
+
+    epoch: int = 0
+    step: int = 0
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    seconds_so_far: float = 0.0
+    stopped_early: bool = False
+    best: BestEpoch = field(default_factory=BestEpoch)
+    patience: Patience = field(default_factory=Patience)
+    plateau: Plateau = field(default_factory=Plateau)
+
+    @staticmethod
+    def from_json(document: dict[str, Any]) -> Place:
+        parts = {"best": BestEpoch, "patience": Patience, "plateau": Plateau}
+        return Place(**{name: parts[name](**value) if name in parts else value for name, value in document.items()})
+
+
+#: called between batches with the trainer, and whether an epoch has just ended; may raise Stopped
+Tick = Callable[["Trainer", bool], None]
+
+
+class Trainer:
+    """Trains ``network`` (on its device, with its initial weights) on what ``feed`` gives."""
+
+    def __init__(self, network: nn.Module, feed: Feed, recipe: Recipe, tick: Tick = lambda trainer, epoch_end: None) -> None:
+        self.network, self._feed, self.recipe, self._tick = network, feed, recipe, tick
+        self._stages = cast(Trainable, network)
+        self._device = next(network.parameters()).device
+        train, names = recipe.train, [stage.name for stage in self._stages.stages]
+        learning, scales = unfrozen_ever(names, recipe.finetune), lr_scales(names, recipe.finetune)
+        self.optimizer = build_optimizer(train, [(n, list(self._stages.parameters_of(n)), scales[n]) for n in learning])
+        self._objective = build_objective(train, recipe.classes, feed.train_labels)
+        self._sampler = Sampler(len(feed.train_labels), train.batch_size, recipe.seed, train.steps_per_epoch)
+        self._average = Average(network, train.ema) if train.ema else None
+        self._best: dict[str, Tensor] = {}
+        self._sums = torch.zeros(3, dtype=torch.float64, device=self._device)
+        self._names = names
+        self.place = Place()
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is validated and kept: the average where there is one."""
+        return self._average.network if self._average else self.network
+
+    @property
+    def done_epochs(self) -> float:
+        return self.place.epoch + self.place.step / self._sampler.steps
+
+    def run(self) -> None:
+        """Train to the end (or go on to it); then ``judged`` has the weights of the selected epoch."""
+        while self.place.epoch < self.recipe.train.epochs and not self.place.stopped_early:
+            self._epoch()
+        if self._best:
+            self.judged.load_state_dict(self._best, strict=False)
+
+    @property
+    def selected_epoch(self) -> int:
+        """Counted from 0."""
+        best = self.place.best.epoch
+        return best if self.recipe.train.select == "best" and best is not None else len(self.place.epochs) - 1
+
+    # -- an epoch -----------------------------------------------------------------------------------------------------
+
+    def _epoch(self) -> None:
+        place, started = self.place, time.monotonic() - self.place.seconds_so_far
+        self._stages.freeze(unfrozen_at(self._names, self.recipe.finetune, place.epoch))
+        self._train_mode()
+        while place.step < self._sampler.steps:
+            self._batch()
+            place.step += 1
+            place.seconds_so_far = time.monotonic() - started
+            self._tick(self, False)
+        loss, accuracy = self._validate()
+        self._record(loss, accuracy, time.monotonic() - started)
+        self._tick(self, True)
+
+    def _train_mode(self) -> None:
+        mode = self.recipe.finetune.batch_norm if self.recipe.finetune else "train"
+        self._stages.train_mode(mode, self.recipe.train.batch_size)
+
+    def _batch(self) -> None:
+        train, seed, place = self.recipe.train, self.recipe.seed, self.place
+        indices = self._sampler.batch(place.epoch, place.step)
+        x = self._feed.batch(indices, place.epoch, place.step)
+        targets = self._objective.targets(self._feed.train_labels[indices]).to(self._device)
+        x, targets = mix(x, targets, train, generator(seed, "mix", place.epoch, place.step))
+        seed_layers(seed, "layers", place.epoch, place.step)
+        set_lr(self.optimizer, self._lr(place.step))
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.recipe.bf16):
+            logits = self.network(x)
+        loss = self._objective.loss(logits, targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if train.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), train.clip_norm)
+        self.optimizer.step()
+        if self._average:
+            self._average.update(self.network, place.epoch * self._sampler.steps + place.step + 1)
+        right = (logits.detach().argmax(dim=1) == targets.argmax(dim=1)).sum()
+        n = torch.tensor(len(x), device=self._device)
+        self._sums += torch.stack([loss.detach().double() * n, right.double(), n.double()])
+
+    def _lr(self, step: int) -> float:
+        """The base rate of a batch of this epoch, before the stages' factors."""
+        train, steps = self.recipe.train, self._sampler.steps
+        at = self.place.epoch * steps + step
+        factor = lr_factor(train.schedule, at, train.epochs * steps, train.warmup_epochs * steps)
+        return self.recipe.lr * factor * self.place.plateau.factor
+
+    def _validate(self) -> tuple[float, float]:
+        logits = validation_logits(self.judged, self._feed, self.recipe.bf16, lambda: self._tick(self, False))
+        loss, accuracy = loss_and_accuracy(logits, self._feed.validation_labels)
+        if not (math.isfinite(loss) and math.isfinite(float(self._sums[0]))):
+            epoch, lr = self.place.epoch + 1, self.recipe.lr
+            raise DivergedError(f"the loss is no number any more in epoch {epoch}: train.lr {lr:g} is too large; lower it")
+        return loss, accuracy
+
+    def _record(self, loss: float, accuracy: float, seconds: float) -> None:
+        place, train, sums = self.place, self.recipe.train, self._sums.tolist()
+        if train.select == "best" and place.best.observe(place.epoch, accuracy, loss):
+            self._best = {name: tensor.detach().clone() for name, tensor in self._changing(self.judged).items()}
+        place.epochs.append(
+            {
+                "epoch": place.epoch + 1,
+                "train_loss": sums[0] / sums[2],
+                "train_accuracy": sums[1] / sums[2],
+                "validation_loss": loss,
+                "validation_accuracy": accuracy,
+                "lr": self._lr(place.step - 1),
+            }
+        )
+        if train.schedule == "plateau":
+            place.plateau.observe(loss)
+        stop_rule = train.early_stopping
+        place.stopped_early = stop_rule is not None and place.patience.observe(stop_rule, accuracy, loss)
+        place.seconds.append(round(seconds, 3))
+        place.epoch, place.step, place.seconds_so_far = place.epoch + 1, 0, 0.0
+        self._sums.zero_()
+
+    # -- stopping and going on ------------------------------------------------------------------------------------------
+
+    def _changing(self, network: nn.Module) -> dict[str, Tensor]:
+        """Entries of a network's state that training can change: all but the parameters of stages that never learn."""
+        learning = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
+        frozen = {name for name, p in self.network.named_parameters() if id(p) not in learning}
+        return {name: tensor for name, tensor in network.state_dict().items() if name not in frozen}
+
+    def snapshot(self) -> Snapshot:
+        """All that the rest of the training depends on, besides the recipe, the images and the initial weights."""
+        tensors = {f"network.{name}": tensor for name, tensor in self._changing(self.network).items()}
+        if self._average:
+            tensors |= {f"average.{name}": tensor for name, tensor in self._changing(self._average.network).items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self._best.items()} | optimizer_tensors(self.optimizer)
+        self.place.sums = self._sums.tolist()
+        return Snapshot(tensors, {"trainer": asdict(self.place)})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to where a snapshot of the same training was taken."""
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {n.removeprefix(prefix): t for n, t in snapshot.tensors.items() if n.startswith(prefix)}
+
+        self.network.load_state_dict(part("network."), strict=False)
+        if self._average:
+            self._average.network.load_state_dict(part("average."), strict=False)
+        self._best = {name: tensor.to(self._device) for name, tensor in part("best.").items()}
+        restore_optimizer(self.optimizer, snapshot.tensors)
+        self.place = Place.from_json(snapshot.place["trainer"])
+        self._sums.copy_(torch.tensor(self.place.sums, dtype=torch.float64))

@@ -1,0 +1,29 @@
+"""Judging a network on the validation images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from jobs.training.feed import Feed
+
+
+@torch.no_grad()
+def validation_logits(network: nn.Module, feed: Feed, bf16: bool, tick: Callable[[], None] = lambda: None) -> Tensor:
+    """float32 [m, classes] on the CPU, the network in eval mode. ``tick`` is called after every batch."""
+    network.eval()
+    pieces = []
+    for x in feed.validation_batches():
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
+            pieces.append(network(x).float().cpu())
+        tick()
+    return torch.cat(pieces)
+
+
+def loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Mean cross-entropy (nats, no weights, no smoothing: comparable between runs) and top-1 accuracy."""
+    loss = float(functional.cross_entropy(logits.double(), labels))
+    return loss, float((logits.argmax(dim=1) == labels).double().mean())
