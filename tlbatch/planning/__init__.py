@@ -1,0 +1,5 @@
+"""From a study and a listing to a plan: the tasks, what each needs, and how its key follows from its inputs' digests."""
+
+from tlbatch.planning.plan import Node, Plan
+
+__all__ = ["Node", "Plan"]
