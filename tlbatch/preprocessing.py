@@ -29,7 +29,7 @@ NORMALIZATIONS: dict[str, dict[str, Any]] = {
     "imagenet": {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD), "channels": "rgb", "scale": "unit"},
     "caffe": {"mean": list(CAFFE_MEAN_RGB[::-1]), "std": [1.0] * 3, "channels": "bgr", "scale": "byte"},
 }
-"""``scale: unit`` feeds (pixel / 255 - mean) / std, ``byte`` feeds (pixel - mean) / std; the means are in ``channels`` order."""
+"""``unit`` feeds (pixel / 255 - mean) / std, ``byte`` (pixel - mean) / std; the means are in the order of ``channels``."""
 
 
 def resolve_input(said: Input, own: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from pydantic import BaseModel
@@ -156,9 +157,7 @@ def contrasts(runs: list[SettledRun], controls: list[SettledRun]) -> list[dict[s
     Each run against the one before it (``kind: previous``, ``b`` named), and each pretrained run against its control
     (``kind: control``): of the ``candidates`` (its own control, the scratch runs) the best on validation.
     """
-    planned: list[dict[str, Any]] = [
-        {"a": run.name, "b": before.name, "kind": "previous"} for before, run in zip(runs, runs[1:], strict=False)
-    ]
+    planned: list[dict[str, Any]] = [{"a": run.name, "b": before.name, "kind": "previous"} for before, run in pairwise(runs)]
     scratch = [run.name for run in runs if run.scratch]
     for run in runs:
         own = [control.name for control in controls if run.name in control.control_for]
