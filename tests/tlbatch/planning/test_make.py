@@ -1,0 +1,119 @@
+"""A plan is a pure function of the study: who shares what, and whose key changes with what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tlbatch.planning import Node, Plan
+from tlbatch.planning.make import ListedData, Settled, make_plan
+from tlbatch.planning.runs import SettledWeights, contrasts, settle_controls, settle_runs
+from tlbatch.spec import Run, parse_study
+from tlbatch.tasks import InputRef
+
+OWN = {"size": 224, "resize": "crop", "crop": 0.875, "interpolation": "bilinear", "mean": [0.485, 0.456, 0.406]}
+TEXT = """
+apiVersion: tlbatch/v1
+kind: Study
+name: pets
+dataset: {url: pets, split: {train: 30, validation: 10, test: 10}}
+repeat: {seeds: [0, 1]}
+runs:
+  - name: cnn
+    model: {scratch: {}}
+  - name: linear
+    model: {backbone: mobilenet_v2}
+    strategy: features
+  - name: dense
+    model: {backbone: mobilenet_v2, head: {dense: [64]}}
+    strategy: features
+  - name: tuned
+    model: {backbone: mobilenet_v2}
+    strategy: {finetune: {unfreeze: all}}
+"""
+
+
+def weights_for(_run: Run) -> SettledWeights:
+    return SettledWeights({"kind": "file", "sha256": "ab" * 32}, "/somewhere", OWN, trained_on="ImageNet")
+
+
+def plan_of(*overrides: str, url: str = "pets", digest: str = "d") -> Plan:
+    study = parse_study(TEXT, overrides=overrides).study
+    runs = settle_runs(study, weights_for, "fp32")
+    return make_plan(Settled(study, ListedData(url, ("cat", "dog"), digest), runs, settle_controls(runs)))
+
+
+def keys(plan: Plan, outputs: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Keys when every task's digest is a function of its key, but for those in ``outputs``."""
+    done: dict[str, InputRef] = {}
+    for node in plan:
+        task = node.task(done)
+        assert task is not None
+        done[node.name] = InputRef(node.step, task.key, (outputs or {}).get(node.name, f"digest of {task.key}"))
+    return {name: ref.key for name, ref in done.items()}
+
+
+def changed(a: dict[str, str], b: dict[str, str]) -> set[str]:
+    return {name for name in a if a[name] != b[name]}
+
+
+def test_runs_on_the_same_features_share_one_extraction_and_controls_theirs() -> None:
+    extractions = {node.name: node.runs for node in plan_of() if node.step == "extract"}
+    assert extractions["extract:linear"] == ("linear", "dense")
+    assert set(extractions) == {"extract:linear", "extract:linear-random"}
+
+
+def test_one_runs_learning_rate_changes_only_its_own_training_evaluation_and_the_report() -> None:
+    before, after = keys(plan_of()), keys(plan_of("runs[0].train.lr=0.01"))
+    assert changed(before, after) == {"finetune:cnn:0", "finetune:cnn:1", "evaluate:cnn", "report"}
+
+
+def test_a_touched_dataset_recomputes_only_prepare() -> None:
+    same = {"prepare": "the same pictures"}
+    assert changed(keys(plan_of(), same), keys(plan_of(digest="touched", url="s3://pets/all"), same)) == {"prepare"}
+
+
+def test_where_the_bytes_are_is_not_in_the_key() -> None:
+    plan = plan_of()
+    moved = Plan(plan.study, {node.name: replace(node, locations={"weights": "/elsewhere"}) for node in plan})
+    assert keys(plan) == keys(moved)
+
+
+def test_a_task_has_no_key_before_its_inputs_are_complete() -> None:
+    plan = plan_of()
+    assert plan.nodes["prepare"].task({}) is not None
+    assert plan.nodes["finetune:cnn:0"].task({}) is None
+
+
+def test_folds_are_tasks_of_their_own() -> None:
+    names = [node.name for node in plan_of("dataset.split.folds=5") if node.runs == ("cnn",) and node.step == "finetune"]
+    assert names == [f"finetune:cnn:{seed}:{fold}" for seed in (0, 1) for fold in range(5)]
+
+
+def test_contrasts_are_planned_before_results() -> None:
+    runs = settle_runs(parse_study(TEXT).study, weights_for, "fp32")
+    planned = contrasts(runs, settle_controls(runs))
+    assert [(c["a"], c["b"]) for c in planned if c["kind"] == "previous"] == [
+        ("linear", "cnn"),
+        ("dense", "linear"),
+        ("tuned", "dense"),
+    ]
+    control = {c["a"]: c["candidates"] for c in planned if c["kind"] == "control"}
+    assert control["linear"] == ["linear-random", "cnn"]
+    assert set(control) == {"linear", "dense", "tuned"}
+
+
+def test_a_full_control_trains_everything_from_random_weights() -> None:
+    runs = settle_runs(parse_study(TEXT, overrides=["control=full"]).study, weights_for, "fp32")
+    control: Any = settle_controls(runs)[0]
+    assert control.model["backbone"]["weights"]["kind"] == "random"
+    assert control.strategy["finetune"]["unfreeze"] == "all"
+    assert control.train["early_stopping"]["patience"] == 10
+
+
+def test_a_plan_out_of_order_is_refused() -> None:
+    with pytest.raises(ValueError, match="comes before what it needs"):
+        Plan("pets", {"report": Node("report", "report", {}, {"dataset": "prepare"})})
