@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,28 +137,33 @@ class EventLog:
         self._execution, self._driver, self._clock = execution, driver, clock
         self._pending: list[str] = []
         self._next: int | None = None
+        self._noting, self._flushing = threading.Lock(), threading.Lock()  # noting never waits for the store
 
     def add(self, kind: str, **fields: Any) -> None:
         """Note an event; it is stored with the next ``flush``."""
-        self._pending.append(json.dumps({"time": self._clock(), "kind": kind, **fields}, sort_keys=True))
+        line = json.dumps({"time": self._clock(), "kind": kind, **fields}, sort_keys=True)
+        with self._noting:
+            self._pending.append(line)
 
     def flush(self) -> None:
         """Store the events noted since the last flush, as one object. On an error they stay for the next one."""
-        if not self._pending:
-            return
-        count = len(self._pending)
+        with self._flushing:
+            with self._noting:
+                lines = list(self._pending)
+            if lines:
+                self._append("".join(f"{line}\n" for line in lines).encode())
+                with self._noting:
+                    del self._pending[: len(lines)]
+
+    def _append(self, data: bytes) -> None:
         if self._next is None:
             self._next = self._highest() + 1
         while True:
             name = self._execution.name(f"events/{self._next:06d}-{self._driver}.jsonl")
-            try:
-                self._execution.store.put(name, "".join(f"{line}\n" for line in self._pending[:count]).encode(), if_absent=True)
-            except ConflictError:
-                self._next += 1
-                continue
-            break
-        self._next += 1
-        del self._pending[:count]
+            self._next += 1
+            with suppress(ConflictError):
+                self._execution.store.put(name, data, if_absent=True)
+                return
 
     def _highest(self) -> int:
         prefix = self._execution.name("events/")
