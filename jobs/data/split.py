@@ -1,0 +1,148 @@
+"""Which image trains, which chooses, which tests: a pure function of the index and the study's split settings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobs.data.index import IndexEntry, by_content
+from jobs.data.units import Quota, Unit, apportion, draw, units_of
+from tlbatch.errors import DataError
+
+Entries = tuple[IndexEntry, ...]
+TEST, VALIDATION, TRAIN, POOL, UNUSED = "test", "validation", "train", "pool", "unused"
+
+
+@dataclass(frozen=True)
+class Split:
+    """The parts, disjoint by content, each sorted by id and path; ``left_out`` says why an image is in none of them."""
+
+    train: Entries
+    validation: Entries
+    test: Entries
+    left_out: tuple[tuple[IndexEntry, str], ...] = ()
+    folds: tuple[Entries, ...] = field(default=(), repr=False)
+
+    def fold(self, number: int) -> tuple[Entries, Entries]:
+        """Training and validation images of one fold (from 0)."""
+        training = [entry for i, fold in enumerate(self.folds) if i != number for entry in fold]
+        return tuple(sorted(training, key=by_content)), self.folds[number]
+
+
+def split_index(entries: Iterable[IndexEntry], split: Mapping[str, Any], *, seed_redraw: int | None = None) -> Split:
+    """Divide the images. ``split`` is the study's ``dataset.split`` with ``classes`` (list) added.
+
+    An image's place is the rank of sha256(seed, content hash) within its class. Copies of one picture and images of one
+    group go to one part, so that parts may differ from what was asked for by a few images. With ``seed_redraw``, the
+    training images are drawn anew among all that neither validate nor test. Raises DataError where it cannot be done.
+    """
+    classes = list(split["classes"])
+    used = [entry for entry in entries if entry.label in set(classes)]
+    if not used:
+        raise DataError(f"no usable image of the classes {', '.join(classes)}: see bad.jsonl of the prepared dataset")
+    divided = _by_parts(used, split) if any(entry.part for entry in used) else _drawn(used, split, seed_redraw)
+    _check(divided, classes)
+    return divided
+
+
+def _drawn(entries: Sequence[IndexEntry], split: Mapping[str, Any], seed_redraw: int | None) -> Split:
+    wanted = amounts(split, len(entries))
+    units, seed = units_of(entries), str(split["seed"])
+    folds = split.get("folds")
+    held_out = {TEST: wanted[TEST]} if folds else {TEST: wanted[TEST], VALIDATION: wanted[VALIDATION]}
+    first = draw(units, _quotas(entries, held_out), POOL, seed)
+    pool = first[POOL]
+    training = min(wanted[TRAIN] + (wanted[VALIDATION] if folds else 0), sum(len(unit.entries) for unit in pool))
+    redraw = seed if seed_redraw is None else f"{seed}:{seed_redraw}"
+    second = draw(pool, _quotas(_entries(pool), {TRAIN: training}), UNUSED, redraw)
+    left_out = [(entry, "more than the study asks for") for entry in _entries(second[UNUSED])]
+    return Split(
+        train=_entries(second[TRAIN]),
+        validation=_entries(first.get(VALIDATION, [])),
+        test=_entries(first[TEST]),
+        left_out=tuple(left_out),
+        folds=_folds(second[TRAIN], folds, seed) if folds else (),
+    )
+
+
+def amounts(split: Mapping[str, Any], available: int) -> dict[str, int]:
+    """Images wanted in each part: counts as they are, fractions of all that are ``available``; train takes what is left.
+
+    Raises DataError when there are fewer images than the counts add up to.
+    """
+    given = [split.get(TRAIN), split.get(VALIDATION, 0), split.get(TEST, 0)]
+    counts = [round(value * available) if isinstance(value, float) else value for value in given]
+    fractions = [value for value in given if isinstance(value, float)]
+    validation, test = int(counts[1] or 0), int(counts[2] or 0)
+    if counts[0] is None or (len(fractions) == 3 and sum(fractions) > 1 - 1e-9):
+        train = max(available - validation - test, 0)
+    else:
+        train = int(counts[0])
+    if train == 0 or train + validation + test > available:
+        raise DataError(
+            f"dataset.split asks for {train} training, {validation} validation and {test} test images, and {available} are "
+            "usable: ask for fewer, or add images (bad.jsonl of the prepared dataset lists those that cannot be used)"
+        )
+    return {TRAIN: train, VALIDATION: validation, TEST: test}
+
+
+def _quotas(entries: Sequence[IndexEntry], wanted: Mapping[str, int]) -> dict[str, Quota]:
+    """How many of each class go to each part: in proportion, one part after the other from what the last has left."""
+    sizes = Counter(entry.label for entry in entries)
+    quotas: dict[str, Quota] = {}
+    for name, total in wanted.items():
+        quotas[name] = apportion(total, sizes, leave=0 if name == TRAIN else 1)
+        sizes.subtract(quotas[name])
+    return quotas
+
+
+def _folds(units: Sequence[Unit], count: int, seed: str) -> tuple[Entries, ...]:
+    """Parts of nearly equal size, stratified: each unit goes where its classes, then all images, are fewest."""
+    folds: list[list[Unit]] = [[] for _ in range(count)]
+    sizes: list[Counter[str]] = [Counter() for _ in range(count)]
+    for unit in sorted(units, key=lambda unit: (-len(unit.entries), unit.rank(f"{seed}:folds"), unit.entries[0].id)):
+        labels = unit.counts
+        place = min(range(count), key=lambda i: (sum(sizes[i][label] for label in labels), sizes[i].total(), i))
+        folds[place].append(unit)
+        sizes[place] += labels
+    if min(size.total() for size in sizes) == 0:
+        raise DataError(
+            f"dataset.split.folds: {count} folds need at least {count} images or groups to train on, not {len(units)}"
+        )
+    return tuple(_entries(fold) for fold in folds)
+
+
+def _by_parts(entries: Sequence[IndexEntry], split: Mapping[str, Any]) -> Split:
+    """The data's own parts. What a test (or validation) image has a copy of leaves the other parts, and is listed."""
+    parts: dict[str, list[IndexEntry]] = {TEST: [], VALIDATION: [], TRAIN: []}
+    left_out = [(entry, "the data names no part for it") for entry in entries if entry.part is None]
+    for unit in units_of([entry for entry in entries if entry.part is not None]):
+        place = next(part for part in parts if any(entry.part == part for entry in unit.entries))
+        for entry in unit.entries:
+            if entry.part == place:
+                parts[place].append(entry)
+            else:
+                left_out.append((entry, f"in {entry.part}, but a copy or its group is in {place}"))
+    if not parts[VALIDATION] and split.get(VALIDATION) and parts[TRAIN]:
+        drawn = _drawn(parts[TRAIN], {**split, TEST: 0, TRAIN: None, "folds": None}, None)
+        parts |= {TRAIN: list(drawn.train), VALIDATION: list(drawn.validation)}
+    ordered = {name: tuple(sorted(part, key=by_content)) for name, part in parts.items()}
+    left_out.sort(key=lambda item: by_content(item[0]))
+    return Split(ordered[TRAIN], ordered[VALIDATION], ordered[TEST], tuple(left_out))
+
+
+def _check(split: Split, classes: Sequence[str]) -> None:
+    """Every class must train and be tested. Raises DataError."""
+    for name, entries in ((TRAIN, split.train), (TEST, split.test)):
+        missing = sorted(set(classes) - {entry.label for entry in entries})
+        if missing:
+            some = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+            raise DataError(
+                f"no {name} image of {some}: raise dataset.split.{name}, add images, or leave the class out (dataset.classes)"
+            )
+
+
+def _entries(units: Iterable[Unit]) -> Entries:
+    return tuple(sorted((entry for unit in units for entry in unit.entries), key=by_content))
