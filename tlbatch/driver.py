@@ -1,0 +1,270 @@
+"""Plan + store + backend -> done. Everything it knows is in the store, so another driver can go on at any point."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tlbatch.backends import Backend, Ended
+from tlbatch.earlier import older_artifacts, remember_extractor
+from tlbatch.errors import Stopped, TransientError
+from tlbatch.planning import Plan
+from tlbatch.rates import remember_rate
+from tlbatch.records import EventLog, Execution, read_exit
+from tlbatch.retries import RETRY, Verdict, judge
+from tlbatch.store import Store
+from tlbatch.store.artifacts import load_manifest
+from tlbatch.store.lease import Lease, LeaseInfo, LeaseLostError
+from tlbatch.tasks import InputRef, Task, task_name
+from tlbatch.work import BLOCKED, CACHED, COMPLETE, DONE, FAILED, PENDING, READY, RUNNING, SETTLED, STOPPED, WAITING, Work
+
+LOOK_AGAIN_S = 1.0  # at a task that another execution computes
+STATUS_EVERY_S = 2.0
+CANCEL_EVERY_S = 5.0
+GRACE_S = 60.0
+
+
+class Observer(Protocol):
+    """Hears of every change; a terminal, or nobody."""
+
+    def changed(self, work: Work) -> None: ...
+
+    def tick(self, works: Iterable[Work]) -> None: ...
+
+
+class Silent:
+    """An observer that says nothing."""
+
+    def changed(self, work: Work) -> None: ...
+
+    def tick(self, works: Iterable[Work]) -> None: ...
+
+
+@dataclass
+class Driver:
+    """One walk over a plan. ``stop`` is asked between steps: true ends all tasks gently and raises Stopped."""
+
+    plan: Plan
+    store: Store
+    backend: Backend
+    execution: Execution
+    observer: Observer = field(default_factory=Silent)
+    stop: Callable[[], bool] = lambda: False
+    clock: Callable[[], float] = time.time
+    poll_s: float = 0.2
+    works: dict[str, Work] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.works = {node.name: Work(node) for node in self.plan}
+        self._events = EventLog(self.execution, "driver", self.clock)
+        self._started = self.clock()
+        self._status_at = self._cancel_at = 0.0
+
+    def run(self) -> str:
+        """Walk the plan to its end; returns the execution's state: succeeded, failed or cancelled. Raises Stopped."""
+        self._events.add("started", backend=self.backend.name, tasks=len(self.works))
+        state = "failed"
+        try:
+            state = self._walk()
+        except BaseException as error:
+            state = "stopped" if isinstance(error, Stopped | KeyboardInterrupt) else "failed"
+            self._halt()
+            raise
+        finally:
+            self._events.add("ended", state=state)
+            self._save(state)
+        return state
+
+    def failures(self) -> list[Work]:
+        """Tasks that failed, in the plan's order."""
+        return [work for work in self.works.values() if work.state == FAILED]
+
+    # -- the loop -----------------------------------------------------------------------------------------------------
+
+    def _walk(self) -> str:
+        while True:
+            for work in self.works.values():
+                self._advance(work)
+            self.observer.tick(self.works.values())
+            if all(work.state in SETTLED for work in self.works.values()):
+                return "succeeded" if all(work.state in COMPLETE for work in self.works.values()) else "failed"
+            self._say()
+            if self.stop():
+                raise Stopped("asked to stop: what was done is kept, the same command goes on from there")
+            if self._cancelled():
+                self._halt()
+                return "cancelled"
+            for ended in self.backend.ended(self.poll_s):
+                self._ended(ended)
+            self._heartbeats()
+            if not any(work.state == RUNNING for work in self.works.values()):
+                time.sleep(self.poll_s / 4)
+
+    def _advance(self, work: Work) -> None:
+        if work.state == PENDING:
+            self._resolve(work)
+        if work.state == WAITING and self.clock() >= work.not_before:
+            self._look(work)
+        if work.state == READY and self.clock() >= work.not_before and self.backend.has_room(work.node):
+            self._start(work)
+
+    def _resolve(self, work: Work) -> None:
+        """Pending -> blocked, cached or ready."""
+        needs = [self.works[name] for name in work.node.needs.values()]
+        if any(need.state in (FAILED, BLOCKED, STOPPED) for need in needs):
+            failed = next(need for need in needs if need.state in (FAILED, BLOCKED, STOPPED))
+            self._move(work, BLOCKED, f"{failed.name} {failed.state}")
+            return
+        done = {need.name: need.ref for need in needs if need.ref is not None}
+        task = work.node.task(done)
+        if task is None:
+            return
+        work.task = task
+        if self._found(work, CACHED):
+            return
+        self._move(work, READY)
+
+    def _found(self, work: Work, state: str) -> bool:
+        """Whether the artifact is in the store; then the work is complete."""
+        assert work.task is not None
+        manifest = load_manifest(self.store, work.task.step, work.task.key)
+        if manifest is None:
+            return False
+        work.ref = InputRef(manifest.step, manifest.key, manifest.digest)
+        if state == DONE:
+            work.seconds = float(manifest.made.get("seconds", 0.0))
+        self._move(work, state)
+        return True
+
+    def _look(self, work: Work) -> None:
+        """At a task that another execution has: done, or its lease free?"""
+        if not self._found(work, CACHED):
+            self._move(work, READY)
+
+    def _start(self, work: Work) -> None:
+        task = work.task
+        assert task is not None
+        lease = Lease.acquire(self.store, task.key, self.execution.id, clock=self.clock)
+        if isinstance(lease, LeaseInfo):
+            work.holder, work.not_before = lease.holder, self.clock() + LOOK_AGAIN_S
+            self._move(work, WAITING, f"waiting for {lease.holder}")
+            return
+        work.lease = lease
+        if self._found(work, CACHED):  # the holder before us finished between our look and our lease
+            self._release(work)
+            return
+        task = self._document(task, work)
+        self.store.put(task_name(task.key), task.to_json())
+        work.started = self.clock()
+        self.backend.start(task, work.node)
+        self._move(work, RUNNING)
+
+    def _document(self, task: Task, work: Work) -> Task:
+        """The task with what may save it work; prepare's listing is put beside it."""
+        if task.step == "prepare":
+            self.store.put(work.node.locations["listing"], self.plan.listing)
+        return older_artifacts(self.store, task)
+
+    # -- ends ---------------------------------------------------------------------------------------------------------
+
+    def _ended(self, ended: Ended) -> None:
+        work = next(work for work in self.works.values() if work.task and work.task.key == ended.key and work.state == RUNNING)
+        work.seconds = self.clock() - work.started
+        self._release(work)
+        if ended.code == 0 and self._found(work, DONE):
+            self._remember(work)
+            return
+        work.codes.append(ended.code)
+        verdict = judge(ended, read_exit(self.store, ended.key), work.started, work.codes)
+        if verdict.action == RETRY:
+            self._retry(work, verdict)
+        else:
+            self._move(work, FAILED, verdict.sentence)
+
+    def _retry(self, work: Work, verdict: Verdict) -> None:
+        work.tries += 1
+        work.not_before = self.clock() + verdict.wait_s
+        assert work.task is not None
+        gone = [ref for ref in work.task.inputs.values() if load_manifest(self.store, ref.step, ref.key) is None]
+        for other in self.works.values():  # an input was set aside as damaged: what made it runs once more, then this
+            if other.ref in gone:
+                other.ref = None
+                self._move(other, PENDING, "its files were damaged")
+        self._move(work, PENDING if gone else READY, verdict.sentence)
+
+    def _remember(self, work: Work) -> None:
+        assert work.task is not None
+        assert work.ref is not None
+        remember_rate(self.store, work.node, work.seconds)
+        remember_extractor(self.store, work.task, work.ref)
+
+    def _halt(self) -> None:
+        """End all tasks gently, and give up the leases."""
+        codes = {ended.key: ended.code for ended in self.backend.stop(GRACE_S)}
+        for work in self.works.values():
+            if work.state == RUNNING:
+                assert work.task is not None
+                work.seconds = self.clock() - work.started
+                if codes.get(work.task.key) != 0 or not self._found(work, DONE):
+                    self._move(work, STOPPED, "asked to stop")
+            elif work.state not in SETTLED:
+                self._move(work, STOPPED)
+            self._release(work)
+
+    # -- leases, records ----------------------------------------------------------------------------------------------
+
+    def _release(self, work: Work) -> None:
+        if work.lease is not None:
+            work.lease.release()
+            work.lease = None
+
+    def _heartbeats(self) -> None:
+        for work in self.works.values():
+            if work.lease is None or not work.lease.due:
+                continue
+            try:
+                work.lease.heartbeat()
+            except LeaseLostError:  # the task goes on: whoever commits first wins, and both results are the same
+                work.lease = None
+                self._events.add("lease lost", task=work.name)
+
+    def _cancelled(self) -> bool:
+        if self.clock() - self._cancel_at < CANCEL_EVERY_S:
+            return False
+        self._cancel_at = self.clock()
+        return self.execution.cancel_request() is not None
+
+    def _move(self, work: Work, state: str, sentence: str = "") -> None:
+        if (work.state, work.sentence) == (state, sentence):
+            return
+        work.state, work.sentence = state, sentence
+        key = work.task.key if work.task else None
+        self._events.add("task", task=work.name, key=key, state=state, sentence=sentence)
+        self._status_at = min(self._status_at, self.clock() - STATUS_EVERY_S / 2)
+        self.observer.changed(work)
+
+    def _say(self) -> None:
+        if self.clock() - self._status_at < STATUS_EVERY_S:
+            return
+        try:
+            self._save("running")
+        except TransientError:  # status is for people: a store that is away for a moment ends no study
+            self._status_at = self.clock()
+
+    def _save(self, state: str) -> None:
+        self._status_at = self.clock()
+        tasks = {work.name: work.to_json() for work in self.works.values()}
+        self._events.flush()
+        self.execution.save_plan({"study": self.plan.study, "tasks": tasks})
+        self.execution.save_status(self._status(state, tasks), self.clock)
+
+    def _status(self, state: str, tasks: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "study": self.plan.study,
+            "state": state,
+            "backend": self.backend.name,
+            "started": self._started,
+            "tasks": {name: {k: v for k, v in task.items() if k not in ("needs", "digest")} for name, task in tasks.items()},
+        }

@@ -1,0 +1,99 @@
+"""A loaded study and a store to all that decides its plan: the listing, the weights, the precision, the zero-label rows."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tlbatch.imagenet import class_mapping
+from tlbatch.listing import list_dataset
+from tlbatch.planning.make import ListedData, Settled, ZeroLabel, make_plan
+from tlbatch.planning.plan import Plan
+from tlbatch.planning.runs import SettledRun, SettledWeights, seen_in_pretraining, settle_controls, settle_runs
+from tlbatch.spec import LoadedStudy, Run
+from tlbatch.spec.load import is_file_like
+from tlbatch.store import Store
+from tlbatch.weights import settle_weights
+
+BF16_FLAGS = ("avx512_bf16", "amx_bf16")
+
+
+def plan_study(loaded: LoadedStudy, store: Store) -> tuple[Settled, Plan]:
+    """List the dataset, settle the runs and make the plan. Reads the store (weights, earlier studies), writes nothing."""
+    settled = settle(loaded, store)
+    return settled, make_plan(settled)
+
+
+def settle(loaded: LoadedStudy, store: Store) -> Settled:
+    """Everything a plan follows from. Raises StudyError or DataError with what is wrong in study, data or store."""
+    study = loaded.study
+    listing = list_dataset(study.dataset)
+    data = ListedData(listing.url, listing.classes, listing.digest, listing.to_json())
+    runs = settle_runs(study, _weights_of(store), settle_precision(study.resources.gpu))
+    mapping = class_mapping(data.classes)
+    trained_on = next((run.weights.trained_on for run in runs if run.weights and run.weights.trained_on), "")
+    return Settled(
+        study=study,
+        data=data,
+        runs=runs,
+        controls=settle_controls(runs),
+        zero_label=zero_labels(runs, mapping) if mapping else [],
+        seen=seen_in_pretraining(list(data.classes), mapping is not None, trained_on) if trained_on else {},
+        document=document_of(loaded),
+    )
+
+
+def _weights_of(store: Store) -> Callable[[Run], SettledWeights]:
+    """``settle_weights`` that hashes each file once."""
+    known: dict[str, SettledWeights] = {}
+
+    def weights_for(run: Run) -> SettledWeights:
+        name = f"{run.model.backbone!r} {run.model.weights!r}"
+        if name not in known:
+            known[name] = settle_weights(run, store)
+        return known[name]
+
+    return weights_for
+
+
+def zero_labels(runs: list[SettledRun], mapping: dict[str, list[int]]) -> list[ZeroLabel]:
+    """A row for each pretrained network that brings a head over ImageNet's classes, fed as its weights were trained."""
+    rows: dict[str, ZeroLabel] = {}
+    for run in runs:
+        if not run.pretrained or run.weights is None or not run.weights.classifier:
+            continue
+        backbone = run.model["backbone"]
+        name = f"{backbone['name']}-no-labels".replace("_", "-")
+        row = ZeroLabel(name, backbone, run.own_input, mapping, run.precision, run.weights.location)
+        rows.setdefault(name, row)
+    return list(rows.values())
+
+
+def settle_precision(gpus: int | None, cpu_flags: Callable[[], str] | None = None) -> str:
+    """What ``precision: auto`` means: bf16 on GPUs and on CPUs that compute in it, else fp32."""
+    flags = cpu_flags() if cpu_flags else _cpu_flags()
+    return "bf16" if gpus or any(flag in flags for flag in BF16_FLAGS) else "fp32"
+
+
+def _cpu_flags() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    return next((line for line in text.splitlines() if line.startswith("flags")), "")
+
+
+def document_of(loaded: LoadedStudy) -> dict[str, Any]:
+    """The study as the report shows it: without where the data lies and what the cluster gives, which change no result."""
+    document = copy.deepcopy(loaded.document)
+    document.pop("resources", None)
+    document.pop("schedule", None)
+    document.get("dataset", {}).pop("url", None)
+    for run in document.get("runs", []):
+        run.pop("resources", None)
+        weights = run.get("model", {}).get("weights")
+        if isinstance(weights, str) and is_file_like(weights):
+            run["model"]["weights"] = PurePosixPath(weights).name
+    return document

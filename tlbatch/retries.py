@@ -1,0 +1,49 @@
+"""What follows from how an attempt ended: once more, or not. Decided by exit codes, never by texts (design §7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tlbatch.backends import Ended
+
+RETRY, FAIL = "retry", "fail"
+FINAL_CODES = frozenset({1, 2, 65, 124, 126, 127})
+BACKOFF_LIMIT = 6
+OOM_KILLED, OOM_LIMIT = 137, 2
+FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``wait_s`` is how long to wait before the next try."""
+
+    action: str
+    sentence: str
+    wait_s: float = 0.0
+
+
+def judge(ended: Ended, said: Mapping[str, Any] | None, started: float, codes: Sequence[int]) -> Verdict:
+    """``said`` is the task's exit.json, ``started`` (Unix time, s) tells whether it is this attempt's; ``codes``: all so far."""
+    sentence = _sentence(ended, said, started)
+    if ended.code in FINAL_CODES:
+        return Verdict(FAIL, sentence)
+    if codes.count(OOM_KILLED) >= OOM_LIMIT:
+        return Verdict(FAIL, f"{sentence}; it was killed {OOM_LIMIT} times for want of memory: lower train.batch_size, or use more")
+    if len(codes) > BACKOFF_LIMIT:
+        return Verdict(FAIL, f"{sentence}; given up after {len(codes)} tries")
+    return Verdict(RETRY, sentence, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (len(codes) - 1)))
+
+
+def _sentence(ended: Ended, said: Mapping[str, Any] | None, started: float) -> str:
+    if said and said.get("code") == ended.code and float(said.get("time", 0.0)) >= started:
+        return str(said.get("sentence", ""))
+    last = next((line for line in reversed(ended.output.splitlines()) if line.strip()), "")
+    if ended.code == OOM_KILLED:
+        return "killed, most likely for want of memory"
+    if ended.code > 128:
+        return f"ended by signal {ended.code - 128}" + (f": {last}" if last else "")
+    if ended.code == 0:
+        return "ended well but left no artifact in the store"
+    return last or f"ended with code {ended.code} and no words"
