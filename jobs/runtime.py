@@ -15,6 +15,7 @@ Heavy imports belong inside ``run`` (or modules it imports lazily), after the si
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import shutil
@@ -34,6 +35,8 @@ from tlbatch.errors import DeadlineError, Stopped, StudyError, TlbatchError
 from tlbatch.store import NotFoundError, open_store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.tasks import Task, task_name
+
+_PR_SET_PDEATHSIG = 1
 
 
 class StopRequest:
@@ -57,8 +60,18 @@ def step_main(step: str, run: Callable[[Context], None], argv: list[str] | None 
     """Run one task and end the process with its exit code (see tlbatch.errors). Never returns."""
     stop = StopRequest()
     stop.install()
+    _end_with_parent()
     arguments = _parse(step, argv)
     sys.exit(_run_task(step, run, arguments, stop))
+
+
+def _end_with_parent() -> None:
+    """Have the system ask this process to stop when the driver that started it is gone (Linux; TLBATCH_PARENT names it)."""
+    parent = os.environ.get("TLBATCH_PARENT")
+    if parent and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != int(parent):
+            sys.exit(Stopped.exit_code)
 
 
 def _parse(step: str, argv: list[str] | None) -> argparse.Namespace:

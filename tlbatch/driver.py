@@ -13,7 +13,7 @@ from tlbatch.errors import Stopped, TransientError
 from tlbatch.planning import Plan
 from tlbatch.rates import remember_rate
 from tlbatch.records import EventLog, Execution, read_exit
-from tlbatch.retries import RETRY, Verdict, judge
+from tlbatch.retries import RETRY, Verdict, judge, own_words
 from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.store.lease import Lease, LeaseInfo, LeaseLostError
@@ -177,11 +177,19 @@ class Driver:
             self._remember(work)
             return
         work.codes.append(ended.code)
-        verdict = judge(ended, read_exit(self.store, ended.key), work.started, work.codes)
+        said = read_exit(self.store, ended.key)
+        if not own_words(ended, said, work.started):
+            self._keep_output(ended)
+        verdict = judge(ended, said, work.started, work.codes)
         if verdict.action == RETRY:
             self._retry(work, verdict)
         else:
             self._move(work, FAILED, verdict.sentence)
+
+    def _keep_output(self, ended: Ended) -> None:
+        """The last words of a process that could not store its log itself: it died too early, or was killed."""
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(self.clock()))
+        self.store.put(f"work/{ended.key}/logs/{stamp}-driver-00000.txt", ended.output.encode())
 
     def _retry(self, work: Work, verdict: Verdict) -> None:
         work.tries += 1

@@ -24,20 +24,25 @@ class Verdict:
     wait_s: float = 0.0
 
 
+def own_words(ended: Ended, said: Mapping[str, Any] | None, started: float) -> bool:
+    """Whether the task itself said why it ended."""
+    return said is not None and said.get("code") == ended.code and float(said.get("time", 0.0)) >= started
+
+
 def judge(ended: Ended, said: Mapping[str, Any] | None, started: float, codes: Sequence[int]) -> Verdict:
-    """``said`` is the task's exit.json, ``started`` (Unix time, s) tells whether it is this attempt's; ``codes``: all so far."""
+    """``said`` is the task's exit.json, ``started`` (Unix time, s) tells whether it is this attempt's; ``codes``: all yet."""
     sentence = _sentence(ended, said, started)
     if ended.code in FINAL_CODES:
         return Verdict(FAIL, sentence)
     if codes.count(OOM_KILLED) >= OOM_LIMIT:
-        return Verdict(FAIL, f"{sentence}; it was killed {OOM_LIMIT} times for want of memory: lower train.batch_size, or use more")
+        return Verdict(FAIL, f"{sentence}, {OOM_LIMIT} times: lower train.batch_size, or give it more memory")
     if len(codes) > BACKOFF_LIMIT:
         return Verdict(FAIL, f"{sentence}; given up after {len(codes)} tries")
     return Verdict(RETRY, sentence, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (len(codes) - 1)))
 
 
 def _sentence(ended: Ended, said: Mapping[str, Any] | None, started: float) -> str:
-    if said and said.get("code") == ended.code and float(said.get("time", 0.0)) >= started:
+    if said and own_words(ended, said, started):
         return str(said.get("sentence", ""))
     last = next((line for line in reversed(ended.output.splitlines()) if line.strip()), "")
     if ended.code == OOM_KILLED:

@@ -20,6 +20,7 @@ from tlbatch.tasks import Task, task_name
 
 POLL_S = 0.05
 LAST_WORDS = 4000  # bytes of a process's own output that are kept for when it could not say itself why it ended
+THREAD_SETTINGS = ("TLBATCH_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 BUSY_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 
 
@@ -97,6 +98,6 @@ class LocalBackend:
 
     def _environment(self, cores: int) -> dict[str, str]:
         cache = os.environ.get("TLBATCH_CACHE") or str(Path.home() / ".cache" / "tlbatch")
-        threads = {name: str(cores) for name in ("TLBATCH_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        threads = dict.fromkeys(THREAD_SETTINGS, str(cores))
         own = {"TLBATCH_CACHE": cache, "TLBATCH_PARENT": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
         return {**os.environ, **BUSY_WAITING, **threads, **own}

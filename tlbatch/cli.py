@@ -1,0 +1,95 @@
+"""``tlbatch``: commands are parsed here and in tlbatch.commands, loaded when they are called. No logic."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from tlbatch import __version__
+
+#: command -> (where it is, what the list of commands says of it)
+COMMANDS = {
+    "init": ("tlbatch.commands.studies:init", "Write a commented study that runs, fitted to a folder of images."),
+    "check": ("tlbatch.commands.studies:check", "Say what a study would do: the plan, what is cached, parameters, time."),
+    "schema": ("tlbatch.commands.studies:schema", "Print the JSON Schema of a study, for editors."),
+    "run": ("tlbatch.commands.run:run", "Run a study on this machine."),
+    "list": ("tlbatch.commands.executions:list_", "List the executions in a store."),
+    "status": ("tlbatch.commands.executions:status", "Show where an execution and its tasks stand."),
+    "logs": ("tlbatch.commands.executions:logs", "Print what a task printed."),
+    "report": ("tlbatch.commands.executions:report", "Print an execution's report, or say where its page is."),
+    "backbones": ("tlbatch.commands.backbones:backbones", "List pretrained networks; stages, layers and weights of one."),
+    "weights": ("tlbatch.commands.backbones:weights", "Mirror pretrained weights into a store."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when called: ``tlbatch --help`` stays fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            ctx.fail(f"no command {args[0]!r}" + (f" (did you mean {near[0]!r}?)" if near else "; see `tlbatch --help`"))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="tlbatch")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def cli(debug: bool) -> None:
+    """Transfer learning as batch jobs: from labelled images to an honest report.
+
+    \b
+    tlbatch init photos/ > study.yaml     a study for a folder with one folder of images per class
+    tlbatch check study.yaml              what it would do
+    tlbatch run study.yaml                do it here; the second time, nothing is computed again
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The program. Ends the process: 0 done, else as tlbatch.errors has it; a failure is a sentence on stderr."""
+    sys.exit(_code(sys.argv[1:] if arguments is None else arguments))
+
+
+def _code(arguments: list[str]) -> int:
+    from tlbatch.errors import TlbatchError
+
+    try:
+        return int(cli.main(arguments, standalone_mode=False) or 0)
+    except click.exceptions.Abort:
+        return 143
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except TlbatchError as error:
+        if "--debug" in arguments:
+            raise
+        click.echo(str(error), err=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        click.echo("stopped at once: the same command goes on from what was saved", err=True)
+        return 143
+    except BrokenPipeError:
+        return 0
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        click.echo(f"{type(error).__name__}: {error} (a bug in tlbatch: `tlbatch --debug …` shows where)", err=True)
+        return 1

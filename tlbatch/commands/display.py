@@ -1,0 +1,126 @@
+"""What a running study looks like in a terminal: a line for every task that starts or ends, and one that moves."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+import click
+
+from tlbatch.launch import Outcome
+from tlbatch.records import read_progress
+from tlbatch.store import Store
+from tlbatch.work import BLOCKED, CACHED, DONE, FAILED, READY, RUNNING, STOPPED, WAITING, Work
+
+EVERY_S, EVERY_S_REMOTE, PLAIN_EVERY_S = 1.0, 5.0, 30.0
+MARKS = {CACHED: "=", DONE: "✓", FAILED: "✗", BLOCKED: "-", STOPPED: "-", RUNNING: "›", WAITING: "…", READY: "↻"}
+
+
+def duration(seconds: float) -> str:
+    """``4.2 s``, ``3 min 5 s``, ``1 h 2 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+@dataclass
+class Display:
+    """An observer of the driver. Lines go to stderr: stdout is for results."""
+
+    store: Store
+    quiet: bool = False
+    stream: TextIO = field(default_factory=lambda: sys.stderr)
+    clock: Callable[[], float] = time.monotonic
+    _looked_at: float = 0.0
+    _moving: bool = False
+
+    def say(self, text: str) -> None:
+        if not self.quiet:
+            self._clear()
+            click.echo(text, file=self.stream)
+
+    def changed(self, work: Work) -> None:
+        if work.state in (DONE, CACHED, FAILED, BLOCKED, STOPPED, RUNNING, WAITING) or (work.state == READY and work.sentence):
+            self.say(line(work))
+
+    def tick(self, works: Iterable[Work]) -> None:
+        running = [work for work in works if work.state == RUNNING]
+        every_s = PLAIN_EVERY_S if not self.stream.isatty() else EVERY_S if self.store.local_path("x") else EVERY_S_REMOTE
+        if self.quiet or not running or self.clock() - self._looked_at < every_s:
+            return
+        self._looked_at = self.clock()
+        text = "   ".join(f"{work.name} {self._progress(work)}".strip() for work in running)
+        if not self.stream.isatty():
+            click.echo(f"  {text}", file=self.stream)
+            return
+        width = shutil.get_terminal_size().columns - 1
+        self._clear()
+        click.echo(text[:width], file=self.stream, nl=False)
+        self._moving = True
+
+    def _progress(self, work: Work) -> str:
+        progress = read_progress(self.store, work.task.key) if work.task else None
+        if not progress or not progress.get("total"):
+            return ""
+        done, total = float(progress["done"]), float(progress["total"])
+        return f"{done:g}/{total:g} {progress.get('unit', '')}" + (f", {progress['note']}" if progress.get("note") else "")
+
+    def _clear(self) -> None:
+        if self._moving:
+            click.echo("\r\033[K", file=self.stream, nl=False)
+            self._moving = False
+
+    def close(self) -> None:
+        self._clear()
+
+
+def line(work: Work) -> str:
+    """One task: its mark, name, state, and how long or why."""
+    took = duration(work.seconds) if work.state in (DONE, FAILED) and work.seconds else ""
+    said = work.sentence if work.state != BLOCKED else f"because {work.sentence}"
+    parts = (f"{MARKS.get(work.state, ' ')} {work.name:<36}", f"{work.state:<8}", took, said)
+    return "  ".join(part for part in parts if part).rstrip()
+
+
+def show_outcome(outcome: Outcome) -> None:
+    """The result of a run on stdout: the table and where the page is, or what failed."""
+    if outcome.report is None:
+        for work in outcome.works:
+            if work.state == FAILED:
+                url = outcome.execution.store.url
+                click.echo(f"{work.name}: {work.sentence}\n  its log: tlbatch logs {work.name} --store {url}")
+                if work.task and work.codes[-1:] == [1]:
+                    replay = f"python -m jobs.{work.node.step} --debug --task {url}/tasks/{work.task.key}.json"
+                    click.echo(f"  again, with tracebacks: {replay}")
+        click.echo(f"{outcome.execution.id}: {outcome.state}")
+        return
+    show_report(outcome.report)
+    click.echo(f"\nReport: {outcome.place}")
+
+
+def show_report(report: dict[str, Any]) -> None:
+    """First sentence, table, the other sentences and warnings of a ``report.json``."""
+    click.echo(f"\n{report.get('first_sentence', '')}\n")
+    table = report.get("table") or {}
+    click.echo("\n".join(text_table([str(c) for c in table.get("columns", [])], table.get("rows", []))))
+    for sentence in [*report.get("sentences", []), *report.get("warnings", [])]:
+        click.echo(f"\n{sentence}" if isinstance(sentence, str) else f"\n{sentence.get('text', '')}")
+
+
+def text_table(columns: list[str], rows: list[list[str]]) -> list[str]:
+    """Aligned lines: the first column left, the others right."""
+    if not columns:
+        return []
+    lines = [columns, *[[str(cell) for cell in row] for row in rows]]
+    widths = [max(len(row[i]) for row in lines) for i in range(len(columns))]
+
+    def shown(row: list[str]) -> str:
+        cells = zip(row, widths, strict=True)
+        return "  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(cells)).rstrip()
+
+    return [shown(lines[0]), "  ".join("-" * width for width in widths), *map(shown, lines[1:])]

@@ -1,0 +1,55 @@
+"""``tlbatch run``: a study on this machine."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from tlbatch.commands.options import output_option, print_json, set_option, store_option
+
+
+@click.command()
+@click.argument("study", type=click.Path())
+@store_option
+@set_option
+@output_option
+@click.option("--cores", type=click.IntRange(1), default=None, help="CPU cores to use.  [default: all]")
+@click.option("-q", "--quiet", is_flag=True, help="Only the result.")
+def run(study: str, store: str, overrides: tuple[str, ...], output: str, cores: int | None, quiet: bool) -> int:
+    """Run STUDY on this machine: what the store has is not computed again; Ctrl-C stops, the same command goes on.
+
+    \b
+    tlbatch run study.yaml
+    tlbatch run study.yaml --set runs[finetuned].train.lr=3e-4
+    tlbatch run study.yaml --store s3://bucket/prefix     (AWS_ENDPOINT_URL_S3 for other S3 servers)
+    """
+    from tlbatch.backends.local import LocalBackend
+    from tlbatch.commands.display import Display, show_outcome
+    from tlbatch.launch import run_study
+    from tlbatch.spec import load_study
+    from tlbatch.store import open_store
+
+    loaded = load_study(study, overrides)
+    opened = open_store(store)
+    backend = LocalBackend(opened, cores or len(os.sched_getaffinity(0)))
+    display = Display(opened, quiet=quiet or output == "json")
+    outcome = run_study(loaded, opened, backend, display, lambda execution: display.say(f"{execution.id} in {opened.url}"))
+    display.close()
+    if output == "json":
+        print_json(as_json(outcome))
+    else:
+        show_outcome(outcome)
+    return outcome.exit_code
+
+
+def as_json(outcome: Any) -> dict[str, Any]:
+    """What ``-o json`` prints."""
+    return {
+        "id": outcome.execution.id,
+        "state": outcome.state,
+        "tasks": {work.name: work.to_json() for work in outcome.works},
+        "report": outcome.place,
+        "results": outcome.report,
+    }

@@ -1,0 +1,107 @@
+"""``tlbatch init``, ``check`` and ``schema``: studies before they run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tlbatch.commands.options import output_option, print_json, set_option, store_option
+
+if TYPE_CHECKING:
+    from tlbatch.checking import RunFacts
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option("-f", "--file", "file", type=click.Path(path_type=Path), default=None, help="Write here instead of to stdout.")
+def init(folder: Path | None, file: Path | None) -> None:
+    """Write a commented study that runs. With FOLDER (a folder of images per class) it is fitted to what is in there.
+
+    \b
+    tlbatch init photos/ > study.yaml
+    tlbatch init photos/ -f study.yaml     (an existing file is not overwritten)
+    """
+    from tlbatch.errors import StudyError
+    from tlbatch.init import starter_study
+
+    text = starter_study(folder)
+    if file is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        with file.open("x", encoding="utf-8") as target:
+            target.write(text)
+    except FileExistsError as error:
+        raise StudyError(f"{file}: is there already; name another file, or remove it") from error
+    except OSError as error:
+        raise StudyError(f"{file}: cannot be written ({error.strerror}); name another file") from error
+    click.echo(f"{file}: written; next: tlbatch check {file}", err=True)
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of a study.
+
+    \b
+    tlbatch schema > study.schema.json
+    """
+    from tlbatch.spec import json_schema
+
+    print_json(json_schema())
+
+
+@click.command()
+@click.argument("study", type=click.Path())
+@store_option
+@set_option
+@output_option
+def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> None:
+    """Validate STUDY and print its plan; nothing is computed or written.
+
+    \b
+    tlbatch check study.yaml
+    tlbatch check study.yaml --store s3://bucket/prefix -o json
+    """
+    from tlbatch.checking import forecast, run_facts, total_s
+    from tlbatch.planning.settle import plan_study
+    from tlbatch.spec import load_study
+    from tlbatch.store import open_store
+    from tlbatch.store.layout import check_format
+
+    loaded = load_study(study, overrides)
+    opened = open_store(store)
+    check_format(opened, write=False)
+    settled, plan = plan_study(loaded, opened)
+    lines, facts = forecast(opened, plan), run_facts(settled)
+    seconds, unknown = total_s(lines, plan.nodes, len(os.sched_getaffinity(0)))
+    if output == "json":
+        estimate = {"seconds": round(seconds, 1), "tasks_without_estimate": unknown}
+        runs, tasks = [asdict(fact) for fact in facts], [asdict(line) for line in lines]
+        print_json({"study": loaded.study.name, "store": opened.url, "runs": runs, "tasks": tasks, "estimate": estimate})
+        return
+    from tlbatch.commands.display import duration, text_table
+
+    images = settled.data.listing.count(b'"path"')
+    click.echo(f"{loaded.study.name}: {len(settled.data.classes)} classes, {images} files in {settled.data.url}\n")
+    rows = [_row(fact) for fact in facts]
+    columns = ["run", "network", "strategy", "input", "frozen", "trained", "trained parameters", "features"]
+    click.echo("\n".join(text_table(columns, rows)))
+    click.echo()
+    times = ["" if line.seconds is None else duration(line.seconds) for line in lines]
+    shown = [[line.name, f"{line.state} {line.after}".strip(), took] for line, took in zip(lines, times, strict=True)]
+    click.echo("\n".join(text_table(["task", "state", "estimate"], shown)))
+    more = f" and {unknown} tasks of kinds that this store has not measured yet" if unknown else ""
+    click.echo(f"\nabout {duration(seconds)} here{more}")
+
+
+def _row(fact: RunFacts) -> list[str]:
+    stages = [", ".join(fact.frozen) or "-", ", ".join(fact.trainable)]
+    return [fact.name, fact.network, fact.strategy, fact.input, *stages, _count(fact.parameters), _count(fact.features)]
+
+
+def _count(number: int | None) -> str:
+    return "?" if number is None else f"{number:,}"

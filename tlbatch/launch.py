@@ -1,0 +1,119 @@
+"""From a loaded study to a walked plan and a published report: what ``tlbatch run`` does between parsing and printing."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import yaml
+
+from tlbatch.backends import Backend
+from tlbatch.driver import Driver, Observer
+from tlbatch.planning.settle import plan_study
+from tlbatch.records import Execution, new_execution_id
+from tlbatch.spec import LoadedStudy
+from tlbatch.store import Store
+from tlbatch.store.artifacts import Manifest, load_manifest
+from tlbatch.store.layout import check_format
+from tlbatch.work import Work
+
+REPORT = "report"
+COPIES_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an execution ended. ``report`` is the report's ``report.json``, ``place`` the path or URL of its page."""
+
+    execution: Execution
+    state: str
+    works: tuple[Work, ...]
+    report: dict[str, Any] | None = None
+    place: str | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0, or the code of the first task that failed."""
+        codes = [work.codes[-1] for work in self.works if work.state == "failed" and work.codes]
+        return 0 if self.state == "succeeded" else (codes or [1])[0]
+
+
+def run_study(
+    loaded: LoadedStudy, store: Store, backend: Backend, observer: Observer, announce: Callable[[Execution], None]
+) -> Outcome:
+    """Run what the store does not have yet. Raises Stopped on SIGINT and SIGTERM, after the tasks saved their state."""
+    check_format(store)
+    _, plan = plan_study(loaded, store)
+    execution = Execution(store, new_execution_id(loaded.study.name))
+    execution.save_study(yaml.safe_dump(loaded.document, sort_keys=False, allow_unicode=True))
+    announce(execution)
+    with stop_requests() as stop:
+        driver = Driver(plan, store, backend, execution, observer, stop)
+        state = driver.run()
+    works = tuple(driver.works.values())
+    if state != "succeeded":
+        return Outcome(execution, state, works)
+    report = next(work for work in works if work.node.step == REPORT)
+    assert report.ref is not None
+    manifest = load_manifest(store, report.ref.step, report.ref.key)
+    assert manifest is not None
+    publish(store, manifest, execution.name("report/"))
+    return Outcome(execution, state, works, load_report(store, execution), report_place(store, execution))
+
+
+@contextmanager
+def stop_requests() -> Iterator[Callable[[], bool]]:
+    """Whether SIGINT or SIGTERM came; a second one ends at once (KeyboardInterrupt)."""
+    asked: list[int] = []
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def publish(store: Store, manifest: Manifest, prefix: str) -> None:
+    """Copy an artifact's files to ``prefix``, for people and plain tools."""
+
+    def copy(item: tuple[str, str]) -> None:
+        name, source = item
+        local = store.local_path(source)
+        if local is not None:
+            store.upload(local, prefix + name)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "file"
+            store.download(source, path)
+            store.upload(path, prefix + name)
+
+    files = [(name, entry.path) for name, entry in manifest.files.items()]
+    with ThreadPoolExecutor(COPIES_AT_ONCE) as pool:
+        list(pool.map(copy, files))
+
+
+def load_report(store: Store, execution: Execution) -> dict[str, Any] | None:
+    """``report.json`` of an execution, or None where it has none (yet)."""
+    from tlbatch.records import load_document
+
+    return load_document(store, execution.name("report/report.json"))
+
+
+def report_place(store: Store, execution: Execution) -> str:
+    """Where the page is: a path where the store is a directory, else its URL."""
+    name = execution.name("report/index.html")
+    local = store.local_path(name)
+    return str(local) if local is not None else f"{store.url}/{name}"
