@@ -145,7 +145,7 @@ def test_a_stop_ends_gently_and_the_next_driver_goes_on(drive: Any) -> None:
             asked.append(1)
         return 0
 
-    driver, backend = drive(script=script, stop=lambda: bool(asked))
+    driver, _ = drive(script=script, stop=lambda: bool(asked))
     with pytest.raises(Stopped):
         driver.run()
     assert STOPPED in states(driver).values()
@@ -158,7 +158,12 @@ def test_a_stop_ends_gently_and_the_next_driver_goes_on(drive: Any) -> None:
 def test_a_cancel_is_final(drive: Any, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tlbatch.driver.CANCEL_EVERY_S", 0.0)
     execution = Execution(store, "toy-1")
-    driver, _ = drive(script=lambda task, number: 0 if execution.request_cancel() or True else 0)
+
+    def script(task: Task, number: int) -> int:
+        execution.request_cancel()
+        return 0
+
+    driver, _ = drive(script=script)
     assert driver.run() == "cancelled"
     assert execution.load_status()["state"] == "cancelled"
     assert not execution.save_status({"state": "running"})
