@@ -1,0 +1,5 @@
+"""``python -m tlbatch``."""
+
+from tlbatch.cli import main
+
+main()
