@@ -15,6 +15,16 @@ from tlbatch.store.artifacts import Artifact
 
 
 @dataclass(frozen=True)
+class Score:
+    """A metric's value with its 95 % interval and, over several seeds, their standard deviation, where known."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    sd: float | None = None
+
+
+@dataclass(frozen=True)
 class RunSource:
     """One run as it was asked for (``asked``: an entry of the report's ``runs``) and what its tasks left.
 
@@ -57,6 +67,17 @@ class RunSource:
     def first_model(self) -> Artifact | None:
         return self.finetune[min(self.finetune, key=_order)] if self.finetune else None
 
+    def score(self, metric: str) -> Score | None:
+        """A test metric of the run: the mean over its seeds where it has several. None where it was not computed."""
+        one = self.metrics.get("seeds", {}).get(str(self.seeds[0]), {}).get(metric)
+        mean = self.metrics.get("mean", {}).get(metric)
+        found = mean if len(self.seeds) > 1 and mean else one or mean
+        if isinstance(found, int | float):
+            found = {"value": found}
+        if not found or found.get("value") is None:
+            return None
+        return Score(found["value"], found.get("low"), found.get("high"), found.get("sd") if len(self.seeds) > 1 else None)
+
     @cached_property
     def histories(self) -> dict[tuple[int, int | None], dict[str, Any]]:
         """``history.json`` of every trained model that has one with epochs (a logistic regression has none)."""
@@ -93,6 +114,17 @@ class Sources:
     def run(self, name: str) -> RunSource | None:
         return next((run for run in self.runs if run.name == name), None)
 
+    @property
+    def asked_for(self) -> list[RunSource]:
+        """The study's own runs, without what they are held against."""
+        return [run for run in self.runs if run.role == "run"]
+
+    @property
+    def zero_label(self) -> RunSource | None:
+        """The strongest of the rows that used no labels, or None. There is one a backbone; more is a harder bar."""
+        rows = [run for run in self.runs if run.role == "zero_label"]
+        return max(rows, key=lambda run: float((run.probabilities(run.seeds[0]).argmax(1) == run.labels).mean()), default=None)
+
     @cached_property
     def card(self) -> dict[str, Any]:
         """The dataset's card."""
@@ -102,8 +134,18 @@ class Sources:
 def load_sources(context: Context) -> Sources:
     """Open all inputs of a report task. Raises CorruptArtifactError where one is gone."""
     artifacts = {role: context.input(role) for role in context.roles()}
-    runs = [_run_source(asked, artifacts) for asked in context.params["runs"] if f"evaluate:{asked['name']}" in artifacts]
+    described = [{**asked, "from": _earlier_model(context.params, asked["name"])} for asked in context.params["runs"]]
+    runs = [_run_source(asked, artifacts) for asked in described if f"evaluate:{asked['name']}" in artifacts]
     return Sources(context.params, artifacts["dataset"], tuple(runs), artifacts)
+
+
+def _earlier_model(params: Mapping[str, Any], name: str) -> str | None:
+    """``<study>/<run>`` where the run's backbone is a model of an earlier study."""
+    for run in params.get("document", {}).get("runs", []):
+        backbone = run.get("model", {}).get("backbone") if run.get("name") == name else None
+        if isinstance(backbone, Mapping):
+            return str(backbone.get("from"))
+    return None
 
 
 def _run_source(asked: dict[str, Any], artifacts: Mapping[str, Artifact]) -> RunSource:

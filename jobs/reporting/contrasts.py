@@ -1,0 +1,113 @@
+"""The comparisons of a report: those planned before any result was seen, and the best run against no labels at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobs.reporting.comparisons import LEVEL, METHOD_SEEDS, Difference, holm, paired_difference
+from jobs.reporting.macro_f1 import F1Difference, f1_difference
+from jobs.reporting.sources import RunSource, Sources
+from jobs.reporting.validation import best
+from tlbatch.errors import DataError
+
+BETTER, WORSE, NOT_SHOWN = "better", "worse", "no difference shown"
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Run a against run b on the same test images. ``kind``: previous, control or zero_label."""
+
+    a: RunSource
+    b: RunSource
+    kinds: tuple[str, ...]
+    accuracy: Difference
+    macro_f1: F1Difference
+    p_adjusted: float = 1.0
+
+    @property
+    def verdict(self) -> str:
+        """What is shown: Holm's p-value and the interval must agree that there is a difference."""
+        shown = self.p_adjusted < LEVEL and not self.accuracy.low <= 0 <= self.accuracy.high
+        return NOT_SHOWN if not shown else BETTER if self.accuracy.value > 0 else WORSE
+
+    @property
+    def of_methods(self) -> bool:
+        return self.accuracy.seeds >= METHOD_SEEDS
+
+
+def planned_contrasts(sources: Sources) -> list[Contrast]:
+    """All comparisons of the study in order, Holm-adjusted as one family. The same pair asked for twice is tested once."""
+    pairs: dict[tuple[str, str], list[str]] = {}
+    for asked in sources.params["contrasts"]:
+        a = sources.run(asked["a"])
+        b = _other(sources, asked)
+        if a is not None and b is not None and a is not b:
+            pairs.setdefault((a.name, b.name), []).append(asked["kind"])
+    zero, champion = sources.zero_label, best(sources.asked_for)
+    if zero is not None and champion is not None:
+        pairs.setdefault((champion.name, zero.name), []).append("zero_label")
+    compared = [_compare(sources, a, b, tuple(kinds)) for (a, b), kinds in pairs.items()]
+    adjusted = holm([contrast.accuracy.p for contrast in compared])
+    return [replace(contrast, p_adjusted=p) for contrast, p in zip(compared, adjusted, strict=True)]
+
+
+def _other(sources: Sources, asked: dict[str, object]) -> RunSource | None:
+    """What a is held against: the named run, or the candidate that is best on validation."""
+    if "b" in asked:
+        return sources.run(str(asked["b"]))
+    names = asked["candidates"]
+    assert isinstance(names, list)
+    return best([run for run in map(sources.run, names) if run is not None])
+
+
+def _compare(sources: Sources, name_a: str, name_b: str, kinds: tuple[str, ...]) -> Contrast:
+    a, b = sources.run(name_a), sources.run(name_b)
+    assert a is not None
+    assert b is not None
+    rows = _same_images(a, b)
+    groups = [str(group) for group in a.predictions.get("groups") or a.predictions["ids"]]
+    predicted_a, predicted_b = _predicted(a, b), _predicted(b, a)[:, rows]
+    if len(predicted_a) != len(predicted_b):
+        predicted_a, predicted_b = np.broadcast_arrays(predicted_a, predicted_b)
+    accuracy = paired_difference(predicted_a == a.labels, predicted_b == a.labels, groups)
+    f1 = f1_difference(a.labels, predicted_a, predicted_b, groups, len(sources.classes))
+    return Contrast(a, b, kinds, accuracy, f1)
+
+
+def _predicted(run: RunSource, other: RunSource) -> NDArray[np.int64]:
+    """[seeds, n] predicted classes of the seeds that both runs have; of its only one where it knows no seeds."""
+    common = [seed for seed in run.seeds if seed in other.seeds]
+    if run.role == "zero_label" or other.role == "zero_label" or not common:
+        common = run.seeds if run.role != "zero_label" else run.seeds[:1]
+    return np.stack([run.probabilities(seed).argmax(axis=1) for seed in common])
+
+
+def _same_images(a: RunSource, b: RunSource) -> NDArray[np.int64]:
+    """Rows of b's predictions in the order of a's. Raises DataError where they are not of the same images."""
+    keys_a, keys_b = _image_keys(a), _image_keys(b)
+    if keys_a == keys_b:
+        return np.arange(len(keys_a))
+    place = {key: row for row, key in enumerate(keys_b)}
+    if set(place) != set(keys_a):
+        raise DataError(
+            f"{a.name} and {b.name} were tested on different images, so they cannot be compared: run the study again, and "
+            "keep one dataset.split for all its runs"
+        )
+    return np.array([place[key] for key in keys_a])
+
+
+def _image_keys(run: RunSource) -> list[tuple[str, str]]:
+    ids = run.predictions["ids"]
+    return list(zip(ids, run.predictions.get("paths") or ids, strict=True))
+
+
+def find(contrasts: Sequence[Contrast], a: RunSource, kind: str) -> Contrast | None:
+    """The contrast of a run of this kind."""
+    return next((contrast for contrast in contrasts if contrast.a is a and kind in contrast.kinds), None)
+
+
+__all__ = ["BETTER", "NOT_SHOWN", "WORSE", "Contrast", "find", "planned_contrasts"]

@@ -1,0 +1,228 @@
+"""What the report says, first sentence first. Every claim rests on a contrast; nothing here computes a statistic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jobs.reporting.comparisons import METHOD_SEEDS
+from jobs.reporting.contrasts import BETTER, NOT_SHOWN, WORSE, Contrast, find
+from jobs.reporting.sources import RunSource, Sources
+from jobs.reporting.transferred import what_decides
+from jobs.reporting.validation import best, standing
+from jobs.reporting.words import (
+    interval_points,
+    listing,
+    p_value,
+    percent,
+    plural,
+    points,
+    recipe,
+    signed_points,
+)
+
+HELPED, HARMED, NO_DIFFERENCE, NOT_TESTED = "helped", "harmed", "no difference shown", "not tested"
+VERDICTS = {BETTER: HELPED, WORSE: HARMED, NOT_SHOWN: NO_DIFFERENCE}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """``verdict``: helped, harmed, no difference shown, or not tested; of ``subject`` against its control."""
+
+    verdict: str
+    first_sentence: str
+    sentences: tuple[str, ...]
+    best: RunSource | None
+    subject: RunSource | None
+    beats_no_labels: bool | None  #: None where the study has no zero-label row
+
+
+def find_words(sources: Sources, contrasts: Sequence[Contrast]) -> Findings:
+    """All that the report claims, in order of weight."""
+    champion = best(sources.asked_for)
+    subject = best([run for run in sources.asked_for if run.asked["pretrained"]])
+    control = find(contrasts, subject, "control") if subject else None
+    zero = find(contrasts, champion, "zero_label") if champion else None
+    verdict = VERDICTS[control.verdict] if control else NOT_TESTED
+    first = transfer_sentence(control, len(contrasts)) if control else untested_sentence(champion, subject)
+    if zero is not None and zero.verdict != BETTER:
+        first = f"{labels_sentence(zero)}; {first[0].lower()}{first[1:]}"
+    sentences = [
+        *([best_sentence(champion)] if champion else []),
+        *what_decides(sources.asked_for, contrasts),
+        *([beats_sentence(zero)] if zero is not None and zero.verdict == BETTER else []),
+        *other_verdicts(contrasts, control),
+        *neighbours(contrasts),
+        *smallest_sentence(contrasts),
+        *scope_sentence(sources),
+        *seen_sentence(sources),
+    ]
+    beats = None if zero is None else zero.verdict == BETTER
+    return Findings(verdict, first, tuple(sentences), champion, subject, beats)
+
+
+# -- the first sentence ---------------------------------------------------------------------------------------------------
+
+
+def transfer_sentence(contrast: Contrast, family: int) -> str:
+    """Did transfer help, by how much, against what, by which test."""
+    a, b, d = contrast.a, contrast.b, contrast.accuracy
+    verdict = VERDICTS[contrast.verdict]
+    shown = verdict != NO_DIFFERENCE
+    start = f"Transfer {verdict}" if shown else "No difference shown"
+    least = f"; the smallest difference this test could show (80 % power): {points(d.smallest)}"
+    return (
+        f"{start}: {whom(contrast)} {a.name} ({recipe(a.asked)}) classifies {accuracy(a)} of {plural(d.images, 'test image')} "
+        f"right{over_seeds(d.seeds)}, {than(d.value, shown)} {b.name} ({accuracy(b)}; {control_kind(b)}) "
+        f"({statistics(contrast, family)}{'' if shown else least})."
+    )
+
+
+def untested_sentence(champion: RunSource | None, subject: RunSource | None) -> str:
+    """Where nothing says whether transfer helped."""
+    if champion is None:
+        return "Nothing to compare: the study has no evaluated run."
+    why = (
+        "no run of this study starts from a pretrained network"
+        if subject is None
+        else "the study has neither a control (control: none) nor a run trained from scratch"
+    )
+    score = champion.score("accuracy")
+    interval = f" (95 % interval {percent(score.low)} to {percent(score.high)})" if score and score.low and score.high else ""
+    return (
+        f"Whether transfer helps was not tested, as {why}: this model, {champion.name} ({recipe(champion.asked)}), classifies "
+        f"{accuracy(champion)} of {plural(len(champion.labels), 'test image')} right{interval}."
+    )
+
+
+def labels_sentence(zero: Contrast) -> str:
+    """The best run does not beat the backbone's own head. No full stop: it opens the first sentence."""
+    d = zero.accuracy
+    return (
+        f"The best run, {zero.a.name} ({accuracy(zero.a)}), does not beat {zero.b.name} ({accuracy(zero.b)}), the backbone's "
+        f"own head used without a single label (difference {signed_points(d.value)} points, 95 % interval "
+        f"{interval_points(d.low, d.high)}; {d.test}, Holm-adjusted {p_value(zero.p_adjusted)})"
+    )
+
+
+# -- those that follow ----------------------------------------------------------------------------------------------------
+
+
+def best_sentence(champion: RunSource) -> str:
+    """The best run is named by validation; its test score is what it then gets."""
+    validated, score = standing(champion), champion.score("accuracy")
+    known = math.isfinite(validated.accuracy)
+    on_validation = f"{percent(validated.accuracy)} on validation" if known else "the first of the study, none was validated"
+    interval = f", 95 % interval {percent(score.low)} to {percent(score.high)}" if score and score.low and score.high else ""
+    return f"Best run by validation: {champion.name} ({on_validation}; {accuracy(champion)} on the test images{interval})."
+
+
+def beats_sentence(zero: Contrast) -> str:
+    d = zero.accuracy
+    return (
+        f"The labels paid: {zero.a.name} beats {zero.b.name}, the backbone's own head used without labels "
+        f"({accuracy(zero.b)}), by {points(d.value)} (95 % interval {interval_points(d.low, d.high)})."
+    )
+
+
+def other_verdicts(contrasts: Sequence[Contrast], told: Contrast | None) -> list[str]:
+    """One sentence for each other pretrained run against its control."""
+    return [
+        f"{c.a.name}: {opening(c)} against {c.b.name}, {signed_points(c.accuracy.value)} points "
+        f"({interval_points(c.accuracy.low, c.accuracy.high)}; {p_value(c.p_adjusted)} after Holm)."
+        for c in contrasts
+        if "control" in c.kinds and c is not told
+    ]
+
+
+def neighbours(contrasts: Sequence[Contrast]) -> list[str]:
+    """Each run against the one before it: what is shown, and what is not."""
+    pairs = [c for c in contrasts if "previous" in c.kinds]
+    gain = {id(c): signed_points(c.accuracy.value) for c in pairs}
+    shown = [f"{c.a.name} {c.verdict} than {c.b.name} ({gain[id(c)]} points)" for c in pairs if c.verdict != NOT_SHOWN]
+    hidden = [f"{c.a.name} and {c.b.name} ({gain[id(c)]})" for c in pairs if c.verdict == NOT_SHOWN]
+    return [
+        *([f"From run to run, shown: {listing(shown)}."] if shown else []),
+        *([f"No difference shown between {listing(hidden, 'nor between')}."] if hidden else []),
+    ]
+
+
+def smallest_sentence(contrasts: Sequence[Contrast]) -> list[str]:
+    """The smallest difference the test could have shown."""
+    if not contrasts:
+        return []
+    found = [c.accuracy.smallest for c in contrasts]
+    images = contrasts[0].accuracy.images
+    span = points(min(found)) if points(min(found)) == points(max(found)) else f"{100 * min(found):.1f} to {points(max(found))}"
+    pair = "" if len(found) == 1 else ", depending on the pair"
+    test = f"{plural(images, 'test image')} could show (80 % power, one test at 5 %)"
+    return [f"The smallest difference that {test}: {span}{pair}."]
+
+
+def scope_sentence(sources: Sources) -> list[str]:
+    """Models or methods."""
+    seeds = max((len(run.seeds) for run in sources.asked_for), default=0)
+    if seeds >= METHOD_SEEDS:
+        return [f"Each run was trained {seeds} times: intervals hold the spread of the seeds, so they speak of the methods."]
+    times = "once" if seeds < 2 else "twice"
+    models = "this speaks of these models, not of the methods"
+    return [f"Each run was trained {times}: {models}; for that repeat.seeds needs three or more."]
+
+
+def seen_sentence(sources: Sources) -> list[str]:
+    """Whether test images may have been seen in pretraining."""
+    seen = sources.params.get("seen") or {}
+    opening = {
+        "same images": "The test images have most likely been seen in pretraining",
+        "same classes": "Test images may have been seen in pretraining",
+        "unknown": "Whether test images were seen in pretraining is unknown",
+    }.get(seen.get("level", ""))
+    return [f"{opening}: {seen.get('why', '')}."] if opening else []
+
+
+# -- pieces -----------------------------------------------------------------------------------------------------------------
+
+
+def whom(contrast: Contrast) -> str:
+    return "this method," if contrast.of_methods else "this model,"
+
+
+def than(difference: float, shown: bool) -> str:
+    """'3.9 points more than'."""
+    if points(difference) == points(0.0):
+        return "as many as"
+    words = f"{points(difference)} {'fewer' if difference < 0 else 'more'} than"
+    return words if shown else f"{words}, and so not told apart from,"
+
+
+def opening(contrast: Contrast) -> str:
+    verdict = VERDICTS[contrast.verdict]
+    return "no difference shown" if verdict == NO_DIFFERENCE else f"transfer {verdict}"
+
+
+def accuracy(run: RunSource) -> str:
+    score = run.score("accuracy")
+    return percent(score.value) if score else "–"
+
+
+def over_seeds(seeds: int) -> str:
+    return f" (mean of {seeds} seeds)" if seeds > 1 else ""
+
+
+def control_kind(run: RunSource) -> str:
+    """What a run that others are held against is."""
+    if run.role == "control":
+        whole = run.asked["strategy"] != "features"
+        return "the same network from random weights" if whole else "the same head on the same network with random weights"
+    return "trained from scratch"
+
+
+def statistics(contrast: Contrast, family: int) -> str:
+    """'95 % interval of the difference +1.2 to +5.0 points; exact McNemar test, p < 0.001, Holm-adjusted …'."""
+    d = contrast.accuracy
+    adjusted = f"Holm-adjusted over {family} comparisons" if family > 1 else "the study's only comparison"
+    return (
+        f"95 % interval of the difference {interval_points(d.low, d.high)} points; {d.test}, "
+        f"{p_value(contrast.p_adjusted)}, {adjusted}"
+    )

@@ -1,0 +1,114 @@
+"""Numbers and settings as the report writes them: one place, so that page, terminal and cards say the same. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MINUS = "\u2212"
+
+
+def percent(fraction: float, digits: int = 1) -> str:
+    """0.8946 -> '89.5 %'."""
+    return f"{100 * fraction:.{digits}f} %"
+
+
+def points(difference: float) -> str:
+    """A difference of two fractions, without sign, in percentage points: 0.0312 -> '3.1 points'."""
+    shown = f"{abs(100 * difference):.1f}"
+    return f"{shown} point" if shown == "1.0" else f"{shown} points"
+
+
+def signed_points(difference: float) -> str:
+    """0.0312 -> '+3.1', -0.0312 -> '−3.1' (a real minus), 0 -> '0.0'."""
+    shown = f"{100 * difference:.1f}"
+    if float(shown) == 0:
+        return "0.0"
+    return f"+{shown}" if difference > 0 else MINUS + shown.removeprefix("-")
+
+
+def interval_points(low: float, high: float) -> str:
+    """'+1.2 to +5.0'."""
+    return f"{signed_points(low)} to {signed_points(high)}"
+
+
+def p_value(p: float) -> str:
+    """'p < 0.001' or 'p = 0.012'; never p = 0 or, where it is less, p = 1."""
+    if p < 0.001:
+        return "p < 0.001"
+    return f"p = {min(p, 1.0):.3f}" if p < 0.0995 else f"p = {min(p, 1.0):.2f}"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A plain number; an en dash for what is not known."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def count(value: float | None) -> str:
+    """1234567 -> '1.2 M', 12345 -> '12.3 k', 950 -> '950'."""
+    if value is None:
+        return "–"
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if value >= size:
+            return f"{value / (1e3 if letter == 'k' else size):.1f} {letter}"
+    return f"{value:,.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """'0.4 s', '37 s', '12 min', '3.4 h'."""
+    if seconds is None:
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def listing(words: Sequence[str], last: str = "and") -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}" if words else ""
+
+
+def plural(n: int, word: str, many: str | None = None) -> str:
+    """'1 image', '1,000 images'."""
+    return f"{n:,} {word if n == 1 else many or word + 's'}"
+
+
+def backbone_name(asked: Mapping[str, Any]) -> str:
+    """The pretrained network's name: ``<study>/<run>`` where it is a model of an earlier study."""
+    backbone = asked["model"].get("backbone") or {}
+    return str(backbone.get("name") or asked.get("from") or "an earlier study's model")
+
+
+def recipe(asked: Mapping[str, Any]) -> str:
+    """What a run is, in a phrase: 'features of layer conv2', 'fine-tuned from block4 on', 'trained from scratch'."""
+    if asked.get("role") == "zero_label":
+        return "the backbone's own head, no labels used"
+    strategy, model = asked.get("strategy"), asked["model"]
+    if "scratch" in model:
+        return "trained from scratch"
+    layer = f"layer {model['layer']}" if model.get("layer") else "the last layer"
+    start = "" if asked.get("pretrained") else ", random weights"
+    if strategy == "features":
+        return f"head on the features of {layer}{start}"
+    if isinstance(strategy, Mapping):
+        return f"{_unfrozen(strategy['finetune'].get('unfreeze'))}{start}"
+    return f"head trained end to end, backbone frozen{start}"
+
+
+def _unfrozen(unfreeze: Any) -> str:
+    if unfreeze == "all" or unfreeze is None:
+        return "fine-tuned, all layers"
+    names = [unfreeze] if isinstance(unfreeze, str) else [str(name) for name in unfreeze]
+    return f"fine-tuned: {listing(names)}"
+
+
+def pixels(settings: Mapping[str, Any]) -> str:
+    """How images are fed, in a phrase."""
+    how = {"crop": f"resized and cropped to {settings['crop']:g}", "squash": "squashed"}.get(
+        str(settings.get("resize")), str(settings.get("resize"))
+    )
+    colour = "grey" if settings.get("grayscale") else str(settings.get("channels", "rgb")).upper()
+    return f"{settings['size']}×{settings['size']}, {how}, {settings.get('interpolation')}, {colour}"
