@@ -1,0 +1,147 @@
+"""Tasks as processes: how many at once, with how many threads, how they end, and that none outlives its driver."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tlbatch.backends import Ended
+from tlbatch.backends.local import LocalBackend
+from tlbatch.planning import Node
+from tlbatch.store.directory import DirectoryStore
+from tlbatch.tasks import Task, task_name
+
+STAND_IN = """#!{python}
+# stands in for `python -m jobs.<step> --task URL`: does what the task's parameters say
+import json, os, signal, sys, time
+task = json.load(open(sys.argv[sys.argv.index("--task") + 1]))
+does = task["params"]
+print("threads", os.environ["TLBATCH_THREADS"], os.environ["OMP_NUM_THREADS"], flush=True)
+if does.get("stubborn"):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print("deaf", flush=True)
+elif does.get("sleep"):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+time.sleep(does.get("sleep", 0))
+if does.get("kill"):
+    os.kill(os.getpid(), does["kill"])
+sys.exit(does.get("code", 0))
+"""
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> LocalBackend:
+    python = tmp_path / "python"
+    python.write_text(STAND_IN.format(python=sys.executable))
+    python.chmod(python.stat().st_mode | stat.S_IXUSR)
+    return LocalBackend(DirectoryStore(tmp_path / "store"), cores=2, python=str(python))
+
+
+def start(backend: LocalBackend, weight: str = "light", **does: object) -> Task:
+    node = Node(f"task-{does}", "finetune", dict(does), weight=weight)
+    task = node.task({})
+    assert task is not None
+    backend.store.put(task_name(task.key), task.to_json())
+    backend.start(task, node)
+    return task
+
+
+def all_ended(backend: LocalBackend, count: int = 1) -> list[Ended]:
+    ended: list[Ended] = []
+    deadline = time.monotonic() + 20
+    while len(ended) < count and time.monotonic() < deadline:
+        ended += backend.ended(0.2)
+    return ended
+
+
+@pytest.mark.parametrize(("weight", "threads"), [("light", 1), ("heavy", 2)])
+def test_threads_follow_the_weight(backend: LocalBackend, weight: str, threads: int) -> None:
+    start(backend, weight)
+    assert f"threads {threads} {threads}" in all_ended(backend)[0].output
+
+
+def test_light_tasks_run_side_by_side_and_a_heavy_one_alone(backend: LocalBackend) -> None:
+    light, heavy = Node("l", "finetune", {}, weight="light"), Node("h", "finetune", {}, weight="heavy")
+    assert backend.has_room(heavy)
+    start(backend, sleep=5)
+    assert backend.has_room(light)
+    assert not backend.has_room(heavy)
+    start(backend, sleep=6)
+    assert not backend.has_room(light)
+    backend.stop(5)
+    assert backend.has_room(heavy)
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 65, 75, 124, 143])
+def test_exit_codes_come_through(backend: LocalBackend, code: int) -> None:
+    task = start(backend, code=code)
+    assert [(e.key, e.code) for e in all_ended(backend)] == [(task.key, code)]
+
+
+def test_a_signal_is_128_and_its_number(backend: LocalBackend) -> None:
+    start(backend, kill=int(signal.SIGKILL))
+    assert all_ended(backend)[0].code == 137
+
+
+def test_starting_twice_changes_nothing(backend: LocalBackend) -> None:
+    start(backend, sleep=0.3)
+    start(backend, sleep=0.3)
+    assert len(all_ended(backend, 2)) == 1
+
+
+def test_stop_asks_first_and_kills_the_deaf(backend: LocalBackend) -> None:
+    gentle, deaf = start(backend, sleep=30), start(backend, sleep=31, stubborn=True)
+    time.sleep(1.0)  # their signal handlers stand
+    codes = {e.key: e.code for e in backend.stop(1.5)}
+    assert codes == {gentle.key: 143, deaf.key: 137}
+
+
+def test_no_task_outlives_its_driver(tmp_path: Path) -> None:
+    """The driver is killed outright: the system asks its task to stop (a real step's runtime sees to it)."""
+    ready = tmp_path / "ready"
+    child = f"""
+import pathlib, signal, time
+from jobs.runtime import StopRequest, _end_with_parent
+stop = StopRequest(); stop.install(); _end_with_parent()
+pathlib.Path({str(ready)!r}).write_text(str(__import__('os').getpid()))
+while not stop: time.sleep(0.05)
+"""
+    parent = f"""
+import os, subprocess, sys, time
+os.environ["TLBATCH_PARENT"] = str(os.getpid())
+subprocess.Popen([sys.executable, "-c", {child!r}], start_new_session=True)
+time.sleep(60)
+"""
+    driver = subprocess.Popen([sys.executable, "-c", parent])
+    deadline = time.monotonic() + 20
+    while not ready.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.1)
+    pid = int(ready.read_text())
+    driver.kill()
+    driver.wait()
+    while Path(f"/proc/{pid}").exists() and _alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _alive(pid)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_the_document_is_what_the_step_reads(backend: LocalBackend) -> None:
+    task = start(backend)
+    assert json.loads(backend.store.get(task_name(task.key)))["key"] == task.key
+    all_ended(backend)
+    assert os.environ.get("TLBATCH_PARENT") is None
