@@ -60,12 +60,12 @@ def step_main(step: str, run: Callable[[Context], None], argv: list[str] | None 
     """Run one task and end the process with its exit code (see tlbatch.errors). Never returns."""
     stop = StopRequest()
     stop.install()
-    _end_with_parent()
+    end_with_parent()
     arguments = _parse(step, argv)
     sys.exit(_run_task(step, run, arguments, stop))
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Have the system ask this process to stop when the driver that started it is gone (Linux; TLBATCH_PARENT names it)."""
     parent = os.environ.get("TLBATCH_PARENT")
     if parent and sys.platform == "linux":

@@ -73,6 +73,7 @@ class Driver:
             self._halt()
             raise
         finally:
+            self.backend.close()
             self._events.add("ended", state=state)
             self._save(state)
         return state

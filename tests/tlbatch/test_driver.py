@@ -77,6 +77,9 @@ class ScriptedBackend:
         self.waiting.clear()
         return ended
 
+    def close(self) -> None:
+        """Nothing is held."""
+
 
 @pytest.fixture
 def drive(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Driver, ScriptedBackend]]:

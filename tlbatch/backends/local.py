@@ -1,18 +1,17 @@
-"""Tasks as processes of this machine: ``python -m jobs.<step>``, as many at once as there are cores for."""
+"""Tasks as processes of this machine, as many at once as there are cores for."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
+from tlbatch.backends.processes import Process, WarmServer, start_cold
 from tlbatch.backends.protocol import Ended
 from tlbatch.planning import Node
 from tlbatch.store import Store
@@ -20,6 +19,7 @@ from tlbatch.tasks import Task, task_name
 
 POLL_S = 0.05
 LAST_WORDS = 4000  # bytes of a process's own output that are kept for when it could not say itself why it ended
+TORCH_STEPS = frozenset({"extract", "finetune", "evaluate"})
 THREAD_SETTINGS = ("TLBATCH_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 BUSY_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 
@@ -28,20 +28,27 @@ BUSY_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 class _Running:
     task: Task
     cores: int
-    process: subprocess.Popen[bytes]
-    output: IO[bytes]
+    process: Process
+    output: Path
 
 
 @dataclass
 class LocalBackend:
-    """Light tasks take one core each, heavy ones all of them: so the thread count, and with it every bit, is settled."""
+    """Light tasks take one core each, heavy ones all of them: so the thread count, and with it every bit, is settled.
+
+    With ``warm``, steps that need torch are forked from a process that has imported it, one for each number of threads:
+    an import costs seconds, a small task less.
+    """
 
     store: Store
     cores: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
     python: str = sys.executable
+    warm: bool = True
     name: str = "local"
     clock: Callable[[], float] = time.monotonic
     _running: dict[str, _Running] = field(default_factory=dict)
+    _servers: dict[int, WarmServer] = field(default_factory=dict)
+    _folder: tempfile.TemporaryDirectory[str] | None = None
 
     def cores_of(self, node: Node) -> int:
         """Compute threads that a task of this node gets."""
@@ -54,15 +61,9 @@ class LocalBackend:
         if task.key in self._running:
             return
         cores = self.cores_of(node)
-        output = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process has ended
-        process = subprocess.Popen(
-            [self.python, "-m", f"jobs.{task.step}", "--task", f"{self.store.url}/{task_name(task.key)}"],
-            env=self._environment(cores),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C in the terminal reaches the driver alone, which then asks each task to stop
-        )
+        output = self._output(task)
+        arguments = ["--task", f"{self.store.url}/{task_name(task.key)}"]
+        process = self._process(task.step, arguments, output, cores)
         self._running[task.key] = _Running(task, cores, process, output)
 
     def ended(self, timeout_s: float) -> list[Ended]:
@@ -74,27 +75,59 @@ class LocalBackend:
             time.sleep(POLL_S)
 
     def stop(self, grace_s: float) -> list[Ended]:
+        ended = self._signal(signal.SIGTERM, grace_s)
+        ended += self._signal(signal.SIGKILL, grace_s)
+        self.close()
+        return ended
+
+    def close(self) -> None:
+        """End the processes that wait for tasks, and remove what the backend wrote."""
+        for server in self._servers.values():
+            server.close()
+        self._servers.clear()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _process(self, step: str, arguments: list[str], output: Path, cores: int) -> Process:
+        environment = self._environment(cores)
+        if not self.warm or step not in TORCH_STEPS:
+            if self.warm:  # what follows most likely needs torch: import it meanwhile
+                self._server(1)
+            return start_cold(self.python, step, arguments, output, environment)
+        return self._server(cores).start(step, arguments, output)
+
+    def _server(self, cores: int) -> WarmServer:
+        server = self._servers.get(cores)
+        if server is None or not server.alive:
+            server = self._servers[cores] = WarmServer(self.python, self._environment(cores))
+        return server
+
+    def _signal(self, number: int, grace_s: float) -> list[Ended]:
         for running in self._running.values():
             if running.process.poll() is None:
-                running.process.send_signal(signal.SIGTERM)
+                running.process.send_signal(number)
         deadline, ended = self.clock() + grace_s, []
         while self._running and self.clock() < deadline:
             ended += self.ended(POLL_S)
-        for running in self._running.values():
-            running.process.kill()
-        for key in list(self._running):
-            self._running[key].process.wait()
-            ended.append(self._end(key))
         return ended
 
     def _end(self, key: str) -> Ended:
         running = self._running.pop(key)
         code = running.process.returncode
-        with running.output as output:
-            output.seek(0, os.SEEK_END)
-            output.seek(max(0, output.tell() - LAST_WORDS))
-            words = output.read().decode(errors="replace")
+        assert code is not None
+        words = running.output.read_bytes()[-LAST_WORDS:].decode(errors="replace")
+        running.output.unlink()
         return Ended(key, 128 - code if code < 0 else code, words)
+
+    def _output(self, task: Task) -> Path:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="tlbatch-local-")
+        output = Path(self._folder.name) / task.key
+        output.write_bytes(b"")
+        return output
 
     def _environment(self, cores: int) -> dict[str, str]:
         cache = os.environ.get("TLBATCH_CACHE") or str(Path.home() / ".cache" / "tlbatch")

@@ -34,3 +34,6 @@ class Backend(Protocol):
 
     def stop(self, grace_s: float) -> list[Ended]:
         """Ask all tasks to save their state and end; after ``grace_s`` they are killed. Returns what ended."""
+
+    def close(self) -> None:
+        """Give up what the backend holds; no task runs any more."""

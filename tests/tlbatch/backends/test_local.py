@@ -42,7 +42,7 @@ def backend(tmp_path: Path) -> LocalBackend:
     python = tmp_path / "python"
     python.write_text(STAND_IN.format(python=sys.executable))
     python.chmod(python.stat().st_mode | stat.S_IXUSR)
-    return LocalBackend(DirectoryStore(tmp_path / "store"), cores=2, python=str(python))
+    return LocalBackend(DirectoryStore(tmp_path / "store"), cores=2, python=str(python), warm=False)
 
 
 def start(backend: LocalBackend, weight: str = "light", **does: object) -> Task:
@@ -109,8 +109,8 @@ def test_no_task_outlives_its_driver(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     child = f"""
 import pathlib, signal, time
-from jobs.runtime import StopRequest, _end_with_parent
-stop = StopRequest(); stop.install(); _end_with_parent()
+from jobs.runtime import StopRequest, end_with_parent
+stop = StopRequest(); stop.install(); end_with_parent()
 pathlib.Path({str(ready)!r}).write_text(str(__import__('os').getpid()))
 while not stop: time.sleep(0.05)
 """

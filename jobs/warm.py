@@ -1,0 +1,115 @@
+"""A process that has imported what the torch steps need, and forks a task's own process whenever asked.
+
+Importing torch and torchvision takes many times as long as a small task; this pays it once a driver. Requests come as JSON
+lines on stdin (``{"id", "step", "arguments", "output"}``); answers go to stdout: ``{"id", "pid"}`` at a start, ``{"id", "code"}`` at
+the end (negative: the signal that ended it). The end of stdin ends it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import selectors
+import signal
+import sys
+import traceback
+from typing import Any, NoReturn
+
+from jobs.runtime import end_with_parent, step_main
+
+PRELOAD = (
+    "torch",
+    "torchvision",
+    "sklearn.linear_model",
+    "scipy.special",
+    "PIL.Image",
+    "jobs.training.trainer",
+    "jobs.data.pixels",
+    "jobs.models.building",
+)
+
+
+def main() -> None:
+    """Serve until stdin ends."""
+    end_with_parent()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    for name in PRELOAD:
+        importlib.import_module(name)
+    _Server().serve()
+
+
+class _Server:
+    """Forks on request and tells of ends. No threads: what is forked must not find another's locks taken."""
+
+    def __init__(self) -> None:
+        self._children: dict[int, str] = {}
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+
+    def serve(self) -> None:
+        selector = selectors.DefaultSelector()
+        selector.register(0, selectors.EVENT_READ)
+        selector.register(self._wake_read, selectors.EVENT_READ)
+        rest = b""
+        while True:
+            for key, _ in selector.select():
+                data = os.read(key.fd, 65536)
+                if key.fd == self._wake_read:
+                    self._reap()
+                elif not data:
+                    return
+                else:
+                    *lines, rest = (rest + data).split(b"\n")
+                    for line in lines:
+                        self._fork(json.loads(line))
+
+    def _fork(self, request: dict[str, Any]) -> None:
+        pid = os.fork()
+        if pid == 0:
+            _become(request)
+        self._children[pid] = request["id"]
+        _tell({"id": request["id"], "pid": pid})
+
+    def _reap(self) -> None:
+        while self._children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            _tell({"id": self._children.pop(pid), "code": os.waitstatus_to_exitcode(status)})
+
+
+def _become(request: dict[str, Any]) -> NoReturn:
+    """In the child: be ``python -m jobs.<step>`` with a session and an output of its own."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setsid()
+        os.environ["TLBATCH_PARENT"] = str(os.getppid())
+        output = os.open(request["output"], os.O_WRONLY | os.O_APPEND)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((nothing, 0), (output, 1), (output, 2)):
+            os.dup2(source, target)
+        module = importlib.import_module(f"jobs.{request['step']}")
+        step_main(request["step"], module.run, request["arguments"])
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except BaseException:  # noqa: BLE001 - nothing may return into the server's loop
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _tell(answer: dict[str, Any]) -> None:
+    os.write(1, (json.dumps(answer) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Processes of tasks: started from nothing, or forked from one that has the heavy libraries imported already."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+class Process(Protocol):
+    """What the local backend needs of a process. ``returncode``: negative for a signal, None while it runs."""
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def poll(self) -> int | None: ...
+
+    def send_signal(self, number: int) -> None: ...
+
+
+def start_cold(python: str, step: str, arguments: list[str], output: Path, environment: Mapping[str, str]) -> Process:
+    """``python -m jobs.<step>``."""
+    with output.open("ab") as file:
+        return subprocess.Popen(
+            [python, "-m", f"jobs.{step}", *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C in the terminal reaches the driver alone, which then asks each task to stop
+        )
+
+
+@dataclass
+class ForkedProcess:
+    """A task's process that a ``WarmServer`` forked; it tells of its end."""
+
+    server: WarmServer
+    pid: int | None = None
+    returncode: int | None = None
+
+    def poll(self) -> int | None:
+        self.server.listen()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        while self.pid is None and self.returncode is None:
+            self.server.listen(wait=True)
+        if self.pid is not None and self.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+
+class WarmServer:
+    """``python -m jobs.warm``, importing in the background from the start. Ends with its driver."""
+
+    def __init__(self, python: str, environment: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [python, "-m", "jobs.warm"],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        os.set_blocking(self._process.stdout.fileno(), False)
+        self._forked: dict[str, ForkedProcess] = {}
+        self._rest = b""
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def start(self, step: str, arguments: list[str], output: Path) -> Process:
+        """Ask for a task's process; it starts once the imports are done."""
+        identity = f"{len(self._forked)}"
+        request = {"id": identity, "step": step, "arguments": arguments, "output": str(output)}
+        process = self._forked[identity] = ForkedProcess(self)
+        assert self._process.stdin is not None
+        self._process.stdin.write((json.dumps(request) + "\n").encode())
+        self._process.stdin.flush()
+        return process
+
+    def listen(self, wait: bool = False) -> None:
+        """Take in what the server has told. A server that died took its children with it: they count as killed."""
+        assert self._process.stdout is not None
+        file = self._process.stdout.fileno()
+        os.set_blocking(file, wait)
+        try:
+            data = os.read(file, 65536)
+        except BlockingIOError:
+            return
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            answer = json.loads(line)
+            process = self._forked[answer["id"]]
+            process.pid, process.returncode = answer.get("pid", process.pid), answer.get("code")
+        if not data:
+            for process in self._forked.values():
+                process.returncode = -signal.SIGKILL if process.returncode is None else process.returncode
+
+    def close(self) -> None:
+        """End the server; its last children have ended before."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(OSError):
+                pipe.close()
