@@ -1,8 +1,8 @@
 """A process that has imported what the torch steps need, and forks a task's own process whenever asked.
 
 Importing torch and torchvision takes many times as long as a small task; this pays it once a driver. Requests come as JSON
-lines on stdin (``{"id", "step", "arguments", "output"}``); answers go to stdout: ``{"id", "pid"}`` at a start, ``{"id", "code"}`` at
-the end (negative: the signal that ended it). The end of stdin ends it.
+lines on stdin (``{"id", "step", "arguments", "output"}``); answers go to stdout: ``{"id", "pid"}`` at a start and
+``{"id", "code"}`` at the end (negative: the signal that ended it). The end of stdin ends it.
 """
 
 from __future__ import annotations
