@@ -1,0 +1,141 @@
+"""The main job as a whole: nothing twice, only what changed, what was stopped goes on, what is damaged is made anew."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.studies.shapes import Bench, draw_shapes, states
+from tlbatch.launch import Outcome
+from tlbatch.store import open_store
+from tlbatch.store.artifacts import load_manifest
+from tlbatch.work import CACHED, DONE
+
+
+def page(outcome: Outcome) -> bytes:
+    assert outcome.place is not None
+    return Path(outcome.place).read_bytes()
+
+
+def made(bench: Bench, outcome: Outcome, name: str) -> dict[str, object]:
+    """``made`` of a task's manifest."""
+    ref = next(work.ref for work in outcome.works if work.name == name)
+    assert ref is not None
+    manifest = load_manifest(open_store(str(bench.store)), ref.step, ref.key)
+    assert manifest is not None
+    return manifest.made
+
+
+def test_the_first_run_computes_everything_and_reports(first_run: tuple[Bench, Outcome]) -> None:
+    _, outcome = first_run
+    assert states(outcome, DONE) == {work.name for work in outcome.works}
+    assert outcome.report is not None
+    assert outcome.report["first_sentence"]
+    assert b"<html" in page(outcome)[:500]
+
+
+def test_again_nothing_runs_within_seconds_and_the_report_is_the_same(bench: Bench, first_run: tuple[Bench, Outcome]) -> None:
+    bench.study.write_text(bench.study.read_text().replace("url: images", f"url: {first_run[0].images}"))
+    started = time.monotonic()
+    outcome = bench.run()
+    assert time.monotonic() - started < 5
+    assert states(outcome, CACHED) == {work.name for work in outcome.works}
+    assert page(outcome) == page(first_run[1])
+
+
+def test_one_learning_rate_changes_one_run(bench: Bench, first_run: tuple[Bench, Outcome]) -> None:
+    overrides = [f"dataset.url={first_run[0].images}", "runs[cnn].train.lr=1e-3"]
+    outcome = bench.run(*overrides)
+    assert states(outcome, DONE) == {"finetune:cnn:0", "evaluate:cnn", "report"}
+
+
+def test_touched_files_cost_only_prepare(bench: Bench) -> None:
+    for path in bench.images.rglob("*.png"):
+        os.utime(path)
+    outcome = bench.run()
+    assert states(outcome, DONE) == {"prepare"}
+
+
+def test_ten_new_images_cost_ten_forward_passes(bench: Bench) -> None:
+    draw_shapes(bench.images, 5, first=900)
+    outcome = bench.run()
+    assert made(bench, outcome, "extract:features")["forward_passes"] == 10
+
+
+@pytest.mark.s3
+def test_the_same_pictures_in_s3_and_a_store_in_s3(bench: Bench, s3_bucket: str) -> None:
+    """Dataset in S3, store in a directory: all but prepare is cached. Store in S3: the same keys and metrics."""
+    source = open_store(f"s3://{s3_bucket}/shapes")
+    for path in sorted(bench.images.rglob("*.png")):
+        source.upload(path, path.relative_to(bench.images).as_posix())
+    outcome = bench.run(f"dataset.url={source.url}")
+    assert states(outcome, DONE) == {"prepare"}
+    remote = bench.run(f"dataset.url={source.url}", store=f"s3://{s3_bucket}/store")
+    assert remote.state == "succeeded"
+    here = {work.name: work.ref for work in outcome.works}
+    assert {work.name: work.ref for work in remote.works} == here  # keys and digests: every file is bit-equal
+
+
+def test_two_runs_at_once_compute_each_task_once(fresh: Bench) -> None:
+    command = [sys.executable, "-m", "tlbatch", "run", str(fresh.study), "--store", str(fresh.store), "-o", "json"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for _ in range(2)]
+    documents = [json.loads(process.communicate(timeout=300)[0]) for process in both]
+    assert [document["state"] for document in documents] == ["succeeded", "succeeded"]
+    for name in documents[0]["tasks"]:
+        assert sorted(document["tasks"][name]["state"] for document in documents) in (["cached", "done"], ["cached", "cached"])
+    store = open_store(str(fresh.store))
+    attempts = {stat.name.split("/")[2:4][0] for stat in store.list("artifacts/") if stat.name.endswith("manifest.json")}
+    assert len(attempts) == len(documents[0]["tasks"])
+
+
+def test_ctrl_c_stops_and_the_second_run_goes_on(fresh: Bench, first_run: tuple[Bench, Outcome]) -> None:
+    command = [sys.executable, "-m", "tlbatch", "run", str(fresh.study), "--store", str(fresh.store)]
+    overrides = ["--set", "runs[cnn].train.epochs=2000"]
+    process = subprocess.Popen([*command, *overrides], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    store = open_store(str(fresh.store))
+    while time.monotonic() < deadline and not list(store.list("artifacts/prepare/")):
+        time.sleep(0.1)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=90)
+    assert process.returncode == 143, errors
+    assert b"Traceback" not in errors
+    leases = [json.loads(store.get(stat.name)) for stat in store.list("work/") if stat.name.endswith("lease.json")]
+    assert all(lease["expires"] == 0.0 for lease in leases)  # given up: nobody has to wait for them
+    outcome = fresh.run()
+    assert outcome.state == "succeeded"
+    assert "prepare" in states(outcome, CACHED)
+
+
+def test_a_damaged_artifact_is_made_once_more_and_the_report_says_so(bench: Bench, first_run: tuple[Bench, Outcome]) -> None:
+    outcome = first_run[1]
+    ref = next(work.ref for work in outcome.works if work.name == "extract:features")
+    assert ref is not None
+    store = open_store(str(bench.store))
+    victim = next(stat.name for stat in store.list(f"artifacts/extract/{ref.key}/") if stat.name.endswith(".safetensors"))
+    data = bytearray(store.get(victim))
+    data[-1] ^= 1
+    store.put(victim, bytes(data))
+    again = bench.run(f"dataset.url={first_run[0].images}", "runs[dense-head].train.lr=2e-3")
+    assert again.state == "succeeded"
+    assert {"extract:features", "finetune:dense-head:0"} <= states(again, DONE)
+    assert again.report is not None
+    assert "set aside" in json.dumps(again.report)
+
+
+def test_a_failed_task_is_a_sentence_and_its_exit_code_that_of_the_run(fresh: Bench) -> None:
+    for path in (fresh.images / "disc").iterdir():
+        path.write_bytes(b"no picture")
+    command = [sys.executable, "-m", "tlbatch", "run", str(fresh.study), "--store", str(fresh.store)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 65
+    assert "Traceback" not in result.stdout + result.stderr
+    assert "prepare" in result.stdout
