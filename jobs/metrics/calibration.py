@@ -1,0 +1,116 @@
+"""Whether confidences are shares: expected calibration error, what chance alone would show, and temperature scaling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobs.metrics.predictions import Floats, Ints, Predictions, Weighted
+from jobs.metrics.registry import metric
+
+BINS = 15
+SIMULATIONS = 2000
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
+
+
+def bins_of(confidence: Floats, bins: int = BINS) -> Ints:
+    """[n] bin of each image: equal mass by rank (Nguyen and O'Connor 2015); equal confidences share the bin of the first."""
+    ranks = np.searchsorted(np.sort(confidence), confidence, side="left")
+    return np.asarray(ranks * bins // max(len(confidence), 1), dtype=np.int64)
+
+
+@metric("ece", "expected calibration error", higher_is_better=False)
+def expected_calibration_error(w: Weighted) -> Floats:
+    """[b] sum over 15 bins of equal mass of share x |accuracy - mean confidence|, of the top-1 class (Guo et al. 2017)."""
+    p = w.predictions
+    gap = p.right.astype(np.float64) - p.confidence
+    members = np.eye(BINS)[bins_of(p.confidence)]
+    return np.asarray(np.abs((w.weights * gap) @ members).sum(axis=1) / w.total)
+
+
+def perfect_error(confidence: Floats, seed: int = 0, simulations: int = SIMULATIONS) -> tuple[float, float]:
+    """Mean and 95 % quantile of the error a perfectly calibrated model with these confidences shows on this many images.
+
+    By simulation: image i is right with probability confidence[i], ``simulations`` times.
+    """
+    n = len(confidence)
+    order = np.argsort(bins_of(confidence), kind="stable")
+    sorted_confidence, sorted_bins = confidence[order], bins_of(confidence)[order]
+    starts = np.flatnonzero(np.append(True, np.diff(sorted_bins) != 0))
+    chance = np.random.default_rng(seed)
+    errors = np.empty(simulations)
+    step = max(1, 2**22 // max(n, 1))
+    for start in range(0, simulations, step):
+        count = min(step, simulations - start)
+        gap = (chance.random((count, n)) < sorted_confidence) - sorted_confidence
+        errors[start : start + count] = np.abs(np.add.reduceat(gap, starts, axis=1)).sum(axis=1) / n
+    return float(errors.mean()), float(np.quantile(errors, 0.95))
+
+
+def reliability(predictions: Predictions) -> dict[str, Any]:
+    """The error, what a perfect model would show, log loss, Brier score, and the bins of a reliability diagram."""
+    confidence, right, bins = predictions.confidence, predictions.right, bins_of(predictions.confidence)
+    rows = []
+    for number in np.unique(bins):
+        inside = bins == number
+        rows.append(
+            {
+                "low": float(confidence[inside].min()),
+                "high": float(confidence[inside].max()),
+                "n": int(inside.sum()),
+                "confidence": float(confidence[inside].mean()),
+                "accuracy": float(right[inside].mean()),
+            }
+        )
+    perfect, perfect_high = perfect_error(confidence)
+    return {
+        "ece": float(expected_calibration_error(predictions.ones())[0]),
+        "perfect": perfect,
+        "perfect_high": perfect_high,
+        "log_loss": float(predictions.log_losses.mean()),
+        "brier": float(predictions.brier_scores.mean()),
+        "bins": rows,
+    }
+
+
+def softmax(logits: NDArray[np.floating[Any]], temperature: float = 1.0) -> Floats:
+    """[..., c] in float64."""
+    scaled = np.asarray(logits, dtype=np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """``value`` divides the logits; None (``why`` says the reason) where it cannot be fitted."""
+
+    value: float | None
+    why: str
+
+
+def fit_temperature(logits: Floats, labels: Ints) -> Temperature:
+    """The temperature with the lowest log loss on validation images (Guo et al. 2017). ``logits`` [m, c], ``labels`` [m].
+
+    Where the model is right on all of them, every sharpening lowers the loss, so that only softening (above 1) is allowed.
+    """
+    from scipy.optimize import minimize_scalar
+
+    if len(labels) < BINS:
+        return Temperature(None, f"{len(labels)} validation images are too few to fit a temperature")
+    rows = np.arange(len(labels))
+    shifted = logits - logits.max(axis=1, keepdims=True)
+
+    def loss(log_temperature: float) -> float:
+        scaled = shifted / np.exp(log_temperature)
+        return float((np.log(np.exp(scaled).sum(axis=1)) - scaled[rows, labels]).mean())
+
+    perfect = bool((logits.argmax(axis=1) == labels).all())
+    bounds = (0.0 if perfect else np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE))
+    found = float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x))
+    images = f"fitted on {len(labels)} validation images"
+    if perfect:
+        return Temperature(round(found, 6), f"{images}, all of them predicted right: not below 1")
+    return Temperature(round(found, 6), images)

@@ -1,0 +1,122 @@
+"""All metrics of a run's predictions with their intervals: per seed, and the mean over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jobs.metrics.bootstrap import bootstrap, percentile_interval, resamples_for
+from jobs.metrics.calibration import perfect_error
+from jobs.metrics.estimate import Estimate
+from jobs.metrics.intervals import TOO_FEW, effective_n, mean_of_shares, share, wilson
+from jobs.metrics.predictions import Floats, Predictions
+from jobs.metrics.registry import metrics
+
+SHARES = ("accuracy", "weighted_recall")  #: shares of images: Wilson's interval
+BOOTSTRAP = "stratified bootstrap"
+Bounds = tuple[float | None, float | None]
+NONE: Bounds = (None, None)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """``seeds``: {seed: {metric: Estimate}}; ``mean``: {metric: Estimate}, its interval that of the mean of these models over
+    other test images, with ``sd`` over the seeds (ddof 1, None with one) and their number in ``extra``."""
+
+    seeds: dict[str, dict[str, Estimate]]
+    mean: dict[str, Estimate]
+    resamples: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "seeds": {seed: {name: one.to_json() for name, one in by.items()} for seed, by in self.seeds.items()},
+            "mean": {name: one.to_json() for name, one in self.mean.items()},
+        }
+
+
+def summarise(seeds: Mapping[str, Predictions], *, names: Sequence[str] | None = None) -> Summary:
+    """Every metric (or those of ``names``) of predictions that are of the same images."""
+    first = next(iter(seeds.values()))
+    functions = {name: metric.function for name, metric in metrics().items() if names is None or name in names}
+    resamples = resamples_for(first) if first.n >= TOO_FEW else 0
+    resampled = bootstrap(seeds, functions, resamples) if resamples else {seed: {} for seed in seeds}
+    found, mean = {}, {}
+    values = {seed: {name: float(f(p.ones())[0]) for name, f in functions.items()} for seed, p in seeds.items()}
+    for seed, predictions in seeds.items():
+        found[seed] = {
+            name: _estimate(name, [values[seed][name]], [predictions], resampled[seed].get(name)) for name in functions
+        }
+    for name in functions:
+        drawn = np.mean([by[name] for by in resampled.values()], axis=0) if resamples else None
+        one = _estimate(name, [by[name] for by in values.values()], list(seeds.values()), drawn)
+        spread = np.std([by[name] for by in values.values()], ddof=1) if len(seeds) > 1 and one.value is not None else None
+        extra = {**one.extra, "sd": None if spread is None else float(spread), "seeds": len(seeds)}
+        mean[name] = Estimate(one.value, one.low, one.high, one.n, one.method, extra=extra)
+    return Summary(found, mean, resamples)
+
+
+def _estimate(name: str, values: Sequence[float], models: Sequence[Predictions], resampled: Floats | None) -> Estimate:
+    """The mean of a metric over models, with the interval for other test images; ``resampled`` [b] are its values there."""
+    n, value = models[0].n, float(np.mean(values))
+    if np.isnan(value):
+        return Estimate(None, None, None, n, "not defined", extra={"why": "all test images are of one class"})
+    if name in SHARES and len(models) == 1:
+        return share(models[0].right, models[0].groups)
+    extra: dict[str, Any] = {}
+    if name == "ece":
+        perfect = np.mean([perfect_error(model.confidence) for model in models], axis=0)
+        extra = {"perfect": float(perfect[0]), "perfect_high": float(perfect[1])}
+    if resampled is None:
+        return Estimate(value, None, None, n, "counts only", extra=extra)
+    if name in SHARES:
+        effective = float(np.mean([effective_n(model.right, model.groups) for model in models]))
+        return Estimate(value, *wilson(value * effective, effective), n, "Wilson")
+    if name == "ece":
+        bounds, method = _corrected(value, resampled, from_zero=value <= extra["perfect_high"])
+    else:
+        bounds, method = _percentiles(value, resampled, models, a_share=metrics()[name].higher_is_better)
+    return Estimate(value, *bounds, n, method, extra=extra)
+
+
+def _corrected(value: float, resampled: Floats, *, from_zero: bool) -> tuple[Bounds, str]:
+    """The basic interval, 2 value - percentiles: a calibration error is biased upwards, and in resamples once more.
+
+    It starts at 0 where a perfect model would show as much.
+    """
+    percentiles = percentile_interval(resampled)
+    if percentiles is None:
+        return NONE, BOOTSTRAP
+    low, high = 2 * value - percentiles[1], 2 * value - percentiles[0]
+    return (0.0 if from_zero else max(0.0, low), min(1.0, max(value, high))), f"{BOOTSTRAP}, basic interval"
+
+
+def _percentiles(value: float, resampled: Floats, models: Sequence[Predictions], *, a_share: bool) -> tuple[Bounds, str]:
+    """The percentiles; where all resamples give the value itself, which proves nothing, the reach of the classes' recalls.
+
+    That happens most often when no image is predicted wrong. For metrics that are a kind of share the interval is then as
+    far from the value as Wilson's intervals of the recalls (joined by MOVER) reach; others have none.
+    """
+    percentiles = percentile_interval(resampled)
+    if percentiles is None:
+        return NONE, f"no interval: not defined in every tenth resample of the {BOOTSTRAP}"
+    if percentiles[1] - percentiles[0] > 1e-12:
+        return percentiles, BOOTSTRAP
+    if not a_share:
+        return NONE, "no interval: all resamples are alike"
+    reaches = np.mean([mean_of_shares(class_shares(model)) for model in models], axis=0)
+    bounds = max(0.0, min(float(reaches[0]), value)), min(1.0, max(float(reaches[1]), value))
+    return bounds, "Wilson's of the recalls, joined: all resamples are alike"
+
+
+def class_shares(predictions: Predictions) -> list[Estimate]:
+    """The recall of each class that has images, with Wilson's interval, also of fewer than ten."""
+    shares = []
+    for label in np.unique(predictions.labels):
+        inside = predictions.labels == label
+        n = effective_n(predictions.right[inside], predictions.groups[inside])
+        value = float(predictions.right[inside].mean())
+        shares.append(Estimate(value, *wilson(value * n, n), int(inside.sum()), "Wilson"))
+    return shares
