@@ -226,3 +226,12 @@ def statistics(contrast: Contrast, family: int) -> str:
         f"95 % interval of the difference {interval_points(d.low, d.high)} points; {d.test}, "
         f"{p_value(contrast.p_adjusted)}, {adjusted}"
     )
+
+
+def contrast_sentence(contrast: Contrast) -> str:
+    """One contrast alone: 'a better than b: +3.9 points (+1.2 to +5.0), p = 0.003 after Holm'."""
+    d, names = contrast.accuracy, (contrast.a.name, contrast.b.name)
+    shown = contrast.verdict != NOT_SHOWN
+    pair = f"{names[0]} {contrast.verdict} than {names[1]}" if shown else f"No difference shown between {listing(names)}"
+    interval = f"95 % interval {interval_points(d.low, d.high)}"
+    return f"{pair}: {signed_points(d.value)} points ({interval}), {p_value(contrast.p_adjusted)} after Holm."

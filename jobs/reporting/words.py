@@ -11,7 +11,7 @@ MINUS = "\u2212"
 
 def percent(fraction: float, digits: int = 1) -> str:
     """0.8946 -> '89.5 %'."""
-    return f"{100 * fraction:.{digits}f} %"
+    return f"{100 * fraction:.{digits}f} %" if math.isfinite(fraction) else "–"
 
 
 def points(difference: float) -> str:

@@ -1,0 +1,42 @@
+"""report: compare the runs of a study and tell of it, first sentence first.
+
+Parameters and inputs are those of ``tlbatch.planning.make``. Needs no torch.
+
+Files
+-----
+``report.json``       everything as data (``jobs/reporting/report.schema.json``)
+``index.html``        the page: one file, no request to anywhere, light and dark, for phones and paper
+``figures/*.svg|png`` every figure
+``metrics.csv``       run, role, seed, metric, value, low, high, n
+``contrasts.csv``     the planned comparisons
+``cards/<run>.md``    a model card of every trained run
+"""
+
+from __future__ import annotations
+
+from jobs.runtime import Context, step_main
+
+
+def run(context: Context) -> None:
+    from jobs.reporting.analysis import analyse
+    from jobs.reporting.cards import write_cards
+    from jobs.reporting.document import build_document
+    from jobs.reporting.page import write_page
+    from jobs.reporting.sources import load_sources
+    from jobs.reporting.spreadsheets import write_spreadsheets
+
+    sources = load_sources(context)
+    context.progress(0, 4, "parts", "comparing")
+    analysis = analyse(sources)
+    context.write_json("report.json", build_document(analysis))
+    context.progress(1, 4, "parts", "writing tables and cards")
+    write_spreadsheets(context, analysis)
+    write_cards(context, analysis)
+    context.progress(2, 4, "parts", "drawing")
+    write_page(context, analysis)
+    context.progress(4, 4, "parts", "done", force=True)
+    print(analysis.findings.first_sentence, flush=True)
+
+
+if __name__ == "__main__":
+    step_main("report", run)

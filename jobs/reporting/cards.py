@@ -1,0 +1,94 @@
+"""A model card in Markdown for every trained run: what it is, what it is worth, what it was made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from jobs.context import Context
+from jobs.reporting.analysis import Analysis
+from jobs.reporting.cautions import mismatch_of
+from jobs.reporting.sentences import contrast_sentence
+from jobs.reporting.sources import RunSource
+from jobs.reporting.tables import METRICS, format_metric
+from jobs.reporting.validation import standing
+from jobs.reporting.words import backbone_name, count, listing, percent, pixels, plural, recipe
+
+
+def write_cards(context: Context, analysis: Analysis) -> None:
+    """``cards/<run>.md`` for runs and controls; a row without training has no model to speak of."""
+    for run in analysis.sources.runs:
+        if run.finetune:
+            text = "\n".join(_card(run, analysis)).rstrip() + "\n"
+            context.out(f"cards/{run.name}.md").write_text(text, encoding="utf-8")
+
+
+def _card(run: RunSource, analysis: Analysis) -> Iterator[str]:
+    sources = analysis.sources
+    yield from (f"# {run.name}", "", f"A model of the study *{sources.params['study']}*: {recipe(run.asked)}.", "")
+    yield from _section("Model", _model(run))
+    yield from _section("Use", _use(run, analysis))
+    yield from _section("Data", _data(run, analysis))
+    yield from ("## Metrics on the test images", "", "| metric | value | 95 % interval |", "|---|---|---|")
+    yield from _metrics(run)
+    yield from ("", "## Compared with others on the same test images", "")
+    yield from (f"- {contrast_sentence(c)}" for c in analysis.contrasts if run in (c.a, c.b))
+    yield ""
+    if run.name in analysis.curves:
+        yield from ("## Training", "", analysis.curves[run.name].sentence, "")
+    yield from _section("Lineage", _lineage(run))
+
+
+def _section(title: str, lines: Iterator[str]) -> Iterator[str]:
+    yield from (f"## {title}", "")
+    yield from (f"- {line}" for line in lines)
+    yield ""
+
+
+def _model(run: RunSource) -> Iterator[str]:
+    asked, card = run.asked, run.card
+    if asked["model"].get("backbone"):
+        trained_on = f", trained on {asked['trained_on']}" if asked.get("trained_on") else ""
+        yield f"Backbone: {backbone_name(asked)}{trained_on if asked['pretrained'] else ', random weights'}"
+    yield f"Parameters: {count(card.get('parameters'))}, of which trained: {count(card.get('trainable_parameters'))}"
+    yield f"Input: {pixels(asked['input'])}"
+    if found := mismatch_of(run):
+        yield f"Fed otherwise than its weights were trained: {listing(found)}"
+    yield f"Files: `model.safetensors` and `card.json` of the finetune artifact; {plural(len(run.finetune), 'trained model')}"
+
+
+def _use(run: RunSource, analysis: Analysis) -> Iterator[str]:
+    yield f"Tells apart: {listing(analysis.sources.classes, 'and')}"
+    yield "Meant for images like those of the study's dataset; anything else gets one of these classes too"
+    seen = analysis.sources.params.get("seen") or {}
+    if run.asked["pretrained"] and seen:
+        yield f"Seen in pretraining? {seen.get('level')}: {seen.get('why')}"
+
+
+def _data(run: RunSource, analysis: Analysis) -> Iterator[str]:
+    images = run.card.get("images") or {}
+    known = {"training": images.get("train"), "validation": images.get("validation"), "test": len(run.labels)}
+    yield ", ".join(f"{plural(int(n), f'{part} image')}" for part, n in known.items() if n is not None)
+    yield f"Seeds: {', '.join(str(seed) for seed in run.seeds)}"
+    yield f"Accuracy on validation, by which it was chosen: {percent(standing(run).accuracy)}"
+
+
+def _metrics(run: RunSource) -> Iterator[str]:
+    for name in METRICS:
+        if score := run.score(name):
+            bounds = [score.low, score.high]
+            known = [format_metric(name, bound) for bound in bounds if bound is not None]
+            yield f"| {name.replace('_', ' ')} | {format_metric(name, score.value)} | {' to '.join(known) or '–'} |"
+
+
+def _lineage(run: RunSource) -> Iterator[str]:
+    artifacts: dict[str, Any] = {"extract": run.extract, "evaluate": run.evaluate}
+    for (seed, fold), artifact in run.finetune.items():
+        artifacts[f"finetune, seed {seed}" + ("" if fold is None else f", fold {fold}")] = artifact
+    for name, artifact in artifacts.items():
+        if artifact is not None:
+            yield f"{name}: `artifacts/{artifact.manifest.step}/{artifact.manifest.key}`, digest `{artifact.digest}`"
+    weights = (run.asked["model"].get("backbone") or {}).get("weights")
+    if weights:
+        yield f"Weights: `{json.dumps(weights, sort_keys=True)}`"

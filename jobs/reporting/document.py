@@ -1,0 +1,114 @@
+"""``report.json``: the whole report as data (schema: ``report.schema.json``). The terminal's table comes from it alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from jobs.reporting.analysis import Analysis
+from jobs.reporting.cautions import mismatch_of
+from jobs.reporting.contrasts import Contrast
+from jobs.reporting.curves import SERIES, Curves
+from jobs.reporting.lineage import versions_of
+from jobs.reporting.sentences import contrast_sentence
+from jobs.reporting.sources import RunSource
+from jobs.reporting.tables import values_of
+from jobs.reporting.validation import standing
+from jobs.reporting.words import recipe
+
+FORMAT = 1
+
+
+def build_document(analysis: Analysis) -> dict[str, Any]:
+    """JSON values only, no NaN."""
+    params, findings = analysis.sources.params, analysis.findings
+    document = {
+        "format": FORMAT,
+        "study": params["study"],
+        "description": params.get("description") or "",
+        "verdict": findings.verdict,
+        "first_sentence": findings.first_sentence,
+        "sentences": list(findings.sentences),
+        "warnings": list(analysis.warnings),
+        "best_run": findings.best.name if findings.best else None,
+        "beats_no_labels": findings.beats_no_labels,
+        "table": analysis.table.document(),
+        "contrasts": [_contrast(contrast) for contrast in analysis.contrasts],
+        "runs": [_run(run, analysis.curves.get(run.name)) for run in analysis.sources.runs],
+        "data": _data(analysis),
+        "tasks": [record.document() for record in analysis.records],
+        "versions": versions_of(list(analysis.records)),
+        "document": params.get("document") or {},
+    }
+    cleaned = _finite(document)
+    assert isinstance(cleaned, dict)
+    return cleaned
+
+
+def _contrast(contrast: Contrast) -> dict[str, Any]:
+    difference = asdict(contrast.accuracy)
+    return {
+        "a": contrast.a.name,
+        "b": contrast.b.name,
+        "kinds": list(contrast.kinds),
+        "verdict": contrast.verdict,
+        "sentence": contrast_sentence(contrast),
+        "p_adjusted": contrast.p_adjusted,
+        "test": contrast.accuracy.test,
+        "accuracy": {name: list(value) if isinstance(value, tuple) else value for name, value in difference.items()},
+        "macro_f1": asdict(contrast.macro_f1),
+    }
+
+
+def _run(run: RunSource, curves: Curves | None) -> dict[str, Any]:
+    validated = standing(run)
+    return {
+        "name": run.name,
+        "role": run.role,
+        "recipe": recipe(run.asked),
+        "pretrained": bool(run.asked["pretrained"]),
+        "seeds": run.seeds,
+        "test_images": len(run.labels),
+        "validation": {"accuracy": validated.accuracy, "log_loss": validated.loss},
+        **values_of(run),
+        "by_seed": run.metrics.get("seeds", {}),
+        "curves": _curves(curves) if curves else None,
+        "input": run.asked["input"],
+        "mismatch": mismatch_of(run),
+        "digest": run.evaluate.digest,
+    }
+
+
+def _curves(curves: Curves) -> dict[str, Any]:
+    return {
+        "sentence": curves.sentence,
+        "overfits_from": curves.overfits_from,
+        "gap": curves.gap,
+        "selected_epochs": list(curves.selected),
+        "mean": {name: [round(float(value), 6) for value in curves.mean(name)] for name in SERIES},
+    }
+
+
+def _data(analysis: Analysis) -> dict[str, Any]:
+    data, params = analysis.data, analysis.sources.params
+    return {
+        "classes": analysis.sources.classes,
+        "counts": data.counts,
+        "empty_classes": data.empty,
+        "split": params.get("split") or {},
+        "bad": data.bad,
+        "exact_duplicates": len(data.exact),
+        "near_duplicates": len(data.near),
+        "conflicting_labels": data.conflicting,
+        "seen": params.get("seen") or {},
+    }
+
+
+def _finite(value: Any) -> Any:
+    """NaN and infinity become null: JSON has neither."""
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

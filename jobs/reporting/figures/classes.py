@@ -1,0 +1,54 @@
+"""Per class: how much of it is found, and what it is taken for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from jobs.reporting.figures.style import INK, SERIES, canvas
+
+COUNTS_UP_TO = 15  #: classes up to which counts are written into the cells
+HEAT = LinearSegmentedColormap.from_list("heat", ["#f4f7fb", "#9cc3e0", "#3b83bd", "#08306b"])
+
+
+def draw_recalls(names: Sequence[str], recalls: Sequence[tuple[float, float | None, float | None]]) -> Figure:
+    """Recall (%) of every class with its interval, as bars; (value, low, high) as fractions, in the order given."""
+    longest = max(len(name) for name in names)
+    with canvas(360, 46 + 17 * len(names)) as (figure, axes):
+        places = -np.arange(len(names))
+        axes.barh(places, [100 * recall[0] for recall in recalls], height=0.66, color=SERIES[0], alpha=0.85)
+        for place, (_, low, high) in zip(places, recalls, strict=True):
+            if low is not None and high is not None:
+                axes.plot([100 * low, 100 * high], [place, place], color=INK, linewidth=1.3)
+        axes.set_yticks(places, names, fontsize=9.5 if longest < 24 else 8)
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.set_xlim(0, 100)
+        axes.set_ylim(places[-1] - 0.6, 0.6)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel("recall, %")
+        return figure
+
+
+def draw_confusion(confusion: np.ndarray, names: Sequence[str]) -> Figure:
+    """Rows truth, columns predicted; the shade is the share of the row."""
+    n = len(names)
+    cell = 34 if n <= COUNTS_UP_TO else 11 if n > 40 else 20
+    label = min(max(len(name) for name in names), 28) * 5.6 + 24
+    with canvas(cell * n + label + 10, cell * n + label + 10) as (figure, axes):
+        shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+        axes.imshow(shares, cmap=HEAT, vmin=0, vmax=1, interpolation="none")
+        size = 10 if cell > 20 else 9 if cell == 20 else 7.5
+        axes.set_xticks(range(n), names, rotation=90, fontsize=size)
+        axes.set_yticks(range(n), names, fontsize=size)
+        axes.tick_params(length=0, labelcolor=INK)
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("true")
+        for row, column in np.argwhere(confusion > 0) if n <= COUNTS_UP_TO else []:
+            colour = "#ffffff" if shares[row, column] > 0.5 else "#10131a"
+            axes.text(column, row, f"{confusion[row, column]:,}", ha="center", va="center", color=colour, fontsize=9)
+        return figure

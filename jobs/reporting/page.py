@@ -1,0 +1,83 @@
+"""``index.html``: one file that asks nothing of anyone, for screens light and dark, phones, paper and screen readers."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from jobs.context import Context
+from jobs.data.index import load_index
+from jobs.reporting.analysis import Analysis
+from jobs.reporting.comparisons import METHOD_SEEDS
+from jobs.reporting.figures.style import Drawn, Figures
+from jobs.reporting.lineage import versions_of
+from jobs.reporting.sentences import HARMED, HELPED, NO_DIFFERENCE
+from jobs.reporting.views.confidence import build_confidence
+from jobs.reporting.views.dataset import build_data
+from jobs.reporting.views.mistakes import build_mistakes
+from jobs.reporting.views.results import build_results
+from jobs.reporting.views.training import build_feature_maps, build_trainings
+from jobs.reporting.words import duration, number, plural
+
+TEMPLATES = "jobs.reporting.templates"
+VERDICTS = {
+    HELPED: ("▲", "Transfer helped", "good"),
+    HARMED: ("▼", "Transfer harmed", "bad"),
+    NO_DIFFERENCE: ("○", "No difference shown", "open"),
+}
+
+
+def write_page(context: Context, analysis: Analysis) -> None:
+    """Draw every figure (``figures/``) and write the page."""
+    figures = Figures(context.out("figures/x").parent)
+    context.out("index.html").write_text(render_page(analysis, figures), encoding="utf-8")
+
+
+def render_page(analysis: Analysis, figures: Figures) -> str:
+    """The page as text. Figures are written on the way."""
+    entries = load_index(analysis.sources.dataset)
+    index = {entry.id: entry for entry in entries}
+    template = environment().get_template("page.html.jinja")
+    return template.render(
+        study=analysis.sources.params["study"],
+        description=analysis.sources.params.get("description") or "",
+        verdict=VERDICTS.get(analysis.findings.verdict, ("○", "Transfer not tested", "open")),
+        findings=analysis.findings,
+        warnings=analysis.warnings,
+        results=build_results(analysis, figures),
+        trainings=build_trainings(analysis, figures),
+        feature_maps=build_feature_maps(analysis),
+        mistakes=build_mistakes(analysis, figures, index),
+        confidence=build_confidence(analysis, figures),
+        data=build_data(analysis, entries),
+        tasks=analysis.records,
+        versions=versions_of(list(analysis.records)),
+        total_seconds=sum(record.seconds or 0.0 for record in analysis.records),
+        images=max((len(run.labels) for run in analysis.sources.runs), default=0),
+        several_seeds=max((len(run.seeds) for run in analysis.sources.runs), default=1),
+        method_seeds=METHOD_SEEDS,
+        css=Markup(resources.files(TEMPLATES).joinpath("style.css").read_text(encoding="utf-8")),
+    )
+
+
+@cache
+def environment() -> Environment:
+    """Templates of this package; values are escaped, what is missing is an error."""
+    found = Environment(
+        loader=FunctionLoader(_source), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    found.filters |= {"figure": _figure, "duration": duration, "plural": plural, "number": number}
+    return found
+
+
+def _source(name: str) -> str:
+    return resources.files(TEMPLATES).joinpath(name).read_text(encoding="utf-8")
+
+
+def _figure(drawn: Drawn, natural: bool = False) -> Markup:
+    """A figure's SVG; ``natural`` keeps its own width (its surroundings scroll) instead of fitting the column."""
+    style = f"width:{drawn.width:.0f}px;max-width:none" if natural else f"max-width:{1.35 * drawn.width:.0f}px"
+    return Markup(drawn.svg.replace('class="figure"', f'class="figure" style="{style}"', 1))

@@ -1,0 +1,60 @@
+"""Metrics and comparisons as CSV."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from jobs.context import Context
+from jobs.reporting.analysis import Analysis
+from jobs.reporting.sources import RunSource
+
+Line = Sequence[Any]
+
+
+def write_spreadsheets(context: Context, analysis: Analysis) -> None:
+    """``metrics.csv`` and ``contrasts.csv``: UTF-8, one heading line, numbers as Python writes them."""
+    metrics = [line for run in analysis.sources.runs for line in _metrics(run)]
+    _write(context, "metrics.csv", ("run", "role", "seed", "metric", "value", "low", "high", "n"), metrics)
+    heading = (
+        "a",
+        "b",
+        "kinds",
+        "verdict",
+        "difference",
+        "low",
+        "high",
+        "p",
+        "p_adjusted",
+        "smallest",
+        "f1",
+        "f1_low",
+        "f1_high",
+    )
+    _write(context, "contrasts.csv", heading, list(_contrasts(analysis)))
+
+
+def _metrics(run: RunSource) -> Iterator[Line]:
+    for seed, metrics in run.metrics.get("seeds", {}).items():
+        for name, found in metrics.items():
+            entry = found if isinstance(found, dict) else {"value": found}
+            yield run.name, run.role, seed, name, *(_blank(entry.get(key)) for key in ("value", "low", "high", "n"))
+
+
+def _contrasts(analysis: Analysis) -> Iterator[Line]:
+    for c in analysis.contrasts:
+        d, f1 = c.accuracy, c.macro_f1
+        numbers = (d.value, d.low, d.high, d.p, c.p_adjusted, d.smallest, f1.value, f1.low, f1.high)
+        yield c.a.name, c.b.name, " ".join(c.kinds), c.verdict, *numbers
+
+
+def _blank(value: Any) -> Any:
+    return "" if value is None else value
+
+
+def _write(context: Context, name: str, heading: Line, lines: Sequence[Line]) -> None:
+    with context.out(name).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(heading)
+        writer.writerows(lines)

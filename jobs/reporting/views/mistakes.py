@@ -1,0 +1,178 @@
+"""Where the best run goes wrong: confusion, classes, its most confident mistakes, labels that may be wrong themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobs.data.index import IndexEntry
+from jobs.reporting.analysis import Analysis
+from jobs.reporting.figures.classes import draw_confusion, draw_recalls
+from jobs.reporting.figures.style import Drawn, Figures
+from jobs.reporting.pictures import Picture, artifact_picture, stored_thumbnail
+from jobs.reporting.sources import RunSource
+from jobs.reporting.words import number, percent, plural
+
+TABLE_UP_TO = 12  #: classes up to which a confusion matrix is a table
+MOST_ERRORS, MOST_SUSPECTS, MOST_PAIRS, MOST_PREDICTIONS = 24, 24, 10, 18
+GALLERY_SIDE = 180
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """``rows``: (class, [(count, share of the row)]); empty where the matrix is too large for a table."""
+
+    run: str
+    rows: tuple[tuple[str, tuple[tuple[int, float], ...]], ...]
+    figure: Drawn
+    pairs: tuple[tuple[str, str, int, int], ...]  #: true, predicted, how often, of how many
+
+
+@dataclass(frozen=True)
+class ClassLine:
+    name: str
+    n: int
+    recall: str
+    interval: str
+    precision: str
+    f1: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    run: str
+    confusions: tuple[Confusion, ...]  #: the best run's first
+    classes: tuple[ClassLine, ...]
+    recalls: Drawn | None
+    errors: tuple[Picture, ...]
+    overlay: str | None
+    wrong: int
+    predictions: tuple[Picture, ...]
+    suspects: tuple[Picture, ...]
+    suspects_found: int
+    suspects_method: str
+
+
+def build_mistakes(analysis: Analysis, figures: Figures, index: Mapping[str, IndexEntry]) -> Mistakes | None:
+    """None where nothing was trained or evaluated. ``index``: entries of the dataset by id."""
+    champion = analysis.findings.best
+    if champion is None:
+        return None
+    gallery = champion.evaluate.read_json("gallery/gallery.json") if "gallery/gallery.json" in champion.evaluate else {}
+    suspects = champion.evaluate.read_json("suspects.json") if "suspects.json" in champion.evaluate else []
+    told = champion.metrics.get("suspects") or {}
+    ordered = [champion, *(run for run in analysis.sources.runs if run is not champion)]
+    lines = class_lines(champion)
+    return Mistakes(
+        run=champion.name,
+        confusions=tuple(_confusion(run, analysis.sources.classes, figures) for run in ordered),
+        classes=tuple(lines),
+        recalls=_recalls(champion, lines, figures),
+        errors=tuple(_errors(champion, gallery)),
+        overlay=gallery.get("overlay"),
+        wrong=int((first_probabilities(champion).argmax(axis=1) != champion.labels).sum()),
+        predictions=tuple(_predictions(analysis, champion, index)),
+        suspects=tuple(_suspects(analysis, suspects, index)),
+        suspects_found=int(told.get("found") or len(suspects)),
+        suspects_method=str(told.get("method") or ""),
+    )
+
+
+def first_probabilities(run: RunSource) -> NDArray[np.float64]:
+    """[n, classes] of the run's first seed: what single pictures and matrices show."""
+    return run.probabilities(run.seeds[0])
+
+
+def confusion_of(run: RunSource, classes: int) -> NDArray[np.int64]:
+    """[c, c] counts of the first seed, rows truth."""
+    matrix = np.zeros((classes, classes), dtype=np.int64)
+    np.add.at(matrix, (run.labels, first_probabilities(run).argmax(axis=1)), 1)
+    return matrix
+
+
+def _confusion(run: RunSource, classes: list[str], figures: Figures) -> Confusion:
+    matrix = confusion_of(run, len(classes))
+    totals = matrix.sum(axis=1)
+    right = int(matrix.trace())
+    alt = f"Confusion matrix of {run.name}: {right:,} of {plural(int(totals.sum()), 'test image')} on the diagonal."
+    rows = []
+    for name, row, total in zip(classes, matrix, totals, strict=True) if len(classes) <= TABLE_UP_TO else ():
+        rows.append((name, tuple((int(n), float(n / max(total, 1))) for n in row)))
+    wrong = matrix - np.diag(matrix.diagonal())
+    order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_PAIRS]
+    places = [divmod(int(place), len(classes)) for place in order if wrong.flat[place] > 0]
+    pairs = [(classes[true], classes[said], int(wrong[true, said]), int(totals[true])) for true, said in places]
+    drawn = figures.add(f"confusion-{run.name}", alt, draw_confusion(matrix, classes))
+    return Confusion(run.name, tuple(rows), drawn, tuple(pairs) if len(classes) > 2 else ())
+
+
+def class_lines(run: RunSource) -> list[ClassLine]:
+    """The per-class report of the first seed, from the metrics; [] where they have none."""
+    lines = []
+    for entry in run.metrics.get("per_class") or []:
+        recall, precision = entry.get("recall") or {}, entry.get("precision") or {}
+        known = recall.get("low") is not None and recall.get("high") is not None
+        n, right = int(entry.get("n") or 0), entry.get("right")
+        value = recall.get("value")
+        lines.append(
+            ClassLine(
+                name=str(entry["class"]),
+                n=n,
+                recall=f"{right} of {n}" if not known and right is not None else percent(value) if value is not None else "–",
+                interval=f"{100 * recall['low']:.1f} – {100 * recall['high']:.1f}" if known else "",
+                precision=percent(precision["value"]) if precision.get("value") is not None else "–",
+                f1=number(entry.get("f1") if not isinstance(entry.get("f1"), dict) else entry["f1"].get("value")),
+                share=float(value or 0.0),
+            )
+        )
+    return lines
+
+
+def _recalls(run: RunSource, lines: list[ClassLine], figures: Figures) -> Drawn | None:
+    if not lines:
+        return None
+    entries = sorted(run.metrics["per_class"], key=lambda entry: -((entry.get("recall") or {}).get("value") or 0.0))
+    recalls = [tuple((entry.get("recall") or {}).get(key) for key in ("value", "low", "high")) for entry in entries]
+    names = [str(entry["class"]) for entry in entries]
+    worst = ", ".join(f"{name} {percent(recall[0] or 0.0)}" for name, recall in list(zip(names, recalls, strict=True))[-3:])
+    figure = draw_recalls(names, [(value or 0.0, low, high) for value, low, high in recalls])
+    return figures.add(f"recall-{run.name}", f"Recall of each class by {run.name}, best first. Lowest: {worst}.", figure)
+
+
+def _errors(run: RunSource, gallery: Mapping[str, Any]) -> Iterable[Picture]:
+    for entry in (gallery.get("errors") or [])[:MOST_ERRORS]:
+        url = artifact_picture(run.evaluate, entry["file"], GALLERY_SIDE)
+        if url:
+            said, sure = str(entry["predicted"]), percent(float(entry["confidence"]))
+            alt = f"{entry['path']}: a {entry['label']}, taken for a {said} with {sure} confidence"
+            yield Picture(url, alt, f"{entry['label']} taken for {said}", f"{sure} sure · {entry['path']}", wrong=True)
+
+
+def _predictions(analysis: Analysis, run: RunSource, index: Mapping[str, IndexEntry]) -> Iterable[Picture]:
+    """Test images drawn by content hash, so at random, right or wrong, with what the run says of them."""
+    probabilities, ids = first_probabilities(run), run.predictions["ids"]
+    classes = analysis.sources.classes
+    rows = sorted((row for row in range(len(ids)) if ids[row] in index), key=lambda row: str(ids[row])[::-1])
+    for row in rows[:MOST_PREDICTIONS]:
+        said, label = classes[int(probabilities[row].argmax())], classes[int(run.labels[row])]
+        sure = percent(float(probabilities[row].max()))
+        entry = index[ids[row]]
+        url = stored_thumbnail(analysis.sources.dataset, entry)
+        caption = said if said == label else f"{said}, is {label}"
+        yield Picture(url, f"{entry.path}: predicted {said} ({sure}), labelled {label}", caption, f"{sure} sure", said != label)
+
+
+def _suspects(analysis: Analysis, suspects: list[Mapping[str, Any]], index: Mapping[str, IndexEntry]) -> Iterable[Picture]:
+    for suspect in suspects[:MOST_SUSPECTS]:
+        entry = index.get(str(suspect["id"]))
+        if entry is not None:
+            url = stored_thumbnail(analysis.sources.dataset, entry)
+            chance = percent(float(suspect.get("p_label") or 0.0))
+            alt = f"{suspect['path']}: labelled {suspect['label']}, the model says {suspect['predicted']}"
+            note = f"{chance} for its label · {suspect.get('part') or ''} · {suspect['path']}"
+            yield Picture(url, alt, f"{suspect['label']} → {suspect['predicted']}?", note)

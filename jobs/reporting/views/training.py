@@ -1,0 +1,180 @@
+"""How each run was trained: its curves with their sentence, what was trainable, how images were fed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.reporting.analysis import Analysis
+from jobs.reporting.cautions import mismatch_of
+from jobs.reporting.figures.curves import draw_curves
+from jobs.reporting.figures.style import Drawn, Figures
+from jobs.reporting.pictures import artifact_picture
+from jobs.reporting.sources import RunSource
+from jobs.reporting.words import backbone_name, count, duration, listing, number, pixels, plural, recipe
+
+MOST_AUGMENTED = 3
+MAP_SIDE = 420
+
+
+@dataclass(frozen=True)
+class Layer:
+    name: str
+    stage: str
+    shape: str
+    parameters: str
+    trainable: bool
+
+
+@dataclass(frozen=True)
+class Training:
+    """One run. ``stages`` sum up ``layers``."""
+
+    name: str
+    role: str
+    recipe: str
+    facts: tuple[tuple[str, str], ...]
+    sentence: str
+    accuracy: Drawn | None
+    loss: Drawn | None
+    stages: tuple[Layer, ...]
+    layers: tuple[Layer, ...]
+    mismatch: tuple[str, ...]
+    augmented: str | None
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    run: str
+    url: str
+    caption: str
+
+
+def build_trainings(analysis: Analysis, figures: Figures) -> list[Training]:
+    """Runs and controls in the study's order; the row without labels trained nothing."""
+    trained = [run for run in analysis.sources.runs if run.finetune]
+    return [_training(run, analysis, figures) for run in trained]
+
+
+def _training(run: RunSource, analysis: Analysis, figures: Figures) -> Training:
+    curves = analysis.curves.get(run.name)
+    drawn = {}
+    if curves is not None:
+        for quantity in ("accuracy", "loss"):
+            over = f"on training and validation images over {plural(curves.epochs, 'epoch')}"
+            alt = f"{quantity.capitalize()} of {run.name} {over}. {curves.sentence}"
+            drawn[quantity] = figures.add(f"curves-{run.name}-{quantity}", alt, draw_curves(curves, quantity))
+    model = run.first_model
+    return Training(
+        name=run.name,
+        role=run.role,
+        recipe=recipe(run.asked),
+        facts=tuple(_facts(run)),
+        sentence=curves.sentence if curves else _without_epochs(run),
+        accuracy=drawn.get("accuracy"),
+        loss=drawn.get("loss"),
+        stages=tuple(_layers(run.card.get("stages"))),
+        layers=tuple(_layers(run.card.get("layers"))),
+        mismatch=tuple(mismatch_of(run)),
+        augmented=artifact_picture(model, "augmented.jpg", MAP_SIDE) if model else None,
+    )
+
+
+def _without_epochs(run: RunSource) -> str:
+    chosen = run.card.get("logistic") or {}
+    if chosen.get("c") is not None:
+        return f"No epochs: a logistic regression, its C = {chosen['c']:g} chosen by cross-validation on the training images."
+    return "No curves: this training left no epochs."
+
+
+def _facts(run: RunSource) -> list[tuple[str, str]]:
+    asked, card = run.asked, run.card
+    facts = [
+        ("network", _network(asked)),
+        ("how", recipe(asked)),
+        ("fed", f"{pixels(asked['input'])}, {_scaled(asked['input'])}"),
+    ]
+    trained, whole = card.get("trainable_parameters"), card.get("parameters")
+    if trained is not None:
+        facts.append(("parameters", f"{count(trained)} trained of {count(whole)}"))
+    train = asked.get("train") or {}
+    if train and not card.get("logistic"):
+        rate = (card.get("lr") or {}) if isinstance(card.get("lr"), dict) else {"chosen": card.get("lr")}
+        lr = rate.get("chosen") if rate.get("chosen") is not None else train.get("lr")
+        kept = {"best": "best on validation kept", "last": "last epoch kept"}.get(str(train.get("select")), "")
+        shown = f"{lr:g}" if isinstance(lr, int | float) else str(lr)
+        facts.append(
+            ("trained", f"{plural(train['epochs'], 'epoch')} at most, {train['optimizer']}, learning rate {shown}, {kept}")
+        )
+    if asked.get("augmentation"):
+        facts.append(("augmentation", _augmentation(asked["augmentation"])))
+    facts.append(("time", _time(run)))
+    return facts
+
+
+def _network(asked: dict[str, Any]) -> str:
+    scratch = asked["model"].get("scratch")
+    if scratch:
+        channels = "-".join(str(n) for n in scratch.get("channels", []))
+        dense = ", dense " + "-".join(str(n) for n in scratch["dense"]) if scratch.get("dense") else ""
+        return f"CNN with {channels} channels{dense}"
+    weights = f"weights: {asked['trained_on']}" if asked.get("trained_on") else "pretrained"
+    return f"{backbone_name(asked)}, {weights if asked['pretrained'] else 'random weights'}"
+
+
+def _scaled(settings: dict[str, Any]) -> str:
+    mean, std = settings.get("mean"), settings.get("std")
+    if mean == [0.0] * 3 and std == [1.0] * 3:
+        return "pixels in [0, 1]" if settings.get("scale") == "unit" else "pixels in [0, 255]"
+    shown = [", ".join(number(float(value)) for value in values) for values in (mean or [], std or [])]
+    return f"mean {shown[0]}, std {shown[1]}"
+
+
+def _augmentation(settings: dict[str, Any]) -> str:
+    active = [
+        f"{name} {value}" for name, value in settings.items() if value not in (0, 0.0, "none", None) and name != "shear_unit"
+    ]
+    return listing(active)
+
+
+def _time(run: RunSource) -> str:
+    made = [artifact.manifest.made for artifact in run.finetune.values()]
+    epochs = [float(s) for facts in made for s in facts.get("epoch_seconds") or []]
+    total = sum(float(facts.get("seconds") or 0.0) for facts in made)
+    each = f", {duration(sum(epochs) / len(epochs))} an epoch" if epochs else ""
+    return f"{duration(total)} for {plural(len(made), 'training')}{each}"
+
+
+def _layers(listed: Any) -> list[Layer]:
+    return [
+        Layer(
+            name=str(layer.get("name", "")),
+            stage=str(layer.get("stage") or ""),
+            shape="×".join(str(side) for side in layer.get("shape") or []),
+            parameters=f"{int(layer.get('parameters') or 0):,}",
+            trainable=bool(layer.get("trainable")),
+        )
+        for layer in listed or []
+    ]
+
+
+def build_feature_maps(analysis: Analysis) -> list[FeatureMap]:
+    """The map before pooling of the best run and of the best pretrained one."""
+    found = analysis.findings
+    runs = {run.name: run for run in (found.best, found.subject) if run is not None}
+    maps = []
+    for run in runs.values():
+        url = artifact_picture(run.evaluate, "featuremap.png", MAP_SIDE)
+        if url:
+            maps.append(FeatureMap(run.name, url, _map_caption(run)))
+    return maps
+
+
+def _map_caption(run: RunSource) -> str:
+    gallery = run.evaluate.read_json("gallery/gallery.json") if "gallery/gallery.json" in run.evaluate else {}
+    described = (gallery.get("featuremap") if isinstance(gallery, dict) else None) or {}
+    shape = "×".join(str(side) for side in described.get("shape") or [])
+    of = f" of {described['path']}" if described.get("path") else ""
+    shown = described.get("shown")
+    some = f", {shown} of its channels" if shown else ""
+    return f"What the head of {run.name} sees{of}: the last map before pooling{f' ({shape})' if shape else ''}{some}."
