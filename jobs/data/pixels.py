@@ -1,0 +1,131 @@
+"""Encoded image to the pixels that a run feeds: decoded, resized and cropped by its ``input`` (tlbatch.preprocessing).
+
+PIL decodes (outside Python's lock, so threads help). Resizing is torch's on uint8, faster than PIL's and within a level of it;
+nearest neighbour takes exactly the pixels that PIL (and so Keras) takes.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.nn import functional
+
+from tlbatch.errors import DataError
+
+LUMA = (19595, 38470, 7471)  # ITU-R 601-2 in 1/65536, rounded as PIL's convert("L") does
+
+
+def load_pixels(encoded: bytes, settings: Mapping[str, Any]) -> Tensor:
+    """uint8 [c, size, size] of a JPEG or PNG file; c is 1 if ``settings`` ask for grayscale, else 3 (RGB). Pure.
+
+    Raises DataError where the bytes are no image.
+    """
+    pixels = decode(encoded)
+    if settings["grayscale"]:
+        pixels = _luma(pixels)
+    size, interpolation = int(settings["size"]), settings["interpolation"]
+    if settings["resize"] == "squash":
+        pixels = resize(pixels, size, size, interpolation)
+    elif settings["resize"] == "pad":
+        pixels = _padded(pixels, size, interpolation)
+    else:
+        pixels = _cropped(pixels, size, float(settings["crop"]), interpolation)
+    return pixels.contiguous()  # a view would keep the whole picture in memory
+
+
+def decode(encoded: bytes) -> Tensor:
+    """uint8 [3, h, w], RGB, upright (EXIF), transparent pixels over white. Raises DataError where the bytes are no image."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata; what matters is whether it decodes
+            array = np.array(_rgb(Image.open(io.BytesIO(encoded))))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"a stored image does not decode ({error}): run the study again, `prepare` first") from error
+    return torch.from_numpy(array).permute(2, 0, 1)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    image = ImageOps.exif_transpose(image)
+    if image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def _luma(pixels: Tensor) -> Tensor:
+    """uint8 [1, h, w]: brightness, as PIL's convert("L")."""
+    red, green, blue = (pixels[i].to(torch.int32) for i in range(3))
+    grey = (red * LUMA[0] + green * LUMA[1] + blue * LUMA[2] + 0x8000) >> 16
+    return grey.to(torch.uint8).unsqueeze(0)
+
+
+def resize(pixels: Tensor, height: int, width: int, interpolation: str) -> Tensor:
+    """uint8 [c, height, width]; ``bilinear`` and ``bicubic`` are antialiased when they shrink, as PIL's and torchvision's."""
+    if tuple(pixels.shape[1:]) == (height, width):
+        return pixels
+    if interpolation == "nearest":
+        rows, columns = _nearest(pixels.shape[1], height), _nearest(pixels.shape[2], width)
+        return pixels[:, rows][:, :, columns]
+    resized = functional.interpolate(
+        pixels.unsqueeze(0), (height, width), mode=interpolation, align_corners=False, antialias=True
+    )
+    return resized.squeeze(0)
+
+
+@lru_cache(maxsize=4096)
+def _nearest(before: int, after: int) -> Tensor:
+    """[after] indices that PIL's NEAREST takes of ``before``: it adds up the step, in doubles, from the first centre."""
+    step = before / after
+    steps = np.full(after, step)
+    steps[0] = step * 0.5
+    return torch.from_numpy(np.minimum(np.add.accumulate(steps).astype(np.int64), before - 1))
+
+
+def _cropped(pixels: Tensor, size: int, crop: float, interpolation: str) -> Tensor:
+    """Shorter side to ``size / crop``, then the centre; sizes and places rounded as torchvision's Resize and CenterCrop."""
+    height, width = pixels.shape[1:]
+    short = int(size / crop + 1e-6)
+    if height <= width:
+        height, width = short, int(short * width / height)
+    else:
+        height, width = int(short * height / width), short
+    pixels = resize(pixels, height, width, interpolation)
+    top, left = round((height - size) / 2), round((width - size) / 2)
+    return pixels[:, top : top + size, left : left + size]
+
+
+def _padded(pixels: Tensor, size: int, interpolation: str) -> Tensor:
+    """Longer side to ``size``, the rest black on both sides alike."""
+    height, width = pixels.shape[1:]
+    longest = max(height, width)
+    height, width = max(1, round(height * size / longest)), max(1, round(width * size / longest))
+    pixels = resize(pixels, height, width, interpolation)
+    top, left = (size - height) // 2, (size - width) // 2
+    return functional.pad(pixels, (left, size - width - left, top, size - height - top))
+
+
+def normaliser(settings: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
+    """From pixels [n, c, h, w] in 0..255 (uint8 or float, RGB) to the float32 a network is fed, on the pixels' device.
+
+    One grey channel stays one where all channels are scaled alike; else it becomes three, each with its own mean and std.
+    """
+    means, stds = [float(mean) for mean in settings["mean"]], [float(std) for std in settings["std"]]
+    if settings["grayscale"] and len({*zip(means, stds, strict=True)}) == 1:
+        means, stds = means[:1], stds[:1]
+    white = 255.0 if settings["scale"] == "unit" else 1.0
+    factor = torch.tensor([1 / (white * std) for std in stds]).view(1, -1, 1, 1)
+    offset = torch.tensor([-mean / std for mean, std in zip(means, stds, strict=True)]).view(1, -1, 1, 1)
+    reverse = settings["channels"] == "bgr"
+
+    def normalise(pixels: Tensor) -> Tensor:
+        pixels = pixels.flip(1) if reverse else pixels
+        return torch.addcmul(offset.to(pixels.device), pixels.float(), factor.to(pixels.device))
+
+    return normalise
