@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tlbatch.catalogue import backbones
+from tlbatch.catalogue import BackboneInfo, backbones
 from tlbatch.planning import Node, Plan
 from tlbatch.planning.make import Settled
 from tlbatch.planning.runs import SettledRun
@@ -98,16 +99,12 @@ def _facts(run: SettledRun) -> RunFacts:
     if info is None:
         trainable = ("head",) if strategy == "features" else ("as the study says", "head")
         return RunFacts(run.name, name or "an earlier study's", strategy, shape, trainable, (), None, None, role)
-    stages = _stages_of_model([stage.name for stage in info.stages], run.model["layer"])
-    unfrozen = _unfrozen(run, stages)
-    frozen = tuple(stage for stage in stages if stage not in unfrozen)
-    parameters = sum(stage.parameters for stage in info.stages if stage.name in unfrozen)
+    used = info.stages_to(run.model["layer"])
+    unfrozen = _unfrozen(run, [stage.name for stage in used])
+    frozen = tuple(stage.name for stage in used if stage.name not in unfrozen)
+    parameters = sum(stage.parameters for stage in used if stage.name in unfrozen)
     features = _feature_size(info, run, size)
     return RunFacts(run.name, name, strategy, shape, (*unfrozen, "head"), frozen, parameters, features, role)
-
-
-def _stages_of_model(stages: list[str], layer: str | None) -> list[str]:
-    return stages[: stages.index(layer) + 1] if layer in stages else stages
 
 
 def _unfrozen(run: SettledRun, stages: list[str]) -> tuple[str, ...]:
@@ -119,16 +116,13 @@ def _unfrozen(run: SettledRun, stages: list[str]) -> tuple[str, ...]:
     return () if unfreeze == "none" else tuple(stage for stage in stages if stage in unfreeze)
 
 
-def _feature_size(info: Any, run: SettledRun, size: int) -> int | None:
+def _feature_size(info: BackboneInfo, run: SettledRun, size: int) -> int | None:
     shape = info.feature_shape(run.model["layer"], size)
     if shape is None:
         return None
     if run.model["pool"] != "flatten":
         return int(shape[0])
-    count = 1
-    for side in shape:
-        count *= int(side)
-    return count
+    return math.prod(shape)
 
 
 def _shown(unfreeze: Any) -> str:

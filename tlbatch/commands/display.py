@@ -112,8 +112,8 @@ def show_report(report: dict[str, Any]) -> None:
         click.echo(f"\n{sentence}" if isinstance(sentence, str) else f"\n{sentence.get('text', '')}")
 
 
-def text_table(columns: list[str], rows: list[list[str]]) -> list[str]:
-    """Aligned lines: the first column left, the others right."""
+def text_table(columns: list[str], rows: list[list[str]], left: tuple[int, ...] = (0,)) -> list[str]:
+    """Aligned lines: the columns of ``left`` to the left, the others to the right."""
     if not columns:
         return []
     lines = [columns, *[[str(cell) for cell in row] for row in rows]]
@@ -121,6 +121,8 @@ def text_table(columns: list[str], rows: list[list[str]]) -> list[str]:
 
     def shown(row: list[str]) -> str:
         cells = zip(row, widths, strict=True)
-        return "  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(cells)).rstrip()
+        return "  ".join(
+            cell.ljust(width) if i in left else cell.rjust(width) for i, (cell, width) in enumerate(cells)
+        ).rstrip()
 
     return [shown(lines[0]), "  ".join("-" * width for width in widths), *map(shown, lines[1:])]

@@ -22,17 +22,13 @@ PLATEAU = {"epochs": 100, "early_stopping": {"patience": 10, "metric": "loss", "
 
 @dataclass(frozen=True)
 class SettledWeights:
-    """Which weights (part of the key) and where their bytes are (not part of it). ``source`` is an earlier study's model.
-
-    ``classifier``: whether they bring a head over ImageNet's classes.
-    """
+    """Which weights (part of the key) and where their bytes are (not part of it). ``source`` is an earlier study's model."""
 
     params: dict[str, Any]
     location: str | None = None
     own_input: dict[str, Any] = field(default_factory=dict)
     source: InputRef | None = None
     trained_on: str = ""
-    classifier: bool = False
 
 
 WeightsFor = Callable[[Run], SettledWeights]

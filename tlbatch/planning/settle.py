@@ -15,7 +15,7 @@ from tlbatch.planning.runs import SettledRun, SettledWeights, seen_in_pretrainin
 from tlbatch.spec import LoadedStudy, Run
 from tlbatch.spec.load import is_file_like
 from tlbatch.store import Store
-from tlbatch.weights import settle_weights
+from tlbatch.weights import has_imagenet_head, settle_weights
 
 BF16_FLAGS = ("avx512_bf16", "amx_bf16")
 
@@ -62,7 +62,7 @@ def zero_labels(runs: list[SettledRun], mapping: dict[str, list[int]]) -> list[Z
     """A row for each pretrained network that brings a head over ImageNet's classes, fed as its weights were trained."""
     rows: dict[str, ZeroLabel] = {}
     for run in runs:
-        if not run.pretrained or run.weights is None or not run.weights.classifier:
+        if not run.pretrained or run.weights is None or not has_imagenet_head(run.weights):
             continue
         backbone = run.model["backbone"]
         name = f"{backbone['name']}-no-labels".replace("_", "-")

@@ -1,0 +1,164 @@
+"""``tlbatch backbones`` and ``tlbatch weights``: which pretrained networks there are, and where their weights come from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlbatch.commands.options import output_option, print_json, store_option
+
+if TYPE_CHECKING:
+    from tlbatch.catalogue import BackboneInfo
+    from tlbatch.store import Store
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every model of torchvision and timm, too.")
+@click.option("--size", type=click.IntRange(8), default=None, help="Input size for the feature sizes.  [default: its own]")
+@store_option
+@output_option
+def backbones(name: str | None, everything: bool, size: int | None, store: str, output: str) -> None:
+    """List pretrained networks; with NAME, its stages, layers, feature sizes, input, parameters and weights.
+
+    \b
+    tlbatch backbones
+    tlbatch backbones vgg16 --size 150
+    """
+    from tlbatch.catalogue import backbones as catalogue
+    from tlbatch.catalogue import known_names
+    from tlbatch.store import open_store
+
+    if name is not None:
+        _show(name, size, open_store(store), output)
+        return
+    if output == "json":
+        print_json(list(known_names()) if everything else [_facts(info) for info in catalogue().values()])
+        return
+    _list(list(catalogue().values()))
+    if everything:
+        click.echo("\n" + "\n".join(other for other in known_names() if other not in catalogue()))
+    else:
+        click.echo(f"\nand {len(known_names()) - len(catalogue())} more of torchvision and timm by their own names (--all)")
+
+
+def _list(infos: list[BackboneInfo]) -> None:
+    from tlbatch.commands.display import text_table
+
+    rows = [[i.name, i.library, f"{i.parameters:,}", str(i.input["size"]), _features(i), _stages(i)] for i in infos]
+    columns = ["backbone", "from", "parameters", "input", "features", "stages"]
+    click.echo("\n".join(text_table(columns, rows, left=(0, 1, 5))))
+
+
+def _features(info: BackboneInfo) -> str:
+    shape = info.feature_shape(None, info.input["size"])
+    return f"{shape[0]:,}" if shape else "?"
+
+
+def _stages(info: BackboneInfo) -> str:
+    return ", ".join(stage.name for stage in info.stages if stage.name not in info.extra)
+
+
+def _facts(info: BackboneInfo) -> dict[str, Any]:
+    return {"name": info.name, "library": info.library, "parameters": info.parameters, "input": dict(info.input)} | {
+        "stages": [stage.name for stage in info.stages],
+        "default_layer": info.default,
+        "weights": [weight.name for weight in info.weights],
+    }
+
+
+def _show(name: str, size: int | None, store: Store, output: str) -> None:
+    from tlbatch.catalogue import backbones as catalogue
+    from tlbatch.catalogue import known_names, other
+    from tlbatch.errors import StudyError
+    from tlbatch.spec.decode import suggestion
+    from tlbatch.weights import places
+
+    info = catalogue().get(name)
+    rest = other(name) if info is None else None
+    if info is None and rest is None:
+        raise StudyError(f"unknown backbone {name!r}{suggestion(name, known_names())}; `tlbatch backbones --all` lists them")
+    found = places(name, store)
+    if output == "json":
+        document: dict[str, Any] = _layers_document(info, size) if info else {"name": name, "stages": "found when it is built"}
+        print_json(document | {"weights": [{**asdict(weight), "place": asdict(place)} for weight, place in found]})
+        return
+    if info is not None:
+        _show_layers(info, size or int(info.input["size"]))
+    elif rest is not None:
+        click.echo(f"{name} (from {rest.library}): stages and layers are found when it is built; input {dict(rest.input)}")
+    for weight, place in found:
+        trained = f", trained on {weight.trained_on}" if weight.trained_on else ""
+        click.echo(f"weights {weight.name}{trained}: {place.kind}, {place.where}")
+    if not found:
+        click.echo("no published weights: name a file in weights, or weights: random")
+
+
+def _layers_document(info: BackboneInfo, size: int | None) -> dict[str, Any]:
+    side = size or int(info.input["size"])
+    layers = [{"name": layer.name, "stage": layer.stage, "shape": layer.shape(side)} for layer in info.layers]
+    return _facts(info) | {"size": side, "layers": layers, "stages": [asdict(stage) for stage in info.stages]}
+
+
+def _show_layers(info: BackboneInfo, size: int) -> None:
+    from tlbatch.commands.display import text_table
+
+    fed = info.input
+    click.echo(f"{info.name} (from {info.library}): {info.parameters:,} parameters")
+    click.echo(
+        f"fed with {fed['size']} pixels, {fed['resize']}, {fed['interpolation']}, mean {fed['mean']}, std {fed['std']}\n"
+    )
+    parameters = {stage.name: stage.parameters for stage in info.stages}
+    rows, before = [], ""
+    for layer in info.layers:
+        first = layer.stage != before
+        shape = layer.shape(size)
+        flat = f"{_product(shape):,}" if shape else "too small"
+        sides = "x".join(str(side) for side in shape or ())
+        mark = " (default)" if layer.name == info.default else ""
+        count = f"{parameters[layer.stage]:,}" if first else ""
+        rows.append([layer.stage if first else "", f"{layer.name}{mark}", sides, flat, count])
+        before = layer.stage
+    columns = ["stage", "layer", f"output at {size}", "flattened", "parameters"]
+    click.echo("\n".join(text_table(columns, rows, left=(0, 1))) + "\n")
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    count = 1
+    for side in shape:
+        count *= side
+    return count
+
+
+@click.group()
+def weights() -> None:
+    """Pretrained weights in a store, for machines and clusters that reach no network."""
+
+
+@weights.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@store_option
+@output_option
+def mirror(names: tuple[str, ...], store: str, output: str) -> None:
+    """Copy the weights of backbones into the store's weights/, their hashes checked. NAME:WEIGHTS for others than the default.
+
+    \b
+    tlbatch weights mirror efficientnet_lite0 --store s3://bucket/prefix
+    tlbatch weights mirror mobilenet_v2:IMAGENET1K_V1 vgg16
+    """
+    from tlbatch.store import open_store
+    from tlbatch.store.layout import check_format
+    from tlbatch.weights import mirror as mirror_weights
+
+    opened = open_store(store)
+    check_format(opened)
+    done = mirror_weights(opened, names)
+    if output == "json":
+        print_json([asdict(entry) for entry in done])
+        return
+    for entry in done:
+        click.echo(
+            f"{entry.backbone} {entry.weights}: {entry.name} {'copied' if entry.copied else 'was there'} ({entry.size:,} bytes)"
+        )
