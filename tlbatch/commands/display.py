@@ -7,14 +7,16 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from tlbatch.launch import Outcome
 from tlbatch.records import read_progress
 from tlbatch.store import Store
 from tlbatch.work import BLOCKED, CACHED, DONE, FAILED, READY, RUNNING, STOPPED, WAITING, Work
+
+if TYPE_CHECKING:
+    from tlbatch.launch import Outcome
 
 EVERY_S, EVERY_S_REMOTE, PLAIN_EVERY_S = 1.0, 5.0, 30.0
 MARKS = {CACHED: "=", DONE: "✓", FAILED: "✗", BLOCKED: "-", STOPPED: "-", RUNNING: "›", WAITING: "…", READY: "↻"}
@@ -120,9 +122,7 @@ def text_table(columns: list[str], rows: list[list[str]], left: tuple[int, ...] 
     widths = [max(len(row[i]) for row in lines) for i in range(len(columns))]
 
     def shown(row: list[str]) -> str:
-        cells = zip(row, widths, strict=True)
-        return "  ".join(
-            cell.ljust(width) if i in left else cell.rjust(width) for i, (cell, width) in enumerate(cells)
-        ).rstrip()
+        cells = [cell.ljust(widths[i]) if i in left else cell.rjust(widths[i]) for i, cell in enumerate(row)]
+        return "  ".join(cells).rstrip()
 
     return [shown(lines[0]), "  ".join("-" * width for width in widths), *map(shown, lines[1:])]
