@@ -1,0 +1,111 @@
+"""Whole objects, compared with what was written down; and that they pass Pod Security *restricted* on paper."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tlbatch import __version__
+from tlbatch.manifests import DriverIdentity, Site, Submission, build_driver_job, build_task_job, driver_needs, task_needs
+from tlbatch.manifests.names import task_job_name
+from tlbatch.manifests.pods import merged
+from tlbatch.planning import Node
+from tlbatch.spec import Study
+from tlbatch.tasks import Task
+
+GOLDEN = Path(__file__).parent / "golden"
+EXECUTION = "pets-20261123-0412-x7k2"
+
+
+def equals_golden(name: str, built: dict[str, Any]) -> None:
+    """Set TLBATCH_GOLDEN=write to write anew what is then to be read by a person."""
+    path = GOLDEN / f"{name}.yaml"
+    text = yaml.safe_dump(built, sort_keys=False).replace(f"value: {__version__}", "value: VERSION")
+    text = re.sub(r"-[0-9a-f]{8}\n", "-HASH\n", re.sub(r"\b[0-9a-f]{40}\b", "KEY", text))
+    if os.environ.get("TLBATCH_GOLDEN") == "write":
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+@pytest.fixture
+def task_job(study: Study, site: Site, nodes: dict[str, Node], owner: DriverIdentity) -> Any:
+    def build(name: str, **change: Any) -> dict[str, Any]:
+        node = nodes[name]
+        task = Task(node.step, node.params, name=node.name)
+        needs = task_needs(study, node)
+        return build_task_job(task, site, replace(needs, **change), EXECUTION, "pets", owner)
+
+    return build
+
+
+def test_the_drivers_job(study: Study, site: Site) -> None:
+    submission = Submission(EXECUTION, "pets", user="jane@example.org")
+    equals_golden("driver", build_driver_job(submission, site, driver_needs(study)))
+
+
+def test_a_data_steps_job(task_job: Any) -> None:
+    equals_golden("prepare", task_job("prepare"))
+
+
+def test_a_trainings_job(task_job: Any) -> None:
+    equals_golden("finetune", task_job("finetune:cnn:0"))
+
+
+def test_a_sharded_extractions_job(task_job: Any) -> None:
+    equals_golden("extract", task_job("extract:cnn-big"))
+
+
+def test_the_same_task_gives_the_same_object_under_the_agreed_name(task_job: Any) -> None:
+    job = task_job("prepare")
+    assert job == task_job("prepare")
+    assert job["metadata"]["name"] == task_job_name(EXECUTION, "prepare", Task("prepare", {"n": 1}).key, 1)
+
+
+def test_a_pod_patch_comes_last(task_job: Any) -> None:
+    patch = {"hostNetwork": False, "containers": [{"name": "step", "env": [{"name": "X", "value": "1"}]}, {"name": "more"}]}
+    spec = task_job("prepare", pod_patch=patch)["spec"]["template"]["spec"]
+    assert spec["hostNetwork"] is False
+    assert [container["name"] for container in spec["containers"]] == ["step", "more"]
+    names = [entry["name"] for entry in spec["containers"][0]["env"]]
+    assert names[-1] == "X"
+    assert "HOME" in names
+    whole = task_job("prepare", pod_patch={"metadata": {"labels": {"a": "b"}}})["spec"]["template"]
+    assert whole["metadata"]["labels"]["a"] == "b"
+
+
+def test_a_patch_removes_with_null_and_never_changes_its_base() -> None:
+    base = {"a": {"b": 1, "c": 2}, "l": [1]}
+    assert merged(base, {"a": {"b": None}, "l": [2]}) == {"a": {"c": 2}, "l": [2]}
+    assert base == {"a": {"b": 1, "c": 2}, "l": [1]}
+
+
+def test_no_object_holds_a_secret_value(task_job: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")
+    job = task_job("finetune:cnn:0")
+    assert "hush-hush" not in json.dumps(job)
+    container = job["spec"]["template"]["spec"]["containers"][0]
+    assert container["envFrom"] == [{"secretRef": {"name": "tlbatch-s3"}}]
+
+
+def test_without_a_secret_the_service_account_is_trusted(study: Study, nodes: dict[str, Node], owner: DriverIdentity) -> None:
+    site = Site("s3://b/p", "r", secret=None)
+    job = build_task_job(Task("prepare", {}, name="prepare"), site, task_needs(study, nodes["prepare"]), "e-1", "e", owner)
+    assert "envFrom" not in job["spec"]["template"]["spec"]["containers"][0]
+
+
+def test_a_site_travels_as_text(site: Site) -> None:
+    assert Site.from_json(site.to_json()) == site
+    assert Site.from_json(site.to_json()[:-1] + ',"of_tomorrow":1}') == site
+
+
+def test_an_image_by_digest(site: Site) -> None:
+    assert site.image("data") == "registry.example/team/tlbatch-data:1.2.3"
+    assert Site("s3://b", "", tag="sha256:0").image("data") == "tlbatch-data@sha256:0"

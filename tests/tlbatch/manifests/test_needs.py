@@ -1,0 +1,71 @@
+"""Which task asks for what: built-in sizes, the profile's, the study's, the run's."""
+
+from __future__ import annotations
+
+from tlbatch.manifests import driver_needs, task_needs
+from tlbatch.manifests.needs import deadline_s, parallelism, seconds
+from tlbatch.planning import Node
+from tlbatch.spec import Study
+from tlbatch.spec.resources import StudyResources
+
+DEFAULTS = StudyResources.model_validate(
+    {
+        "gpu": 2,
+        "cpu": 4,
+        "priority_class": "batch",
+        "ttl": "1h",
+        "labels": {"site": "lab", "cost": "1"},
+        "steps": {"report": {"cpu": 2}},
+    },
+    strict=False,
+)
+
+
+def test_the_studys_resources_hold_for_the_steps_that_compute(study: Study, nodes: dict[str, Node]) -> None:
+    needs = task_needs(study, nodes["extract:cnn-big"])
+    assert (needs.gpu, needs.cpu, needs.shared_memory, needs.shards) == (1, "8", "1Gi", 4)
+    assert needs.memory == "64Gi"  # the run's own
+    assert needs.node_selector == {"gpu": "a100"}
+    assert needs.give_up_after_s == 12 * 3600
+    assert needs.labels == {"cost": "42", "team": "vision"}
+    assert task_needs(study, nodes["finetune:cnn:0"]).memory == "32Gi"
+    assert task_needs(study, nodes["finetune:cnn:0"]).shards == 1
+
+
+def test_a_control_has_the_resources_of_its_run(study: Study, nodes: dict[str, Node]) -> None:
+    assert task_needs(study, nodes["finetune:cnn-big-random:0"]).memory == "64Gi"
+
+
+def test_data_steps_and_heads_on_features_ask_for_no_gpu(study: Study, nodes: dict[str, Node]) -> None:
+    prepare = task_needs(study, nodes["prepare"])
+    assert (prepare.gpu, prepare.cpu, prepare.memory, prepare.node_selector, prepare.tolerations) == (0, "1", "3Gi", {}, ())
+    assert (prepare.queue, prepare.image_pull_secrets) == ("gpus", ("registry",))
+    head = task_needs(study, nodes["finetune:cnn-big:0"])
+    assert (head.gpu, head.cpu, head.node_selector) == (0, "8", {})
+
+
+def test_a_step_can_be_set_by_itself(study: Study, nodes: dict[str, Node]) -> None:
+    needs = task_needs(study, nodes["evaluate:cnn"])
+    assert (needs.gpu, needs.cpu, needs.memory) == (0, "500m", "32Gi")
+
+
+def test_a_profiles_defaults_come_before_the_study(study: Study, nodes: dict[str, Node]) -> None:
+    needs = task_needs(study, nodes["finetune:cnn:0"], DEFAULTS)
+    assert (needs.gpu, needs.cpu, needs.priority_class) == (1, "8", "batch")
+    assert needs.labels == {"site": "lab", "cost": "42"}
+    assert task_needs(study, nodes["report"], DEFAULTS).cpu == "2"
+    assert driver_needs(study, DEFAULTS).priority_class is None
+
+
+def test_the_driver_is_small_and_has_its_own_queue(study: Study) -> None:
+    needs = driver_needs(study)
+    assert (needs.gpu, needs.cpu, needs.queue, needs.ttl_s) == (0, "100m", "small", 2 * 86400)
+    assert needs.node_selector == {}
+    assert needs.image_pull_secrets == ("registry",)
+
+
+def test_deadline_and_parallelism(study: Study, nodes: dict[str, Node]) -> None:
+    assert deadline_s(study, nodes["finetune:cnn-big:0"]) == 3600
+    assert deadline_s(study, nodes["finetune:cnn:0"]) == 2 * 86400
+    assert parallelism(study) == 3
+    assert [seconds(text) for text in ("90s", "5m", "2h", "7d")] == [90, 300, 7200, 604800]

@@ -1,0 +1,99 @@
+"""The driver's Job and the tasks' Jobs. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tlbatch import __version__
+from tlbatch.manifests import names
+from tlbatch.manifests.needs import Needs
+from tlbatch.manifests.pods import build_driver_template, build_step_template
+from tlbatch.manifests.site import IMAGE_OF_STEP, DriverIdentity, Site
+from tlbatch.retries import BACKOFF_LIMIT, FINAL_CODES
+from tlbatch.tasks import Task, task_name
+
+DRIVER_BACKOFF_LIMIT = 30
+FAILURE_POLICY: dict[str, Any] = {
+    "rules": [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "FailJob", "onExitCodes": {"operator": "In", "values": sorted(FINAL_CODES)}},
+    ]
+}
+"""In this order (design §7): a disruption costs nothing; what trying again cannot mend ends the Job; all else counts."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What ``submit`` sends. ``only``: the one task that ``resume --task`` asks for."""
+
+    execution: str
+    study: str
+    user: str = ""
+    only: str = ""
+
+
+def build_driver_job(submission: Submission, site: Site, needs: Needs) -> dict[str, Any]:
+    """The one object that ``submit`` creates. Named like the execution; the only Job with a TTL."""
+    labels = {
+        **_common("driver", submission.execution, submission.study),
+        **({names.USER: names.label_value(submission.user)} if names.label_value(submission.user) else {}),
+    }
+    args = ["drive", submission.execution, "--store", site.store]
+    args += ["--task", submission.only] if submission.only else []
+    environment = {"TLBATCH_SITE": site.to_json(), "TLBATCH_LAUNCHER": __version__}
+    template = build_driver_template(site, needs, args, environment, labels)
+    spec = {
+        "backoffLimit": DRIVER_BACKOFF_LIMIT,
+        "podReplacementPolicy": "Failed",
+        "podFailurePolicy": FAILURE_POLICY,
+        "ttlSecondsAfterFinished": needs.ttl_s,
+        "template": template,
+    }
+    metadata = _metadata(submission.execution, site, needs, labels)
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+
+
+def build_task_job(
+    task: Task, site: Site, needs: Needs, execution: str, study: str, owner: DriverIdentity, attempt: int = 1
+) -> dict[str, Any]:
+    """A task's Job, owned by the driver's. Sharded extraction is one Indexed Job: each index is its own row of retries."""
+    labels = {
+        **_common("step", execution, study),
+        names.STEP: task.step,
+        names.TASK: names.label_value(task.name),
+        names.KEY: task.key,
+    }
+    args = ["--task", f"{site.store}/{task_name(task.key)}"]
+    spec: dict[str, Any] = {"backoffLimit": BACKOFF_LIMIT}
+    if needs.shards > 1:
+        args += ["--shard", f"$(JOB_COMPLETION_INDEX)/{needs.shards}"]
+        both = {"completions": needs.shards, "parallelism": needs.shards}
+        spec = {"completionMode": "Indexed", **both, "backoffLimitPerIndex": BACKOFF_LIMIT, "maxFailedIndexes": 0}
+    spec |= {"podReplacementPolicy": "Failed", "podFailurePolicy": FAILURE_POLICY}
+    if needs.give_up_after_s:
+        spec["activeDeadlineSeconds"] = needs.give_up_after_s
+    command = ["python", "-m", f"jobs.{task.step}"]
+    spec["template"] = build_step_template(site, needs, site.image(IMAGE_OF_STEP[task.step]), command, args, labels)
+    metadata = _metadata(names.task_job_name(execution, task.name, task.key, attempt), site, needs, labels)
+    metadata["annotations"] = {**metadata.get("annotations", {}), names.TASK: task.name, names.ATTEMPT: str(attempt)}
+    metadata["ownerReferences"] = [owner.reference()]
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+
+
+def _metadata(name: str, site: Site, needs: Needs, labels: dict[str, str]) -> dict[str, Any]:
+    queue = {names.QUEUE: needs.queue} if needs.queue else {}
+    metadata: dict[str, Any] = {"name": name, "namespace": site.namespace, "labels": {**needs.labels, **labels, **queue}}
+    if needs.annotations:
+        metadata["annotations"] = dict(needs.annotations)
+    return metadata
+
+
+def _common(component: str, execution: str, study: str) -> dict[str, str]:
+    return {
+        "app.kubernetes.io/name": "tlbatch",
+        "app.kubernetes.io/component": component,
+        "app.kubernetes.io/managed-by": "tlbatch",
+        names.EXECUTION: execution,
+        names.STUDY: study,
+    }

@@ -1,0 +1,63 @@
+"""What every manifest of a cluster shares: namespace, images, store, credentials, accounts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tlbatch import __version__
+
+IMAGE_OF_STEP = {"prepare": "data", "report": "data", "extract": "extract", "finetune": "finetune", "evaluate": "evaluate"}
+LAUNCHER = "launcher"
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where and as whom tasks run. ``secret`` holds S3 credentials (None: the service accounts have a cloud identity).
+
+    ``endpoint`` is the S3 server as pods see it (None: what the Secret says, else AWS's own). ``defaults`` are resources
+    in the form of a study's, which a study's own override. It travels to the driver in its environment.
+    """
+
+    store: str
+    images: str
+    namespace: str = "tlbatch"
+    tag: str = __version__
+    pull_policy: str = "IfNotPresent"
+    secret: str | None = "tlbatch-s3"
+    endpoint: str | None = None
+    region: str | None = None
+    driver_account: str = "tlbatch-driver"
+    step_account: str = "tlbatch-step"
+    driver_priority: str | None = "tlbatch-driver"
+    defaults: dict[str, Any] = field(default_factory=dict)
+
+    def image(self, target: str) -> str:
+        """``<prefix>/tlbatch-<target>:<tag>``; a tag ``sha256:…`` pins by digest."""
+        joint = "@" if self.tag.startswith("sha256:") else ":"
+        prefix = f"{self.images.rstrip('/')}/" if self.images else ""
+        return f"{prefix}tlbatch-{target}{joint}{self.tag}"
+
+    def to_json(self) -> str:
+        """Compact and stable: equal sites give equal text."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @staticmethod
+    def from_json(text: str) -> Site:
+        """Leniently: fields of another version are left out."""
+        document = json.loads(text)
+        return Site(**{name: value for name, value in document.items() if name in Site.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class DriverIdentity:
+    """The driver's Job, which task Jobs name as their owner."""
+
+    name: str
+    uid: str
+
+    def reference(self) -> dict[str, Any]:
+        """Garbage collection follows it; Kueue, which looks at controllers only, does not."""
+        kind = {"apiVersion": "batch/v1", "kind": "Job", "name": self.name, "uid": self.uid}
+        return {**kind, "controller": False, "blockOwnerDeletion": False}
