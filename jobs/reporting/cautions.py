@@ -72,8 +72,8 @@ def _few(sources: Sources) -> list[str]:
 
 def _set_aside(records: Sequence[TaskRecord]) -> list[str]:
     return [
-        f"{record.name}: {plural(len(record.set_aside), 'earlier result')} did not hold what the manifest promised "
-        "(damaged in the store) and was computed again."
+        f"{record.name}: {plural(len(record.set_aside), 'earlier result')} did not hold what the manifest promised (damaged in "
+        "the store), so the manifest was set aside and the task ran again."
         for record in records
         if record.set_aside
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from jobs.context import Context
@@ -67,14 +67,10 @@ def render_page(analysis: Analysis, figures: Figures) -> str:
 def environment() -> Environment:
     """Templates of this package; values are escaped, what is missing is an error."""
     found = Environment(
-        loader=FunctionLoader(_source), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("jobs.reporting"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     found.filters |= {"figure": _figure, "duration": duration, "plural": plural, "number": number}
     return found
-
-
-def _source(name: str) -> str:
-    return resources.files(TEMPLATES).joinpath(name).read_text(encoding="utf-8")
 
 
 def _figure(drawn: Drawn, natural: bool = False) -> Markup:
