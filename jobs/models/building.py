@@ -1,0 +1,171 @@
+"""From a run's ``model`` to a network: backbone, head, or both; and a pretrained network with its own classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from jobs.models.cutting import Tap, drop_modules, unreached, walk
+from jobs.models.dividing import derive_division
+from jobs.models.families import FAMILIES
+from jobs.models.heads import build_head
+from jobs.models.initial import initialise, settle_statistics
+from jobs.models.library import Architecture, find
+from jobs.models.network import Backbone, Network
+from jobs.models.pretrained import Pretrained
+from jobs.models.reading import CONVERSIONS, State, fit_state
+from jobs.models.scratch import scratch_body, scratch_division
+from jobs.models.stages import Division, Layer
+from tlbatch.errors import StudyError
+
+__all__ = ["build_backbone", "build_classifier", "build_head", "build_network"]
+
+MODEL_SIZE = 224
+
+
+def build_network(
+    model: Mapping[str, Any],
+    input: Mapping[str, Any],
+    n_classes: int,
+    pretrained: Pretrained | None,
+    *,
+    seed: int,
+    init: str,
+) -> Network:
+    """The whole network of a run. ``seed`` and ``init`` give the new layers their first values."""
+    if model.get("scratch") is not None:
+        backbone = _scratch_backbone(model["scratch"], input)
+        initialise(backbone, seed=seed, init=init, prefix="backbone.")
+        head: Mapping[str, Any] = {}
+    else:
+        backbone = build_backbone(model, input, pretrained)
+        head = model.get("head") or {}
+    return Network(backbone, build_head(backbone.dim, n_classes, head, seed=seed, init=init))
+
+
+def build_backbone(
+    model: Mapping[str, Any],
+    input: Mapping[str, Any],
+    pretrained: Pretrained | None,
+) -> Backbone:
+    """``model``: backbone {name, weights}, layer, pool. In eval mode, cut at the layer, with the pretrained weights.
+
+    Raises StudyError for layers that the network does not have, images it cannot take and weights that do not fit.
+    """
+    if model.get("scratch") is not None:
+        return _scratch_backbone(model["scratch"], input)
+    if pretrained is None:
+        raise ValueError("a backbone needs its weights (jobs.models.pretrained.load_pretrained)")
+    source = pretrained.architecture or {"backbone": model["backbone"]["name"]}
+    wanted = model.get("layer") or pretrained.layer
+    draft = _draft(source, pretrained)
+    layer = _layer(draft, wanted)
+    backbone = _cut(draft, layer, model.get("pool") or "avg", input, source)
+    if pretrained.state is not None:
+        _load(backbone.body, draft, pretrained)
+    return backbone
+
+
+def _scratch_backbone(scratch: Mapping[str, Any], input: Mapping[str, Any]) -> Backbone:
+    channels, size = 1 if input.get("grayscale") else 3, int(input["size"])
+    division = scratch_division(scratch)
+    layer = division.layer(None)
+    assert layer is not None
+    body = scratch_body(scratch, channels, size)
+    architecture = {"scratch": dict(scratch), "channels": channels, "size": size}
+    return Backbone(body, division, layer, "flatten", channels=channels, size=size, architecture=architecture)
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A whole network before it is cut. ``keys``: all names of its state."""
+
+    name: str
+    body: nn.Module
+    division: Division
+    channels: int
+    keys: frozenset[str]
+    head: str | None = None
+
+
+def _draft(source: Mapping[str, Any], pretrained: Pretrained) -> _Draft:
+    if "scratch" in source:
+        scratch, channels = source["scratch"], int(source["channels"])
+        small = scratch_body(scratch, channels, int(source["size"]))
+        return _Draft("the source model", small, scratch_division(scratch), channels, frozenset(small.state_dict()))
+    architecture = find(source["backbone"])
+    body = _body(architecture, pretrained)
+    division, head = architecture.division, architecture.head
+    if division is None:
+        division, head = derive_division(body, 3, _own_size(body))
+    return _Draft(architecture.name, body, division, 3, frozenset(body.state_dict()), head)
+
+
+def _body(architecture: Architecture, pretrained: Pretrained) -> nn.Module:
+    """With random values of its seed; without any (meta device) where weights for all of it will come."""
+    if pretrained.state is None:
+        body = architecture.create_seeded(pretrained.seed)
+        settle_statistics(body, seed=pretrained.seed, size=_own_size(body))
+        return body
+    return architecture.create_empty() if architecture.name in FAMILIES else architecture.create_seeded(0)
+
+
+def _own_size(body: nn.Module) -> int:
+    """The size of images that a network is made for, where it says so."""
+    own = (getattr(body, "pretrained_cfg", None) or {}).get("input_size")
+    fixed = getattr(body, "image_size", None)
+    return int(own[-1]) if own else int(fixed) if isinstance(fixed, int) else MODEL_SIZE
+
+
+def _layer(draft: _Draft, wanted: str | None) -> Layer:
+    found = draft.division.layer(wanted)
+    if found is None:
+        raise StudyError(f"unknown layer {wanted!r} of {draft.name}: it has {', '.join(draft.division.names())}")
+    return found
+
+
+def _cut(draft: _Draft, layer: Layer, pool: str, input: Mapping[str, Any], source: Mapping[str, Any]) -> Backbone:
+    size = int(input["size"])
+    try:
+        return Backbone(draft.body, draft.division, layer, pool, channels=draft.channels, size=size, architecture=source)
+    except (RuntimeError, ValueError, AssertionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise StudyError(
+            f"{draft.name} up to {layer.name} does not take images of {size} pixels ({reason}); set input.size"
+        ) from error
+
+
+def _load(body: nn.Module, draft: _Draft, pretrained: Pretrained) -> None:
+    fit_state(body, _converted(draft.name, body, pretrained), known=draft.keys, what=pretrained.label, of=draft.name)
+
+
+def _converted(name: str, body: nn.Module, pretrained: Pretrained) -> State:
+    assert pretrained.state is not None
+    convert = CONVERSIONS.get(name)
+    return convert(pretrained.state) if convert else pretrained.state
+
+
+class Classifier(nn.Module):
+    """A pretrained network with its own classifier: images to logits over what it was trained on."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [n, outputs]."""
+        logits: Tensor = self.body(x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x)
+        return logits
+
+
+def build_classifier(backbone: Mapping[str, Any], pretrained: Pretrained) -> Classifier:
+    """``backbone``: {name, weights}. In eval mode. Raises StudyError where the weights have no classifier."""
+    draft = _draft({"backbone": backbone["name"]}, pretrained)
+    size = _own_size(draft.body)
+    drop_modules(draft.body, unreached(draft.body, walk(draft.body, Tap(""), (1, 3, size, size))))
+    if pretrained.state is not None:
+        _load(draft.body, draft, pretrained)
+    return Classifier(draft.body)

@@ -1,0 +1,164 @@
+"""Taking the output of an inner layer, and dropping what comes after it.
+
+Networks of torchvision and timm are no chains of modules, so a layer's output is caught where it arises: a hook on the
+module keeps it and ends the forward pass. Modules that were not reached until then are not part of the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+
+class _ReachedError(Exception):
+    """The wanted output is there: the rest of the forward pass is not needed."""
+
+
+@dataclass(frozen=True)
+class Tap:
+    """What to catch: the output of the module at ``path``, or (``at_input``) what it is fed with; "" is the network."""
+
+    path: str
+    at_input: bool = False
+
+
+@dataclass
+class Caught:
+    """``output`` of the tap; ``seen``: the output of the second path asked for, where it was met before."""
+
+    output: Tensor | None = None
+    seen: Tensor | None = None
+
+
+def run_to(network: nn.Module, tap: Tap, x: Tensor, also: str | None = None) -> Caught:
+    """Run ``network`` on ``x`` until ``tap``; ``also`` is a module whose output is kept on the way."""
+    caught = Caught()
+    with _hooks(network, tap, caught, also):
+        try:
+            output = network(x)
+        except _ReachedError:
+            return caught
+    caught.output = output if caught.output is None else caught.output
+    return caught
+
+
+@contextmanager
+def _hooks(network: nn.Module, tap: Tap, caught: Caught, also: str | None) -> Iterator[None]:
+    """Hooks for one forward pass. Nothing is left on the modules, so networks can be copied at any time."""
+
+    def keep_output(_module: nn.Module, _args: Any, output: Tensor) -> None:
+        caught.output = output
+        raise _ReachedError
+
+    def keep_input(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        caught.output = args[0]
+        raise _ReachedError
+
+    def see(_module: nn.Module, _args: Any, output: Tensor) -> None:
+        caught.seen = output
+
+    handles: list[Any] = []
+    if also is not None:
+        handles.append(network.get_submodule(also).register_forward_hook(see))
+    if tap.at_input:
+        handles.append(network.get_submodule(tap.path).register_forward_pre_hook(keep_input))
+    elif tap.path:
+        handles.append(network.get_submodule(tap.path).register_forward_hook(keep_output))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@dataclass(frozen=True)
+class Call:
+    """One finished call of a module on the way: its path and the shape of its output (None: not a tensor)."""
+
+    path: str
+    shape: tuple[int, ...] | None
+
+
+@dataclass
+class Walk:
+    """A forward pass on shapes alone: modules in the order they were entered and left, and the caught output's shape."""
+
+    entered: list[str] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    shape: tuple[int, ...] = ()
+
+
+def walk(network: nn.Module, tap: Tap, shape: tuple[int, ...]) -> Walk:
+    """Run ``network`` on the meta device with an input of ``shape`` until ``tap``. Its own tensors stay as they are."""
+    found, caught = Walk(), Caught()
+    handles: list[Any] = []
+    for path, module in network.named_modules():
+        handles.append(module.register_forward_pre_hook(_enter(found, path)))
+        handles.append(module.register_forward_hook(_leave(found, path)))
+    tensors = {name: t.to("meta") for name, t in [*network.named_parameters(), *network.named_buffers()]}
+    try:
+        with torch.no_grad(), _hooks(network, tap, caught, None), suppress(_ReachedError):
+            caught.output = functional_call(network, tensors, (torch.empty(shape, device="meta"),))
+    finally:
+        for handle in handles:
+            handle.remove()
+    found.shape = _shape(caught.output) or ()
+    return found
+
+
+def _enter(found: Walk, path: str) -> Any:
+    def hook(_module: nn.Module, _args: Any) -> None:
+        found.entered.append(path)
+
+    return hook
+
+
+def _leave(found: Walk, path: str) -> Any:
+    def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+        found.calls.append(Call(path, _shape(output)))
+
+    return hook
+
+
+def _shape(output: Any) -> tuple[int, ...] | None:
+    return tuple(output.shape) if isinstance(output, Tensor) else None
+
+
+def unreached(network: nn.Module, found: Walk) -> list[str]:
+    """Paths of the outermost modules that a walk did not use. A module that was run to its end keeps all it holds."""
+    entered, finished = set(found.entered), {call.path for call in found.calls}
+    used = {path[: i or None] for path in entered for i in _ends(path)}
+    drop: list[str] = []
+
+    def visit(prefix: str, module: nn.Module) -> None:
+        for name, child in module.named_children():
+            path = f"{prefix}{name}"
+            if path not in used:
+                drop.append(path)
+            elif path not in finished:
+                visit(f"{path}.", child)
+
+    visit("", network)
+    return drop
+
+
+def _ends(path: str) -> list[int]:
+    """Where the path's ancestors (and itself, 0) end."""
+    return [0, *(i for i, letter in enumerate(path) if letter == ".")]
+
+
+def drop_modules(network: nn.Module, paths: list[str]) -> None:
+    """Remove modules: from containers outright, elsewhere by leaving an Identity (code may ask whether they are there)."""
+    for path in paths:
+        parent_path, _, name = path.rpartition(".")
+        parent = network.get_submodule(parent_path)
+        if isinstance(parent, nn.Sequential | nn.ModuleList | nn.ModuleDict):
+            delattr(parent, name)
+        else:
+            setattr(parent, name, nn.Identity())

@@ -1,0 +1,35 @@
+"""What is trained on a backbone's features: dense layers and a classifier, or the classifier alone."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from jobs.models.initial import initialise
+
+
+def build_head(dim: int, n_classes: int, head: Mapping[str, Any], *, seed: int, init: str) -> nn.Sequential:
+    """``head`` as in a study (tlbatch.spec.model.Head): features [n, dim] to logits [n, n_classes].
+
+    Parts dense1, norm1, relu1, dropout1, …, ``classifier`` last; a logistic head is the classifier alone.
+    """
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    dense = [] if head.get("logistic") else list(head.get("dense", ()))
+    dropout = 0.0 if head.get("logistic") else float(head.get("dropout", 0.0))
+    for number, wide in enumerate(dense, start=1):
+        parts[f"dense{number}"] = nn.Linear(dim, wide)
+        if head.get("batch_norm"):
+            parts[f"norm{number}"] = nn.BatchNorm1d(wide)
+        parts[f"relu{number}"] = nn.ReLU(inplace=True)
+        if dropout:
+            parts[f"dropout{number}"] = nn.Dropout(dropout)
+        dim = wide
+    if dropout and not dense:
+        parts["dropout"] = nn.Dropout(dropout)
+    parts["classifier"] = nn.Linear(dim, n_classes)
+    built = nn.Sequential(parts)
+    initialise(built, seed=seed, init=init, prefix="head.")
+    return built

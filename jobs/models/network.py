@@ -1,0 +1,209 @@
+"""A backbone cut at a layer, and a backbone with a head: made of ordered stages that are frozen or trained as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from jobs.models.cutting import Tap, Walk, drop_modules, run_to, unreached, walk
+from jobs.models.stages import Division, Layer, Stage
+
+HEAD = "head"
+SMALL_BATCH = 32
+"""Below so many images a batch's own statistics are too noisy for BatchNorm (design §8.3)."""
+
+__all__ = ["HEAD", "Backbone", "Network", "Shape", "Stage"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a layer puts out for one image: ``values`` as the library orders them; ``kind`` says how to read them."""
+
+    values: tuple[int, ...]
+    kind: str  #: map [c, h, w], map_last [h, w, c], tokens [t, d] or vector [d]
+
+    @staticmethod
+    def of(batched: tuple[int, ...]) -> Shape:
+        """From the shape of a batch made of square images."""
+        values = batched[1:]
+        if len(values) == 3:
+            last = values[0] == values[1] != values[2]
+            return Shape(values, "map_last" if last else "map")
+        return Shape(values, "tokens" if len(values) == 2 else "vector")
+
+    @property
+    def map(self) -> tuple[int, int, int] | None:
+        """(channels, height, width) of a map, else None."""
+        if self.kind == "map":
+            return self.values[0], self.values[1], self.values[2]
+        return (self.values[2], self.values[0], self.values[1]) if self.kind == "map_last" else None
+
+
+class Backbone(nn.Module):
+    """A network up to a layer, pooled: images [n, c, size, size] to features [n, dim].
+
+    ``stages``: those up to the layer. ``layer``: the layer. ``shape``: what it puts out for an image. ``architecture``
+    says as JSON values which network this is, so that it can be built again.
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        division: Division,
+        layer: Layer,
+        pool: str,
+        *,
+        channels: int,
+        size: int,
+        architecture: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.layer, self.pool, self.channels, self.size = layer, pool, channels, size
+        self.architecture = dict(architecture or {})
+        self._tap = Tap(layer.path, layer.at_input)
+        found = walk(body, self._tap, (1, channels, size, size))
+        drop_modules(body, unreached(body, found))
+        self.shape = Shape.of(found.shape)
+        self._map_path = _last_map(found)
+        self.stages = _stages_of(body, division)
+        self.eval()
+
+    @property
+    def dim(self) -> int:
+        """Features an image."""
+        values = self.shape.values
+        if self.pool != "flatten" and self.shape.kind != "vector":
+            return values[0] if self.shape.kind == "map" else values[-1]
+        total = 1
+        for value in values:
+            total *= value
+        return total
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features [n, dim]; one-channel images are repeated for networks that take three."""
+        return self._pooled(self._output(x)[0])
+
+    def maps(self, x: Tensor) -> Tensor | None:
+        """[n, c, h, w]: what the layer puts out before pooling, else (a dense layer) the last map before it; None: no maps."""
+        return self.maps_and_features(x)[0]
+
+    def maps_and_features(self, x: Tensor) -> tuple[Tensor | None, Tensor]:
+        """``maps`` and ``forward`` of one pass: features depend on the maps, so gradients run from them to the maps."""
+        output, seen = self._output(x)
+        found = seen if seen is not None else output if self.shape.map else None
+        if found is not None and self.shape.kind == "map_last" and found is output:
+            found = found.permute(0, 3, 1, 2)
+        return found, self._pooled(output)
+
+    def _output(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the layer puts out, as the library orders it, and the last map before it where the layer itself is none."""
+        if x.shape[1] == 1 and self.channels == 3:
+            x = x.expand(-1, 3, -1, -1)
+        caught = run_to(self.body, self._tap, x, also=None if self.shape.map else self._map_path)
+        assert caught.output is not None
+        return caught.output, caught.seen
+
+    def _pooled(self, output: Tensor) -> Tensor:
+        if self.shape.kind == "map_last":
+            output = output.permute(0, 3, 1, 2)
+        if self.shape.kind == "vector" or self.pool == "flatten":
+            return output.flatten(1)
+        over = 1 if self.shape.kind == "tokens" else (2, 3)
+        return output.mean(dim=over) if self.pool == "avg" else output.amax(dim=over)
+
+
+def _last_map(found: Walk) -> str | None:
+    """Path of the last module that put out a map [n, c, h, w] of more than one place; None where there is none."""
+    for call in reversed(found.calls):
+        shape = call.shape
+        if call.path and shape is not None and len(shape) == 4 and shape[2] == shape[3] and shape[2] > 1:
+            return call.path
+    return None
+
+
+def _stages_of(body: nn.Module, division: Division) -> tuple[Stage, ...]:
+    """The division's stages as far as the body still has them."""
+    names = [name for name, module in body.named_modules() if name and not isinstance(module, nn.Identity)]
+    names += [name for name, _ in body.named_parameters()]
+    kept = []
+    for stage in division.stages:
+        layers = tuple(layer for layer in stage.layers if any(n == layer or n.startswith(f"{layer}.") for n in names))
+        if layers:
+            kept.append(Stage(stage.name, layers))
+    return tuple(kept)
+
+
+class Network(nn.Module):
+    """A backbone and a head: images to logits. What jobs.training trains; its last stage is ``head``."""
+
+    def __init__(self, backbone: Backbone, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+        self.stages = (*backbone.stages, Stage(HEAD, (HEAD,)))
+        self._unfrozen = frozenset(stage.name for stage in self.stages)
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [n, classes]."""
+        return self.classify(self.features(x))
+
+    def features(self, x: Tensor) -> Tensor:
+        """[n, dim]"""
+        features: Tensor = self.backbone(x)
+        return features
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits of features [n, dim]."""
+        logits: Tensor = self.head(features)
+        return logits
+
+    def parameters_of(self, stage: str) -> list[nn.Parameter]:
+        """Parameters of a stage, in the network's order. Raises KeyError for a stage it does not have."""
+        if stage == HEAD:
+            return list(self.head.parameters())
+        found = self._stage(stage)
+        return [parameter for name, parameter in self.backbone.body.named_parameters() if found.holds(name)]
+
+    def modules_of(self, stage: str) -> list[nn.Module]:
+        """The outermost modules of a stage. Raises KeyError for a stage it does not have."""
+        if stage == HEAD:
+            return [self.head]
+        found, modules = self._stage(stage), dict(self.backbone.body.named_modules())
+        return [modules[layer] for layer in found.layers if layer in modules]
+
+    def _stage(self, name: str) -> Stage:
+        return {stage.name: stage for stage in self.stages}[name]
+
+    def freeze(self, unfrozen: Iterable[str]) -> None:
+        """Let only the ``unfrozen`` stages learn. Raises KeyError for a stage it does not have."""
+        self._unfrozen = frozenset(unfrozen)
+        for name in self._unfrozen:
+            self._stage(name)
+        for stage in self.stages:
+            for parameter in self.parameters_of(stage.name):
+                parameter.requires_grad_(stage.name in self._unfrozen)
+
+    def train_mode(self, batch_norm: str = "auto", batch_size: int = SMALL_BATCH) -> None:
+        """Train mode for the unfrozen stages alone: frozen ones keep statistics, dropout and drop path of eval mode.
+
+        ``batch_norm`` of the backbone's unfrozen stages: ``train``, ``eval``, or ``auto``: eval below 32 images a batch.
+        The head's is new and has no statistics to keep: it always trains.
+        """
+        self.eval()
+        keep = batch_norm == "eval" or (batch_norm == "auto" and batch_size < SMALL_BATCH)
+        for stage in self._unfrozen:
+            for module in self.modules_of(stage):
+                module.train()
+                if keep and stage != HEAD:
+                    _eval_batch_norm(module)
+
+
+def _eval_batch_norm(module: nn.Module) -> None:
+    for part in module.modules():
+        if isinstance(part, _BatchNorm):
+            part.eval()

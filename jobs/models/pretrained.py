@@ -1,0 +1,110 @@
+"""The weights that a run's backbone starts from: found, checked, read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jobs.context import Context
+from jobs.models.reading import State, read_state
+from tlbatch.catalogue import weights_of
+from tlbatch.errors import StudyError
+from tlbatch.store import NotFoundError
+from tlbatch.store.artifacts import Artifact, file_sha256, open_artifact
+from tlbatch.tasks import Task, task_name
+from tlbatch.weightfiles import fetch, find_weight
+
+BODY = "backbone.body."
+SOURCE = "source"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Weights in memory. ``state`` None: random ones of ``seed``. ``label`` names them in sentences.
+
+    ``architecture`` says which network they belong to where the run does not: {"backbone": name} or {"scratch": …,
+    "channels", "size"}; ``layer`` is then the layer that the source used.
+    """
+
+    label: str
+    state: State | None = field(default=None, repr=False)
+    seed: int = 0
+    architecture: dict[str, Any] | None = None
+    layer: str | None = None
+
+
+def load_pretrained(context: Context, backbone: Mapping[str, Any]) -> Pretrained:
+    """The weights of ``backbone`` ({name, weights}), as a task's params name them.
+
+    Raises StudyError for files that are no weights or not those the task was made for, TransientError where they cannot be
+    fetched now.
+    """
+    weights, name = backbone["weights"], backbone["name"]
+    kind = weights["kind"]
+    if kind == "random":
+        return Pretrained("random weights", seed=int(weights["seed"]))
+    if kind == "run":
+        return load_source(context, context.input(SOURCE))
+    if kind == "named":
+        return Pretrained(f"weights {weights['name']}", read_state(_named(context, name, weights)))
+    location = context.task.locations.get("weights")
+    if location is None:
+        raise StudyError(f"this task does not say where the weights of {name} are: run the study again")
+    return Pretrained(f"weights {location}", read_state(_file(context, location, weights["sha256"])))
+
+
+def _named(context: Context, name: str, weights: Mapping[str, Any]) -> Path:
+    for weight in weights_of(name):
+        if weight.name == weights["name"]:
+            return find_weight(context.store, weight, context.cache)
+    raise StudyError(f"{name} has no weights {weights['name']!r} in this version of tlbatch: run the study again")
+
+
+def _file(context: Context, location: str, sha256: str) -> Path:
+    path = fetch(location, context.store, context.cache)
+    if file_sha256(path) != sha256:
+        raise StudyError(f"weights {location} are no longer those this task was made for: run the study again")
+    return path
+
+
+# -- models of earlier studies ------------------------------------------------------------------------------------------
+
+
+def load_source(context: Context, artifact: Artifact) -> Pretrained:
+    """The backbone of a finetune artifact as weights: what it trained, or what it kept frozen beneath its head."""
+    card = artifact.read_json("card.json")
+    model, state = card["model"], read_state(artifact.path("model.safetensors"))
+    body = {name.removeprefix(BODY): tensor for name, tensor in state.items() if name.startswith(BODY)}
+    label = f"the model artifacts/finetune/{artifact.manifest.key[:12]}"
+    if model.get("scratch") is not None:
+        channels = 1 if card["input"].get("grayscale") else 3
+        architecture = {"scratch": model["scratch"], "channels": channels, "size": card["input"]["size"]}
+        return Pretrained(label, body, architecture=architecture)
+    if model["backbone"]["weights"]["kind"] == "run":
+        base = load_source(context, source_of(context, artifact))
+    elif body:
+        base = Pretrained(label, architecture={"backbone": model["backbone"]["name"]})
+    else:
+        base = load_pretrained(context, model["backbone"])
+    layer = model.get("layer") or base.layer
+    return Pretrained(label, body or base.state, base.seed, base.architecture or {"backbone": model["backbone"]["name"]}, layer)
+
+
+def source_of(context: Context, artifact: Artifact) -> Artifact:
+    """The earlier model that an artifact started from: this task's ``source`` where it has the same, else by its task document.
+
+    Raises StudyError where it is gone.
+    """
+    try:
+        task = Task.from_json(context.store.get(task_name(artifact.manifest.key)))
+        ref = task.inputs[SOURCE]
+    except (NotFoundError, KeyError, ValueError):
+        if SOURCE in context.task.inputs and context.task.inputs[SOURCE].key != artifact.manifest.key:
+            return context.input(SOURCE)
+        raise StudyError(f"what {artifact.manifest.key[:12]} started from is not in the store any more") from None
+    found = open_artifact(context.store, ref.step, ref.key, context.cache)
+    if found is None:
+        raise StudyError(f"artifacts/{ref.step}/{ref.key} is gone: run its study again")
+    return found
