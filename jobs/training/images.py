@@ -70,14 +70,26 @@ class ImageFeed:
         self.train_labels, self.validation_labels = train_labels, validation_labels
         self._normalise, self._augmentation, self._seed, self._device = normalise, augmentation, seed, device
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one input to the network: [c, h, w]."""
+        return tuple(self._fed(self._train[:1].to(self._device)).shape[1:])
+
     def batch(self, indices: Tensor, epoch: int, step: int) -> Tensor:
+        return self._fed(self.varied(indices, epoch, step))
+
+    def varied(self, indices: Tensor, epoch: int, step: int) -> Tensor:
+        """Pixels [n, c, h, w] of some training images, 0..255, as this place in the training has them."""
         pixels = self._train[indices].to(self._device)
-        if self._augmentation:
-            height, width = pixels.shape[2:]
-            chance = generator(self._seed, "augment", epoch, step)
-            changes = draw(self._augmentation, len(pixels), chance, (height, width))
-            pixels = apply(pixels.float(), changes)
-        return self._fed(pixels)
+        if not self._augmentation:
+            return pixels
+        height, width = pixels.shape[2:]
+        changes = draw(self._augmentation, len(pixels), generator(self._seed, "augment", epoch, step), (height, width))
+        return apply(pixels.float(), changes)
+
+    def plain(self, indices: Tensor) -> Tensor:
+        """uint8 pixels [n, c, h, w] of some training images, unvaried."""
+        return self._train[indices]
 
     def validation_batches(self) -> Iterator[Tensor]:
         for start in range(0, len(self._validation), VALIDATION_BATCH):

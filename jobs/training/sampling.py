@@ -29,6 +29,11 @@ class Sampler:
         full, rest = divmod(self.n, self.batch_size)
         return max(1, full + (rest > 1))
 
+    @property
+    def images(self) -> int:
+        """Images an epoch."""
+        return self.n if self._fixed_steps is None else self._fixed_steps * self.batch_size
+
     def batch(self, epoch: int, step: int) -> Tensor:
         """int64 indices of one batch."""
         if self._fixed_steps is None:

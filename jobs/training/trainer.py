@@ -65,6 +65,9 @@ class Place:
         return Place(**{name: parts[name](**value) if name in parts else value for name, value in document.items()})
 
 
+#: validation loss and accuracy
+Judged = tuple[float, float]
+
 #: called between batches with the trainer, and whether an epoch has just ended; may raise Stopped
 Tick = Callable[["Trainer", bool], None]
 
@@ -75,7 +78,7 @@ class Trainer:
     def __init__(self, network: nn.Module, feed: Feed, recipe: Recipe, tick: Tick = lambda trainer, epoch_end: None) -> None:
         self.network, self._feed, self.recipe, self._tick = network, feed, recipe, tick
         self._stages = cast(Trainable, network)
-        self._device = next(network.parameters()).device
+        self.device = next(network.parameters()).device
         train, names = recipe.train, [stage.name for stage in self._stages.stages]
         learning, scales = unfrozen_ever(names, recipe.finetune), lr_scales(names, recipe.finetune)
         self.optimizer = build_optimizer(train, [(n, list(self._stages.parameters_of(n)), scales[n]) for n in learning])
@@ -83,7 +86,7 @@ class Trainer:
         self._sampler = Sampler(len(feed.train_labels), train.batch_size, recipe.seed, train.steps_per_epoch)
         self._average = Average(network, train.ema) if train.ema else None
         self._best: dict[str, Tensor] = {}
-        self._sums = torch.zeros(3, dtype=torch.float64, device=self._device)
+        self._sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         self._names = names
         self.place = Place()
 
@@ -91,6 +94,12 @@ class Trainer:
     def judged(self) -> nn.Module:
         """The network that is validated and kept: the average where there is one."""
         return self._average.network if self._average else self.network
+
+    @property
+    def images_per_s(self) -> float | None:
+        """Training images over the time of whole epochs, their validation included."""
+        seconds = sum(self.place.seconds)
+        return round(len(self.place.seconds) * self._sampler.images / seconds, 3) if seconds > 0 else None
 
     @property
     def done_epochs(self) -> float:
@@ -120,8 +129,8 @@ class Trainer:
             place.step += 1
             place.seconds_so_far = time.monotonic() - started
             self._tick(self, False)
-        loss, accuracy = self._validate()
-        self._record(loss, accuracy, time.monotonic() - started)
+        judged = self._validate()
+        self._record(judged, time.monotonic() - started)
         self._tick(self, True)
 
     def _train_mode(self) -> None:
@@ -132,11 +141,11 @@ class Trainer:
         train, seed, place = self.recipe.train, self.recipe.seed, self.place
         indices = self._sampler.batch(place.epoch, place.step)
         x = self._feed.batch(indices, place.epoch, place.step)
-        targets = self._objective.targets(self._feed.train_labels[indices]).to(self._device)
+        targets = self._objective.targets(self._feed.train_labels[indices]).to(self.device)
         x, targets = mix(x, targets, train, generator(seed, "mix", place.epoch, place.step))
         seed_layers(seed, "layers", place.epoch, place.step)
         set_lr(self.optimizer, self._lr(place.step))
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.recipe.bf16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bf16):
             logits = self.network(x)
         loss = self._objective.loss(logits, targets)
         self.optimizer.zero_grad(set_to_none=True)
@@ -147,7 +156,7 @@ class Trainer:
         if self._average:
             self._average.update(self.network, place.epoch * self._sampler.steps + place.step + 1)
         right = (logits.detach().argmax(dim=1) == targets.argmax(dim=1)).sum()
-        n = torch.tensor(len(x), device=self._device)
+        n = torch.tensor(len(x), device=self.device)
         self._sums += torch.stack([loss.detach().double() * n, right.double(), n.double()])
 
     def _lr(self, step: int) -> float:
@@ -157,17 +166,19 @@ class Trainer:
         factor = lr_factor(train.schedule, at, train.epochs * steps, train.warmup_epochs * steps)
         return self.recipe.lr * factor * self.place.plateau.factor
 
-    def _validate(self) -> tuple[float, float]:
+    def _validate(self) -> Judged | None:
+        """None where there are no validation images."""
         logits = validation_logits(self.judged, self._feed, self.recipe.bf16, lambda: self._tick(self, False))
-        loss, accuracy = loss_and_accuracy(logits, self._feed.validation_labels)
-        if not (math.isfinite(loss) and math.isfinite(float(self._sums[0]))):
+        judged = loss_and_accuracy(logits, self._feed.validation_labels) if len(logits) else None
+        if not (math.isfinite(judged[0] if judged else 0.0) and math.isfinite(float(self._sums[0]))):
             epoch, lr = self.place.epoch + 1, self.recipe.lr
             raise DivergedError(f"the loss is no number any more in epoch {epoch}: train.lr {lr:g} is too large; lower it")
-        return loss, accuracy
+        return judged
 
-    def _record(self, loss: float, accuracy: float, seconds: float) -> None:
+    def _record(self, judged: Judged | None, seconds: float) -> None:
         place, train, sums = self.place, self.recipe.train, self._sums.tolist()
-        if train.select == "best" and place.best.observe(place.epoch, accuracy, loss):
+        loss, accuracy = judged or (None, None)
+        if judged and train.select == "best" and place.best.observe(place.epoch, judged[1], judged[0]):
             self._best = {name: tensor.detach().clone() for name, tensor in self._changing(self.judged).items()}
         place.epochs.append(
             {
@@ -179,10 +190,10 @@ class Trainer:
                 "lr": self._lr(place.step - 1),
             }
         )
-        if train.schedule == "plateau":
-            place.plateau.observe(loss)
+        if judged and train.schedule == "plateau":
+            place.plateau.observe(judged[0])
         stop_rule = train.early_stopping
-        place.stopped_early = stop_rule is not None and place.patience.observe(stop_rule, accuracy, loss)
+        place.stopped_early = bool(judged and stop_rule and place.patience.observe(stop_rule, judged[1], judged[0]))
         place.seconds.append(round(seconds, 3))
         place.epoch, place.step, place.seconds_so_far = place.epoch + 1, 0, 0.0
         self._sums.zero_()
@@ -213,7 +224,7 @@ class Trainer:
         self.network.load_state_dict(part("network."), strict=False)
         if self._average:
             self._average.network.load_state_dict(part("average."), strict=False)
-        self._best = {name: tensor.to(self._device) for name, tensor in part("best.").items()}
+        self._best = {name: tensor.to(self.device) for name, tensor in part("best.").items()}
         restore_optimizer(self.optimizer, snapshot.tensors)
         self.place = Place.from_json(snapshot.place["trainer"])
         self._sums.copy_(torch.tensor(self.place.sums, dtype=torch.float64))

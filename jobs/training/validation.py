@@ -13,14 +13,14 @@ from jobs.training.feed import Feed
 
 @torch.no_grad()
 def validation_logits(network: nn.Module, feed: Feed, bf16: bool, tick: Callable[[], None] = lambda: None) -> Tensor:
-    """float32 [m, classes] on the CPU, the network in eval mode. ``tick`` is called after every batch."""
+    """float32 [m, classes] on the CPU, the network in eval mode; [0, 0] of no images. ``tick`` is called after every batch."""
     network.eval()
     pieces = []
     for x in feed.validation_batches():
         with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
             pieces.append(network(x).float().cpu())
         tick()
-    return torch.cat(pieces)
+    return torch.cat(pieces) if pieces else torch.empty((0, 0))
 
 
 def loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:

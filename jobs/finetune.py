@@ -1,0 +1,41 @@
+"""finetune: train one model one way, with one seed: a scratch CNN, a head on cached features, or a backbone end to end.
+
+Parameters and inputs are those of ``tlbatch.planning.make``: input ``dataset``, and ``features`` where a head is trained on
+what ``extract`` left. Only training and validation images are read. Stopped anywhere, a later start goes on bit for bit.
+
+Files
+-----
+``model.safetensors``  the selected weights: of the whole network (``backbone.…``, ``head.…``), or of the head on features alone
+``card.json``          what was trained how: {model, input, strategy, augmentation, train, classes, seed, fold, redraw,
+                       precision, views, weights, images: {train, validation}, stages: [{name, parameters, trainable}],
+                       layers: [{name, shape, parameters, trainable, stage}], parameters, trainable_parameters,
+                       selected_epoch (from 1; 0 without epochs), lr, logistic: {c, cv: [{c, log_loss, accuracy}]} or null}
+``history.json``       {epochs: [{epoch, train_loss, train_accuracy, validation_loss, validation_accuracy, lr}], selected_epoch,
+                       lr: {chosen, tried: [{lr, validation_accuracy, validation_loss}]}, stopped_early}
+``validation.json``    {ids, labels, logits [m][classes]} of the validation images (with folds: of the fold held out)
+``augmented.jpg``      training images as they are varied, a grid; only with an augmentation
+"""
+
+from __future__ import annotations
+
+from jobs.runtime import Context, step_main
+
+
+def run(context: Context) -> None:
+    from jobs.training.computing import choose_device
+    from jobs.training.outputs import write_outputs
+    from jobs.training.parts import load_parts
+    from jobs.training.settings import Settings
+    from jobs.training.strategies import strategy_of
+
+    settings = Settings.of(context.params)
+    device = choose_device(context.threads)
+    parts = load_parts(context.input("dataset"), settings)
+    counts = f"{len(parts.train)} training and {len(parts.validation)} validation images"
+    print(f"{counts}, {len(parts.classes)} classes", flush=True)
+    train = strategy_of(settings)
+    write_outputs(context, settings, parts, train(context, settings, parts, device))
+
+
+if __name__ == "__main__":
+    step_main("finetune", run)

@@ -1,0 +1,96 @@
+"""From artifacts to what a training is fed: images of the prepared dataset, or features extracted before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from jobs.context import Context
+from jobs.data.index import read_encoded
+from jobs.training.feed import FeatureFeed
+from jobs.training.images import ImageFeed, load_images
+from jobs.training.parts import Entries, Parts
+from jobs.training.settings import Settings
+from tlbatch.errors import DataError
+
+FETCHING_THREADS = 8
+"""For stores elsewhere: most of the time goes into waiting."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """``train`` [views + 1, n, d], plain ones first; ``validation`` [m, d]; float32."""
+
+    train: NDArray[np.float32]
+    validation: NDArray[np.float32]
+
+    @property
+    def dim(self) -> int:
+        return int(self.train.shape[2])
+
+
+def load_run_features(context: Context, settings: Settings, parts: Parts) -> Features:
+    """Features of the parts, from the run's extract artifact."""
+    from jobs.data.features import load_features, load_views
+
+    artifact = context.input("features")
+    ids = [entry.id for entry in parts.train]
+    train = load_features(artifact, ids)[None]
+    if settings.params.get("views"):
+        train = np.concatenate([train, load_views(artifact, ids, settings.params["redraw"])])
+    held = [entry.id for entry in parts.validation]
+    validation = load_features(artifact, held) if held else np.zeros((0, train.shape[2]), np.float32)
+    if not (np.isfinite(train).all() and np.isfinite(validation).all()):
+        raise DataError("some features are no finite numbers: the backbone's weights or its precision do not suit these images")
+    return Features(train, validation)
+
+
+def feature_feed(features: Features, parts: Parts, seed: int, device: torch.device) -> FeatureFeed:
+    train, validation = torch.from_numpy(features.train), torch.from_numpy(features.validation)
+    return FeatureFeed(train, parts.labels(parts.train), validation, parts.labels(parts.validation), seed, device)
+
+
+def image_feed(context: Context, settings: Settings, parts: Parts, device: torch.device) -> ImageFeed:
+    """Decodes the images of both parts at the run's size. Raises Stopped when asked to stop meanwhile."""
+    from jobs.data.pixels import normaliser
+
+    total = len(parts.train) + len(parts.validation)
+
+    def decoded(entries: Entries, before: int) -> Tensor:
+        def tick(done: int) -> None:
+            context.check_stop()
+            context.progress(0, settings.train.epochs, "epochs", f"image {before + done} of {total} decoded")
+
+        return _decode(context, settings, entries, tick)
+
+    return ImageFeed(
+        decoded(parts.train, 0),
+        parts.labels(parts.train),
+        decoded(parts.validation, len(parts.train)),
+        parts.labels(parts.validation),
+        normalise=normaliser(settings.input),
+        augmentation=settings.params["augmentation"],
+        seed=settings.seed,
+        device=device,
+    )
+
+
+def _decode(context: Context, settings: Settings, entries: Entries, tick: Callable[[int], None]) -> Tensor:
+    """uint8 [n, c, size, size]"""
+    from jobs.data.pixels import load_pixels
+
+    size = int(settings.input["size"])
+    if not entries:
+        return torch.empty((0, 1 if settings.input.get("grayscale") else 3, size, size), dtype=torch.uint8)
+    dataset = context.input("dataset")
+    here = context.store.local_path("FORMAT") is not None
+
+    def load(number: int) -> Tensor:
+        return load_pixels(read_encoded(dataset, entries[number]), settings.input)
+
+    return load_images(len(entries), load, context.scratch, context.threads if here else FETCHING_THREADS, tick)

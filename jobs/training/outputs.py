@@ -1,0 +1,88 @@
+"""The files of a finetune artifact: ``model.safetensors``, ``card.json``, ``history.json``, ``validation.json``.
+
+Equal trainings give equal bytes: no times, no hosts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from jobs.context import Context
+from jobs.training.layers import layer_table, stage_table
+from jobs.training.logistic import Fitted
+from jobs.training.parts import Parts
+from jobs.training.phases import unfrozen_ever
+from jobs.training.settings import Settings
+
+DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to: ``network`` holds the selected weights; ``shape`` is that of one input to it.
+
+    ``logits`` [m, classes] of the validation images; ``history`` as in history.json.
+    """
+
+    network: nn.Module
+    shape: tuple[int, ...]
+    logits: NDArray[np.float64]
+    history: Mapping[str, Any]
+    logistic: Fitted | None = None
+    features: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_outputs(context: Context, settings: Settings, parts: Parts, outcome: Outcome) -> None:
+    context.write_json("card.json", _card(settings, parts, outcome))
+    context.write_json("history.json", outcome.history)
+    context.write_json("validation.json", _validation(parts, outcome.logits))
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in outcome.network.state_dict().items()}
+    save_file(_unshared(state), context.out("model.safetensors"))
+
+
+def _unshared(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tied weights (one memory under two names) are written under both."""
+    seen: set[int] = set()
+    for name, tensor in state.items():
+        if tensor.numel() and tensor.data_ptr() in seen:
+            state[name] = tensor.clone()
+        seen.add(state[name].data_ptr())
+    return state
+
+
+def _validation(parts: Parts, logits: NDArray[np.float64]) -> dict[str, Any]:
+    return {
+        "ids": [entry.id for entry in parts.validation],
+        "labels": parts.labels(parts.validation).tolist(),
+        "logits": np.round(logits.astype(np.float64), DECIMALS).tolist(),
+    }
+
+
+def _card(settings: Settings, parts: Parts, outcome: Outcome) -> dict[str, Any]:
+    params, network = settings.params, outcome.network
+    stages: Sequence[Any] = network.stages  # type: ignore[assignment]
+    learning = unfrozen_ever([stage.name for stage in stages], settings.finetune)
+    rows = stage_table(network, learning)
+    asked = ("model", "input", "strategy", "augmentation", "train", "classes", "seed", "fold", "redraw", "precision")
+    fitted = outcome.logistic
+    return {
+        **{name: params[name] for name in asked},
+        "views": params.get("views") or 0,
+        "weights": settings.weights,
+        "images": {"train": len(parts.train), "validation": len(parts.validation)},
+        "layers": layer_table(network, outcome.shape, learning),
+        "stages": rows,
+        "parameters": sum(row["parameters"] for row in rows),
+        "trainable_parameters": sum(row["parameters"] for row in rows if row["trainable"]),
+        "selected_epoch": outcome.history["selected_epoch"],
+        "lr": outcome.history["lr"]["chosen"],
+        "logistic": None if fitted is None else {"c": fitted.c, "cv": fitted.cv},
+        "features": dict(outcome.features) or None,
+    }

@@ -1,0 +1,75 @@
+"""What a finetune task asks for, decoded from its parameters (written by tlbatch.planning.make)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.training.trainer import Recipe
+from tlbatch.spec.model import Finetune, Logistic
+from tlbatch.spec.train import Train
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``params`` as they came; the other fields are what the training loop wants of them. ``finetune`` None: all learns."""
+
+    params: Mapping[str, Any]
+    train: Train
+    finetune: Finetune | None
+    logistic: Logistic | None
+
+    @staticmethod
+    def of(params: Mapping[str, Any]) -> Settings:
+        strategy, head = params["strategy"], params["model"].get("head") or {}
+        finetune = strategy.get("finetune") if isinstance(strategy, dict) else None
+        logistic = head.get("logistic") if strategy == "features" else None
+        return Settings(
+            params,
+            Train.model_validate_json(json.dumps(params["train"])),
+            None if finetune is None else Finetune.model_validate_json(json.dumps(finetune)),
+            None if logistic is None else Logistic.model_validate_json(json.dumps(logistic)),
+        )
+
+    @property
+    def model(self) -> Mapping[str, Any]:
+        model: Mapping[str, Any] = self.params["model"]
+        return model
+
+    @property
+    def input(self) -> Mapping[str, Any]:
+        settings: Mapping[str, Any] = self.params["input"]
+        return settings
+
+    @property
+    def classes(self) -> list[str]:
+        return list(self.params["classes"])
+
+    @property
+    def seed(self) -> int:
+        return int(self.params["seed"])
+
+    @property
+    def on_features(self) -> bool:
+        return bool(self.params["strategy"] == "features")
+
+    @property
+    def weights(self) -> Mapping[str, Any] | None:
+        """Which weights the backbone starts from; None for a scratch model."""
+        backbone = self.model.get("backbone")
+        return None if backbone is None else backbone["weights"]
+
+    @property
+    def bf16(self) -> bool:
+        """Whether the network computes in bfloat16. Heads on cached features never do: nothing would be saved."""
+        return self.params["precision"] == "bf16" and not self.on_features
+
+    @property
+    def lr_candidates(self) -> list[float]:
+        """The rates to try; empty where the study names one."""
+        return list(self.train.lr_candidates) if self.train.lr == "auto" else []
+
+    def recipe(self, lr: float) -> Recipe:
+        return Recipe(self.train, self.classes, self.seed, lr, self.finetune, self.bf16)
