@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -44,7 +45,13 @@ class Silent:
 
 @dataclass
 class Driver:
-    """One walk over a plan. ``stop`` is asked between steps: true ends all tasks gently and raises Stopped."""
+    """One walk over a plan. ``stop`` is asked between steps: true ends all tasks gently and raises Stopped.
+
+    In a cluster tasks outlive their driver: with ``detach`` a stop and a failure that passes leave them running for the
+    driver that follows. ``guard`` is asked before every step and raises once another driver has this execution.
+    ``places`` tells where tasks run (node, restarts, what they wait for), for the status. ``before`` is the status that
+    an earlier driver of the same execution left: what it finished or gave up counts as this execution's.
+    """
 
     plan: Plan
     store: Store
@@ -52,6 +59,10 @@ class Driver:
     execution: Execution
     observer: Observer = field(default_factory=Silent)
     stop: Callable[[], bool] = lambda: False
+    detach: bool = False
+    guard: Callable[[], None] = lambda: None
+    places: Callable[[], Mapping[str, dict[str, Any]]] = dict
+    before: Mapping[str, Any] = field(default_factory=dict)
     clock: Callable[[], float] = time.time
     poll_s: float = 0.2
     works: dict[str, Work] = field(default_factory=dict)
@@ -59,7 +70,7 @@ class Driver:
     def __post_init__(self) -> None:
         self.works = {node.name: Work(node) for node in self.plan}
         self._events = EventLog(self.execution, "driver", self.clock)
-        self._started = self.clock()
+        self._started = float(self.before.get("started") or self.clock())
         self._status_at = self._cancel_at = 0.0
 
     def run(self) -> str:
@@ -69,14 +80,30 @@ class Driver:
         try:
             state = self._walk()
         except BaseException as error:
+            if self.detach and isinstance(error, Stopped | KeyboardInterrupt | TransientError):
+                self._leave(error)
+                raise
             state = "stopped" if isinstance(error, Stopped | KeyboardInterrupt) else "failed"
             self._halt()
+            self._end(state)
             raise
+        self._end(state)
+        return state
+
+    def _end(self, state: str) -> None:
+        self._events.add("ended", state=state)
+        try:
+            self._save(state)
         finally:
             self.backend.close()
-            self._events.add("ended", state=state)
-            self._save(state)
-        return state
+
+    def _leave(self, error: BaseException) -> None:
+        """Let the tasks run: the next driver finds them. Whoever lost the execution to another writes nothing any more."""
+        self.backend.close()
+        if not isinstance(error, LeaseLostError):
+            self._events.add("driver left", why=str(error))
+            with suppress(TransientError):
+                self._save("running")
 
     def failures(self) -> list[Work]:
         """Tasks that failed, in the plan's order."""
@@ -86,6 +113,7 @@ class Driver:
 
     def _walk(self) -> str:
         while True:
+            self.guard()
             for work in self.works.values():
                 self._advance(work)
             self.observer.tick(self.works.values())
@@ -123,9 +151,19 @@ class Driver:
         if task is None:
             return
         work.task = task
-        if self._found(work, CACHED):
+        before = self._before(work)
+        if self._found(work, DONE if before.get("state") in (DONE, RUNNING) else CACHED):
+            return
+        if before.get("state") == FAILED:
+            work.codes = list(before.get("codes", ()))
+            self._move(work, FAILED, str(before.get("sentence", "")))
             return
         self._move(work, READY)
+
+    def _before(self, work: Work) -> Mapping[str, Any]:
+        """What the earlier driver said of this same task; nothing of one with another key."""
+        said: Mapping[str, Any] = self.before.get("tasks", {}).get(work.name, {})
+        return said if work.task is not None and said.get("key") == work.task.key else {}
 
     def _found(self, work: Work, state: str) -> bool:
         """Whether the artifact is in the store; then the work is complete."""
@@ -264,6 +302,8 @@ class Driver:
 
     def _save(self, state: str) -> None:
         self._status_at = self.clock()
+        for name, place in self.places().items():
+            self.works[name].place = place
         tasks = {work.name: work.to_json() for work in self.works.values()}
         self._events.flush()
         self.execution.save_plan({"study": self.plan.study, "tasks": tasks})

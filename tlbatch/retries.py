@@ -32,7 +32,7 @@ def own_words(ended: Ended, said: Mapping[str, Any] | None, started: float) -> b
 def judge(ended: Ended, said: Mapping[str, Any] | None, started: float, codes: Sequence[int]) -> Verdict:
     """``said`` is the task's exit.json, ``started`` (Unix time, s) tells whether it is this attempt's; ``codes``: all yet."""
     sentence = _sentence(ended, said, started)
-    if ended.code in FINAL_CODES:
+    if ended.code in FINAL_CODES or ended.final:
         return Verdict(FAIL, sentence)
     if codes.count(OOM_KILLED) >= OOM_LIMIT:
         return Verdict(FAIL, f"{sentence}, {OOM_LIMIT} times: lower train.batch_size, or give it more memory")
@@ -42,6 +42,8 @@ def judge(ended: Ended, said: Mapping[str, Any] | None, started: float, codes: S
 
 
 def _sentence(ended: Ended, said: Mapping[str, Any] | None, started: float) -> str:
+    if ended.sentence:
+        return ended.sentence
     if said and own_words(ended, said, started):
         return str(said.get("sentence", ""))
     last = next((line for line in reversed(ended.output.splitlines()) if line.strip()), "")

@@ -25,7 +25,10 @@ SETTLED = frozenset({CACHED, DONE, FAILED, BLOCKED, STOPPED})
 
 @dataclass
 class Work:
-    """One node on its way. ``ref`` names the artifact once it is complete; ``tries`` counts attempts that count."""
+    """One node on its way. ``ref`` names the artifact once it is complete; ``tries`` counts attempts that count.
+
+    ``place``: where it runs, as the backend tells it.
+    """
 
     node: Node
     state: str = PENDING
@@ -39,6 +42,7 @@ class Work:
     seconds: float = 0.0
     codes: list[int] = field(default_factory=list)
     sentence: str = ""
+    place: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -59,4 +63,5 @@ class Work:
             "codes": self.codes,
             "waiting_for": self.holder if self.state == WAITING else None,
             "sentence": self.sentence,
+            **({"place": self.place} if self.place else {}),
         }

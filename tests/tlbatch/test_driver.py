@@ -17,7 +17,7 @@ from tlbatch.planning import Node, Plan
 from tlbatch.records import Execution, read_logs
 from tlbatch.store import Store
 from tlbatch.store.artifacts import Manifest, artifact_files, commit, load_manifest, open_artifact, set_aside
-from tlbatch.store.lease import Lease
+from tlbatch.store.lease import Lease, LeaseLostError
 from tlbatch.tasks import Task
 from tlbatch.work import BLOCKED, CACHED, DONE, FAILED, STOPPED, WAITING
 
@@ -229,3 +229,53 @@ def test_ended_well_without_an_artifact_is_tried_again_and_said(drive: Any) -> N
     backend.ended = lambda timeout_s: [Ended(backend.waiting.pop(0).key, 0)] if backend.waiting else []
     assert driver.run() == "failed"
     assert "left no artifact" in driver.works["prepare"].sentence
+
+
+def test_a_detached_driver_leaves_its_tasks_running_and_the_next_one_goes_on(drive: Any, store: Store) -> None:
+    """In a cluster tasks outlive their driver: what it finished stays this execution's, what runs is not ended."""
+    driver, backend = drive(detach=True)
+    backend.stop = lambda grace_s: pytest.fail("tasks were ended")
+    driver.stop = lambda: states(driver)["finetune:a"] == "running"
+    with pytest.raises(Stopped):
+        driver.run()
+    left = Execution(store, "toy-1").load_status()
+    assert left["state"] == "running"
+    again, second = drive(detach=True, before=left)
+    assert again.run() == "succeeded"
+    assert states(again)["prepare"] == DONE  # of this execution, not of another before it
+    assert "prepare" not in second.started
+
+
+def test_what_an_earlier_driver_gave_up_stays_given_up(drive: Any, store: Store) -> None:
+    driver, _ = drive(script=lambda task, number: 65 if task.name == "finetune:a" else 0)
+    driver.run()
+    again, second = drive(before=Execution(store, "toy-1").load_status())
+    assert again.run() == "failed"
+    assert second.started == []
+    assert (again.works["finetune:a"].sentence, again.works["finetune:a"].codes) == ("finetune:a says 65", [65])
+
+
+def test_who_lost_the_execution_touches_nothing(drive: Any, store: Store) -> None:
+    driver, backend = drive(detach=True)
+    backend.stop = lambda grace_s: pytest.fail("tasks were ended")
+    before = {stat.name: stat.etag for stat in store.list()}
+
+    def guard() -> None:
+        raise LeaseLostError("another driver has it")
+
+    driver.guard = guard
+    with pytest.raises(LeaseLostError):
+        driver.run()
+    assert backend.started == []
+    assert {stat.name: stat.etag for stat in store.list()} == before
+
+
+def test_a_final_end_is_not_tried_again_and_the_backend_has_the_last_word(drive: Any) -> None:
+    driver, backend = drive()
+    said = "killed for memory at its limit of 1Gi"
+    backend.ended = lambda timeout_s: (
+        [Ended(backend.waiting.pop(0).key, 137, final=True, sentence=said)] if backend.waiting else []
+    )
+    assert driver.run() == "failed"
+    assert backend.started == ["prepare"]
+    assert driver.works["prepare"].sentence == said

@@ -11,11 +11,17 @@ from tlbatch.tasks import Task
 
 @dataclass(frozen=True)
 class Ended:
-    """A task's attempt that is over. ``code`` is its exit code; a signal s counts as 128 + s. ``output``: its last words."""
+    """A task's attempt that is over. ``code`` is its exit code; a signal s counts as 128 + s. ``output``: its last words.
+
+    ``final``: the backend has tried again itself as often as it makes sense. ``sentence``: what the backend knows better
+    than anyone, the task itself included.
+    """
 
     key: str
     code: int
     output: str = ""
+    final: bool = False
+    sentence: str = ""
 
 
 class Backend(Protocol):

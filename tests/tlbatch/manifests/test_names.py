@@ -14,7 +14,7 @@ EXECUTION = "dogs-vs-cats-20261123-0412-x7k2"
 
 @pytest.mark.parametrize(
     "task",
-    ["prepare", "finetune:basic-cnn:0", "finetune:a-very-long-name-of-a-run-with-forty-letters:12:19", "évaluate:ß", "::"],
+    ["prepare", "finetune:basic-cnn:0", "finetune:a-very-long-name-of-a-run-forty-letters:12:19", "évaluate:ß", "::"],
 )
 @pytest.mark.parametrize("execution", [EXECUTION, "x-20261123-0412-x7k2", "s" * 33 + "-20261123-0412-x7k2"])
 def test_a_tasks_job_is_a_dns_label_of_at_most_52(task: str, execution: str) -> None:

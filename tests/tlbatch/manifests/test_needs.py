@@ -16,8 +16,7 @@ DEFAULTS = StudyResources.model_validate(
         "ttl": "1h",
         "labels": {"site": "lab", "cost": "1"},
         "steps": {"report": {"cpu": 2}},
-    },
-    strict=False,
+    }
 )
 
 
