@@ -29,11 +29,20 @@ class UnreachableError(TransientError):
     """No answer, or the server is overloaded, for longer than was waited."""
 
 
+class QuotaError(TransientError):
+    """The namespace's quota allows no more objects of this kind now."""
+
+
 def refusal(status: int, body: bytes, what: str, host: str, namespace: str) -> TlbatchError:
     """The error for an answer of ``status`` >= 400 to ``what`` (``create jobs``)."""
     said = message(body)
     if status == 401:
         return ClusterError(f"{host} does not accept these credentials ({said}): log in again, then `kubectl auth whoami`")
+    if status == 403 and "exceeded quota" in said:
+        return QuotaError(
+            f"the quota of namespace {namespace} is used up ({said}): `kubectl -n {namespace} describe resourcequota` shows "
+            "it; try again when something has ended"
+        )
     if status == 403:
         return ClusterError(_forbidden(said, what, namespace))
     if status == 404:
@@ -48,8 +57,6 @@ def refusal(status: int, body: bytes, what: str, host: str, namespace: str) -> T
 
 
 def _forbidden(said: str, what: str, namespace: str) -> str:
-    if "exceeded quota" in said:
-        return f"the quota of namespace {namespace} is used up ({said}): `kubectl -n {namespace} describe resourcequota`"
     if "admission webhook" in said or "ValidatingAdmissionPolicy" in said or "violates PodSecurity" in said:
         return f"the cluster's admission refused to {what}: {said}"
     if "because it is being terminated" in said:

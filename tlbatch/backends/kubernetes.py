@@ -1,0 +1,262 @@
+"""Tasks as Jobs. Which exist is read from the cluster, so a driver that starts anew finds what the one before it started."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tlbatch.backends.protocol import Ended
+from tlbatch.cluster.client import EVENTS, JOBS, PODS, Cluster, Document
+from tlbatch.cluster.diagnosis import PodExit, explain_job, job_ended, out_of_memory, pod_exit, restarts
+from tlbatch.cluster.errors import AlreadyThereError
+from tlbatch.cluster.watching import Watched
+from tlbatch.errors import DeadlineError, TransientError
+from tlbatch.manifests import DriverIdentity, Needs, Site, build_task_job, names
+from tlbatch.planning import Node
+from tlbatch.store import Store
+from tlbatch.store.artifacts import load_manifest
+from tlbatch.tasks import Task
+
+JOB_NAME = "batch.kubernetes.io/job-name"
+OUTLIVE_S = 10.0
+"""How long a Job stays after its end was told: by then the driver has recorded it."""
+EVENTS_AFTER_S, EVENTS_EVERY_S = 4.0, 30.0
+STOP_WAIT_S = 20.0
+COME_BACK_LATER, ASKED_TO_STOP = 75, 143
+
+
+@dataclass
+class _Child:
+    """A task's Job that this driver follows. ``seen``: pods whose end was looked at."""
+
+    task: Task
+    node: Node
+    job: str
+    since: float
+    seen: set[str] = field(default_factory=set)
+    events: list[Document] = field(default_factory=list)
+    asked: float = 0.0
+
+
+@dataclass
+class KubernetesBackend:
+    """A Job per task, one watch for all Jobs and one for all pods of the execution. Retries are the Jobs' own."""
+
+    store: Store
+    cluster: Cluster
+    site: Site
+    needs: Callable[[Node], Needs]
+    execution: str
+    study: str
+    owner: DriverIdentity
+    limit: int
+    name: str = "kubernetes"
+    clock: Callable[[], float] = time.time
+    _children: dict[str, _Child] = field(default_factory=dict)
+    _over: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._changed = threading.Event()
+        labels = f"{names.EXECUTION}={self.execution},app.kubernetes.io/component=step"
+        self._jobs = Watched(self.cluster, JOBS, labels, self._changed.set, _slim_job).start()
+        self._pods = Watched(self.cluster, PODS, labels, self._changed.set, _slim_pod).start()
+
+    # -- the protocol -------------------------------------------------------------------------------------------------
+
+    def has_room(self, node: Node) -> bool:
+        live = [job for job in self._jobs.objects() if not job_ended(job) and self._ours(job)]
+        return len(live) < self.limit or any(_task_of(job) == node.name for job in live)
+
+    def start(self, task: Task, node: Node) -> None:
+        if task.key not in self._children:
+            job = self._present(task) or self._create(task, node)
+            self._children[task.key] = _Child(task, node, job["metadata"]["name"], self.clock())
+
+    def ended(self, timeout_s: float) -> list[Ended]:
+        self._changed.wait(timeout_s)
+        self._changed.clear()
+        self._jobs.check()
+        self._pods.check()
+        ended = [end for child in list(self._children.values()) if (end := self._end_of(child)) is not None]
+        for end in ended:
+            self._over[self._children.pop(end.key).job] = self.clock()
+        self._clean(OUTLIVE_S)
+        return ended
+
+    def stop(self, grace_s: float) -> list[Ended]:
+        """Delete all Jobs; waits for their pods no longer than the driver's own end allows."""
+        for job in self._jobs.objects():
+            self.cluster.delete(JOBS, job["metadata"]["name"])
+        ended = [Ended(key, ASKED_TO_STOP) for key in self._children]
+        deadline = self.clock() + min(grace_s, STOP_WAIT_S)
+        while self.clock() < deadline and any(pod_exit(pod) is None for pod in self._pods.objects()):
+            self._changed.wait(1.0)
+            self._changed.clear()
+        self._children.clear()
+        self._over.clear()
+        return ended
+
+    def close(self) -> None:
+        """Delete the Jobs whose ends were told; those that run stay: they are the next driver's, or go with the owner."""
+        try:
+            self._clean(0.0)
+        except TransientError:  # they go with the driver's Job
+            self._over.clear()
+        self._jobs.close()
+        self._pods.close()
+
+    def places(self) -> Mapping[str, dict[str, Any]]:
+        """Task name -> where it runs: pod, node, image by digest, restarts, and a sentence where it waits for something."""
+        return {child.node.name: self._place(child) for child in self._children.values()}
+
+    # -- Jobs ---------------------------------------------------------------------------------------------------------
+
+    def _ours(self, job: Document) -> bool:
+        """Whether a Job counts: not on its way out, not told of before, and not that of an earlier submission."""
+        metadata = job["metadata"]
+        owners = [owner.get("uid") for owner in metadata.get("ownerReferences", [])]
+        return "deletionTimestamp" not in metadata and self.owner.uid in owners and metadata["name"] not in self._over
+
+    def _present(self, task: Task) -> Document | None:
+        found = [
+            job for job in self._jobs.objects() if job["metadata"]["labels"].get(names.KEY) == task.key and self._ours(job)
+        ]
+        return max(found, key=_attempt_of, default=None)
+
+    def _create(self, task: Task, node: Node) -> Document:
+        attempt = max(map(_attempt_of, self._jobs_of(task)), default=0) + 1
+        while True:
+            needs = self.needs(node)
+            job = build_task_job(task, self.site, needs, self.execution, self.study, self.owner, attempt)
+            try:
+                created = self.cluster.create(JOBS, job)
+            except AlreadyThereError:  # a twin's, or our own request that was answered too late: same name, same work
+                present = self.cluster.get(JOBS, job["metadata"]["name"])
+                if present is None:
+                    continue
+                if not self._ours(present):
+                    attempt += 1
+                    continue
+                created = present
+            self._jobs.put(created)
+            return created
+
+    def _clean(self, older_s: float) -> None:
+        for job, when in list(self._over.items()):
+            if self.clock() - when >= older_s:
+                self.cluster.delete(JOBS, job)
+                del self._over[job]
+
+    # -- ends ---------------------------------------------------------------------------------------------------------
+
+    def _end_of(self, child: _Child) -> Ended | None:
+        job = self._jobs.get(child.job)
+        if job is None or "deletionTimestamp" in job["metadata"]:
+            return Ended(child.task.key, ASKED_TO_STOP, sentence=f"its Job {child.job} was deleted")
+        how = job_ended(job)
+        if how == "Complete":
+            return Ended(child.task.key, 0)
+        if how == "Failed":
+            return self._failure(child, job)
+        return self._ended_early(child)
+
+    def _failure(self, child: _Child, job: Document) -> Ended:
+        """The Job gave up. Its pods are asked for anew: the watch of pods may be behind that of Jobs."""
+        pods, _ = self.cluster.list(PODS, f"{JOB_NAME}={child.job}")
+        failed = next(each for each in job["status"]["conditions"] if each["type"] == "Failed")
+        ends = sorted((end for pod in pods if (end := pod_exit(pod)) is not None and end.code), key=lambda end: end.finished)
+        code = ends[-1].code if ends else 1
+        if failed.get("reason") == "DeadlineExceeded":
+            code = DeadlineError.exit_code
+        events = [] if pods else self._events(child)
+        return Ended(child.task.key, code, final=True, sentence=explain_job(job, pods, events))
+
+    def _ended_early(self, child: _Child) -> Ended | None:
+        """Ends that the Job would go on from, in vain: memory at the same limit again, an input that is gone."""
+        ends = [end for pod in self._pods_of(child) if (end := pod_exit(pod)) is not None]
+        new = [end for end in ends if end.pod not in child.seen]
+        if not new:
+            return None
+        child.seen |= {end.pod for end in new}
+        killed = out_of_memory(ends, self._saved(child)) if any(end.oom for end in new) else None
+        if killed is not None:
+            self.cluster.delete(JOBS, child.job)
+            sentence = f"{killed.explain()} (twice, with no checkpoint between)"
+            return Ended(child.task.key, killed.code or 137, final=True, sentence=sentence)
+        return self._input_gone(child, new)
+
+    def _input_gone(self, child: _Child, new: list[PodExit]) -> Ended | None:
+        if all(end.code != COME_BACK_LATER for end in new):
+            return None
+        refs = child.task.inputs.values()
+        if all(load_manifest(self.store, ref.step, ref.key) is not None for ref in refs):
+            return None
+        self.cluster.delete(JOBS, child.job)
+        return Ended(child.task.key, COME_BACK_LATER, sentence=new[-1].explain())
+
+    def _saved(self, child: _Child) -> str:
+        """When the newest checkpoint was stored."""
+        prefix = f"work/{child.task.key}/checkpoints/"
+        times = [stat.modified for stat in self.store.list(prefix) if stat.name.endswith("/done.json")]
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(max(times))) if times else ""
+
+    # -- what it waits for --------------------------------------------------------------------------------------------
+
+    def _pods_of(self, child: _Child) -> list[Document]:
+        return [
+            pod for pod in self._pods.objects() if pod["metadata"]["labels"].get("batch.kubernetes.io/job-name") == child.job
+        ]
+
+    def _place(self, child: _Child) -> dict[str, Any]:
+        pods = sorted(self._pods_of(child), key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
+        job = self._jobs.get(child.job)
+        waits = explain_job(job, pods, [] if pods else self._events(child)) if job is not None else ""
+        place: dict[str, Any] = {"job": child.job, "restarts": restarts(pods)}
+        if pods:
+            spec, status = pods[-1]["spec"], pods[-1].get("status", {})
+            images = [each.get("imageID") for each in status.get("containerStatuses") or [] if each.get("imageID")]
+            place |= {"pod": pods[-1]["metadata"]["name"], "node": spec.get("nodeName"), "phase": status.get("phase")}
+            place |= {"image": images[0]} if images else {}
+        return place | ({"waits": waits} if waits else {})
+
+    def _events(self, child: _Child) -> list[Document]:
+        """Of a Job that has no pod for a while: asked for seldom, and kept."""
+        now = self.clock()
+        if now - child.since >= EVENTS_AFTER_S and now - child.asked >= EVENTS_EVERY_S:
+            child.asked = now
+            child.events = job_events(self.cluster, child.job)
+        return child.events
+
+
+def job_events(cluster: Cluster, job: str) -> list[Document]:
+    """A Job's events, oldest first."""
+    events, _ = cluster.list(EVENTS, fields=f"involvedObject.kind=Job,involvedObject.name={job}")
+    return sorted(events, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
+
+
+def _attempt_of(job: Document) -> int:
+    return int(job["metadata"].get("annotations", {}).get(names.ATTEMPT, 1))
+
+
+def _task_of(job: Document) -> str:
+    return str(job["metadata"].get("annotations", {}).get(names.TASK, ""))
+
+
+def _slim_job(job: Document) -> Document:
+    """Without the template: hundreds of Jobs are kept in memory."""
+    spec = {name: value for name, value in job.get("spec", {}).items() if name != "template"}
+    return {"metadata": _slim_metadata(job), "spec": spec, "status": job.get("status", {})}
+
+
+def _slim_pod(pod: Document) -> Document:
+    containers = [{"name": each["name"], "resources": each.get("resources", {})} for each in pod["spec"].get("containers", [])]
+    spec = {"nodeName": pod["spec"].get("nodeName"), "containers": containers}
+    return {"metadata": _slim_metadata(pod), "spec": spec, "status": pod.get("status", {})}
+
+
+def _slim_metadata(document: Document) -> Document:
+    metadata = {name: value for name, value in document["metadata"].items() if name != "managedFields"}
+    return {"labels": {}, **metadata}
