@@ -14,7 +14,7 @@ from jobs.reporting.analysis import Analysis
 from jobs.reporting.comparisons import METHOD_SEEDS
 from jobs.reporting.figures.style import Drawn, Figures
 from jobs.reporting.lineage import versions_of
-from jobs.reporting.sentences import HARMED, HELPED, NO_DIFFERENCE
+from jobs.reporting.sentences import HARMED, HELPED, Findings
 from jobs.reporting.views.confidence import build_confidence
 from jobs.reporting.views.dataset import build_data
 from jobs.reporting.views.mistakes import build_mistakes
@@ -23,11 +23,7 @@ from jobs.reporting.views.training import build_feature_maps, build_trainings
 from jobs.reporting.words import duration, number, plural
 
 TEMPLATES = "jobs.reporting.templates"
-VERDICTS = {
-    HELPED: ("▲", "Transfer helped", "good"),
-    HARMED: ("▼", "Transfer harmed", "bad"),
-    NO_DIFFERENCE: ("○", "No difference shown", "open"),
-}
+SIGNS = {HELPED: ("▲", "good"), HARMED: ("▼", "bad")}
 
 
 def write_page(context: Context, analysis: Analysis) -> None:
@@ -44,7 +40,7 @@ def render_page(analysis: Analysis, figures: Figures) -> str:
     return template.render(
         study=analysis.sources.params["study"],
         description=analysis.sources.params.get("description") or "",
-        verdict=VERDICTS.get(analysis.findings.verdict, ("○", "Transfer not tested", "open")),
+        sign=_sign(analysis.findings),
         findings=analysis.findings,
         warnings=analysis.warnings,
         results=build_results(analysis, figures),
@@ -61,6 +57,11 @@ def render_page(analysis: Analysis, figures: Figures) -> str:
         method_seeds=METHOD_SEEDS,
         css=Markup(resources.files(TEMPLATES).joinpath("style.css").read_text(encoding="utf-8")),
     )
+
+
+def _sign(findings: Findings) -> tuple[str, str]:
+    """The headline's sign and CSS class: never the colour of success for a study that does not beat no labels at all."""
+    return ("○", "open") if findings.beats_no_labels is False else SIGNS.get(findings.verdict, ("○", "open"))
 
 
 @cache

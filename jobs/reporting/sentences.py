@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from jobs.reporting.comparisons import METHOD_SEEDS
@@ -31,11 +31,16 @@ class Findings:
     """``verdict``: helped, harmed, no difference shown, or not tested; of ``subject`` against its control."""
 
     verdict: str
-    first_sentence: str
+    headline: str
+    lead: str  #: goes on where the headline ends
     sentences: tuple[str, ...]
     best: RunSource | None
     subject: RunSource | None
     beats_no_labels: bool | None  #: None where the study has no zero-label row
+
+    @property
+    def first_sentence(self) -> str:
+        return f"{self.headline}: {self.lead}"
 
 
 def find_words(sources: Sources, contrasts: Sequence[Contrast]) -> Findings:
@@ -44,63 +49,64 @@ def find_words(sources: Sources, contrasts: Sequence[Contrast]) -> Findings:
     subject = best([run for run in sources.asked_for if run.asked["pretrained"]])
     control = find(contrasts, subject, "control") if subject else None
     zero = find(contrasts, champion, "zero_label") if champion else None
-    verdict = VERDICTS[control.verdict] if control else NOT_TESTED
-    first = transfer_sentence(control, len(contrasts)) if control else untested_sentence(champion, subject)
-    if zero is not None and zero.verdict != BETTER:
-        first = f"{labels_sentence(zero)}; {first[0].lower()}{first[1:]}"
+    headline, lead = transfer_claim(control, len(contrasts)) if control else untested_claim(champion, subject)
+    beats = None if zero is None else zero.verdict == BETTER
+    if zero is not None and not beats:
+        lead = f"{labels_claim(zero)}; {headline[0].lower()}{headline[1:]}: {lead}"
+        headline = "Worse than no labels at all" if zero.verdict == WORSE else "Not shown to beat no labels at all"
+    decides = what_decides(sources.asked_for, contrasts)
+    told = {*decides.told, *([subject.name] if subject else [])}
     sentences = [
         *([best_sentence(champion)] if champion else []),
-        *what_decides(sources.asked_for, contrasts),
-        *([beats_sentence(zero)] if zero is not None and zero.verdict == BETTER else []),
-        *other_verdicts(contrasts, control),
+        *decides.sentences,
+        *([beats_sentence(zero)] if zero is not None and beats else []),
+        *other_verdicts(contrasts, told),
         *neighbours(contrasts),
         *smallest_sentence(contrasts),
         *scope_sentence(sources),
         *seen_sentence(sources),
     ]
-    beats = None if zero is None else zero.verdict == BETTER
-    return Findings(verdict, first, tuple(sentences), champion, subject, beats)
+    verdict = VERDICTS[control.verdict] if control else NOT_TESTED
+    return Findings(verdict, headline, lead, tuple(sentences), champion, subject, beats)
 
 
 # -- the first sentence ---------------------------------------------------------------------------------------------------
 
 
-def transfer_sentence(contrast: Contrast, family: int) -> str:
-    """Did transfer help, by how much, against what, by which test."""
+def transfer_claim(contrast: Contrast, family: int) -> tuple[str, str]:
+    """Headline and lead: did transfer help, by how much, against what, by which test."""
     a, b, d = contrast.a, contrast.b, contrast.accuracy
-    verdict = VERDICTS[contrast.verdict]
-    shown = verdict != NO_DIFFERENCE
-    start = f"Transfer {verdict}" if shown else "No difference shown"
-    least = f"; the smallest difference this test could show (80 % power): {points(d.smallest)}"
-    return (
-        f"{start}: {whom(contrast)} {a.name} ({recipe(a.asked)}) classifies {accuracy(a)} of {plural(d.images, 'test image')} "
-        f"right{over_seeds(d.seeds)}, {than(d.value, shown)} {b.name} ({accuracy(b)}; {control_kind(b)}) "
-        f"({statistics(contrast, family)}{'' if shown else least})."
+    shown = contrast.verdict != NOT_SHOWN
+    headline = f"Transfer {VERDICTS[contrast.verdict]}" if shown else "No difference shown"
+    least = f"; the smallest difference this test could show with 80 % power is {points(d.smallest)}"
+    return headline, (
+        f"{whom(contrast)} {a.name} ({recipe(a.asked)}), classifies {accuracy(a)} of {plural(d.images, 'test image')} "
+        f"right{over_seeds(d.seeds)}, {than(d.value, shown)} {b.name}, {control_kind(b)} ({accuracy(b)}): "
+        f"{statistics(contrast, family)}{'' if shown else least}."
     )
 
 
-def untested_sentence(champion: RunSource | None, subject: RunSource | None) -> str:
-    """Where nothing says whether transfer helped."""
+def untested_claim(champion: RunSource | None, subject: RunSource | None) -> tuple[str, str]:
+    """Headline and lead where nothing says whether transfer helped."""
+    headline = "Whether transfer helps was not tested"
     if champion is None:
-        return "Nothing to compare: the study has no evaluated run."
+        return headline, "the study has no evaluated run."
     why = (
         "no run of this study starts from a pretrained network"
         if subject is None
         else "the study has neither a control (control: none) nor a run trained from scratch"
     )
-    score = champion.score("accuracy")
-    interval = f" (95 % interval {percent(score.low)} to {percent(score.high)})" if score and score.low and score.high else ""
-    return (
-        f"Whether transfer helps was not tested, as {why}: this model, {champion.name} ({recipe(champion.asked)}), classifies "
-        f"{accuracy(champion)} of {plural(len(champion.labels), 'test image')} right{interval}."
+    return headline, (
+        f"{why}; its best run by validation, {champion.name} ({recipe(champion.asked)}), classifies {accuracy(champion)} of "
+        f"{plural(len(champion.labels), 'test image')} right{interval_of(champion)}."
     )
 
 
-def labels_sentence(zero: Contrast) -> str:
-    """The best run does not beat the backbone's own head. No full stop: it opens the first sentence."""
+def labels_claim(zero: Contrast) -> str:
+    """The best run does not beat the backbone's own head. No full stop: the rest of the sentence follows."""
     d = zero.accuracy
     return (
-        f"The best run, {zero.a.name} ({accuracy(zero.a)}), does not beat {zero.b.name} ({accuracy(zero.b)}), the backbone's "
+        f"the best run, {zero.a.name} ({accuracy(zero.a)}), does not beat {zero.b.name} ({accuracy(zero.b)}), the backbone's "
         f"own head used without a single label (difference {signed_points(d.value)} points, 95 % interval "
         f"{interval_points(d.low, d.high)}; {d.test}, Holm-adjusted {p_value(zero.p_adjusted)})"
     )
@@ -111,11 +117,10 @@ def labels_sentence(zero: Contrast) -> str:
 
 def best_sentence(champion: RunSource) -> str:
     """The best run is named by validation; its test score is what it then gets."""
-    validated, score = standing(champion), champion.score("accuracy")
-    known = math.isfinite(validated.accuracy)
-    on_validation = f"{percent(validated.accuracy)} on validation" if known else "the first of the study, none was validated"
-    interval = f", 95 % interval {percent(score.low)} to {percent(score.high)}" if score and score.low and score.high else ""
-    return f"Best run by validation: {champion.name} ({on_validation}; {accuracy(champion)} on the test images{interval})."
+    validated = standing(champion).accuracy
+    by = f"{percent(validated)} on validation" if math.isfinite(validated) else "none was validated: it is the study's first"
+    tested = f"{accuracy(champion)} on the test images{interval_of(champion, ', ', '')}"
+    return f"Best run by validation: {champion.name} ({by}; {tested})."
 
 
 def beats_sentence(zero: Contrast) -> str:
@@ -126,13 +131,13 @@ def beats_sentence(zero: Contrast) -> str:
     )
 
 
-def other_verdicts(contrasts: Sequence[Contrast], told: Contrast | None) -> list[str]:
-    """One sentence for each other pretrained run against its control."""
+def other_verdicts(contrasts: Sequence[Contrast], told: Collection[str]) -> list[str]:
+    """One sentence for each pretrained run against its control that was not spoken of yet."""
     return [
         f"{c.a.name}: {opening(c)} against {c.b.name}, {signed_points(c.accuracy.value)} points "
         f"({interval_points(c.accuracy.low, c.accuracy.high)}; {p_value(c.p_adjusted)} after Holm)."
         for c in contrasts
-        if "control" in c.kinds and c is not told
+        if "control" in c.kinds and c.a.name not in told
     ]
 
 
@@ -206,6 +211,14 @@ def accuracy(run: RunSource) -> str:
     return percent(score.value) if score else "–"
 
 
+def interval_of(run: RunSource, before: str = " (", after: str = ")") -> str:
+    """' (95 % interval 73.9 % to 79.1 %)', or nothing where there is none."""
+    score = run.score("accuracy")
+    if score is None or score.low is None or score.high is None:
+        return ""
+    return f"{before}95 % interval {percent(score.low)} to {percent(score.high)}{after}"
+
+
 def over_seeds(seeds: int) -> str:
     return f" (mean of {seeds} seeds)" if seeds > 1 else ""
 
@@ -219,13 +232,11 @@ def control_kind(run: RunSource) -> str:
 
 
 def statistics(contrast: Contrast, family: int) -> str:
-    """'95 % interval of the difference +1.2 to +5.0 points; exact McNemar test, p < 0.001, Holm-adjusted …'."""
+    """'95 % interval of the difference +1.2 to +5.0 points; exact McNemar test, p < 0.001 after Holm's correction …'."""
     d = contrast.accuracy
-    adjusted = f"Holm-adjusted over {family} comparisons" if family > 1 else "the study's only comparison"
-    return (
-        f"95 % interval of the difference {interval_points(d.low, d.high)} points; {d.test}, "
-        f"{p_value(contrast.p_adjusted)}, {adjusted}"
-    )
+    adjusted = f" after Holm's correction for {family} comparisons" if family > 1 else ""
+    interval = f"95 % interval of the difference {interval_points(d.low, d.high)} points"
+    return f"{interval}; {d.test}, {p_value(contrast.p_adjusted)}{adjusted}"
 
 
 def contrast_sentence(contrast: Contrast) -> str:

@@ -37,10 +37,10 @@ MARKERS = {"control": "s", "zero_label": "D", "better": "^", "worse": "v", "no d
 def draw_intervals(rows: Sequence[Estimate], unit: str, zero: bool = False) -> Figure:
     """A line a row, its label above it; values are drawn in the unit named. ``zero`` marks where there is no difference."""
     with canvas(360, 40 + ROW * len(rows)) as (figure, axes):
-        if zero:
-            axes.axvline(0, color=INK, linewidth=1)
         for place, row in enumerate(rows):
             y, colour, marker = -place, COLOURS.get(row.kind, SERIES[0]), MARKERS.get(row.kind, "o")
+            if zero:
+                axes.plot([0, 0], [y - 0.26, y + 0.2], color=INK, linewidth=1.4)
             if row.low is not None and row.high is not None:
                 axes.plot([row.low, row.high], [y, y], color=colour, linewidth=2.2, solid_capstyle="round")
             axes.plot([row.value], [y], color=colour, marker=marker, markersize=7, markeredgecolor=PAPER, markeredgewidth=0)

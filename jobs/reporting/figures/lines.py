@@ -24,10 +24,9 @@ class Line:
 
 def draw_roc(lines: Sequence[Line]) -> Figure:
     """True against false positives; the diagonal is chance."""
-    with canvas(340, 330 + LEGEND_ROW * len(lines)) as (figure, axes):
+    with canvas(340, 345 + LEGEND_ROW * len(lines)) as (figure, axes):
         axes.plot([0, 1], [0, 1], color=GRID, linewidth=1.2)
         _plot(axes, lines)
-        axes.set_aspect("equal")
         axes.set_xlim(-0.01, 1.01)
         axes.set_ylim(-0.01, 1.01)
         axes.set_xlabel("false positive rate")
@@ -51,7 +50,7 @@ def draw_reliability(bins: Sequence[tuple[float, float]], calibrated: Sequence[t
     points = [*bins, *calibrated]
     low = min([0.95, *(min(point) for point in points)])
     start = max(0.0, low - 0.05)
-    with canvas(340, 350) as (figure, axes):
+    with canvas(340, 375) as (figure, axes):
         axes.plot([start, 1], [start, 1], color=MUTED, linewidth=1)
         for place, (label, found) in enumerate((("as trained", bins), ("after temperature scaling", calibrated))):
             if found:
@@ -62,7 +61,6 @@ def draw_reliability(bins: Sequence[tuple[float, float]], calibrated: Sequence[t
                     "markersize": 4.5,
                 }
                 axes.plot([p[0] for p in found], [p[1] for p in found], label=label, linewidth=1.4, **style)
-        axes.set_aspect("equal")
         axes.set_xlim(start, 1.01)
         axes.set_ylim(start, 1.01)
         axes.set_xlabel("confidence")

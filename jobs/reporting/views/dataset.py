@@ -13,7 +13,7 @@ from jobs.reporting.analysis import Analysis
 from jobs.reporting.pictures import Picture, spread, stored_thumbnail
 from jobs.reporting.words import listing
 
-SAMPLES = 12
+SAMPLES = 14
 MOST_LISTED = 40
 
 

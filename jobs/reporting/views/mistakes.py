@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from jobs.reporting.sources import RunSource
 from jobs.reporting.words import number, percent, plural
 
 TABLE_UP_TO = 12  #: classes up to which a confusion matrix is a table
-MOST_ERRORS, MOST_SUSPECTS, MOST_PAIRS, MOST_PREDICTIONS = 24, 24, 10, 18
+MOST_ERRORS, MOST_SUSPECTS, MOST_PAIRS, MOST_PREDICTIONS = 21, 21, 10, 21
 GALLERY_SIDE = 180
 
 
@@ -157,7 +158,7 @@ def _predictions(analysis: Analysis, run: RunSource, index: Mapping[str, IndexEn
     """Test images drawn by content hash, so at random, right or wrong, with what the run says of them."""
     probabilities, ids = first_probabilities(run), run.predictions["ids"]
     classes = analysis.sources.classes
-    rows = sorted((row for row in range(len(ids)) if ids[row] in index), key=lambda row: str(ids[row])[::-1])
+    rows = sorted((row for row in range(len(ids)) if ids[row] in index), key=lambda row: _chance(ids[row]))
     for row in rows[:MOST_PREDICTIONS]:
         said, label = classes[int(probabilities[row].argmax())], classes[int(run.labels[row])]
         sure = percent(float(probabilities[row].max()))
@@ -165,6 +166,10 @@ def _predictions(analysis: Analysis, run: RunSource, index: Mapping[str, IndexEn
         url = stored_thumbnail(analysis.sources.dataset, entry)
         caption = said if said == label else f"{said}, is {label}"
         yield Picture(url, f"{entry.path}: predicted {said} ({sure}), labelled {label}", caption, f"{sure} sure", said != label)
+
+
+def _chance(name: str) -> str:
+    return hashlib.sha256(f"shown:{name}".encode()).hexdigest()
 
 
 def _suspects(analysis: Analysis, suspects: list[Mapping[str, Any]], index: Mapping[str, IndexEntry]) -> Iterable[Picture]:

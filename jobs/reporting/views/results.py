@@ -10,7 +10,7 @@ from jobs.reporting.figures.intervals import Estimate, draw_intervals
 from jobs.reporting.figures.style import Drawn, Figures
 from jobs.reporting.sentences import contrast_sentence
 from jobs.reporting.tables import Row, Table
-from jobs.reporting.words import interval_points, p_value, percent, points, signed_points
+from jobs.reporting.words import interval_points, p_value, percent, signed_points
 
 KINDS = {"previous": "the run before", "control": "control", "zero_label": "no labels"}
 
@@ -25,10 +25,11 @@ class ContrastLine:
     difference: str
     interval: str
     f1: str
+    f1_interval: str
     test: str
     p: str
     smallest: str
-    only: str
+    only: tuple[str, ...]  #: by seed
     verdict: str
     css: str
     mark: str
@@ -41,7 +42,6 @@ class Results:
     accuracies: Drawn | None
     differences: Drawn | None
     contrasts: tuple[ContrastLine, ...]
-    f1_shown: bool
 
 
 def build_results(analysis: Analysis, figures: Figures) -> Results:
@@ -50,7 +50,6 @@ def build_results(analysis: Analysis, figures: Figures) -> Results:
         accuracies=_accuracies(analysis, figures),
         differences=_differences(analysis.contrasts, figures),
         contrasts=tuple(_line(contrast) for contrast in analysis.contrasts),
-        f1_shown=True,
     )
 
 
@@ -84,18 +83,18 @@ def _differences(contrasts: tuple[Contrast, ...], figures: Figures) -> Drawn | N
 
 def _line(c: Contrast) -> ContrastLine:
     d, f1 = c.accuracy, c.macro_f1
-    counts = [f"{a} / {b}" for a, b in zip(d.only_a, d.only_b, strict=True)]
     return ContrastLine(
         a=c.a.name,
         b=c.b.name,
         kinds=", ".join(KINDS.get(kind, kind) for kind in c.kinds),
         difference=signed_points(d.value),
         interval=interval_points(d.low, d.high),
-        f1=f"{signed_points(f1.value)} ({interval_points(f1.low, f1.high)})",
+        f1=signed_points(f1.value),
+        f1_interval=interval_points(f1.low, f1.high),
         test=d.test,
-        p=p_value(c.p_adjusted),
-        smallest=points(d.smallest),
-        only=", ".join(counts),
+        p=p_value(c.p_adjusted).removeprefix("p = ").removeprefix("p "),
+        smallest=f"{100 * d.smallest:.1f}",
+        only=tuple(f"{a} / {b}" for a, b in zip(d.only_a, d.only_b, strict=True)),
         verdict=c.verdict,
         css="none" if c.verdict == NOT_SHOWN else c.verdict,
         mark={"better": "▲", "worse": "▼"}.get(c.verdict, "○"),

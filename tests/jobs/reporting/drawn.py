@@ -90,7 +90,13 @@ class StudyOnDisk:
 
     @property
     def split(self) -> dict[str, Any]:
-        return {"train": TRAIN * len(self.classes) // 2, "validation": VALIDATION, "test": self.n_test, "seed": 42, "folds": None}
+        return {
+            "train": TRAIN * len(self.classes) // 2,
+            "validation": VALIDATION,
+            "test": self.n_test,
+            "seed": 42,
+            "folds": None,
+        }
 
     def put(self, step: str, role: str, files: dict[str, bytes], made: dict[str, Any] | None = None) -> None:
         """Commit an artifact and make it an input of the report."""
@@ -103,7 +109,14 @@ class StudyOnDisk:
         entries = artifact_files(local, step, key, "a1")
         for name, path in local.items():
             self.store.upload(path, entries[name].path)
-        facts = {"seconds": 12.5, "device": "cpu", "cpu": "Testium", "threads": 2, "versions": {"python": "3.12"}, **(made or {})}
+        facts = {
+            "seconds": 12.5,
+            "device": "cpu",
+            "cpu": "Testium",
+            "threads": 2,
+            "versions": {"python": "3.12"},
+            **(made or {}),
+        }
         manifest = commit(self.store, Manifest(step, key, entries, facts), "a1")
         self.inputs[role] = InputRef(step, key, manifest.digest)
 
@@ -362,7 +375,9 @@ def _metrics(classes: list[str], labels: NDArray[np.int64], probabilities: dict[
     groups = np.arange(len(ids))
     seeds = {seed: Predictions(labels, p / p.sum(axis=1, keepdims=True), groups) for seed, p in probabilities.items()}
     first = next(iter(seeds.values()))
-    wanted = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "brier", "ece") + (("roc_auc",) if len(classes) < 20 else ())
+    wanted = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "brier", "ece") + (
+        ("roc_auc",) if len(classes) < 20 else ()
+    )
     roc, precision_recall = curves(first, classes)
     found = reliability(first)
     return {
