@@ -121,10 +121,10 @@ class KubernetesBackend:
         return "deletionTimestamp" not in metadata and self.owner.uid in owners and metadata["name"] not in self._over
 
     def _present(self, task: Task) -> Document | None:
-        found = [
-            job for job in self._jobs.objects() if job["metadata"]["labels"].get(names.KEY) == task.key and self._ours(job)
-        ]
-        return max(found, key=_attempt_of, default=None)
+        return max(filter(self._ours, self._jobs_of(task)), key=_attempt_of, default=None)
+
+    def _jobs_of(self, task: Task) -> list[Document]:
+        return [job for job in self._jobs.objects() if job["metadata"]["labels"].get(names.KEY) == task.key]
 
     def _create(self, task: Task, node: Node) -> Document:
         attempt = max(map(_attempt_of, self._jobs_of(task)), default=0) + 1
@@ -206,9 +206,7 @@ class KubernetesBackend:
     # -- what it waits for --------------------------------------------------------------------------------------------
 
     def _pods_of(self, child: _Child) -> list[Document]:
-        return [
-            pod for pod in self._pods.objects() if pod["metadata"]["labels"].get("batch.kubernetes.io/job-name") == child.job
-        ]
+        return [pod for pod in self._pods.objects() if pod["metadata"]["labels"].get(JOB_NAME) == child.job]
 
     def _place(self, child: _Child) -> dict[str, Any]:
         pods = sorted(self._pods_of(child), key=lambda pod: str(pod["metadata"].get("creationTimestamp")))

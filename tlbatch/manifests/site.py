@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tlbatch import __version__
+from tlbatch.spec.resources import StudyResources
 
 IMAGE_OF_STEP = {"prepare": "data", "report": "data", "extract": "extract", "finetune": "finetune", "evaluate": "evaluate"}
 LAUNCHER = "launcher"
@@ -38,6 +39,11 @@ class Site:
         joint = "@" if self.tag.startswith("sha256:") else ":"
         prefix = f"{self.images.rstrip('/')}/" if self.images else ""
         return f"{prefix}tlbatch-{target}{joint}{self.tag}"
+
+    def resources(self) -> StudyResources:
+        """The defaults, decoded (leniently where a newer tlbatch wrote them: unknown fields are left out)."""
+        known = {name: value for name, value in self.defaults.items() if name in StudyResources.model_fields}
+        return StudyResources.model_validate_json(json.dumps(known))
 
     def to_json(self) -> str:
         """Compact and stable: equal sites give equal text."""

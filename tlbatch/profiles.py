@@ -1,0 +1,150 @@
+"""Contexts, like kubeconfig's: where studies go. ``~/.config/tlbatch/config.yaml``; TLBATCH_CONFIG names another file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from tlbatch import __version__
+from tlbatch.errors import StudyError
+from tlbatch.manifests.site import Site
+from tlbatch.spec.base import Part
+from tlbatch.spec.decode import suggestion
+from tlbatch.spec.resources import StudyResources
+
+DEFAULT_NAME = "default"
+ENVIRONMENT = {"store": "TLBATCH_STORE", "namespace": "TLBATCH_NAMESPACE", "images": "TLBATCH_IMAGES", "tag": "TLBATCH_TAG"}
+
+
+class Profile(Part):
+    """One context. ``endpoint`` is S3 as seen from here, ``pod_endpoint`` as seen from pods.
+
+    ``secret`` holds the pods' S3 credentials; null where ``service_account`` has a cloud identity.
+    """
+
+    kube_context: str | None = None
+    namespace: str = "tlbatch"
+    images: str | None = None
+    tag: str = __version__
+    pull_policy: str = "IfNotPresent"
+    store: str | None = None
+    endpoint: str | None = None
+    pod_endpoint: str | None = None
+    region: str | None = None
+    secret: str | None = "tlbatch-s3"
+    service_account: str = "tlbatch-step"
+    driver_account: str = "tlbatch-driver"
+    driver_priority: str | None = "tlbatch-driver"
+    resources: StudyResources = StudyResources()
+
+    def site(self) -> Site:
+        """What manifests need. Raises StudyError where images or the store are not named, or pods cannot see the store."""
+        if self.images is None:
+            raise StudyError(
+                "no image prefix is set: `tlbatch context set images=REGISTRY/PATH` (where REGISTRY/PATH/tlbatch-launcher is), "
+                "or TLBATCH_IMAGES"
+            )
+        return Site(
+            store=self.checked_store(),
+            images=self.images,
+            namespace=self.namespace,
+            tag=self.tag,
+            pull_policy=self.pull_policy,
+            secret=self.secret,
+            endpoint=self.pod_endpoint,
+            region=self.region,
+            driver_account=self.driver_account,
+            step_account=self.service_account,
+            driver_priority=self.driver_priority,
+            defaults=self.resources.model_dump(mode="json", exclude_unset=True),
+        )
+
+    def checked_store(self) -> str:
+        """The store, which must be one that pods can see."""
+        if self.store is None:
+            raise StudyError("no store is set: `tlbatch context set store=s3://BUCKET/PREFIX`, or --store, or TLBATCH_STORE")
+        if not self.store.startswith("s3://"):
+            raise StudyError(
+                f"store {self.store} is a folder of this machine, which pods cannot see: --store s3://BUCKET/PREFIX"
+            )
+        return self.store.rstrip("/")
+
+    def point_to_endpoint(self) -> None:
+        """Let this process reach S3 at ``endpoint``; what the environment says already comes first."""
+        if self.endpoint:
+            os.environ.setdefault("AWS_ENDPOINT_URL_S3", self.endpoint)
+        if self.region and not os.environ.get("AWS_REGION"):
+            os.environ.setdefault("AWS_DEFAULT_REGION", self.region)
+
+
+def config_path() -> Path:
+    """Where contexts are kept."""
+    given = os.environ.get("TLBATCH_CONFIG")
+    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(given or f"{base}/tlbatch/config.yaml").expanduser()
+
+
+def load_config() -> dict[str, Any]:
+    """``{"current-context": …, "contexts": {…}}``; empty where there is no file. Raises StudyError."""
+    path = config_path()
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        document = {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise StudyError(f"{path}: cannot be read: {error}") from error
+    contexts = document.get("contexts", {}) if isinstance(document, dict) else None
+    if not isinstance(contexts, dict):
+        raise StudyError(f"{path}: expected `current-context: NAME` and `contexts: {{NAME: {{…}}}}`")
+    return {"current-context": document.get("current-context"), "contexts": contexts}
+
+
+def save_config(config: Mapping[str, Any]) -> None:
+    """Replace the file, whole or not at all."""
+    path = config_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
+    partial.replace(path)
+
+
+def load_profile(context: str | None = None, given: Mapping[str, Any] | None = None) -> Profile:
+    """The context named, else TLBATCH_CONTEXT's, else the current one, else defaults; then the environment, then ``given``."""
+    config = load_config()
+    name = context or os.environ.get("TLBATCH_CONTEXT") or config["current-context"]
+    if name is not None and name not in config["contexts"]:
+        there = ", ".join(config["contexts"]) or "none"
+        raise StudyError(
+            f"no context {name!r} in {config_path()}{suggestion(str(name), config['contexts'])}; there: {there}; "
+            f"`tlbatch context set --context {name} store=s3://…` makes it"
+        )
+    fields = dict(config["contexts"].get(name) or {}) if name is not None else {}
+    fields |= {field: os.environ[variable] for field, variable in ENVIRONMENT.items() if os.environ.get(variable)}
+    fields |= {field: value for field, value in (given or {}).items() if value is not None}
+    return decode_profile(fields, f"{config_path()}: contexts.{name or DEFAULT_NAME}")
+
+
+def decode_profile(fields: Mapping[str, Any], where: str) -> Profile:
+    """Validate; every mistake in one StudyError, with the nearest valid name."""
+    try:
+        return Profile.model_validate(dict(fields))
+    except ValidationError as error:
+        lines = []
+        for mistake in error.errors():
+            path = ".".join(str(step) for step in mistake["loc"])
+            near = suggestion(path, Profile.model_fields) if mistake["type"] == "extra_forbidden" else ""
+            said = f"unknown field{near}" if mistake["type"] == "extra_forbidden" else mistake["msg"]
+            lines.append(f"{where}.{path}: {said}")
+        raise StudyError("\n".join(lines)) from error
+
+
+def has_store() -> bool:
+    """Whether a current context names a store: then commands that only read look there."""
+    config = load_config()
+    name = os.environ.get("TLBATCH_CONTEXT") or config["current-context"]
+    return bool((config["contexts"].get(name) or {}).get("store"))
