@@ -1,0 +1,126 @@
+"""The document ``metrics.json`` from what the models said (its shape: jobs.evaluate)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jobs.metrics.calibration import Temperature, fit_temperature, reliability, softmax
+from jobs.metrics.classification import confusion
+from jobs.metrics.coverage import coverage_curve
+from jobs.metrics.intervals import LEVEL
+from jobs.metrics.per_class import class_report
+from jobs.metrics.predictions import Floats, Ints, Predictions
+from jobs.metrics.ranking import curves
+from jobs.metrics.registry import metrics
+from jobs.metrics.summary import summarise
+
+CALIBRATED = ("log_loss", "brier", "ece")
+DIGITS = 7
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a seed's models said about the test images, as written; ``calibrated`` after temperature scaling."""
+
+    predictions: Predictions
+    calibrated: Predictions | None
+    temperature: Temperature
+    validation: dict[str, Any] | None
+
+
+def written(probabilities: Floats) -> Floats:
+    """As the files have them, at seven significant digits: every metric can be computed again from the files."""
+    exponent = np.floor(np.log10(np.maximum(probabilities, 1e-300)))
+    scale = 10.0 ** (DIGITS - 1 - exponent)
+    rounded = np.where(probabilities > 0, np.round(probabilities * scale) / scale, 0.0)
+    return np.array([[float(f"{value:.{DIGITS}g}") for value in row] for row in rounded]).reshape(probabilities.shape)
+
+
+def said_by_trained(logits: Sequence[Floats], validation: tuple[Ints, Floats], labels: Ints, groups: Ints) -> Said:
+    """Of one seed: the mean probability of its folds' models; one temperature for all, from all validation images."""
+    val_labels, val_logits = validation
+    temperature = fit_temperature(val_logits, val_labels)
+    mean = np.mean([softmax(one) for one in logits], axis=0)
+    calibrated = None
+    if temperature.value is not None:
+        scaled = np.mean([softmax(one, temperature.value) for one in logits], axis=0)
+        calibrated = Predictions(labels, scaled, groups)
+    chosen = None
+    if len(val_labels):
+        chosen = Predictions(val_labels, softmax(val_logits), np.arange(len(val_labels)))
+        chosen_document = {
+            "accuracy": float(chosen.right.mean()),
+            "log_loss": float(chosen.log_losses.mean()),
+            "n": chosen.n,
+        }
+    return Said(Predictions(labels, written(mean), groups), calibrated, temperature, chosen_document if chosen else None)
+
+
+def metrics_document(said: Mapping[str, Said], classes: Sequence[str]) -> dict[str, Any]:
+    """All of ``metrics.json`` but ``suspects``."""
+    first = next(iter(said.values()))
+    predictions = {seed: one.predictions for seed, one in said.items()}
+    summary = summarise(predictions)
+    document = {**summary.to_json(), "metrics": _described(first)}
+    _add_calibrated(document, said)
+    roc, precision_recall = curves(first.predictions, list(classes))
+    calibration = {seed: _calibration(one) for seed, one in said.items()}
+    confusions = {seed: confusion(one).tolist() for seed, one in predictions.items()}
+    return {
+        **document,
+        "n": first.predictions.n,
+        "groups": len(np.unique(first.predictions.groups)),
+        "classes": list(classes),
+        "counts": np.bincount(first.predictions.labels, minlength=len(classes)).tolist(),
+        "confusion": next(iter(confusions.values())),
+        "confusions": confusions,
+        "per_class": class_report(first.predictions, classes),
+        "temperature": first.temperature.value,
+        "calibration": calibration,
+        "reliability": next(iter(calibration.values()))["before"],
+        "coverage": {seed: coverage_curve(one) for seed, one in predictions.items()},
+        "roc": roc,
+        "precision_recall": precision_recall,
+        "validation": {seed: one.validation for seed, one in said.items() if one.validation},
+        "bootstrap": {"resamples": summary.resamples, "level": LEVEL, "method": _method(first.predictions)},
+    }
+
+
+def _described(first: Said) -> dict[str, Any]:
+    described = {name: {"title": metric.title, "better": metric.better} for name, metric in metrics().items()}
+    if first.calibrated is not None:
+        for name in CALIBRATED:
+            title = f"{described[name]['title']} after temperature scaling"
+            described[f"{name}_calibrated"] = {"title": title, "better": described[name]["better"]}
+    return {name: {**one, "order": order} for order, (name, one) in enumerate(described.items())}
+
+
+def _add_calibrated(document: dict[str, Any], said: Mapping[str, Said]) -> None:
+    """``log_loss_calibrated`` and its like, where every seed has a temperature."""
+    calibrated = {seed: one.calibrated for seed, one in said.items() if one.calibrated is not None}
+    if len(calibrated) < len(said):
+        return
+    found = summarise(calibrated, names=CALIBRATED).to_json()
+    for name in CALIBRATED:
+        document["mean"][f"{name}_calibrated"] = found["mean"][name]
+        for seed in said:
+            document["seeds"][seed][f"{name}_calibrated"] = found["seeds"][seed][name]
+
+
+def _calibration(said: Said) -> dict[str, Any]:
+    return {
+        "temperature": said.temperature.value,
+        "why": said.temperature.why,
+        "before": reliability(said.predictions),
+        "after": reliability(said.calibrated) if said.calibrated is not None else None,
+    }
+
+
+def _method(predictions: Predictions) -> str:
+    units = len(np.unique(predictions.groups))
+    what = "images" if units == predictions.n else f"units (copies of a picture and images of a group together: {units})"
+    return f"percentiles of resamples of the test set's {what}, drawn with replacement within each class"

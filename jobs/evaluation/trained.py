@@ -1,0 +1,128 @@
+"""A run with trained models: its networks, or its heads on cached features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jobs.context import Context
+from jobs.data.index import read_encoded
+from jobs.data.pixels import load_pixels, normaliser
+from jobs.evaluation.files import write_predictions
+from jobs.evaluation.images import Dataset, load_dataset
+from jobs.evaluation.outputs import (
+    Fed,
+    Models,
+    forward,
+    head_logits,
+    load_fed,
+    models_of,
+    test_features,
+    validation_of,
+)
+from jobs.evaluation.scores import Said, metrics_document, said_by_trained
+from jobs.evaluation.stopwatch import Stopwatch
+from jobs.evaluation.suspects import judge_by_features, judge_by_models, suspects_documents
+from jobs.explain.gallery import Shown, write_gallery
+from jobs.metrics.predictions import Floats
+from jobs.models.network import Network
+from jobs.models.trained import load_trained
+from jobs.training.computing import choose_device
+
+Logits = dict[int, list[Floats]]
+
+
+def evaluate_trained(context: Context) -> None:
+    """Everything that jobs.evaluate lists, for ``run_kind: trained``."""
+    device, watch = choose_device(context.threads), Stopwatch()
+    context.made["device"] = str(device)
+    models = models_of(context)
+    first = min(models)
+    dataset = load_dataset(context, redraw=first if context.params["redraw"] else None)
+    print(f"{len(dataset.test)} test images, {len(dataset.classes)} classes, {_count(models)}", flush=True)
+    settings = models[first][0].read_json("card.json")["input"]
+    on_features = "features" in context.task.inputs
+    with watch("outputs"):
+        fed = None if on_features else load_fed(context, dataset, settings, device)
+        logits = _by_features(context, dataset, models, device) if fed is None else _by_networks(context, models, fed)
+    context.made["images_per_s"] = watch.rate("outputs", len(dataset.test) * sum(len(folds) for folds in models.values()))
+    context.made["forward_passes"] = 0 if fed is None else len(dataset.test) * sum(len(folds) for folds in models.values())
+    said = _said(dataset, models, logits)
+    write_predictions(context, dataset.test, dataset.classes, said)
+    with watch("metrics"):
+        context.progress(0, 1, "parts", "metrics and intervals", force=True)
+        document = metrics_document(said, dataset.classes)
+    with watch("suspects"):
+        judgement = judge_by_features(context, dataset) if on_features else judge_by_models(dataset, models, said)
+        suspects, document["suspects"] = suspects_documents(dataset, judgement)
+    context.write_json("metrics.json", document)
+    context.write_json("suspects.json", suspects)
+    with watch("gallery"):
+        network = load_trained(context, models[first][0]).to(device)
+        write_gallery(context, _shown(dataset, said[str(first)], settings, network, device, fed), str(first))
+    context.made["seconds_by_part"] = watch.seconds
+    print(sentence(document), flush=True)
+
+
+def _count(models: Models) -> str:
+    count = sum(len(folds) for folds in models.values())
+    return "1 model" if count == 1 else f"{count} models"
+
+
+def _by_features(context: Context, dataset: Dataset, models: Models, device: torch.device) -> Logits:
+    features = test_features(context, dataset)
+    return {seed: [head_logits(model, features, device) for model in folds] for seed, folds in models.items()}
+
+
+def _by_networks(context: Context, models: Models, fed: Fed) -> Logits:
+    logits: Logits = {}
+    for seed, folds in models.items():
+        for number, model in enumerate(folds):
+            note = f"seed {seed}" + (f", fold {number}" if len(folds) > 1 else "")
+            logits.setdefault(seed, []).append(forward(context, load_trained(context, model), fed, note))
+    return logits
+
+
+def _said(dataset: Dataset, models: Models, logits: Mapping[int, Sequence[Floats]]) -> dict[str, Said]:
+    said = {}
+    for seed, folds in models.items():
+        _, labels, validation = validation_of(folds, dataset.classes)
+        said[str(seed)] = said_by_trained(logits[seed], (labels, validation), dataset.labels, dataset.groups)
+    return said
+
+
+def _shown(
+    dataset: Dataset,
+    said: Said,
+    settings: Mapping[str, Any],
+    network: Network | None,
+    device: torch.device,
+    fed: Fed | None,
+) -> Shown:
+    return Shown(
+        predictions=said.predictions,
+        ids=[entry.id for entry in dataset.test],
+        paths=[entry.path for entry in dataset.test],
+        classes=dataset.classes,
+        pixels=picture_loader(dataset, settings, fed),
+        normalise=normaliser(settings),
+        network=network,
+        device=device,
+    )
+
+
+def picture_loader(dataset: Dataset, settings: Mapping[str, Any], fed: Fed | None) -> Callable[[int], Tensor]:
+    """Test image i as it is fed, uint8 [c, h, w]: from what is in memory, or decoded on demand."""
+    if fed is not None:
+        return lambda i: fed.pixels[i]
+    return lambda i: load_pixels(read_encoded(dataset.artifact, dataset.test[i]), settings)
+
+
+def sentence(document: Mapping[str, Any]) -> str:
+    mean = document["mean"]["accuracy"]
+    among = f" [{mean['low']:.3f}, {mean['high']:.3f}]" if mean["low"] is not None else ""
+    seeds = f", mean of {mean['seeds']} seeds" if mean["seeds"] > 1 else ""
+    return f"accuracy {mean['value']:.3f}{among} on {document['n']} test images{seeds}"

@@ -1,0 +1,51 @@
+"""A backbone's own classifier on the study's classes, with no label used: what any training has to beat (design §8.6)."""
+
+from __future__ import annotations
+
+from jobs.context import Context
+from jobs.data.pixels import normaliser
+from jobs.evaluation.files import write_predictions
+from jobs.evaluation.images import load_dataset
+from jobs.evaluation.outputs import forward, grouped_probabilities, load_fed
+from jobs.evaluation.scores import Said, metrics_document, written
+from jobs.evaluation.stopwatch import Stopwatch
+from jobs.evaluation.suspects import judge_without_labels, suspects_documents
+from jobs.evaluation.trained import picture_loader, sentence
+from jobs.explain.gallery import Shown, write_gallery
+from jobs.metrics.calibration import Temperature
+from jobs.metrics.predictions import Predictions
+from jobs.models.building import build_classifier
+from jobs.models.pretrained import load_pretrained
+from jobs.training.computing import choose_device
+
+SEED = "0"
+
+
+def evaluate_zero_label(context: Context) -> None:
+    """Everything that jobs.evaluate lists, for ``run_kind: zero_label``; there is no temperature and no map to look into."""
+    device, watch, params = choose_device(context.threads), Stopwatch(), context.params
+    context.made["device"] = str(device)
+    dataset = load_dataset(context)
+    print(f"{len(dataset.test)} test images, {len(dataset.classes)} classes, no labels used", flush=True)
+    classifier = build_classifier(params["backbone"], load_pretrained(context, params["backbone"]))
+    with watch("outputs"):
+        fed = load_fed(context, dataset, params["input"], device)
+        outputs = forward(context, classifier, fed, "no labels")
+    context.made |= {"images_per_s": watch.rate("outputs", len(dataset.test)), "forward_passes": len(dataset.test)}
+    probabilities = written(grouped_probabilities(outputs, params["mapping"], dataset.classes))
+    predictions = Predictions(dataset.labels, probabilities, dataset.groups)
+    said = Said(predictions, None, Temperature(None, "no labels are used, so none to fit a temperature on"), None)
+    write_predictions(context, dataset.test, dataset.classes, {SEED: said})
+    with watch("metrics"):
+        document = metrics_document({SEED: said}, dataset.classes)
+    suspects, document["suspects"] = suspects_documents(dataset, judge_without_labels(dataset, said))
+    context.write_json("metrics.json", document)
+    context.write_json("suspects.json", suspects)
+    with watch("gallery"):
+        ids, paths = [entry.id for entry in dataset.test], [entry.path for entry in dataset.test]
+        pixels = picture_loader(dataset, params["input"], fed)
+        normalise = normaliser(params["input"])
+        shown = Shown(predictions, ids, paths, dataset.classes, pixels, normalise, network=None, device=device)
+        write_gallery(context, shown, SEED)
+    context.made["seconds_by_part"] = watch.seconds
+    print(sentence(document), flush=True)
