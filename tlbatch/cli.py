@@ -15,13 +15,24 @@ COMMANDS = {
     "check": ("tlbatch.commands.studies:check", "Say what a study would do: the plan, what is cached, parameters, time."),
     "schema": ("tlbatch.commands.studies:schema", "Print the JSON Schema of a study, for editors."),
     "run": ("tlbatch.commands.run:run", "Run a study on this machine."),
+    "submit": ("tlbatch.commands.submit:submit", "Run a study on a Kubernetes cluster."),
+    "render": ("tlbatch.commands.submit:render", "Print exactly what submit would send."),
+    "cancel": ("tlbatch.commands.control:cancel", "End an execution for good."),
+    "resume": ("tlbatch.commands.control:resume", "Go on with an execution that failed; what is done is kept."),
     "list": ("tlbatch.commands.executions:list_", "List the executions in a store."),
     "status": ("tlbatch.commands.executions:status", "Show where an execution and its tasks stand."),
     "logs": ("tlbatch.commands.executions:logs", "Print what a task printed."),
+    "why": ("tlbatch.commands.control:why", "Say in a sentence what an execution waits for, or why it failed."),
     "report": ("tlbatch.commands.executions:report", "Print an execution's report, or say where its page is."),
+    "context": ("tlbatch.commands.contexts:context", "Where studies go: list, set and use contexts."),
+    "secret": ("tlbatch.commands.contexts:secret", "Make the Secret with the pods' S3 credentials."),
     "backbones": ("tlbatch.commands.backbones:backbones", "List pretrained networks; stages, layers and weights of one."),
     "weights": ("tlbatch.commands.backbones:weights", "Mirror pretrained weights into a store."),
 }
+
+
+#: not for people: what runs inside the cluster
+HIDDEN = {"drive": "tlbatch.commands.drive:drive"}
 
 
 class LazyGroup(click.Group):
@@ -31,14 +42,15 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        place = HIDDEN.get(cmd_name) or COMMANDS.get(cmd_name, ("",))[0]
+        if not place:
             return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        module, _, attribute = place.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        if args and args[0] not in {**COMMANDS, **HIDDEN} and not args[0].startswith("-"):
             import difflib
 
             near = difflib.get_close_matches(args[0], COMMANDS, 1)

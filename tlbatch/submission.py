@@ -70,9 +70,7 @@ def create_driver(cluster: Cluster, job: dict[str, Any]) -> None:
             raise StudyError(f"Job {job['metadata']['name']} is being deleted: try again in a moment") from None
 
 
-def resume(
-    execution: Execution, profile: Profile, cluster: Cluster, only: str = "", wait: Callable[[], None] | None = None
-) -> None:
+def resume(execution: Execution, profile: Profile, cluster: Cluster, only: str = "") -> None:
     """Start an execution's driver again: what is done is kept, what failed is tried once more (``only``: just that task).
 
     Raises StudyError for one that was cancelled (that is final), has succeeded, or runs.
@@ -84,7 +82,7 @@ def resume(
     if state == "succeeded" and not only:
         raise StudyError(f"{execution.id} has succeeded: `tlbatch report {execution.id}` shows it")
     present = cluster.get(JOBS, execution.id)
-    if present is not None and not _over(present):
+    if present is not None and not job_ended(present):
         raise StudyError(f"{execution.id} is running: `tlbatch status {execution.id}` shows where it stands")
     loaded = _stored_study(execution)
     site = profile.site()
@@ -111,10 +109,6 @@ def _once_more(tasks: dict[str, Any], only: str) -> dict[str, Any]:
 
 def _stored_study(execution: Execution) -> LoadedStudy:
     return parse_study(execution.load_study(), f"{execution.id}/study.yaml")
-
-
-def _over(job: dict[str, Any]) -> bool:
-    return bool(job_ended(job))
 
 
 def check_visible(study: Study) -> None:

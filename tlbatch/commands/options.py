@@ -20,6 +20,42 @@ store_option = click.option(
     metavar="DIR|s3://BUCKET/PREFIX",
     help="Where artifacts, logs and reports are.",
 )
+
+
+def context_store() -> str:
+    """The current context's store, else the one of this folder: where commands that read executions look."""
+    from tlbatch.profiles import config_path
+
+    if config_path().exists():
+        from tlbatch.profiles import has_store, load_profile
+
+        if has_store():
+            profile = load_profile()
+            profile.point_to_endpoint()
+            return str(profile.store)
+    return DEFAULT_STORE
+
+
+kept_store_option = click.option(
+    "--store",
+    envvar="TLBATCH_STORE",
+    default=context_store,
+    show_default=f"the context's, else {DEFAULT_STORE}",
+    show_envvar=True,
+    metavar="DIR|s3://BUCKET/PREFIX",
+    help="Where artifacts, logs and reports are.",
+)
+context_option = click.option(
+    "--context", envvar="TLBATCH_CONTEXT", help="A context of `tlbatch context list`.  [default: the current]"
+)
+namespace_option = click.option("-n", "--namespace", default=None, help="Namespace.  [default: the context's]")
+cluster_store_option = click.option(
+    "--store",
+    default=None,
+    metavar="s3://BUCKET/PREFIX",
+    help="Where artifacts, logs and reports are.  [default: the context's]",
+)
+execution_argument = click.argument("execution", default="")
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a field, e.g. runs[basic-cnn].train.lr=1e-4."
 )

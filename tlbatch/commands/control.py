@@ -1,0 +1,127 @@
+"""``tlbatch cancel``, ``resume``, ``why``: an execution that goes on, or should not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tlbatch.commands.options import (
+    context_option,
+    execution_argument,
+    kept_store_option,
+    namespace_option,
+    output_option,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from tlbatch.cluster import Cluster
+    from tlbatch.profiles import Profile
+    from tlbatch.records import Execution
+
+
+@click.command()
+@click.argument("execution")
+@kept_store_option
+@context_option
+@namespace_option
+@output_option
+@click.option("--reason", default="", help="Kept with the execution.")
+def cancel(execution: str, store: str, context: str | None, namespace: str | None, output: str, reason: str) -> None:
+    """End EXECUTION (an id, the start of one, or a study's name) for good; what is done stays in the store.
+
+    \b
+    tlbatch cancel dogs-vs-cats-20261123-0412-x7k2
+    """
+    from tlbatch.cancelling import cancel as end
+    from tlbatch.errors import StudyError
+
+    found, profile = _find(execution, store, context, namespace)
+    status = found.load_status() or {}
+    if status.get("state") in ("succeeded", "failed"):
+        raise StudyError(f"{found.id} has {status['state']} already: nothing runs")
+    cluster = _cluster(profile) if _in_cluster(found, status) else None
+    pods = end(found, cluster, reason)
+    if output == "json":
+        print_json({"id": found.id, "state": "cancelled", "pods_ended": pods})
+        return
+    click.echo(f"{found.id}: cancelled" + (f", {pods} pods ended" if cluster else "; its driver ends within seconds"))
+
+
+@click.command()
+@click.argument("execution")
+@kept_store_option
+@context_option
+@namespace_option
+@click.option("--task", "only", default="", metavar="TASK", help="Only this task and what it needs.")
+@click.option("--follow", "-f", is_flag=True, help="Stay and tell what happens.")
+def resume(execution: str, store: str, context: str | None, namespace: str | None, only: str, follow: bool) -> int:
+    """Go on with EXECUTION on the cluster after a failure: what is done is kept, what failed is tried again.
+
+    \b
+    tlbatch resume dogs-vs-cats-20261123-0412-x7k2
+    tlbatch resume dogs-vs-cats --task finetune:vgg16-finetuned:0
+    """
+    from tlbatch.submission import resume as again
+
+    found, profile = _find(execution, store, context, namespace)
+    profile = profile.model_copy(update={"store": found.store.url})
+    cluster = _cluster(profile)
+    again(found, profile, cluster, only)
+    click.echo(found.id)
+    if not follow:
+        return 0
+    from tlbatch.following import follow as tell
+
+    return tell(found, cluster)
+
+
+@click.command()
+@execution_argument
+@click.argument("task", default="")
+@kept_store_option
+@context_option
+@namespace_option
+@output_option
+def why(execution: str, task: str, store: str, context: str | None, namespace: str | None, output: str) -> None:
+    """Say what EXECUTION (default: the newest) or one TASK of it waits for, or why it failed. The store is asked first.
+
+    \b
+    tlbatch why
+    tlbatch why dogs-vs-cats finetune:vgg16-finetuned:0
+    """
+    from dataclasses import asdict
+
+    from tlbatch.why import explain
+
+    found, profile = _find(execution, store, context, namespace)
+    reasons = explain(found, lambda: _cluster(profile, deadline_s=3.0), task)
+    if output == "json":
+        print_json([asdict(reason) for reason in reasons])
+        return
+    for reason in reasons:
+        click.echo(f"{reason.what}: {reason.sentence}")
+
+
+def _find(execution: str, store: str, context: str | None, namespace: str | None) -> tuple[Execution, Profile]:
+    from tlbatch.profiles import load_profile
+    from tlbatch.records import find_execution
+    from tlbatch.store import open_store
+
+    profile = load_profile(context, {"namespace": namespace})
+    profile.point_to_endpoint()
+    return find_execution(open_store(store), execution), profile
+
+
+def _cluster(profile: Profile, deadline_s: float = 20.0) -> Cluster:
+    from tlbatch.cluster import open_cluster
+
+    return open_cluster(profile.namespace, profile.kube_context, deadline_s)
+
+
+def _in_cluster(found: Execution, status: dict[str, object]) -> bool:
+    """Whether an execution was submitted to a cluster."""
+    from tlbatch.submission import SUBMITTED
+
+    return status.get("backend") == "kubernetes" or found.store.stat(found.name(SUBMITTED)) is not None

@@ -1,0 +1,49 @@
+"""``tlbatch drive``: the driver in its pod. Not for people."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+import click
+
+
+@click.command(hidden=True)
+@click.argument("execution")
+@click.option("--store", required=True)
+@click.option("--task", "only", default="", help="Only this task and what it needs.")
+def drive(execution: str, store: str, only: str) -> int:
+    """Walk the plan of EXECUTION with Jobs (inside the driver's pod; `tlbatch submit` starts it)."""
+    signal.signal(signal.SIGTERM, _leave)  # as PID 1 it would be ignored until the driver's own handlers stand
+    import os
+
+    from tlbatch.commands.display import Display
+    from tlbatch.errors import TlbatchError
+    from tlbatch.incluster import Place
+    from tlbatch.incluster import drive as drive_execution
+    from tlbatch.records import Execution
+    from tlbatch.store import open_store
+
+    try:
+        opened = open_store(store)
+        code = drive_execution(Execution(opened, execution), Place.from_environment(os.environ), Display(opened), only)
+    except TlbatchError as error:
+        last_words(error.exit_code, str(error))
+        raise
+    last_words(code, "done" if code == 0 else "a task failed: `tlbatch why` says which")
+    return code
+
+
+def last_words(code: int, sentence: str) -> None:
+    """For ``kubectl describe`` and ``tlbatch why``, as a step leaves them."""
+    import json
+    from contextlib import suppress
+    from pathlib import Path
+
+    with suppress(OSError):
+        Path("/dev/termination-log").write_text(json.dumps({"code": code, "sentence": sentence})[:4096], encoding="utf-8")
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(143)

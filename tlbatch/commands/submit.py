@@ -1,0 +1,118 @@
+"""``tlbatch submit`` and ``render``: a study on a cluster."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlbatch.commands.options import (
+    cluster_store_option,
+    context_option,
+    namespace_option,
+    output_option,
+    print_json,
+    set_option,
+)
+
+if TYPE_CHECKING:
+    from tlbatch.profiles import Profile
+    from tlbatch.submission import Request
+
+
+@click.command()
+@click.argument("study", type=click.Path())
+@context_option
+@namespace_option
+@cluster_store_option
+@set_option
+@output_option
+@click.option("--follow", "-f", is_flag=True, help="Stay and tell what happens; Ctrl-C only stops telling.")
+@click.option(
+    "--dry-run", type=click.Choice(["client", "server"]), default=None, help="Send nothing; or let the server check it."
+)
+def submit(
+    study: str,
+    context: str | None,
+    namespace: str | None,
+    store: str | None,
+    overrides: tuple[str, ...],
+    output: str,
+    follow: bool,
+    dry_run: str | None,
+) -> int:
+    """Run STUDY on a Kubernetes cluster, its data and results in S3: puts the study into the store and creates one Job.
+
+    \b
+    tlbatch submit study.yaml --follow
+    tlbatch submit study.yaml --set resources.gpu=1 --store s3://bucket/prefix
+    tlbatch submit study.yaml --dry-run=server
+    """
+    from tlbatch.cluster import open_cluster
+    from tlbatch.cluster.client import JOBS
+    from tlbatch.store import open_store
+    from tlbatch.submission import submit as send
+
+    profile, request = _request(study, context, namespace, store, overrides)
+    if dry_run == "client":
+        _print(request, output)
+        return 0
+    cluster = open_cluster(profile.namespace, profile.kube_context)
+    if dry_run == "server":
+        cluster.create(JOBS, request.job, dry_run=True)
+        click.echo(f"{request.execution}: the cluster would take it (nothing was sent to the store)")
+        return 0
+    profile.point_to_endpoint()
+    execution = send(request, open_store(profile.checked_store()), cluster)
+    if output == "json":
+        print_json({"id": execution.id, "store": execution.store.url, "namespace": profile.namespace})
+    else:
+        click.echo(execution.id)
+    if not follow:
+        if output != "json" and sys.stderr.isatty():
+            click.echo(f"tlbatch status -w {execution.id}     shows how it goes", err=True)
+        return 0
+    from tlbatch.following import follow as tell
+
+    return tell(execution, cluster)
+
+
+@click.command()
+@click.argument("study", type=click.Path())
+@context_option
+@namespace_option
+@cluster_store_option
+@set_option
+@output_option
+def render(
+    study: str, context: str | None, namespace: str | None, store: str | None, overrides: tuple[str, ...], output: str
+) -> None:
+    """Print exactly what `tlbatch submit` would send to the cluster: the driver's Job, which makes the tasks' Jobs.
+
+    \b
+    tlbatch render study.yaml | kubectl apply --dry-run=server -f -
+    """
+    _, request = _request(study, context, namespace, store, overrides)
+    _print(request, output)
+
+
+def _request(
+    study: str, context: str | None, namespace: str | None, store: str | None, overrides: tuple[str, ...]
+) -> tuple[Profile, Request]:
+    from tlbatch.profiles import load_profile
+    from tlbatch.spec import load_study
+    from tlbatch.submission import build_request, user_name
+
+    profile = load_profile(context, {"namespace": namespace, "store": store})
+    loaded = load_study(study, overrides)
+    return profile, build_request(loaded, profile.site(), user=user_name())
+
+
+def _print(request: Any, output: str) -> None:
+    if output == "json":
+        print_json(request.job)
+        return
+    import yaml
+
+    click.echo(yaml.safe_dump(request.job, sort_keys=False, allow_unicode=True), nl=False)
