@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cksum requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
 DEMO_STORE ?= .tlbatch/demo
 WORKERS ?= 2
+CLUSTER ?= ../shared/cluster/cluster
 export TLBATCH_SAMPLES ?= $(CURDIR)/build/samples
 
-.PHONY: help setup demo test test-all lint bench clean
+.PHONY: help setup demo test test-all lint bench images e2e e2e-full clean
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -37,6 +38,15 @@ test-all: $(STAMP)  ## the slow part too
 
 bench: $(STAMP)  ## timing, as ratios in one run
 	$(BIN)/python -m pytest -m bench -s $(PYTEST_ARGS)
+
+images:  ## launcher, data, extract, finetune, evaluate: docker buildx or buildah (PREFIX=, TORCH=cuda|cpu, PUSH=1)
+	$(PYTHON) images/build.py $(if $(PUSH),--push) $(if $(wildcard $(CLUSTER)),--bud "$(CLUSTER) bud" --push-with "$(CLUSTER) push")
+
+e2e: $(STAMP)  ## on a real cluster, which is built and started here where it is not up
+	CLUSTER=$(CLUSTER) tests/e2e/with-cluster.sh $(BIN)/python -m pytest -m "e2e and not slow" $(PYTEST_ARGS) tests
+
+e2e-full: $(STAMP)  ## on a real cluster, the slow ones too
+	CLUSTER=$(CLUSTER) tests/e2e/with-cluster.sh $(BIN)/python -m pytest -m e2e $(PYTEST_ARGS) tests
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
