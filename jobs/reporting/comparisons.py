@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import special
 
 LEVEL = 0.05  #: two-sided error of a single test, before Holm's correction
 POWER = 0.8
@@ -105,7 +105,7 @@ def bootstrap_mean(sums: Floats, sizes: Ints, draws: int = DRAWS) -> tuple[float
 def mcnemar(only_a: int, only_b: int) -> float:
     """Exact two-sided p-value: of the images that just one model gets right, either is as likely to be it."""
     discordant = only_a + only_b
-    return float(stats.binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
+    return min(1.0, 2 * float(special.bdtr(min(only_a, only_b), discordant, 0.5))) if discordant else 1.0
 
 
 def smallest_difference(images: int, discordance: float, power: float = POWER) -> float:
@@ -114,13 +114,17 @@ def smallest_difference(images: int, discordance: float, power: float = POWER) -
     ``discordance``: the share of images on which the two models differ. A difference larger than that share needs the
     share to be at least as large.
     """
-    z_level, z_power = float(stats.norm.isf(LEVEL / 2)), float(stats.norm.ppf(power))
+    z_level, z_power = float(special.ndtri(1 - LEVEL / 2)), float(special.ndtri(power))
 
     def lack(delta: float) -> float:
         share = max(discordance, delta)
         return z_level * math.sqrt(share) + z_power * math.sqrt(max(share - delta**2, 0.0)) - delta * math.sqrt(images)
 
-    return float(optimize.brentq(lack, 1e-9, 1.0)) if lack(1.0) < 0 else 1.0
+    low, high = 0.0, 1.0
+    while high - low > 1e-9:  # lack falls as delta grows; with too few images it never gets below 0, and 1 is the answer
+        middle = (low + high) / 2
+        low, high = (middle, high) if lack(middle) > 0 else (low, middle)
+    return high
 
 
 @dataclass(frozen=True)
@@ -141,14 +145,14 @@ class Spread:
 
     @property
     def p(self) -> float:
-        return float(2 * stats.t.sf(abs(self.mean) / self.se, self.df)) if self.se else float(self.mean == 0)
+        return float(2 * special.stdtr(self.df, -abs(self.mean) / self.se)) if self.se else float(self.mean == 0)
 
     @property
     def smallest(self) -> float:
         return (self._t(1 - LEVEL / 2) + self._t(POWER)) * self.se
 
     def _t(self, quantile: float) -> float:
-        return float(stats.t.ppf(quantile, self.df))
+        return float(special.stdtrit(self.df, quantile))
 
 
 def crossed(values: Floats) -> Spread:

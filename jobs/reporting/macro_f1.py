@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jobs.reporting.comparisons import LEVEL, Floats, Ints, Spread
 
 DRAWS = 2000
-CHUNK = 250
 
 
 @dataclass(frozen=True)
@@ -30,50 +28,72 @@ def f1_difference(
 
     With several seeds the spread between them is added (a t interval with Satterthwaite's degrees of freedom).
     """
-    n, seeds = len(labels), len(predicted_a)
-    everyone = np.ones((1, n))
-    by_seed = np.array(
-        [
-            _macro_f1(everyone, labels, a, classes)[0] - _macro_f1(everyone, labels, b, classes)[0]
-            for a, b in zip(predicted_a, predicted_b, strict=True)
-        ]
-    )
-    drawn = np.zeros(0)
-    for weights in _resampled(labels, groups, draws):
-        pairs = zip(predicted_a, predicted_b, strict=True)
-        means = sum(_macro_f1(weights, labels, a, classes) - _macro_f1(weights, labels, b, classes) for a, b in pairs) / seeds
-        drawn = np.append(drawn, means)
+    units = _Units.of(labels, np.concatenate([predicted_a, predicted_b]), groups, classes)
+    seeds = len(predicted_a)
+    once = units.macro_f1(units.counts[None, :].astype(np.float64))[:, 0]
+    by_seed = once[:seeds] - once[seeds:]
+    drawn = units.macro_f1(units.draw(draws))
+    means = (drawn[:seeds] - drawn[seeds:]).mean(axis=0)
     value = float(by_seed.mean())
     if seeds == 1:
-        low, high = np.quantile(drawn, [LEVEL / 2, 1 - LEVEL / 2])
+        low, high = np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2])
         return F1Difference(value, float(low), float(high))
-    from_images, from_seeds = float(drawn.var()), float(by_seed.var(ddof=1)) / seeds
+    from_images, from_seeds = float(means.var()), float(by_seed.var(ddof=1)) / seeds
     total = from_images + from_seeds
-    df = (seeds - 1) * (total / from_seeds) ** 2 if from_seeds > 1e-15 else float(n - 1)
+    df = (seeds - 1) * (total / from_seeds) ** 2 if from_seeds > 1e-15 else float(len(labels) - 1)
     spread = Spread(value, float(np.sqrt(total)), df)
     return F1Difference(value, spread.low, spread.high)
 
 
-def _macro_f1(weights: Floats, labels: Ints, predicted: Ints, classes: int) -> Floats:
-    """[draws] macro F1 when image i counts ``weights[:, i]`` times. A class that is never met nor predicted scores 0."""
-    true = np.eye(classes)[labels]
-    said = np.eye(classes)[predicted]
-    hits = weights @ (true * said)
-    either = weights @ true + weights @ said
-    f1: NDArray[np.float64] = np.divide(2 * hits, either, out=np.zeros_like(hits), where=either > 0)
-    mean: Floats = f1.mean(axis=1)
-    return mean
+@dataclass(frozen=True)
+class _Units:
+    """Groups of images, those with the same labels and predictions as one kind of which there are ``counts`` [kinds].
 
+    ``stratum`` [kinds] is the class they are drawn in. ``true`` [kinds, c], ``said`` and ``hits`` [models, kinds, c] count a
+    kind's images of each class, predicted to be of it, and both.
+    """
 
-def _resampled(labels: Ints, groups: Sequence[str], draws: int) -> Iterator[Floats]:
-    """Weights of images in each draw, in pieces [<= CHUNK, n]. A group belongs to the class of its first image. Seeded."""
-    _, first, place = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
-    stratum = labels[first]
-    rng = np.random.default_rng(0)
-    for start in range(0, draws, CHUNK):
-        size = min(CHUNK, draws - start)
-        counts = np.zeros((size, len(first)))
-        for label in np.unique(stratum):
-            members = np.flatnonzero(stratum == label)
-            counts[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=size)
-        yield counts[:, place]
+    counts: Ints
+    stratum: Ints
+    true: Floats
+    said: Floats
+    hits: Floats
+
+    @staticmethod
+    def of(labels: Ints, predicted: Ints, groups: Sequence[str], classes: int) -> _Units:
+        """``predicted`` [models, n]."""
+        rows: dict[str, list[tuple[int, ...]]] = {}
+        for group, row in zip(groups, np.vstack([labels, predicted]).T.tolist(), strict=True):
+            rows.setdefault(group, []).append(tuple(row))
+        kinds: dict[tuple[tuple[int, ...], ...], int] = {}
+        for unit in rows.values():
+            key = tuple(sorted(unit))
+            kinds[key] = kinds.get(key, 0) + 1
+        true = np.zeros((len(kinds), classes))
+        said, hits = np.zeros((2, len(predicted), len(kinds), classes))
+        for place, key in enumerate(kinds):
+            for label, *answers in key:
+                true[place, label] += 1
+                for model, answer in enumerate(answers):
+                    said[model, place, answer] += 1
+                    hits[model, place, answer] += answer == label
+        return _Units(np.array(list(kinds.values())), np.array([key[0][0] for key in kinds]), true, said, hits)
+
+    def draw(self, draws: int) -> Floats:
+        """[draws, kinds] how often each kind comes when units are drawn with replacement within their class. Seeded."""
+        rng, drawn = np.random.default_rng(0), np.zeros((draws, len(self.counts)))
+        for label in np.unique(self.stratum):
+            members = np.flatnonzero(self.stratum == label)
+            n = self.counts[members].sum()
+            drawn[:, members] = rng.multinomial(n, self.counts[members] / n, size=draws)
+        return drawn
+
+    def macro_f1(self, weights: Floats) -> Floats:
+        """[models, b] for ``weights`` [b, kinds]. A class that is never met nor predicted scores 0."""
+        true = weights @ self.true
+        found = []
+        for said, hits in zip(self.said, self.hits, strict=True):
+            either = true + weights @ said
+            f1 = np.divide(2 * (weights @ hits), either, out=np.zeros_like(either), where=either > 0)
+            found.append(f1.mean(axis=1))
+        return np.stack(found)

@@ -96,6 +96,8 @@ def write_figure(figure: Figure, name: str, alt: str, folder: Path) -> Drawn:
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(SETTINGS):
         buffer = io.StringIO()
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)  # laid out once, for both files
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, facecolor=PAPER)
         (folder / f"{name}.svg").write_text(buffer.getvalue(), encoding="utf-8")
         figure.savefig(folder / f"{name}.png", dpi=DPI * PNG_SCALE, metadata={"Software": None}, facecolor=PAPER)
