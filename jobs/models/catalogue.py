@@ -1,6 +1,6 @@
-"""Writes tlbatch/catalogue.json from torchvision, timm and the families of this package: ``python -m jobs.models.catalogue``.
+"""Writes tlbatch/catalogue.json and imagenet.json from torchvision, timm and the families of this package: ``python -m jobs.models.catalogue``.
 
-The launcher reads the file, so that it knows backbones without torch. Same versions of the libraries, same bytes.
+The launcher reads the files, so that it knows backbones without torch. Same versions of the libraries, same bytes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from jobs.models.stages import Layer, Stage
 from tlbatch.preprocessing import IMAGENET_MEAN, IMAGENET_STD, SCRATCH_INPUT
 
 CATALOGUE = Path(tlbatch.__file__).parent / "catalogue.json"
+IMAGENET = Path(tlbatch.__file__).parent / "imagenet.json"
 PROBED = range(256, 321)
 """Input sizes at which layers are measured: more than the largest stride, so each side grows at least once."""
 LITE0_FILE = "efficientnet-lite0-57934424.pth"
@@ -250,7 +251,20 @@ def _lines(part: dict[str, Any] | list[Any]) -> str:
     return "{\n" + ",\n".join(f"{json.dumps(name)}: {json.dumps(item)}" for name, item in part.items()) + "}"
 
 
+def build_imagenet() -> str:
+    """ImageNet-1k's classes in the order of the outputs: WordNet number and names."""
+    from timm.data import ImageNetInfo
+
+    info = ImageNetInfo("imagenet-1k")
+    rows = []
+    for index in range(info.num_classes()):
+        number = info.index_to_label_name(index)
+        rows.append([number, info.label_name_to_description(number, detailed=False).split(", ")])
+    return "[\n" + ",\n".join(json.dumps(row) for row in rows) + "]\n"
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    CATALOGUE.write_text(build(), encoding="utf-8")
-    print(f"{CATALOGUE}: {CATALOGUE.stat().st_size} bytes")
+    for path, text in ((CATALOGUE, build()), (IMAGENET, build_imagenet())):
+        path.write_text(text, encoding="utf-8")
+        print(f"{path}: {len(text)} characters")
