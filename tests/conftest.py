@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.requirements import missing
 from tlbatch.store import Store
 from tlbatch.store.directory import DirectoryStore
 
@@ -31,6 +32,8 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield "given"
         return
     binary = os.environ.get("TLBATCH_VERSITYGW") or shutil.which("versitygw")
+    if not binary and "s3" in os.environ.get("TLBATCH_REQUIRE", "").split(","):
+        pytest.fail("TLBATCH_REQUIRE wants a real S3 server: set TLBATCH_VERSITYGW to its binary, or AWS_ENDPOINT_URL_S3")
     server = _versitygw(Path(binary), tmp_path_factory.mktemp("s3")) if binary else _moto()
     for kind, endpoint in server:
         with pytest.MonkeyPatch.context() as patch:
@@ -139,12 +142,12 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def shared_data() -> Callable[[str], Path]:
-    """Paths under the shared photographs and weights; skips where they are not at hand."""
+    """Paths under the photographs and weights of TLBATCH_SHARED (default ../shared); skips where they are not at hand."""
 
     def path(relative: str) -> Path:
         root = Path(os.environ.get("TLBATCH_SHARED") or Path(__file__).resolve().parents[2] / "shared")
         if not (root / relative).exists():
-            pytest.skip(f"no {relative} there: set TLBATCH_SHARED to a folder that has it")
+            missing("shared", f"no {relative} there: set TLBATCH_SHARED to a folder that has it")
         return root / relative
 
     return path

@@ -1,0 +1,15 @@
+"""What a test needs and a machine may lack: skipped with one line that says what and how to get it, unless it is required."""
+
+from __future__ import annotations
+
+import os
+from typing import NoReturn
+
+import pytest
+
+
+def missing(name: str, text: str) -> NoReturn:
+    """Skip; fail where TLBATCH_REQUIRE (a comma-separated list) names ``name``: what must run cannot be skipped silently."""
+    if name in os.environ.get("TLBATCH_REQUIRE", "").split(","):
+        pytest.fail(f"TLBATCH_REQUIRE wants {name}: {text}")
+    pytest.skip(text)
