@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from tlbatch.catalogue import BackboneInfo, backbones
@@ -67,12 +68,16 @@ def total_s(lines: Iterable[Forecast], nodes: dict[str, Node], cores: int) -> tu
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What of a run's network is trained. Parameters are None where only building the network would tell."""
+    """What of a run's network is trained. Numbers are None where only building the network would tell.
+
+    ``parameters`` counts what is trained, the head included; ``features`` what an image puts into the head.
+    """
 
     name: str
     network: str
     strategy: str
     input: str
+    precision: str
     trainable: tuple[str, ...]
     frozen: tuple[str, ...]
     parameters: int | None
@@ -82,29 +87,65 @@ class RunFacts:
 
 def run_facts(settled: Settled) -> list[RunFacts]:
     """A line for every run and control."""
-    return [_facts(run) for run in [*settled.runs, *settled.controls]]
+    classes = len(settled.data.classes)
+    return [_facts(run, classes) for run in [*settled.runs, *settled.controls]]
 
 
-def _facts(run: SettledRun) -> RunFacts:
-    size = run.input["size"]
-    shape = f"{size}x{size} {run.input['resize']}, {run.input['interpolation']}"
-    role = f"control of {', '.join(run.control_for)}" if run.control_for else "run"
+def _facts(run: SettledRun, classes: int) -> RunFacts:
+    fed = run.input
+    blank = RunFacts(
+        name=run.name,
+        network="an earlier study's",
+        strategy=run.strategy if isinstance(run.strategy, str) else f"finetune {_shown(run.strategy['finetune']['unfreeze'])}",
+        input=f"{fed['size']} {fed['resize']}, {fed['interpolation']}",
+        precision=run.precision,
+        trainable=("head",) if run.on_features else ("…", "head"),
+        frozen=(),
+        parameters=None,
+        features=None,
+        role=f"control of {', '.join(run.control_for)}" if run.control_for else "run",
+    )
     if "scratch" in run.model:
-        scratch = run.model["scratch"]
-        stages = (*(f"conv{i + 1}" for i in range(len(scratch["channels"]))), "head")
-        return RunFacts(run.name, "scratch CNN", "scratch", shape, stages, (), None, None, role)
+        return _scratch_facts(blank, run, classes)
     name = run.model["backbone"]["name"]
-    strategy = run.strategy if isinstance(run.strategy, str) else f"finetune: {_shown(run.strategy['finetune']['unfreeze'])}"
     info = backbones().get(name or "")
-    if info is None:
-        trainable = ("head",) if strategy == "features" else ("as the study says", "head")
-        return RunFacts(run.name, name or "an earlier study's", strategy, shape, trainable, (), None, None, role)
+    return _backbone_facts(blank, run, info, classes) if info else replace(blank, network=name or blank.network)
+
+
+def _scratch_facts(blank: RunFacts, run: SettledRun, classes: int) -> RunFacts:
+    scratch = run.model["scratch"]
+    hidden = [f"{kind}{i + 1}" for kind, many in (("conv", "channels"), ("dense", "dense")) for i in range(len(scratch[many]))]
+    features, parameters = scratch_size(scratch, run.input["size"], 1 if run.input["grayscale"] else 3, classes)
+    return replace(blank, network="scratch CNN", trainable=(*hidden, "head"), parameters=parameters, features=features)
+
+
+def _backbone_facts(blank: RunFacts, run: SettledRun, info: BackboneInfo, classes: int) -> RunFacts:
     used = info.stages_to(run.model["layer"])
     unfrozen = _unfrozen(run, [stage.name for stage in used])
     frozen = tuple(stage.name for stage in used if stage.name not in unfrozen)
+    features = _feature_size(info, run, run.input["size"])
     parameters = sum(stage.parameters for stage in used if stage.name in unfrozen)
-    features = _feature_size(info, run, size)
-    return RunFacts(run.name, name, strategy, shape, (*unfrozen, "head"), frozen, parameters, features, role)
+    if features is not None:
+        parameters += dense_parameters([features, *run.model["head"]["dense"], classes])
+    known = None if features is None else parameters
+    return replace(blank, network=info.name, trainable=(*unfrozen, "head"), frozen=frozen, parameters=known, features=features)
+
+
+def dense_parameters(widths: Sequence[int]) -> int:
+    """Weights and biases of dense layers between these widths."""
+    return sum((before + 1) * after for before, after in pairwise(widths))
+
+
+def scratch_size(scratch: Mapping[str, Any], size: int, channels: int, classes: int) -> tuple[int, int]:
+    """Values that the last convolution leaves of an image, and all parameters (batch norm: two a channel)."""
+    parameters, side = 0, size
+    norm = 2 if scratch["batch_norm"] else 0
+    for out in scratch["channels"]:
+        parameters += (channels * scratch["kernel"] ** 2 + 1 + norm) * out
+        side = (side if scratch["padding"] == "same" else side - scratch["kernel"] + 1) // 2
+        channels = out
+    flat = channels * side * side
+    return flat, parameters + dense_parameters([flat, *scratch["dense"], classes])
 
 
 def _unfrozen(run: SettledRun, stages: list[str]) -> tuple[str, ...]:
@@ -120,9 +161,7 @@ def _feature_size(info: BackboneInfo, run: SettledRun, size: int) -> int | None:
     shape = info.feature_shape(run.model["layer"], size)
     if shape is None:
         return None
-    if run.model["pool"] != "flatten":
-        return int(shape[0])
-    return math.prod(shape)
+    return math.prod(shape) if run.model["pool"] == "flatten" else int(shape[0])
 
 
 def _shown(unfreeze: Any) -> str:

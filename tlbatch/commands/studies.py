@@ -88,19 +88,33 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
     images = settled.data.listing.count(b'"path"')
     click.echo(f"{loaded.study.name}: {len(settled.data.classes)} classes, {images} files in {settled.data.url}\n")
     rows = [_row(fact) for fact in facts]
-    columns = ["run", "network", "strategy", "input", "frozen", "trained", "trained parameters", "features"]
-    click.echo("\n".join(text_table(columns, rows)))
+    columns = ["run", "network", "strategy", "input", "", "frozen", "trained", "parameters", "features"]
+    click.echo("\n".join(text_table(columns, rows, left=(0, 1, 2, 3, 4, 5, 6))))
     click.echo()
     times = ["" if line.seconds is None else duration(line.seconds) for line in lines]
     shown = [[line.name, f"{line.state} {line.after}".strip(), took] for line, took in zip(lines, times, strict=True)]
-    click.echo("\n".join(text_table(["task", "state", "estimate"], shown)))
+    click.echo("\n".join(text_table(["task", "state", "estimate"], shown, left=(0, 1))))
     more = f" and {unknown} tasks of kinds that this store has not measured yet" if unknown else ""
     click.echo(f"\nabout {duration(seconds)} here{more}")
 
 
 def _row(fact: RunFacts) -> list[str]:
-    stages = [", ".join(fact.frozen) or "-", ", ".join(fact.trainable)]
-    return [fact.name, fact.network, fact.strategy, fact.input, *stages, _count(fact.parameters), _count(fact.features)]
+    stages = [_span(fact.frozen), _span(fact.trainable)]
+    return [
+        fact.name,
+        fact.network,
+        fact.strategy,
+        fact.input,
+        fact.precision,
+        *stages,
+        _count(fact.parameters),
+        _count(fact.features),
+    ]
+
+
+def _span(stages: tuple[str, ...]) -> str:
+    """``stem … stage4``: stages are in the order of the data."""
+    return ", ".join(stages) or "-" if len(stages) < 4 else f"{stages[0]} … {', '.join(stages[-2:])}"
 
 
 def _count(number: int | None) -> str:
