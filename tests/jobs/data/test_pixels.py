@@ -1,4 +1,4 @@
-"""Pixels as the weights want them: held against torchvision's transforms on PIL images, against PIL and against Keras' Caffe."""
+"""Pixels as the weights want them: held against torchvision's transforms on PIL images, against PIL and Caffe's formula."""
 
 from __future__ import annotations
 

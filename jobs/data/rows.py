@@ -1,0 +1,134 @@
+"""Named rows of float32 in safetensors files, read and written a row at a time: no file need fit in memory.
+
+A file holds one tensor, [n, d] or [n, k, d]; its metadata name the n ids as a JSON list. The k rows of an id in a tensor
+[n, k, d] are called ``<id>/0`` … ``<id>/<k - 1>``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+BYTES = 4  # of a float32
+ALIGNMENT = 8  # of what follows the header
+
+
+class Rows(Protocol):
+    """Rows to be had by name."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """In the order they lie in."""
+
+    @property
+    def width(self) -> int:
+        """Values of each."""
+
+    def read(self, place: int) -> bytes:
+        """The bytes of the row at a place (from 0)."""
+
+
+@dataclass(frozen=True)
+class RowFile:
+    """A complete safetensors file of rows. ``start``: where its first row is, in bytes."""
+
+    path: Path
+    tensor: str
+    shape: tuple[int, ...]
+    ids: tuple[str, ...]
+    start: int
+
+    @property
+    def width(self) -> int:
+        return self.shape[-1]
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of all rows: the ids, or where each has several, ``<id>/<number>``."""
+        if len(self.shape) == 2:
+            return self.ids
+        return [row_name(name, number) for name in self.ids for number in range(self.shape[1])]
+
+    def read(self, place: int) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(self.start + place * self.width * BYTES)
+            return file.read(self.width * BYTES)
+
+    def array(self) -> NDArray[np.float32]:
+        """The whole tensor, mapped: what is not looked at is not read."""
+        if 0 in self.shape:
+            return np.zeros(self.shape, np.float32)
+        return np.memmap(self.path, dtype="<f4", mode="r", offset=self.start, shape=self.shape)
+
+
+def row_name(image_id: str, view: int | None) -> str:
+    """What the row of an image, or of a view of it, is called."""
+    return image_id if view is None else f"{image_id}/{view}"
+
+
+def open_rows(path: Path) -> RowFile:
+    """Read a file's header. Raises ValueError where it holds no rows."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if size > path.stat().st_size:
+            raise ValueError(f"{path}: no safetensors file")
+        header = json.loads(file.read(size))
+    ids = tuple(json.loads(header.pop("__metadata__", {}).get("ids", "null")) or ())
+    if len(header) != 1:
+        raise ValueError(f"{path}: holds {len(header)} tensors, not one")
+    ((tensor, said),) = header.items()
+    shape = tuple(said["shape"])
+    if said["dtype"] != "F32" or len(shape) not in (2, 3) or shape[0] != len(ids):
+        raise ValueError(f"{path}: {said['dtype']} of {list(shape)} for {len(ids)} ids")
+    return RowFile(path, tensor, shape, ids, 8 + size)
+
+
+def write_rows(path: Path, tensor: str, shape: Sequence[int], ids: Sequence[str], rows: Iterable[bytes]) -> None:
+    """A safetensors file of ``rows``, in the order of ``ids``. Equal content gives equal bytes.
+
+    Raises ValueError when there are more or fewer bytes than ``shape`` has room for.
+    """
+    size = BYTES
+    for length in shape:
+        size *= length
+    said = {"dtype": "F32", "shape": list(shape), "data_offsets": [0, size]}
+    document = {"__metadata__": {"ids": json.dumps(list(ids), separators=(",", ":"))}, tensor: said}
+    header = json.dumps(document, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % ALIGNMENT)
+    written = 0
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for row in rows:
+            written += file.write(row)
+    if written != size:
+        raise ValueError(f"{path}: {written} bytes for {list(shape)} of float32")
+
+
+class Spool:
+    """Rows of this process, on disk: appended in any order, read by place."""
+
+    def __init__(self, path: Path, width: int) -> None:
+        self.names: list[str] = []
+        self.width, self._path = width, path
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+
+    def append(self, name: str, row: NDArray[np.float32]) -> None:
+        """Raises ValueError for a row of another width."""
+        if row.shape != (self.width,):
+            raise ValueError(f"{name}: a row of {row.shape}, not of {self.width} values")
+        os.write(self._file, row.astype("<f4").tobytes())
+        self.names.append(name)
+
+    def read(self, place: int) -> bytes:
+        return os.pread(self._file, self.width * BYTES, place * self.width * BYTES)
+
+    def close(self) -> None:
+        os.close(self._file)
+        self._path.unlink(missing_ok=True)

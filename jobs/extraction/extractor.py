@@ -1,0 +1,90 @@
+"""The network that computes features, in batches of one fixed shape.
+
+On a CPU every worker thread has a network of its own (the weights are shared) that computes with a single thread: an image's
+features depend neither on its neighbours and its place in the batch nor on how many threads there are, and no thread waits
+for another. On a GPU there is one network, and the threads decode.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from jobs.context import Context
+from jobs.data.pixels import normaliser
+from jobs.extraction.folding import fold_batch_norms
+from jobs.models.building import build_backbone
+from jobs.models.network import Backbone
+from jobs.models.pretrained import load_pretrained
+from jobs.training.randomness import generator
+from tlbatch.errors import DataError
+
+BATCH = {"cpu": 8, "cuda": 64}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class Extractor:
+    """Pixels to features. ``batch``: images a forward pass takes."""
+
+    def __init__(self, backbone: Backbone, settings: Mapping[str, Any], precision: str, device: torch.device) -> None:
+        self.device, self.batch = device, BATCH[device.type]
+        self._dtype, self._normalise = DTYPES[precision], normaliser(settings)
+        self._backbone = backbone.to(device, self._dtype).to(memory_format=torch.channels_last)
+        self._own = threading.local()
+
+    def __call__(self, pixels: Tensor) -> NDArray[np.float32]:
+        """[n, d] of uint8 [batch, c, size, size], the first n of which are images. Safe to call from several threads."""
+        with torch.inference_mode():
+            moved = pixels.to(self.device, non_blocking=True)
+            fed = self._normalise(moved).to(self._dtype).contiguous(memory_format=torch.channels_last)
+            features = self._network()(fed).float().cpu().numpy()
+        if not np.isfinite(features).all():
+            raise DataError(
+                "some features are no finite numbers: the weights do not suit these images or this precision (try fp32)"
+            )
+        return np.asarray(features, np.float32)
+
+    def _network(self) -> Backbone:
+        """This thread's. Forward passes hang hooks on modules, so threads cannot share them; they share the weights."""
+        if self.device.type == "cuda":
+            return self._backbone
+        if not hasattr(self._own, "network"):
+            tensors = [*self._backbone.parameters(), *self._backbone.buffers()]
+            self._own.network = copy.deepcopy(self._backbone, {id(tensor): tensor for tensor in tensors})
+        own: Backbone = self._own.network
+        return own
+
+
+def open_backbone(context: Context) -> Backbone:
+    """The backbone that the task names, in float32, BatchNorms folded where that changes nothing."""
+    params = context.params
+    pretrained = load_pretrained(context, params["backbone"])
+    backbone = build_backbone(params, params["input"], pretrained)
+    if not fold_batch_norms(backbone, _noise(backbone)):
+        backbone = build_backbone(params, params["input"], pretrained)
+    for parameter in backbone.parameters():
+        parameter.requires_grad_(False)
+    return backbone
+
+
+def _noise(backbone: Backbone) -> Tensor:
+    return torch.randn((1, backbone.channels, backbone.size, backbone.size), generator=generator("noise"))
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Let every thread that starts inside compute on its own."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
