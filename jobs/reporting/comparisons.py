@@ -163,8 +163,9 @@ def crossed(values: Floats) -> Spread:
     ms_images = seeds * float(((by_image - mean) ** 2).sum()) / (images - 1)
     rest = values - by_seed[:, None] - by_image[None, :] + mean
     ms_rest = float((rest**2).sum()) / ((seeds - 1) * (images - 1))
+    ms_seeds = max(ms_seeds, ms_rest)  # seeds that agree by chance more than images allow prove nothing
     total = ms_seeds + max(ms_images - ms_rest, 0.0)
-    df = (seeds - 1) * (total / ms_seeds) ** 2 if ms_seeds > 1e-12 else float((seeds - 1) * (images - 1))
+    df = (seeds - 1) * (total / ms_seeds) ** 2 if ms_seeds > 1e-12 else float(images - 1)
     return Spread(float(mean), float(np.sqrt(total / values.size)), df)
 
 

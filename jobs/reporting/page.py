@@ -22,6 +22,7 @@ from jobs.reporting.views.results import build_results
 from jobs.reporting.views.training import build_feature_maps, build_trainings
 from jobs.reporting.words import duration, number, plural
 
+MANY_CLASSES = 20  #: above, long lists are folded
 TEMPLATES = "jobs.reporting.templates"
 SIGNS = {HELPED: ("▲", "good"), HARMED: ("▼", "bad")}
 
@@ -55,6 +56,7 @@ def render_page(analysis: Analysis, figures: Figures) -> str:
         images=max((len(run.labels) for run in analysis.sources.runs), default=0),
         several_seeds=max((len(run.seeds) for run in analysis.sources.runs), default=1),
         method_seeds=METHOD_SEEDS,
+        many_classes=MANY_CLASSES,
         css=Markup(resources.files(TEMPLATES).joinpath("style.css").read_text(encoding="utf-8")),
     )
 

@@ -33,22 +33,24 @@ def draw_recalls(names: Sequence[str], recalls: Sequence[tuple[float, float | No
 
 
 def draw_confusion(confusion: np.ndarray, names: Sequence[str]) -> Figure:
-    """Rows truth, columns predicted; the shade is the share of the row."""
+    """Rows truth, columns predicted; the shade follows the square root of the share of the row, so that rare ones show."""
     n = len(names)
-    cell = 34 if n <= COUNTS_UP_TO else 11 if n > 40 else 20
+    cell = 34 if n <= COUNTS_UP_TO else 12.5 if n > 40 else 20
     label = min(max(len(name) for name in names), 28) * 5.6 + 24
-    with canvas(cell * n + label + 10, cell * n + label + 10) as (figure, axes):
+    side = cell * n + label * (2 if n > COUNTS_UP_TO else 1) + 10
+    with canvas(side, side) as (figure, axes):
         shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-        axes.imshow(shares, cmap=HEAT, vmin=0, vmax=1, interpolation="none")
-        size = 10 if cell > 20 else 9 if cell == 20 else 7.5
+        axes.imshow(np.sqrt(shares), cmap=HEAT, vmin=0, vmax=1, interpolation="none")
+        size = 10 if n <= COUNTS_UP_TO else 9
         axes.set_xticks(range(n), names, rotation=90, fontsize=size)
         axes.set_yticks(range(n), names, fontsize=size)
-        axes.tick_params(length=0, labelcolor=INK)
+        around = n > COUNTS_UP_TO  # a large matrix is scrolled: names on all sides
+        axes.tick_params(length=0, labelcolor=INK, labelright=around, labeltop=around)
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
         axes.set_xlabel("predicted")
         axes.set_ylabel("true")
         for row, column in np.argwhere(confusion > 0) if n <= COUNTS_UP_TO else []:
-            colour = "#ffffff" if shares[row, column] > 0.5 else "#10131a"
+            colour = "#ffffff" if shares[row, column] > 0.3 else "#10131a"
             axes.text(column, row, f"{confusion[row, column]:,}", ha="center", va="center", color=colour, fontsize=9)
         return figure

@@ -49,6 +49,7 @@ class Mistakes:
     run: str
     confusions: tuple[Confusion, ...]  #: the best run's first
     classes: tuple[ClassLine, ...]
+    worst_classes: tuple[ClassLine, ...]
     recalls: Drawn | None
     errors: tuple[Picture, ...]
     overlay: str | None
@@ -73,6 +74,7 @@ def build_mistakes(analysis: Analysis, figures: Figures, index: Mapping[str, Ind
         run=champion.name,
         confusions=tuple(_confusion(run, analysis.sources.classes, figures) for run in ordered),
         classes=tuple(lines),
+        worst_classes=tuple(sorted((line for line in lines if line.n), key=lambda line: line.share)[:MOST_PAIRS]),
         recalls=_recalls(champion, lines, figures),
         errors=tuple(_errors(champion, gallery)),
         overlay=gallery.get("overlay"),

@@ -29,7 +29,7 @@ class ContrastLine:
     test: str
     p: str
     smallest: str
-    only: tuple[str, ...]  #: by seed
+    only: str
     verdict: str
     css: str
     mark: str
@@ -94,7 +94,7 @@ def _line(c: Contrast) -> ContrastLine:
         test=d.test,
         p=p_value(c.p_adjusted).removeprefix("p = ").removeprefix("p "),
         smallest=f"{100 * d.smallest:.1f}",
-        only=tuple(f"{a} / {b}" for a, b in zip(d.only_a, d.only_b, strict=True)),
+        only=f"{sum(d.only_a) / d.seeds:.0f} / {sum(d.only_b) / d.seeds:.0f}",
         verdict=c.verdict,
         css="none" if c.verdict == NOT_SHOWN else c.verdict,
         mark={"better": "▲", "worse": "▼"}.get(c.verdict, "○"),
