@@ -1,0 +1,256 @@
+"""prepare: check every file of a dataset and pack the usable ones, with a card that says what is in it.
+
+Parameters are those of ``tlbatch.planning.make``; the listing lies where ``locations.listing`` says.
+
+Files
+-----
+``index.jsonl``        an entry a usable file (jobs.data.index), sorted by content id and path
+``shards/<hex>.tar``   WebDataset: ``<id>.jpg|png`` and ``<id>.json`` {id, label (null where files disagree), labels, paths}. Named
+                       by the first hex digit of the content id; by the first two where there are more than 2,000 pictures
+``bad.jsonl``          {path, reason} a line, sorted by path
+``card.json``          {classes, counts: {class: n}, empty_classes, bad: n, unlabelled: n (files that nothing gives a label),
+                       duplicates: {exact: [[paths]], near: [{paths, kind, score, pairs: [{paths, kind, score}]}],
+                       conflicting: [[paths]] (one picture, several labels)}, method,
+                       sizes: {files, images, pictures, bytes, width, height: {min, median, max}, formats, reencoded}};
+                       kind is recompressed, scaled, cropped or mirrored
+``grid.jpg``           some images of each class
+
+An image is stored as it is where it decodes cleanly as JPEG or PNG, needs no turning and has a shorter side of at most
+``stored_size`` pixels; else at that size, aspect kept, as RGB JPEG of quality 95 (small pictures of lossless files as PNG).
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jobs.runtime import Context, step_main
+from tlbatch.errors import DataError
+from tlbatch.listing import ListedFile, Listing
+
+if TYPE_CHECKING:
+    from jobs.data.index import IndexEntry
+    from jobs.data.reading import BadFile, ReadImage
+    from jobs.data.shards import Spool, SpooledPicture
+    from jobs.data.thumbnails import Thumbnails
+
+SHOWN_BAD = 5  # files named in the sentence that ends a step with too many bad ones
+
+
+@dataclass
+class Prepared:
+    """What reading leaves in memory: a few hundred bytes a file. Pictures and thumbnails are in scratch files."""
+
+    spool: Spool
+    thumbnails: Thumbnails
+    pictures: dict[str, SpooledPicture] = field(default_factory=dict)
+    files: list[tuple[str, ListedFile]] = field(default_factory=list)  #: (content id, file)
+    bad: list[BadFile] = field(default_factory=list)
+    bytes_read: int = 0
+
+    def by_picture(self) -> dict[str, list[ListedFile]]:
+        """Content id to its files, sorted by path."""
+        found: dict[str, list[ListedFile]] = defaultdict(list)
+        for name, file in sorted(self.files, key=lambda item: (item[0], item[1].path)):
+            found[name].append(file)
+        return dict(found)
+
+
+def run(context: Context) -> None:
+    """Read, find copies, pack, describe."""
+    from jobs.data.copies import METHOD
+    from jobs.data.groups import duplicates_card, group_copies
+
+    listing = Listing.from_json(context.store.get(context.task.locations["listing"]))
+    prepared = _read(context, listing)
+    found = _near_copies(context, prepared) if context.params["near_duplicates"] else []
+    groups = group_copies(found)
+    files = prepared.by_picture()
+    started = time.monotonic()
+    entries = _pack(context, prepared, files, groups)
+    paths = {name: [(file.path, file.label) for file in same] for name, same in files.items()}
+    duplicates = duplicates_card(paths, found, groups)
+    method = METHOD if context.params["near_duplicates"] else "Equal pixels by hash; near copies were not looked for."
+    _describe(context, listing, prepared, entries, duplicates, method)
+    context.made["packing_s"] = round(time.monotonic() - started, 2)
+    context.made["peak_rss_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+# ---- reading ----
+
+
+def _read(context: Context, listing: Listing) -> Prepared:
+    from jobs.data.fetching import Source
+    from jobs.data.reading import ReadImage, read_images
+    from jobs.data.shards import Spool
+    from jobs.data.thumbnails import Thumbnails
+
+    prepared = Prepared(Spool(context.scratch / "spool"), Thumbnails(context.scratch / "thumbnails.bin"))
+    started, total = time.monotonic(), len(listing.files)
+    near, size = context.params["near_duplicates"], context.params["stored_size"]
+    results = read_images(listing, Source(context.task.locations["dataset"]), size, context.threads, thumbnails=near)
+    for done, result in enumerate(results, 1):
+        context.check_stop()
+        if isinstance(result, ReadImage):
+            _keep(prepared, result)
+        else:
+            print(f"{result.file.path}: {result.reason}")
+            prepared.bad.append(result)
+            _check_share(prepared.bad, total, context.params["max_bad"])
+        context.progress(done, total, "images", "reading")
+    seconds = time.monotonic() - started
+    if not prepared.files:
+        raise DataError(f"{listing.url}: none of its {total} files is a usable image: {_some(prepared.bad)}")
+    context.made |= {
+        "images": len(prepared.files),
+        "images_per_s": round(total / max(seconds, 1e-9), 1),
+        "reading_s": round(seconds, 2),
+        "bytes": prepared.bytes_read,
+        "bad": len(prepared.bad),
+    }
+    return prepared
+
+
+def _keep(prepared: Prepared, image: ReadImage) -> None:
+    """Spool a picture the first time it comes; a file with equal pixels only points to it."""
+    from jobs.data.shards import SpooledPicture
+
+    prepared.files.append((image.id, image.file))
+    prepared.bytes_read += image.file.size
+    if image.id in prepared.pictures:
+        return
+    stored = image.stored
+    prepared.pictures[image.id] = SpooledPicture(
+        id=image.id,
+        offset=prepared.spool.add(image.id, stored.encoded),
+        size=len(stored.encoded),
+        format=stored.format,
+        width=stored.width,
+        height=stored.height,
+        source_width=image.width,
+        source_height=image.height,
+        original=stored.original,
+        thumbnail=None if image.thumbnail is None else prepared.thumbnails.add(image.thumbnail),
+    )
+
+
+def _check_share(bad: list[BadFile], total: int, most: float) -> None:
+    """Stop as soon as more than the share ``most`` of all files is bad. Raises DataError."""
+    if len(bad) > most * total:
+        raise DataError(
+            f"{len(bad)} of {total} files cannot be used so far, and dataset.max_bad allows {most:.1%}: {_some(bad)}; "
+            "mend or remove them, or raise dataset.max_bad"
+        )
+
+
+def _some(bad: list[BadFile]) -> str:
+    named = "; ".join(f"{each.file.path} ({each.reason})" for each in bad[:SHOWN_BAD])
+    return named + (f"; and {len(bad) - SHOWN_BAD} more" if len(bad) > SHOWN_BAD else "")
+
+
+# ---- copies ----
+
+
+def _near_copies(context: Context, prepared: Prepared) -> list[Any]:
+    from jobs.data.copies import find_copies
+    from jobs.data.groups import likenesses
+
+    started = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        context.check_stop()
+        context.progress(done, total, "images", "looking for copies")
+
+    pairs = find_copies(prepared.thumbnails, progress)
+    context.made["duplicates_s"] = round(time.monotonic() - started, 2)
+    return likenesses(pairs, prepared.pictures.values())
+
+
+# ---- packing ----
+
+
+def _pack(context: Context, prepared: Prepared, files: dict[str, list[ListedFile]], groups: dict[str, str]) -> list[IndexEntry]:
+    from jobs.data.index import INDEX_FILE, IndexEntry, index_lines
+    from jobs.data.shards import write_shards
+
+    def described(name: str) -> dict[str, Any]:
+        labels = sorted({file.label for file in files[name]})
+        label = labels[0] if len(labels) == 1 else None
+        return {"id": name, "label": label, "labels": labels, "paths": [file.path for file in files[name]]}
+
+    _write_grid(context, prepared, files)
+    entries = []
+    for name, shard, offset in write_shards(prepared.pictures, prepared.spool, described, context.out):
+        context.check_stop()
+        picture = prepared.pictures[name]
+        dup = groups.get(name) or (name if len(files[name]) > 1 else None)
+        for file in files[name]:
+            entries.append(
+                IndexEntry(
+                    id=name,
+                    path=file.path,
+                    label=file.label,
+                    width=picture.width,
+                    height=picture.height,
+                    source_width=picture.source_width,
+                    source_height=picture.source_height,
+                    part=file.part,
+                    group=file.group,
+                    dup=dup,
+                    shard=shard,
+                    offset=offset,
+                    size=picture.size,
+                    format=picture.format,
+                )
+            )
+    _write_lines(context, INDEX_FILE, index_lines(entries))
+    return entries
+
+
+def _write_grid(context: Context, prepared: Prepared, files: dict[str, list[ListedFile]]) -> None:
+    from jobs.data.grid import draw_grid
+
+    names: dict[str, list[str]] = defaultdict(list)
+    counts: dict[str, int] = defaultdict(int)
+    for name, same in files.items():
+        for label in sorted({file.label for file in same}):
+            names[label].append(name)
+        for file in same:
+            counts[file.label] += 1
+    read: Callable[[str], bytes] = lambda name: prepared.spool.read(prepared.pictures[name])  # noqa: E731
+    context.out("grid.jpg").write_bytes(draw_grid(sorted(names), counts, names, read))
+
+
+# ---- describing ----
+
+
+def _describe(
+    context: Context,
+    listing: Listing,
+    prepared: Prepared,
+    entries: list[IndexEntry],
+    duplicates: dict[str, Any],
+    method: str,
+) -> None:
+    from jobs.data.card import data_card
+
+    bad = sorted(prepared.bad, key=lambda each: each.file.path)
+    lines = ({"path": each.file.path, "reason": each.reason} for each in bad)
+    _write_lines(context, "bad.jsonl", (json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines))
+    context.write_json("card.json", data_card(listing, entries, prepared.pictures.values(), bad, duplicates, method))
+    prepared.spool.close()
+    prepared.thumbnails.close()
+
+
+def _write_lines(context: Context, name: str, lines: Iterable[str]) -> None:
+    with context.out(name).open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(lines)
+
+
+if __name__ == "__main__":
+    step_main("prepare", run)
