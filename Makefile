@@ -40,7 +40,7 @@ bench: $(STAMP)  ## timing, as ratios in one run
 	$(BIN)/python -m pytest -m bench -s $(PYTEST_ARGS)
 
 images:  ## launcher, data, extract, finetune, evaluate: docker buildx or buildah (PREFIX=, TORCH=cuda|cpu, PUSH=1)
-	$(PYTHON) images/build.py $(if $(PUSH),--push) $(if $(wildcard $(CLUSTER)),--bud "$(CLUSTER) bud" --push-with "$(CLUSTER) push")
+	$(PYTHON) images/build.py $(if $(PUSH),--push) $(if $(wildcard $(CLUSTER)),--bud "$(abspath $(CLUSTER)) bud" --push-with "$(abspath $(CLUSTER)) push")
 
 e2e: $(STAMP)  ## on a real cluster, which is built and started here where it is not up
 	CLUSTER=$(CLUSTER) tests/e2e/with-cluster.sh $(BIN)/python -m pytest -m "e2e and not slow" $(PYTEST_ARGS) tests

@@ -16,6 +16,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +103,15 @@ def bake_command(targets: Sequence[str], environment: Mapping[str, str], push: b
     return ["docker", "buildx", "bake", "-f", str(BAKE), "--push" if push else "--load", *passed, *targets]
 
 
+def copy_sources(folder: Path) -> None:
+    """What the images are made of, as it is now: buildah makes them one by one, and all shall have the same code."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for name in ("tlbatch", "jobs", "images"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    for name in ("pyproject.toml", ".dockerignore"):
+        shutil.copy2(ROOT / name, folder)
+
+
 def _docker_runs() -> bool:
     if shutil.which("docker") is None:
         return False
@@ -120,14 +130,20 @@ def main() -> None:
     variables = bake_variables(os.environ)
     images = load_images(json.loads(BAKE.read_text(encoding="utf-8")), variables, arguments.targets)
     if not arguments.bud and _docker_runs():
-        commands = [bake_command(arguments.targets, variables, arguments.push)]
-    else:
-        commands = buildah_commands(images, arguments.bud or "buildah bud --layers", variables)
-        if arguments.push:
-            commands += [[*shlex.split(arguments.push_with), tag] for image in images for tag in image.tags]
+        _run([bake_command(arguments.targets, variables, arguments.push)], variables, ROOT, dry=arguments.print)
+        return
+    commands = buildah_commands(images, arguments.bud or "buildah bud --layers", variables)
+    if arguments.push:
+        commands += [[*shlex.split(arguments.push_with), tag] for image in images for tag in image.tags]
+    with tempfile.TemporaryDirectory(prefix="tlbatch-images-") as folder:
+        copy_sources(Path(folder))
+        _run(commands, variables, Path(folder), dry=arguments.print)
+
+
+def _run(commands: Sequence[Sequence[str]], variables: Mapping[str, str], folder: Path, *, dry: bool) -> None:
     for command in commands:
         print(shlex.join(command), flush=True)
-        if not arguments.print and subprocess.run(command, cwd=ROOT, env={**os.environ, **variables}, check=False).returncode:
+        if not dry and subprocess.run(command, cwd=folder, env={**os.environ, **variables}, check=False).returncode:
             sys.exit(f"failed: {shlex.join(command)}")
 
 

@@ -31,6 +31,14 @@ S3_IMAGE = "docker.io/versity/versitygw:v1.8.0"
 
 
 @dataclass(frozen=True)
+class ServerConfig:
+    """How to reach the API server without anybody's key."""
+
+    server: str
+    authority: Path
+
+
+@dataclass(frozen=True)
 class Cluster:
     """The cluster under test, through its command and kubectl."""
 
@@ -45,6 +53,12 @@ class Cluster:
         """``kubectl ARGUMENTS``, with a document (object or YAML text) on its standard input; what it printed."""
         text = None if document is None else document if isinstance(document, str) else json.dumps(document)
         return _run(["kubectl", *arguments], given=text)
+
+    def get_config(self) -> ServerConfig:
+        """Where the API server is and whom it trusts, for clients that log in by a token."""
+        command = ["config", "view", "--minify", "--raw", "-o", "jsonpath={.clusters[0].cluster.server}"]
+        authority = Path(os.environ["KUBECONFIG"]).parent / "pki" / "ca.crt"
+        return ServerConfig(self.kubectl(*command), authority)
 
     def get(self, *arguments: str) -> Any:
         """``kubectl get ARGUMENTS`` as an object."""
@@ -221,6 +235,12 @@ def build_restricted_pod(
     }
     metadata = {"name": f"e2e-{secrets.token_hex(4)}", "namespace": namespace, "labels": labels or {}}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+@pytest.fixture(scope="session")
+def pod() -> Callable[..., dict[str, Any]]:
+    """``build_restricted_pod``, for test modules: those cannot import from here."""
+    return build_restricted_pod
 
 
 @pytest.fixture
