@@ -8,7 +8,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from jobs.training.phases import unfrozen_ever
 from jobs.training.trainable import Trainable
+from tlbatch.spec.model import Finetune
 
 Row = dict[str, Any]
 
@@ -31,6 +33,11 @@ def layer_table(network: nn.Module, shape: tuple[int, ...], learning: Iterable[s
         row = {"name": _short(name), "shape": seen.get(name), "parameters": own, "trainable": stage in learning, "stage": stage}
         rows.append(row)
     return rows
+
+
+def learning_stages(network: nn.Module, finetune: Finetune | None) -> tuple[str, ...]:
+    """Names of the stages that learn at some time. Raises StudyError for a stage that the network does not have."""
+    return unfrozen_ever([stage.name for stage in cast(Trainable, network).stages], finetune)
 
 
 def stage_table(network: nn.Module, learning: Iterable[str]) -> list[Row]:

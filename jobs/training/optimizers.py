@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import torch
+import torch._dynamo  # what the first optimiser imports anyhow, and takes seconds for: a warm process pays it once
 from torch.nn import Parameter
 from torch.optim import Optimizer
 

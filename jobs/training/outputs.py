@@ -5,8 +5,8 @@ Equal trainings give equal bytes: no times, no hosts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from jobs.context import Context
-from jobs.training.layers import layer_table, stage_table
+from jobs.training.layers import layer_table, learning_stages, stage_table
 from jobs.training.logistic import Fitted
 from jobs.training.parts import Parts
-from jobs.training.phases import unfrozen_ever
 from jobs.training.settings import Settings
 
 DECIMALS = 6
@@ -36,7 +35,6 @@ class Outcome:
     logits: NDArray[np.float64]
     history: Mapping[str, Any]
     logistic: Fitted | None = None
-    features: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_outputs(context: Context, settings: Settings, parts: Parts, outcome: Outcome) -> None:
@@ -67,8 +65,7 @@ def _validation(parts: Parts, logits: NDArray[np.float64]) -> dict[str, Any]:
 
 def _card(settings: Settings, parts: Parts, outcome: Outcome) -> dict[str, Any]:
     params, network = settings.params, outcome.network
-    stages: Sequence[Any] = network.stages  # type: ignore[assignment]
-    learning = unfrozen_ever([stage.name for stage in stages], settings.finetune)
+    learning = learning_stages(network, settings.finetune)
     rows = stage_table(network, learning)
     asked = ("model", "input", "strategy", "augmentation", "train", "classes", "seed", "fold", "redraw", "precision")
     fitted = outcome.logistic
@@ -84,5 +81,4 @@ def _card(settings: Settings, parts: Parts, outcome: Outcome) -> dict[str, Any]:
         "selected_epoch": outcome.history["selected_epoch"],
         "lr": outcome.history["lr"]["chosen"],
         "logistic": None if fitted is None else {"c": fitted.c, "cv": fitted.cv},
-        "features": dict(outcome.features) or None,
     }

@@ -23,5 +23,11 @@ def generator(*parts: int | str | None) -> torch.Generator:
 
 
 def seed_layers(*parts: int | str | None) -> None:
-    """Seed torch's own generators (every device): dropout and drop path take no other."""
-    torch.manual_seed(seed_of(*parts))
+    """Seed torch's own generators (CPU and GPUs): dropout and drop path take no other.
+
+    Not by torch.manual_seed: without a GPU that keeps every seed, with a traceback, for when one is found.
+    """
+    seed = seed_of(*parts)
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)

@@ -14,6 +14,7 @@ from jobs.models.building import build_head, build_network
 from jobs.models.pretrained import load_pretrained
 from jobs.training.course import Trained, train
 from jobs.training.feed import Feed
+from jobs.training.layers import learning_stages
 from jobs.training.loading import feature_feed, image_feed, load_run_features
 from jobs.training.logistic import Fitted, fit
 from jobs.training.outputs import Outcome
@@ -44,7 +45,8 @@ def train_network(context: Context, settings: Settings, parts: Parts, device: to
         )
         return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
-    first = [build()]  # what does not fit is said before a thousand images are decoded
+    first = [build()]
+    learning_stages(first[0], settings.finetune)  # what does not fit is said before a thousand images are decoded
     feed = image_feed(context, settings, parts, device)
     if settings.params["augmentation"]:
         write_augmented(feed, context.out("augmented.jpg"))

@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.numpy import save_file
 
 from jobs.context import Context
+from jobs.data.features import groups
+from jobs.data.rows import write_rows
 from tlbatch.spec.model import Finetune
 from tlbatch.spec.train import Train
-from tlbatch.store.artifacts import Manifest, artifact_files, commit
+from tlbatch.store.artifacts import Artifact, Manifest, artifact_files, commit, open_artifact
 from tlbatch.store.directory import DirectoryStore
 from tlbatch.tasks import InputRef, Task, task_name
 
@@ -96,23 +97,21 @@ class Bench:
         offset = shard.offset + 512
         shard.addfile(member, io.BytesIO(content))
         label = CLASSES[number % len(CLASSES)]
-        sides = {side: SIDE for side in ("width", "height", "source_width", "source_height")}
+        sides = dict.fromkeys(("width", "height", "source_width", "source_height"), SIDE)
         free = {"part": None, "group": None, "dup": None}
         place = {"shard": "shards/00.tar", "offset": offset, "size": len(content), "format": kind}
         self.entries.append({"id": name, "path": f"{label}/{number}.{kind}", "label": label, **sides, **free, **place})
 
     def put_features(self, dim: int = 10, views: int = 0) -> None:
         """An extract artifact: the class's place in the first dimensions, plus noise of the picture's own."""
-        groups: dict[str, list[dict[str, Any]]] = {}
-        for entry in self.entries:
-            groups.setdefault(entry["id"][0], []).append(entry)
-        shape = {"dim": dim, "layer": "last", "pool": "avg", "backbone": {"name": "made"}, "shape": [dim], "views": views}
-        files = {"features.json": json.dumps({**shape, "images": len(self.entries)}).encode()}
-        for digit, group in groups.items():
-            path = self.root / f"{digit}.safetensors"
-            ids = json.dumps([entry["id"] for entry in group])
-            save_file({"features": np.stack([_feature(entry, dim) for entry in group])}, path, {"ids": ids})
-            files[f"features/{digit}.safetensors"] = path.read_bytes()
+        files = {"features.json": json.dumps({"dim": dim, "layer": "last", "pool": "avg", "views": views}).encode()}
+        by_id = {entry["id"]: entry for entry in self.entries}
+        for kind, count in (("features", None), ("views", views)):
+            for name, ids in groups(kind, by_id).items() if count != 0 else ():
+                rows = [_feature(by_id[image], dim, view) for image in ids for view in (range(count) if count else [None])]
+                shape = (len(ids), count, dim) if count else (len(ids), dim)
+                write_rows(self.root / "rows", kind, shape, ids, (row.tobytes() for row in rows))
+                files[name] = (self.root / "rows").read_bytes()
         self.put("extract", "features", files)
 
     def params(self, **given: Any) -> dict[str, Any]:
@@ -135,9 +134,20 @@ class Bench:
     def context(self, params: dict[str, Any], name: str, stop: Callable[[], bool] = lambda: False) -> Context:
         return Context(self.store, self.task(params), name, self.root / f"scratch-{name}", stop=stop)
 
+    def opened(self, params: dict[str, Any]) -> Artifact:
+        """What the task left."""
+        artifact = open_artifact(self.store, "finetune", self.task(params).key, self.root / "cache")
+        assert artifact is not None
+        return artifact
 
-def _feature(entry: dict[str, Any], dim: int) -> np.ndarray:
-    chance = np.random.default_rng(int(entry["id"][:8], 16))
+    def forget(self, params: dict[str, Any]) -> None:
+        """Take away what the task left, and its work, so that it can run again."""
+        for folder in ("artifacts/finetune", "work"):
+            self.store.delete([stat.name for stat in self.store.list(f"{folder}/{self.task(params).key}/")])
+
+
+def _feature(entry: dict[str, Any], dim: int, view: int | None) -> np.ndarray:
+    chance = np.random.default_rng([int(entry["id"][:8], 16), 0 if view is None else view + 1])
     feature = chance.normal(size=dim).astype(np.float32)
     feature[CLASSES.index(entry["label"])] += 3
     return feature

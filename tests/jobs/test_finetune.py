@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from jobs.context import Context
 from jobs.finetune import run
 from jobs.models.building import build_network
 from jobs.models.pretrained import Pretrained
-from jobs.training import checkpoints
 from tlbatch.errors import DataError, Stopped, StudyError
 from tlbatch.store.artifacts import Artifact, open_artifact
+from tlbatch.store.directory import DirectoryStore
+from tlbatch.tasks import Task, task_name
 
 RANDOM_SQUEEZENET = {"name": "squeezenet1_1", "weights": {"kind": "random", "seed": 3}}
 RANDOM_MOBILENET = {"name": "mobilenet_v2", "weights": {"kind": "random", "seed": 3}}
 LINEAR = {"dense": [], "dropout": 0.0, "batch_norm": False, "logistic": None}
-LOGISTIC = {**LINEAR, "logistic": {"c": [0.001, 0.01, 0.1, 1.0], "folds": 4}}
 AUGMENTED = {"flip": "horizontal", "shift": 0.1, "rotate": 10.0}
 
 
 class Bench(Protocol):
-    """See conftest."""
+    """A prepared dataset, and tasks on it: see conftest."""
 
-    n: int
+    store: DirectoryStore
 
     def params(self, **given: Any) -> dict[str, Any]: ...
+    def task(self, params: dict[str, Any]) -> Task: ...
     def context(self, params: dict[str, Any], name: str, stop: Callable[[], bool] = ...) -> Context: ...
+    def opened(self, params: dict[str, Any]) -> Artifact: ...
+    def forget(self, params: dict[str, Any]) -> None: ...
     def put_features(self, dim: int = ..., views: int = ...) -> None: ...
 
 
@@ -57,13 +60,6 @@ def finished(context: Context) -> Artifact:
 
 def contents(artifact: Artifact) -> dict[str, bytes]:
     return {name: artifact.read_bytes(name) for name in artifact.names()}
-
-
-def forget(bench: Any, params: dict[str, Any]) -> None:
-    """Take the artifact away, so that the task can run again."""
-    task = bench.task(params)
-    names = [stat.name for folder in ("artifacts/finetune", "work") for stat in bench.store.list(f"{folder}/{task.key}/")]
-    bench.store.delete(names)
 
 
 # -- what it leaves -------------------------------------------------------------------------------------------------------
@@ -123,7 +119,7 @@ def test_the_model_file_gives_the_validation_logits_again(bench: Bench) -> None:
     assert "augmented.jpg" in artifact
 
 
-def test_test_images_are_never_read(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_test_images_are_never_read(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     from jobs.data.index import load_index
     from jobs.data.split import split_index
     from jobs.training import loading
@@ -141,75 +137,90 @@ def test_test_images_are_never_read(bench: Any, monkeypatch: pytest.MonkeyPatch)
 # -- repeatable, and goes on ----------------------------------------------------------------------------------------------
 
 
-def test_equal_tasks_give_equal_bytes(bench: Any) -> None:
+def test_equal_tasks_give_equal_bytes(bench: Bench) -> None:
     params = bench.params(augmentation=AUGMENTED, train={"epochs": 2})
     first = contents(finished(bench.context(params, "a")))
-    forget(bench, params)
+    bench.forget(params)
     torch.manual_seed(77)
     assert contents(finished(bench.context(params, "b"))) == first
     other = contents(finished(bench.context(bench.params(augmentation=AUGMENTED, train={"epochs": 2}, seed=1), "c")))
     assert other["model.safetensors"] != first["model.safetensors"]
 
 
-GRADUAL = {"unfreeze": ["fire3", "fire4", "fire5"], "warm_up": 1, "gradual": 1, "lr_decay": 0.7}
+GRADUAL = {"unfreeze": ("stage1", "stage2"), "warm_up": 1, "gradual": 1, "lr_decay": 0.7}
 
 
-def resumable(bench: Any) -> dict[str, dict[str, Any]]:
+def resumable(bench: Bench) -> dict[str, dict[str, Any]]:
     bench.put_features(views=2)
     everything = {"epochs": 4, "lr": "auto", "lr_candidates": (1e-3, 1e-2), "ema": 0.9, "schedule": "cosine", "mixup": 0.3}
-    small = {"unit": "squeezenet"} and {**network_model(RANDOM_SQUEEZENET), "layer": "fire5"}
+    small = {**network_model(RANDOM_SQUEEZENET), "layer": "fire5"}
     return {
-        "scratch": bench.params(augmentation=AUGMENTED, train={"optimizer": "rmsprop"}),
+        "scratch": bench.params(augmentation=AUGMENTED, train={"optimizer": "rmsprop", "epochs": 9}),
         "head": bench.params(
-            model=network_model(RANDOM_SQUEEZENET, dense=[6], dropout=0.3), strategy="features", views=2, augmentation=AUGMENTED
+            model=network_model(RANDOM_SQUEEZENET, dense=[6], dropout=0.3),
+            strategy="features",
+            views=2,
+            augmentation=AUGMENTED,
+            train={"epochs": 9},
         ),
         "everything": bench.params(model=small, finetune=GRADUAL, augmentation=AUGMENTED, train=everything),
     }
 
 
 @pytest.mark.parametrize("kind", ["scratch", "head", "everything"])
-def test_stopped_anywhere_and_resumed_equals_uninterrupted(bench: Any, kind: str) -> None:
+def test_stopped_anywhere_and_resumed_equals_uninterrupted(bench: Bench, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     params = resumable(bench)[kind]
     whole = contents(finished(bench.context(params, "whole")))
-    forget(bench, params)
-    stops, after = 0, 0
-    for attempt, wait in enumerate((9, 4, 17, 6, 23, 30, 1, 55)):  # prime-like: in batches, in validation, at ends of epochs
-        left = wait
-
-        def stop() -> bool:
-            nonlocal left
-            left -= 1
-            return left <= 0
-
-        context = bench.context(params, f"try{attempt}", stop)
-        torch.manual_seed(attempt)
-        try:
+    bench.forget(params)
+    for attempt, questions in enumerate((9, 4, 17, 6, 23, 30, 55)):  # in batches, in validation, at ends of epochs
+        context = bench.context(params, f"try{attempt}", after(questions))
+        torch.manual_seed(attempt)  # another process has another state of the default generator
+        with pytest.raises(Stopped):
             run(context)
-        except Stopped:
-            stops += 1
-            continue
-        context.finish()
-        after = attempt
-        break
-    else:
-        after = len(contents(finished(bench.context(params, "last"))))
-    assert stops >= 3
-    assert after
-    assert contents(open_again(bench, params)) == whole
+    resumed = contents(finished(bench.context(params, "last")))
+    assert resumed == whole
+    told = capsys.readouterr().out
+    places = set(re.findall(r"going on from a checkpoint: (.*)", told))
+    assert len(places) >= 4
+    assert any("learning rates tried" in place for place in places) == (kind == "everything")
 
 
-def open_again(bench: Any, params: dict[str, Any]) -> Artifact:
-    context = bench.context(params, "reader")
-    artifact = open_artifact(bench.store, "finetune", context.task.key, context.cache)
-    assert artifact is not None
-    return artifact
+def after(questions: int) -> Callable[[], bool]:
+    """A stop request that is there when it is asked for the n-th time."""
+    asked = itertools.count(1)
+    return lambda: next(asked) >= questions
+
+
+@pytest.mark.slow
+def test_sigterm_ends_with_143_and_the_next_start_goes_on(bench: Bench) -> None:
+    params = bench.params(augmentation=AUGMENTED, train={"epochs": 400, "select": "last"})
+    task = bench.task(params)
+    command = [sys.executable, "-m", "jobs.finetune", "--task", f"{bench.store.url}/{task_name(task.key)}"]
+    environment = {**os.environ, "TLBATCH_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("epoch 7/"):
+                break
+        process.send_signal(signal.SIGTERM)
+        process.stdout.read()
+    assert process.returncode == 143
+    assert json.loads(bench.store.get(f"work/{task.key}/exit.json"))["code"] == 143
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "going on from a checkpoint" in done.stdout
+    stopped = bench.opened(params).read_bytes("model.safetensors")
+    assert not list(bench.store.list(f"work/{task.key}/checkpoints/"))
+    bench.forget(params)
+    assert subprocess.run(command, capture_output=True, env=environment, check=False).returncode == 0
+    assert bench.opened(params).read_bytes("model.safetensors") == stopped
 
 
 # -- frozen ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("unfreeze", ["none", ("last",)])
-def test_frozen_stages_are_those_of_the_weights_to_the_bit(bench: Any, unfreeze: Any) -> None:
+def test_frozen_stages_are_those_of_the_weights_to_the_bit(bench: Bench, unfreeze: Any) -> None:
     params = bench.params(
         model=network_model(RANDOM_MOBILENET),
         finetune={"unfreeze": unfreeze, "batch_norm": "train"},
@@ -227,3 +238,88 @@ def test_frozen_stages_are_those_of_the_weights_to_the_bit(bench: Any, unfreeze:
         assert bool(touched) == (stage.name in learning), stage.name
     if unfreeze != "none":
         assert any("running_mean" in name for name in changed)
+
+
+# -- heads on features ----------------------------------------------------------------------------------------------------
+
+
+def test_a_head_on_features_is_trained_and_kept_alone(bench: Bench) -> None:
+    bench.put_features()
+    params = bench.params(model=network_model(RANDOM_SQUEEZENET, dense=[6]), strategy="features", train={"epochs": 30})
+    artifact = finished(bench.context(params, "a"))
+    assert set(load_file(artifact.path("model.safetensors"))) == {
+        "head.dense1.weight",
+        "head.dense1.bias",
+        "head.classifier.weight",
+        "head.classifier.bias",
+    }
+    assert artifact.read_json("history.json")["epochs"][-1]["validation_accuracy"] >= 0.9
+    assert artifact.read_json("card.json")["parameters"] == 10 * 6 + 6 + 6 * 3 + 3
+
+
+@pytest.mark.parametrize("views", [0, 2])
+def test_a_logistic_regression_chooses_its_c_and_leaves_logits(bench: Bench, views: int) -> None:
+    bench.put_features(views=views)
+    augmentation = AUGMENTED if views else None
+    model = network_model(RANDOM_SQUEEZENET, logistic={"c": [0.001, 0.01, 0.1, 1.0], "folds": 4})
+    params = bench.params(model=model, strategy="features", views=views, augmentation=augmentation)
+    artifact = finished(bench.context(params, "a"))
+    card = artifact.read_json("card.json")
+    assert card["logistic"]["c"] == min(card["logistic"]["cv"], key=lambda row: row["log_loss"])["c"]
+    assert artifact.read_json("history.json")["epochs"] == []
+    validation = artifact.read_json("validation.json")
+    assert (np.argmax(validation["logits"], axis=1) == validation["labels"]).mean() >= 0.9
+    assert set(load_file(artifact.path("model.safetensors"))) == {"head.classifier.weight", "head.classifier.bias"}
+
+
+# -- splits ---------------------------------------------------------------------------------------------------------------
+
+
+def test_folds_hold_out_every_image_once(bench: Bench) -> None:
+    split = {"train": 36, "validation": 12, "test": 12, "seed": 42, "folds": 3}
+    held: list[str] = []
+    for fold in range(3):
+        artifact = finished(bench.context(bench.params(split=split, fold=fold, train={"epochs": 1}), f"fold{fold}"))
+        held += artifact.read_json("validation.json")["ids"]
+        assert artifact.read_json("card.json")["images"] == {"train": 32, "validation": 16}
+    assert len(set(held)) == len(held) == 48
+
+
+def test_redraw_changes_the_training_images_alone(bench: Bench) -> None:
+    split = {"train": 24, "validation": 12, "test": 12, "seed": 42, "folds": None}
+    drawn = [
+        finished(bench.context(bench.params(split=split, redraw=redraw, train={"epochs": 1}), f"redraw{redraw}"))
+        for redraw in (None, 1)
+    ]
+    assert drawn[0].read_json("validation.json")["ids"] == drawn[1].read_json("validation.json")["ids"]
+    assert drawn[0].read_bytes("model.safetensors") != drawn[1].read_bytes("model.safetensors")
+
+
+def test_without_validation_images_the_last_epoch_is_kept(bench: Bench) -> None:
+    split = {"train": 48, "validation": 0, "test": 12, "seed": 42, "folds": None}
+    artifact = finished(bench.context(bench.params(split=split, train={"epochs": 2, "select": "last"}), "a"))
+    assert artifact.read_json("history.json")["epochs"][-1]["validation_loss"] is None
+    assert artifact.read_json("validation.json") == {"ids": [], "labels": [], "logits": []}
+    with pytest.raises(DataError, match="no validation images to choose by"):
+        run(bench.context(bench.params(split=split), "b"))
+
+
+# -- sentences ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_stage_is_said_before_anything_is_decoded(bench: Bench) -> None:
+    params = bench.params(model=network_model(RANDOM_MOBILENET), finetune={"unfreeze": ("stage9",)})
+    context = bench.context(params, "a", stop=lambda: True)  # decoding would stop
+    with pytest.raises(StudyError, match="no stage 'stage9' in this network: it has stem, stage1"):
+        run(context)
+
+
+def test_divergence_is_said_with_the_rate(bench: Bench) -> None:
+    with pytest.raises(StudyError, match=r"train\.lr 1e\+30 is too large"):
+        run(bench.context(bench.params(train={"optimizer": "sgd", "lr": 1e30}), "a"))
+
+
+def test_a_fold_without_a_class_is_said(bench: Bench) -> None:
+    split = {"train": 4, "validation": 0, "test": 12, "seed": 42, "folds": 3}
+    with pytest.raises(DataError, match=r"the training images of fold 1 show nothing of"):
+        run(bench.context(bench.params(split=split, fold=0, train={"epochs": 1}), "a"))
