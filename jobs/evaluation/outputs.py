@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from jobs.context import Context
+from jobs.data.features import load_features
 from jobs.data.index import read_encoded
 from jobs.data.pixels import load_pixels, normaliser
 from jobs.evaluation.images import Dataset
@@ -91,8 +92,6 @@ def head_logits(artifact: Artifact, features: NDArray[np.float32], device: torch
 
 def test_features(context: Context, dataset: Dataset) -> NDArray[np.float32]:
     """[n, d] cached features of the test images."""
-    from jobs.data.features import load_features
-
     return load_features(context.input("features"), [entry.id for entry in dataset.test])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jobs.context import Context
+from jobs.data.features import load_features
 from jobs.data.index import IndexEntry, by_content
 from jobs.evaluation.images import Dataset, unit_numbers
 from jobs.evaluation.outputs import Models, validation_of
@@ -31,8 +32,6 @@ class Judgement:
 
 def judge_by_features(context: Context, dataset: Dataset) -> Judgement:
     """Logistic regressions on the cached features of all images of the study, out of fold."""
-    from jobs.data.features import load_features
-
     split = dataset.split
     parts = (("train", split.train), ("validation", split.validation), ("test", split.test))
     images = sorted(((entry, part) for part, entries in parts for entry in entries), key=lambda image: by_content(image[0]))

@@ -18,7 +18,7 @@ def resamples_for(predictions: Predictions) -> int:
 
 
 def resample_weights(labels: Ints, groups: Ints, resamples: int, seed: int = 0) -> Iterator[Floats]:
-    """How often each image counts in each resample, [b, n] in chunks whose b add up to ``resamples``.
+    """How often each image counts in each resample, [n, b] in chunks whose b add up to ``resamples``.
 
     Strata are classes; a unit of several images (equal ``groups``) is drawn as a whole, with its first image's class. The
     same labels, groups and seed give the same resamples, so that differences between models can be taken in pairs.
@@ -29,10 +29,12 @@ def resample_weights(labels: Ints, groups: Ints, resamples: int, seed: int = 0) 
     step = max(1, CHUNK_VALUES // max(len(labels), 1))
     for start in range(0, resamples, step):
         count = min(step, resamples - start)
-        units = np.empty((count, len(first)))
+        units = np.empty((len(first), count))
         for members in strata:
-            units[:, members] = chance.multinomial(len(members), np.full(len(members), 1 / len(members)), size=count)
-        yield units[:, place]
+            size = len(members)
+            drawn = chance.integers(size, size=(count, size)) + size * np.arange(count)[:, None]
+            units[members] = np.bincount(drawn.ravel(), minlength=count * size).reshape(count, size).T
+        yield units[place]
 
 
 def bootstrap(

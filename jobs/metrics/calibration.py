@@ -27,8 +27,8 @@ def expected_calibration_error(w: Weighted) -> Floats:
     """[b] sum over 15 bins of equal mass of share x |accuracy - mean confidence|, of the top-1 class (Guo et al. 2017)."""
     p = w.predictions
     gap = p.right.astype(np.float64) - p.confidence
-    members = np.eye(BINS)[bins_of(p.confidence)]
-    return np.asarray(np.abs((w.weights * gap) @ members).sum(axis=1) / w.total)
+    members = np.eye(BINS)[bins_of(p.confidence)] * gap[:, None]
+    return np.asarray(np.abs(members.T @ w.weights).sum(axis=0) / w.total)
 
 
 def perfect_error(confidence: Floats, seed: int = 0, simulations: int = SIMULATIONS) -> tuple[float, float]:
@@ -50,6 +50,14 @@ def perfect_error(confidence: Floats, seed: int = 0, simulations: int = SIMULATI
     return float(errors.mean()), float(np.quantile(errors, 0.95))
 
 
+def perfect_of(predictions: Predictions) -> tuple[float, float]:
+    """``perfect_error`` of these predictions, worked out once."""
+    if "perfect" not in predictions.memo:
+        predictions.memo["perfect"] = perfect_error(predictions.confidence)
+    found: tuple[float, float] = predictions.memo["perfect"]
+    return found
+
+
 def reliability(predictions: Predictions) -> dict[str, Any]:
     """The error, what a perfect model would show, log loss, Brier score, and the bins of a reliability diagram."""
     confidence, right, bins = predictions.confidence, predictions.right, bins_of(predictions.confidence)
@@ -65,7 +73,7 @@ def reliability(predictions: Predictions) -> dict[str, Any]:
                 "accuracy": float(right[inside].mean()),
             }
         )
-    perfect, perfect_high = perfect_error(confidence)
+    perfect, perfect_high = perfect_of(predictions)
     return {
         "ece": float(expected_calibration_error(predictions.ones())[0]),
         "perfect": perfect,

@@ -16,23 +16,23 @@ def confusion(predictions: Predictions) -> Ints:
 
 
 def recalls(w: Weighted) -> Floats:
-    """[b, c]; NaN for a class without images."""
+    """[c, b]; NaN for a class without images."""
     return _ratio(w.right, w.support, np.nan)
 
 
 def precisions(w: Weighted) -> Floats:
-    """[b, c]; NaN for a class without images, 0 for one that is never predicted."""
+    """[c, b]; NaN for a class without images, 0 for one that is never predicted."""
     return np.where(w.support > 0, _ratio(w.right, w.predicted, 0.0), np.nan)
 
 
 def f1s(w: Weighted) -> Floats:
-    """[b, c] 2 right / (images + predicted); NaN for a class without images."""
+    """[c, b] 2 right / (images + predicted); NaN for a class without images."""
     return np.where(w.support > 0, _ratio(2 * w.right, w.support + w.predicted, np.nan), np.nan)
 
 
 @metric("accuracy", "accuracy")
 def accuracy(w: Weighted) -> Floats:
-    return np.asarray(w.right.sum(axis=1) / w.total)
+    return np.asarray(w.right.sum(axis=0) / w.total)
 
 
 @metric("balanced_accuracy", "balanced accuracy")
@@ -77,8 +77,8 @@ def _ratio(above: Floats, below: Floats, otherwise: float) -> Floats:
 
 def _macro(values: Floats) -> Floats:
     there = ~np.isnan(values)
-    return np.asarray(np.where(there, values, 0.0).sum(axis=1) / there.sum(axis=1))
+    return np.asarray(np.where(there, values, 0.0).sum(axis=0) / there.sum(axis=0))
 
 
 def _by_support(values: Floats, w: Weighted) -> Floats:
-    return np.asarray((np.where(np.isnan(values), 0.0, values) * w.support).sum(axis=1) / w.total)
+    return np.asarray((np.where(np.isnan(values), 0.0, values) * w.support).sum(axis=0) / w.total)

@@ -10,13 +10,13 @@ import numpy as np
 from jobs.metrics.classification import f1s
 from jobs.metrics.intervals import share
 from jobs.metrics.predictions import Predictions
-from jobs.metrics.ranking import auc, one_class, precision_at_recalls
+from jobs.metrics.ranking import auc, mean_precision
 
 
 def class_report(predictions: Predictions, classes: Sequence[str]) -> list[dict[str, Any]]:
     """A row a class, in order. Values that are not defined (no images, nothing predicted, no others) are None."""
     once = predictions.ones()
-    f1 = f1s(once)[0]
+    f1 = f1s(once)[:, 0]
     rows = []
     for number, name in enumerate(classes):
         truth, predicted = predictions.labels == number, predictions.predicted == number
@@ -29,8 +29,8 @@ def class_report(predictions: Predictions, classes: Sequence[str]) -> list[dict[
                 "recall": share(predictions.right[truth], predictions.groups[truth]).to_json(),
                 "precision": share(predictions.right[predicted], predictions.groups[predicted]).to_json(),
                 "f1": _number(float(f1[number])),
-                "roc_auc": _number(float(one_class(auc, once, number)[0])),
-                "average_precision": _number(float(one_class(precision_at_recalls, once, number)[0])),
+                "roc_auc": _number(float(auc(once, number)[0])),
+                "average_precision": _number(float(mean_precision(once, number)[0])),
             }
         )
     return rows

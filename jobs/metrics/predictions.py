@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ class Predictions:
     labels: Ints
     probabilities: Floats
     groups: Ints
+    memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)  #: what several metrics need, by name
 
     @property
     def n(self) -> int:
@@ -62,37 +64,38 @@ class Predictions:
 
     def ones(self) -> Weighted:
         """Every image once."""
-        return Weighted(self, np.ones((1, self.n)))
+        return Weighted(self, np.ones((self.n, 1)))
 
 
 @dataclass(frozen=True)
 class Weighted:
-    """Predictions with ``weights`` [b, n]: b resamples, in each of which image i counts weights[b, i] times."""
+    """Predictions with ``weights`` [n, b]: b resamples, in each of which image i counts weights[i, b] times."""
 
     predictions: Predictions
     weights: Floats
+    memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)  #: what several metrics need, by name
 
     @cached_property
     def total(self) -> Floats:
         """[b] images."""
-        return np.asarray(self.weights.sum(axis=1))
+        return np.asarray(self.weights.sum(axis=0))
 
     @cached_property
     def support(self) -> Floats:
-        """[b, c] images of each class."""
-        return np.asarray(self.weights @ self.predictions.truth)
+        """[c, b] images of each class."""
+        return np.asarray(self.predictions.truth.T @ self.weights)
 
     @cached_property
     def predicted(self) -> Floats:
-        """[b, c] images predicted to be of each class."""
-        return np.asarray(self.weights @ np.eye(self.predictions.n_classes)[self.predictions.predicted])
+        """[c, b] images predicted to be of each class."""
+        return np.asarray(np.eye(self.predictions.n_classes)[self.predictions.predicted].T @ self.weights)
 
     @cached_property
     def right(self) -> Floats:
-        """[b, c] right predictions of each class."""
+        """[c, b] right predictions of each class."""
         right = self.predictions.truth * self.predictions.right[:, None]
-        return np.asarray(self.weights @ right)
+        return np.asarray(right.T @ self.weights)
 
     def mean(self, values: Floats) -> Floats:
         """[b] weighted mean of per-image ``values`` [n]."""
-        return np.asarray(self.weights @ values / self.total)
+        return np.asarray(values @ self.weights / self.total)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -15,61 +15,77 @@ CURVE_POINTS = 200
 
 
 @dataclass(frozen=True)
-class _Order:
-    """Images by falling score: ``order`` [n]; ``ends`` [t] is the last place of each run of equal scores."""
+class _Ranks:
+    """One class against the rest: where each image stands among the m distinct scores of the positives, highest first.
 
-    order: Ints
-    ends: Ints
-    positive: Bools  #: [n], in that order
+    ``segments`` [3m + 1, n] adds up images: the positives of each score, the negatives of the same scores, and the negatives
+    above the first, between two of them and below the last.
+    """
+
+    segments: Any
+    m: int
 
     @staticmethod
-    def of(scores: Floats, positive: Bools) -> _Order:
-        order = np.argsort(-scores, kind="stable")
-        ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-        return _Order(order, ends, positive[order])
+    def of(scores: Floats, positive: Bools) -> _Ranks:
+        from scipy.sparse import csr_array
 
-    def counts(self, weights: Floats) -> tuple[Floats, Floats]:
-        """Positives and negatives at or above each distinct score: twice [b, t]."""
-        sorted_weights = weights[:, self.order]
-        positives = np.cumsum(sorted_weights * self.positive, axis=1)[:, self.ends]
-        return positives, np.cumsum(sorted_weights, axis=1)[:, self.ends] - positives
+        distinct = np.unique(scores[positive])[::-1]
+        m = len(distinct)
+        above = np.searchsorted(-distinct, -scores, side="left")  # how many distinct scores of positives are higher
+        tied = np.append(distinct, np.nan)[above] == scores
+        row = np.where(positive, above, np.where(tied, m + above, 2 * m + above))
+        return _Ranks(csr_array((np.ones(len(scores)), (row, np.arange(len(scores)))), shape=(3 * m + 1, len(scores))), m)
+
+    def counts(self, weights: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        """At each distinct score of the positives: positives and negatives of it, negatives above ([m, b]); all negatives."""
+        sums, m = np.asarray(self.segments @ weights), self.m
+        positives, ties, between = sums[:m], sums[m : 2 * m], sums[2 * m :]
+        higher = between[:m].copy()
+        higher[1:] += ties[:-1]
+        return positives, ties, np.cumsum(higher, axis=0), ties.sum(axis=0) + between.sum(axis=0)
 
 
-def auc(scores: Floats, positive: Bools, weights: Floats) -> Floats:
-    """[b] area under the ROC curve: the share of right ordered pairs of a positive and a negative, ties half (Bamber 1975).
+def _counts_of(w: Weighted, number: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Of one class in all resamples, worked out once."""
+    p, name = w.predictions, ("ranks", number)
+    if name not in p.memo:
+        p.memo[name] = _Ranks.of(p.probabilities[:, number], np.asarray(p.labels == number))
+    if name not in w.memo:
+        w.memo[name] = p.memo[name].counts(w.weights)
+    return cast(tuple[Floats, Floats, Floats, Floats], w.memo[name])
 
-    NaN where a resample has no positives or no negatives.
+
+def auc(w: Weighted, number: int) -> Floats:
+    """[b] area under the ROC curve of one class: the share of right ordered pairs of it and another, ties half (Bamber 1975).
+
+    NaN where a resample has no image of the class, or no other.
     """
-    tp, fp = _Order.of(scores, positive).counts(weights)
-    tp, fp = (np.concatenate([np.zeros((len(weights), 1)), part], axis=1) for part in (tp, fp))
-    area = (np.diff(fp, axis=1) * (tp[:, 1:] + tp[:, :-1]) / 2).sum(axis=1)
-    pairs = tp[:, -1] * fp[:, -1]
-    return np.asarray(np.divide(area, pairs, out=np.full(len(weights), np.nan), where=pairs > 0))
+    positives, ties, higher, negatives = _counts_of(w, number)
+    right = (positives * (negatives - higher - ties / 2)).sum(axis=0)
+    pairs = positives.sum(axis=0) * negatives
+    return np.asarray(np.divide(right, pairs, out=np.full_like(right, np.nan), where=pairs > 0))
 
 
-def precision_at_recalls(scores: Floats, positive: Bools, weights: Floats) -> Floats:
-    """[b] average precision: sum of (recall step) x (precision there) over distinct scores. NaN without positives."""
-    tp, fp = _Order.of(scores, positive).counts(weights)
-    precision = np.divide(tp, tp + fp, out=np.zeros_like(tp), where=tp + fp > 0)
-    area = (np.diff(tp, axis=1, prepend=0.0) * precision).sum(axis=1)
-    return np.asarray(np.divide(area, tp[:, -1], out=np.full(len(weights), np.nan), where=tp[:, -1] > 0))
+def mean_precision(w: Weighted, number: int) -> Floats:
+    """[b] average precision of one class: the precision at the score of each of its images, averaged. NaN without images."""
+    positives, ties, higher, _ = _counts_of(w, number)
+    found = np.cumsum(positives, axis=0)
+    taken = found + higher + ties
+    precision = np.divide(found, taken, out=np.zeros_like(found), where=taken > 0)
+    total = positives.sum(axis=0)
+    summed = (positives * precision).sum(axis=0)
+    return np.asarray(np.divide(summed, total, out=np.full_like(total, np.nan), where=total > 0))
 
 
-Area = Callable[[Floats, Bools, Floats], Floats]
-
-
-def one_class(area: Area, w: Weighted, number: int) -> Floats:
-    """[b] ``area`` of one class against the rest."""
-    p = w.predictions
-    return area(p.probabilities[:, number], np.asarray(p.labels == number), w.weights)
+Area = Callable[[Weighted, int], Floats]
 
 
 def _over_classes(area: Area, w: Weighted) -> Floats:
     """Of the second class where there are two, else the mean over the classes where it is defined."""
     c = w.predictions.n_classes
     if c == 2:
-        return one_class(area, w, 1)
-    values = np.stack([one_class(area, w, number) for number in range(c)])
+        return area(w, 1)
+    values = np.stack([area(w, number) for number in range(c)])
     there = ~np.isnan(values)
     count = there.sum(axis=0)
     total = np.where(there, values, 0.0).sum(axis=0)
@@ -83,7 +99,7 @@ def roc_auc(w: Weighted) -> Floats:
 
 @metric("average_precision", "average precision")
 def average_precision(w: Weighted) -> Floats:
-    return _over_classes(precision_at_recalls, w)
+    return _over_classes(mean_precision, w)
 
 
 def roc_curve(predictions: Predictions, number: int) -> dict[str, list[float]] | None:
@@ -115,9 +131,9 @@ def curves(predictions: Predictions, classes: list[str]) -> tuple[list[dict[str,
     roc, pr = [], []
     for number in numbers:
         if curve := roc_curve(predictions, number):
-            roc.append({"class": classes[number], "auc": float(one_class(auc, once, number)[0]), **curve})
+            roc.append({"class": classes[number], "auc": float(auc(once, number)[0]), **curve})
         if curve := precision_recall_curve(predictions, number):
-            area = float(one_class(precision_at_recalls, once, number)[0])
+            area = float(mean_precision(once, number)[0])
             pr.append({"class": classes[number], "average_precision": area, **curve})
     if len(numbers) > 1 and roc:
         roc.insert(0, _macro(roc))
@@ -133,9 +149,12 @@ def _macro(roc: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _counts(predictions: Predictions, number: int) -> tuple[Floats, Floats]:
-    order = _Order.of(predictions.probabilities[:, number], np.asarray(predictions.labels == number))
-    tp, fp = order.counts(np.ones((1, predictions.n)))
-    return tp[0], fp[0]
+    """Positives and negatives at or above each distinct score, twice [t]."""
+    scores, positive = predictions.probabilities[:, number], predictions.labels == number
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    tp = np.cumsum(positive[order])[ends].astype(np.float64)
+    return tp, ends + 1 - tp
 
 
 def _thinned(indices: Ints) -> Ints:

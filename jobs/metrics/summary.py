@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jobs.metrics.bootstrap import bootstrap, percentile_interval, resamples_for
-from jobs.metrics.calibration import perfect_error
+from jobs.metrics.calibration import perfect_of
 from jobs.metrics.estimate import Estimate
 from jobs.metrics.intervals import TOO_FEW, effective_n, mean_of_shares, share, wilson
 from jobs.metrics.predictions import Floats, Predictions
@@ -67,7 +67,7 @@ def _estimate(name: str, values: Sequence[float], models: Sequence[Predictions],
         return share(models[0].right, models[0].groups)
     extra: dict[str, Any] = {}
     if name == "ece":
-        perfect = np.mean([perfect_error(model.confidence) for model in models], axis=0)
+        perfect = np.mean([perfect_of(model) for model in models], axis=0)
         extra = {"perfect": float(perfect[0]), "perfect_high": float(perfect[1])}
     if resampled is None:
         return Estimate(value, None, None, n, "counts only", extra=extra)

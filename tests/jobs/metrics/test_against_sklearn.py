@@ -46,7 +46,7 @@ def test_values(draw: Draw, classes: int, decimals: int | None) -> None:
     if decimals is not None:  # scikit-learn normalises rows that do not sum to 1 for its log loss
         p = Predictions(p.labels, p.probabilities / p.probabilities.sum(axis=1, keepdims=True), p.groups)
     weights = np.stack([np.ones(p.n), np.random.default_rng(1).integers(4, size=p.n).astype(float)])
-    found = {name: metric.function(Weighted(p, weights)) for name, metric in metrics().items()}
+    found = {name: metric.function(Weighted(p, weights.T)) for name, metric in metrics().items()}
     for row, own in enumerate(weights):
         for name, value in _expected(p, own).items():
             assert found[name][row] == pytest.approx(value, abs=1e-12), name

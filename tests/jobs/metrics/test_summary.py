@@ -20,7 +20,7 @@ Draw = Callable[..., Predictions]
 def test_resamples_keep_strata_and_groups() -> None:
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1])
     groups = np.array([5, 5, 1, 2, 3, 3, 3, 4, 6])
-    weights = np.concatenate(list(resample_weights(labels, groups, 500)))
+    weights = np.concatenate(list(resample_weights(labels, groups, 500)), axis=1).T
     assert weights.shape == (500, 9)
     np.testing.assert_array_equal(weights[:, 0], weights[:, 1])
     np.testing.assert_array_equal(weights[:, 4], weights[:, 6])
@@ -29,12 +29,13 @@ def test_resamples_keep_strata_and_groups() -> None:
     assert weights.mean(axis=0) == pytest.approx(np.ones(9), abs=0.2)
 
 
-def test_resamples_do_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    labels, groups = np.arange(50) % 3, np.arange(50)
-    whole = np.concatenate(list(resample_weights(labels, groups, 40)))
-    assert len(list(resample_weights(labels, groups, 40))) == 1
-    np.testing.assert_array_equal(whole, np.concatenate(list(resample_weights(labels, groups, 40))))
-    assert not np.array_equal(whole, np.concatenate(list(resample_weights(labels, groups, 40, seed=1))))
+def test_resamples_are_the_same_again_and_come_in_chunks() -> None:
+    labels, groups = np.arange(3000) % 3, np.arange(3000)
+    first, again, other = (np.concatenate(list(resample_weights(labels, groups, 400, seed)), axis=1) for seed in (0, 0, 1))
+    assert first.shape == (3000, 400)
+    assert len(list(resample_weights(labels, groups, 400))) > 1
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
 
 
 def _judged(n: int, seed: int) -> Predictions:
