@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.context import Context
 from jobs.runtime import step_main
 from tlbatch.errors import DeadlineError, Stopped
+from tlbatch.store.artifacts import load_manifest
 
 if TYPE_CHECKING:
     from jobs.extraction.known import Known, Older, Parts
@@ -42,7 +43,12 @@ def run(context: Context) -> None:
         context.defer_commit()
         return
     context.made["forward_passes"] = len(fresh)
-    put_together(context, wanted, known, older, description)
+    try:
+        put_together(context, wanted, known, older, description)
+    except FileNotFoundError:  # who commits deletes the parts
+        if load_manifest(context.store, context.task.step, context.task.key) is None:
+            raise
+        context.defer_commit()
 
 
 def describe(context: Context, wanted: list[Wanted]) -> dict[str, Any]:

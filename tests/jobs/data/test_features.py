@@ -1,0 +1,131 @@
+"""Features in safetensors files: read by the format's own library, found by content id, exactly the rows asked for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from jobs.data.features import groups, load_features, load_views
+from jobs.data.rows import Spool, open_rows, write_rows
+from tlbatch.store.artifacts import Artifact, Manifest, artifact_files
+from tlbatch.store.directory import DirectoryStore
+
+IDS = [f"{digit}{number:039x}" for digit in "03f" for number in range(4)]
+
+
+def rows_of(array: np.ndarray) -> list[bytes]:
+    return [row.tobytes() for row in array.astype("<f4")]
+
+
+@pytest.fixture
+def array() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(len(IDS), 5)).astype(np.float32)
+
+
+@pytest.fixture
+def artifact(tmp_path: Path, array: np.ndarray) -> Artifact:
+    """Features of all ids, and two views of every second one."""
+    files = {"features.json": tmp_path / "features.json"}
+    files["features.json"].write_text(json.dumps({"dim": 5, "views": 2}))
+    for kind, ids, shape in (("features", IDS, (5,)), ("views", IDS[::2], (2, 5))):
+        for name, group in groups(kind, ids).items():
+            files[name] = tmp_path / name
+            files[name].parent.mkdir(exist_ok=True)
+            places = [IDS.index(image_id) for image_id in group]
+            rows = array[places] if kind == "features" else np.stack([array[places] + 1, array[places] + 2], axis=1)
+            write_rows(files[name], kind, (len(group), *shape), group, rows_of(rows))
+    store = DirectoryStore(tmp_path / "store")
+    entries = artifact_files(files, "extract", "0" * 40, "a1")
+    for name, path in files.items():
+        store.upload(path, entries[name].path)
+    return Artifact(store, Manifest("extract", "0" * 40, entries), tmp_path / "cache")
+
+
+def test_groups_are_by_the_first_digit_and_sorted() -> None:
+    found = groups("features", [*reversed(IDS), IDS[0]])
+    assert list(found) == ["features/0.safetensors", "features/3.safetensors", "features/f.safetensors"]
+    assert found["features/3.safetensors"] == IDS[4:8]
+
+
+def test_features_come_in_the_order_asked_for(artifact: Artifact, array: np.ndarray) -> None:
+    places = [11, 0, 7, 0, 3]
+    found = load_features(artifact, [IDS[place] for place in places])
+    assert found.dtype == np.float32
+    assert np.array_equal(found, array[places])
+
+
+def test_views_come_first_by_number(artifact: Artifact, array: np.ndarray) -> None:
+    found = load_views(artifact, [IDS[8], IDS[2]])
+    assert np.array_equal(found, np.stack([array[[8, 2]] + 1, array[[8, 2]] + 2]))
+
+
+def test_an_image_that_was_not_extracted_is_named(artifact: Artifact) -> None:
+    with pytest.raises(KeyError, match="no features of image 3ffff"):
+        load_features(artifact, [IDS[0], "3ffff"])
+    with pytest.raises(KeyError, match="no features of image abc"):
+        load_features(artifact, ["abc"])
+    with pytest.raises(KeyError, match=f"no views of image {IDS[1]}.*redraw 2"):
+        load_views(artifact, [IDS[0], IDS[1]], 2)
+
+
+def test_the_librarys_own_reader_reads_what_is_written(tmp_path: Path, array: np.ndarray) -> None:
+    path = tmp_path / "rows.safetensors"
+    write_rows(path, "features", array.shape, IDS, rows_of(array))
+    assert np.array_equal(load_file(path)["features"], array)
+
+
+def test_what_the_library_writes_is_read(tmp_path: Path, array: np.ndarray) -> None:
+    path = tmp_path / "rows.safetensors"
+    save_file({"features": array}, path, {"ids": json.dumps(IDS)})
+    rows = open_rows(path)
+    assert rows.ids == tuple(IDS)
+    assert np.array_equal(rows.array(), array)
+    assert rows.read(7) == array[7].tobytes()
+
+
+def test_rows_of_several_views_have_names_of_their_own(tmp_path: Path, array: np.ndarray) -> None:
+    path = tmp_path / "rows.safetensors"
+    write_rows(path, "views", (6, 2, 5), IDS[:6], rows_of(array))
+    rows = open_rows(path)
+    assert list(rows.names[:3]) == [f"{IDS[0]}/0", f"{IDS[0]}/1", f"{IDS[1]}/0"]
+    assert rows.read(3) == array[3].tobytes()
+
+
+def test_no_rows_at_all_are_a_file_too(tmp_path: Path) -> None:
+    path = tmp_path / "rows.safetensors"
+    write_rows(path, "features", (0, 5), [], [])
+    assert open_rows(path).array().shape == (0, 5)
+
+
+def test_a_missing_row_is_not_passed_over(tmp_path: Path, array: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="bytes for"):
+        write_rows(tmp_path / "rows.safetensors", "features", array.shape, IDS, rows_of(array)[1:])
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "two", "ids"])
+def test_what_holds_no_rows_is_refused(tmp_path: Path, array: np.ndarray, damage: str) -> None:
+    path = tmp_path / "rows.safetensors"
+    tensors = {"a": array, "b": array} if damage == "two" else {"a": array}
+    save_file(tensors, path, {"ids": json.dumps(IDS[1:] if damage == "ids" else IDS)})
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:40])
+    if damage == "text":
+        path.write_text("no safetensors at all")
+    with pytest.raises(ValueError, match=r"rows\.safetensors|Expecting|Unterminated"):
+        open_rows(path)
+
+
+def test_a_spool_gives_back_what_was_put_in(tmp_path: Path, array: np.ndarray) -> None:
+    spool = Spool(tmp_path / "spool", 5)
+    for image_id, row in zip(IDS, array, strict=True):
+        spool.append(image_id, row)
+    assert spool.names == IDS
+    assert spool.read(9) == array[9].tobytes()
+    with pytest.raises(ValueError, match="not of 5 values"):
+        spool.append("x", np.zeros(4, np.float32))
+    spool.close()
+    assert not (tmp_path / "spool").exists()
