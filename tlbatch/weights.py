@@ -18,7 +18,7 @@ from tlbatch.spec.model import FromRun
 from tlbatch.spec.study import Run
 from tlbatch.store import Store
 from tlbatch.store.artifacts import file_sha256
-from tlbatch.weightfiles import FOLDER, Place, fetch, find_weight, place_of
+from tlbatch.weightfiles import FOLDER, STORE_PREFIX, Place, fetch, find_weight, place_of
 
 RANDOM_SEED = 0
 IMAGENET = "ImageNet-1k"
@@ -114,7 +114,7 @@ def has_imagenet_head(settled: SettledWeights) -> bool:
 
 @dataclass(frozen=True)
 class Mirrored:
-    """One file of a store's ``weights/``; ``copied`` is false where it was there already."""
+    """One file of a store's ``weights/``; ``copied`` is false where it was there already. ``backbone``: "" for other files."""
 
     backbone: str
     weights: str
@@ -124,12 +124,28 @@ class Mirrored:
 
 
 def mirror(store: Store, names: Iterable[str]) -> list[Mirrored]:
-    """Copy published weights into the store's ``weights/``, hashes checked. ``NAME`` or ``NAME:WEIGHTS``; default weights else.
+    """Copy weights into the store's ``weights/``, hashes checked: ``NAME`` (its default ones), ``NAME:WEIGHTS``, or a file.
 
-    Raises StudyError for unknown names (before anything is copied), TransientError where a file cannot be had now.
+    A file's path or URL becomes ``store:weights/<its name>``. Raises StudyError for unknown names (before anything is copied), TransientError where a file cannot be had now.
     """
-    wanted = [_wanted(name) for name in names]
-    return [_mirror(store, backbone, weight) for backbone, weight in wanted]
+    wanted = [name if _is_file(name) else _wanted(name) for name in names]
+    return [_mirror_file(store, each) if isinstance(each, str) else _mirror(store, *each) for each in wanted]
+
+
+def _is_file(name: str) -> bool:
+    return is_file_like(name) and backbones().get(name.partition(":")[0]) is None and other(name.partition(":")[0]) is None
+
+
+def _mirror_file(store: Store, location: str) -> Mirrored:
+    """A file that no catalogue names. Raises StudyError where the store has another one of the same name."""
+    path = fetch(location, store)
+    name = FOLDER + location.rpartition("/")[2].partition("?")[0]
+    if store.stat(name) is None:
+        store.upload(path, name)
+        return Mirrored("", location, name, path.stat().st_size, copied=True)
+    if file_sha256(fetch(f"{STORE_PREFIX}{name}", store)) != file_sha256(path):
+        raise StudyError(f"{store.url}/{name} is there already and is another file than {location}: rename yours")
+    return Mirrored("", location, name, path.stat().st_size, copied=False)
 
 
 def _wanted(name: str) -> tuple[str, WeightInfo]:

@@ -16,7 +16,7 @@ from jobs.models.initial import initialise, settle_statistics
 from jobs.models.library import Architecture, find
 from jobs.models.network import Backbone, Network
 from jobs.models.pretrained import Pretrained
-from jobs.models.reading import CONVERSIONS, State, fit_state
+from jobs.models.reading import convert, fit_state
 from jobs.models.scratch import scratch_body, scratch_division
 from jobs.models.stages import Division, Layer
 from tlbatch.errors import StudyError
@@ -139,13 +139,9 @@ def _cut(draft: _Draft, layer: Layer, pool: str, input: Mapping[str, Any], sourc
 
 
 def _load(body: nn.Module, draft: _Draft, pretrained: Pretrained) -> None:
-    fit_state(body, _converted(draft.name, body, pretrained), known=draft.keys, what=pretrained.label, of=draft.name)
-
-
-def _converted(name: str, body: nn.Module, pretrained: Pretrained) -> State:
     assert pretrained.state is not None
-    convert = CONVERSIONS.get(name)
-    return convert(pretrained.state) if convert else pretrained.state
+    state = convert(draft.name, body, pretrained.state)
+    fit_state(body, state, known=draft.keys, what=pretrained.label, of=draft.name)
 
 
 class Classifier(nn.Module):

@@ -1,4 +1,4 @@
-"""Writes tlbatch/catalogue.json and imagenet.json from torchvision, timm and the families of this package: ``python -m jobs.models.catalogue``.
+"""``python -m jobs.models.catalogue`` writes tlbatch/catalogue.json and imagenet.json from torchvision, timm and families.py.
 
 The launcher reads the files, so that it knows backbones without torch. Same versions of the libraries, same bytes.
 """

@@ -6,6 +6,7 @@ module keeps it and ends the forward pass. Modules that were not reached until t
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 
 class _ReachedError(Exception):
@@ -95,19 +95,33 @@ class Walk:
 
 
 def walk(network: nn.Module, tap: Tap, shape: tuple[int, ...]) -> Walk:
-    """Run ``network`` on the meta device with an input of ``shape`` until ``tap``. Its own tensors stay as they are."""
-    found, caught = Walk(), Caught()
-    handles: list[Any] = []
-    for path, module in network.named_modules():
-        handles.append(module.register_forward_pre_hook(_enter(found, path)))
-        handles.append(module.register_forward_hook(_leave(found, path)))
-    tensors = {name: t.to("meta") for name, t in [*network.named_parameters(), *network.named_buffers()]}
+    """Run a twin of ``network`` on the meta device with an input of ``shape`` until ``tap``.
+
+    A network with constants that name their own device runs where it is, on zeros.
+    """
     try:
-        with torch.no_grad(), _hooks(network, tap, caught, None), suppress(_ReachedError):
-            caught.output = functional_call(network, tensors, (torch.empty(shape, device="meta"),))
-    finally:
-        for handle in handles:
-            handle.remove()
+        return _walk(_empty_twin(network), tap, torch.zeros(shape, device="meta"))
+    except (RuntimeError, NotImplementedError):
+        if next(network.parameters()).is_meta:
+            raise
+        return _walk(copy.deepcopy(network), tap, torch.zeros(shape))
+
+
+def _empty_twin(network: nn.Module) -> nn.Module:
+    """A copy on the meta device; the tensors' memory is never copied."""
+    memo: dict[int, Any] = {id(p): nn.Parameter(p.detach().to("meta"), p.requires_grad) for p in network.parameters()}
+    memo |= {id(buffer): buffer.to("meta") for buffer in network.buffers()}
+    return copy.deepcopy(network, memo)
+
+
+@torch.no_grad()
+def _walk(network: nn.Module, tap: Tap, x: Tensor) -> Walk:
+    found, caught = Walk(), Caught()
+    for path, module in network.named_modules():
+        module.register_forward_pre_hook(_enter(found, path))
+        module.register_forward_hook(_leave(found, path))
+    with _hooks(network, tap, caught, None), suppress(_ReachedError):
+        caught.output = network(x)
     found.shape = _shape(caught.output) or ()
     return found
 
@@ -154,11 +168,11 @@ def _ends(path: str) -> list[int]:
 
 
 def drop_modules(network: nn.Module, paths: list[str]) -> None:
-    """Remove modules: from containers outright, elsewhere by leaving an Identity (code may ask whether they are there)."""
+    """Remove modules: from a chain outright, elsewhere by leaving an Identity (code may count them, or ask for them)."""
     for path in paths:
         parent_path, _, name = path.rpartition(".")
         parent = network.get_submodule(parent_path)
-        if isinstance(parent, nn.Sequential | nn.ModuleList | nn.ModuleDict):
+        if isinstance(parent, nn.Sequential):
             delattr(parent, name)
-        else:
+        elif any(True for _ in parent.get_submodule(name).state_dict()):
             setattr(parent, name, nn.Identity())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from jobs.models.cutting import Tap, Walk, walk
 from jobs.models.stages import PRE_LOGITS, Division, Layer, Stage
@@ -12,23 +13,41 @@ from jobs.models.stages import PRE_LOGITS, Division, Layer, Stage
 FEWEST = 4
 SHARE = 0.001
 """A piece with less than a thousandth of the parameters is no stage of its own."""
+NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
+MOST = 0.8
+"""A piece with more of the parameters than this is opened."""
 RENAMED = {"head": "neck"}
 """``head`` is what a study puts on top."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A module and its number of parameters, or a parameter that an opened module holds itself (``own``)."""
+    """A module and its number of parameters, or a parameter that an opened module holds itself (``own``).
+
+    ``minor``: a normalisation layer, never a stage of its own.
+    """
 
     path: str
     size: int
     own: bool = False
+    minor: bool = False
 
 
-def find_head(network: nn.Module, found: Walk, outputs: int) -> str | None:
-    """Path of the classifier: the first dense layer (or 1x1 convolution) with one output a class; None: not recognised."""
+def find_head(network: nn.Module, found: Walk) -> str | None:
+    """Path of the classifier: what timm says, else the last dense layer (or convolution) with one output a class.
+
+    None where there is none, as in networks that were published without.
+    """
     modules = dict(network.named_modules())
-    for call in found.calls:
+    config = getattr(network, "pretrained_cfg", None)
+    if config:
+        said = config.get("classifier") or ()
+        for path in (said,) if isinstance(said, str) else said:
+            if path in found.entered and not isinstance(modules[path], nn.Identity):
+                return str(path)
+        return None
+    outputs = int(getattr(network, "num_classes", 0) or 1000)
+    for call in reversed(found.calls):
         shape = call.shape or ()
         last = shape[1:2] if len(shape) == 4 else shape[-1:]
         if isinstance(modules[call.path], nn.Linear | nn.Conv2d) and last == (outputs,):
@@ -39,17 +58,24 @@ def find_head(network: nn.Module, found: Walk, outputs: int) -> str | None:
 def derive_division(network: nn.Module, channels: int, size: int) -> tuple[Division, str | None]:
     """Division and classifier path of any network for square images; the default layer is what its classifier is fed with.
 
-    Stages are its children in the order of the data, the largest one opened until there are at least four.
+    Stages are its children in the order of the data; the largest one is opened until there are four and none is nearly all.
     """
-    outputs = int(getattr(network, "num_classes", 0) or 1000)
     found = walk(network, Tap(""), (1, channels, size, size))
-    head = find_head(network, found, outputs)
-    order = {path: number for number, path in reversed(list(enumerate(found.entered)))}
-    pieces = sorted(_pieces(network, head), key=lambda piece: order.get(piece.path, -1))
-    stages = _group([piece for piece in pieces if piece.path in order or piece.size], sum(p.size for p in pieces))
+    head = find_head(network, found)
+    used = [(order, piece) for piece in _pieces(network, head) if (order := _order(piece, found)) is not None]
+    pieces = [piece for _, piece in sorted(used, key=lambda item: item[0])]
+    stages = _group(pieces, sum(piece.size for piece in pieces))
     layers = [_last_layer(stage, found) for stage in stages]
     end = Layer(PRE_LOGITS, head or "", stages[-1].name, at_input=head is not None)
     return Division(tuple(stages), (*(layer for layer in layers if layer), end), PRE_LOGITS), head
+
+
+def _order(piece: Piece, found: Walk) -> int | None:
+    """When the piece, or the first module inside it, was entered: parameters of opened modules first; None: never."""
+    if piece.own:
+        return -1
+    inside = f"{piece.path}."
+    return next((i for i, path in enumerate(found.entered) if path == piece.path or path.startswith(inside)), None)
 
 
 def _pieces(network: nn.Module, head: str | None) -> list[Piece]:
@@ -57,11 +83,12 @@ def _pieces(network: nn.Module, head: str | None) -> list[Piece]:
     while True:
         pieces = [piece for path in sorted(opened) for piece in _inside(network, path, opened, head)]
         total = sum(piece.size for piece in pieces)
-        large = [piece for piece in pieces if piece.size >= SHARE * total and not piece.own]
+        large = [piece for piece in pieces if _is_large(piece, total)]
         inner = [piece for piece in large if any(True for _ in network.get_submodule(piece.path).children())]
-        if len(large) >= FEWEST or not inner:
+        largest = max(inner, key=lambda piece: piece.size, default=None)
+        if largest is None or (len(large) >= FEWEST and largest.size <= MOST * total):
             return pieces
-        opened.add(max(inner, key=lambda piece: piece.size).path)
+        opened.add(largest.path)
 
 
 def _inside(network: nn.Module, path: str, opened: set[str], head: str | None) -> list[Piece]:
@@ -69,7 +96,7 @@ def _inside(network: nn.Module, path: str, opened: set[str], head: str | None) -
     module, prefix = network.get_submodule(path), f"{path}." if path else ""
     own = [Piece(f"{prefix}{name}", p.numel(), own=True) for name, p in module.named_parameters(recurse=False)]
     children = [
-        Piece(f"{prefix}{name}", _size(child, f"{prefix}{name}", head))
+        Piece(f"{prefix}{name}", _size(child, f"{prefix}{name}", head), minor=isinstance(child, NORMS))
         for name, child in module.named_children()
         if f"{prefix}{name}" not in opened and f"{prefix}{name}" != head
     ]
@@ -82,11 +109,15 @@ def _size(module: nn.Module, path: str, head: str | None) -> int:
     return sum(p.numel() for name, p in parameters if head is None or not f"{path}.{name}".startswith(f"{head}."))
 
 
+def _is_large(piece: Piece, total: int) -> bool:
+    return piece.size >= SHARE * total and piece.size > 0 and not piece.own and not piece.minor
+
+
 def _group(pieces: list[Piece], total: int) -> list[Stage]:
     """Large pieces open a stage, small ones join the stage before; those before all are the stem."""
     stages: list[tuple[str, list[str]]] = []
     for piece in pieces:
-        if piece.size >= SHARE * total and piece.size and not piece.own:
+        if _is_large(piece, total):
             stages.append((RENAMED.get(piece.path, piece.path), [piece.path]))
         elif stages:
             stages[-1][1].append(piece.path)

@@ -27,9 +27,11 @@ class Shape:
     kind: str  #: map [c, h, w], map_last [h, w, c], tokens [t, d] or vector [d]
 
     @staticmethod
-    def of(batched: tuple[int, ...]) -> Shape:
-        """From the shape of a batch made of square images."""
+    def of(batched: tuple[int, ...], *, pooled: bool = False) -> Shape:
+        """From the shape of a batch made of square images. ``pooled``: what feeds a classifier, where 1x1 maps are vectors."""
         values = batched[1:]
+        if pooled and len(values) == 3 and values[1:] == (1, 1):
+            return Shape(values, "vector")
         if len(values) == 3:
             last = values[0] == values[1] != values[2]
             return Shape(values, "map_last" if last else "map")
@@ -68,9 +70,12 @@ class Backbone(nn.Module):
         self._tap = Tap(layer.path, layer.at_input)
         found = walk(body, self._tap, (1, channels, size, size))
         drop_modules(body, unreached(body, found))
-        self.shape = Shape.of(found.shape)
-        self._map_path = _last_map(found)
-        self.stages = _stages_of(body, division)
+        if layer.at_input and layer.path:  # the classifier stays as the place to listen at
+            body.set_submodule(layer.path, nn.Identity())
+            found = walk(body, self._tap, (1, channels, size, size))  # some networks ask what their classifier is
+        self.shape = Shape.of(found.shape, pooled=layer.at_input)
+        self._last = _last_map(body, found)
+        self.stages = _stages_of(body, division, found)
         self.eval()
 
     @property
@@ -95,47 +100,64 @@ class Backbone(nn.Module):
     def maps_and_features(self, x: Tensor) -> tuple[Tensor | None, Tensor]:
         """``maps`` and ``forward`` of one pass: features depend on the maps, so gradients run from them to the maps."""
         output, seen = self._output(x)
-        found = seen if seen is not None else output if self.shape.map else None
-        if found is not None and self.shape.kind == "map_last" and found is output:
-            found = found.permute(0, 3, 1, 2)
-        return found, self._pooled(output)
+        if self.shape.map:
+            return _channels_first(output, self.shape), self._pooled(output)
+        return (None if seen is None or self._last is None else _channels_first(seen, self._last.shape)), self._pooled(output)
 
     def _output(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """What the layer puts out, as the library orders it, and the last map before it where the layer itself is none."""
         if x.shape[1] == 1 and self.channels == 3:
             x = x.expand(-1, 3, -1, -1)
-        caught = run_to(self.body, self._tap, x, also=None if self.shape.map else self._map_path)
+        also = None if self.shape.map or self._last is None else self._last.path
+        caught = run_to(self.body, self._tap, x, also=also)
         assert caught.output is not None
         return caught.output, caught.seen
 
     def _pooled(self, output: Tensor) -> Tensor:
-        if self.shape.kind == "map_last":
-            output = output.permute(0, 3, 1, 2)
+        output = _channels_first(output, self.shape)
         if self.shape.kind == "vector" or self.pool == "flatten":
             return output.flatten(1)
         over = 1 if self.shape.kind == "tokens" else (2, 3)
         return output.mean(dim=over) if self.pool == "avg" else output.amax(dim=over)
 
 
-def _last_map(found: Walk) -> str | None:
-    """Path of the last module that put out a map [n, c, h, w] of more than one place; None where there is none."""
+def _channels_first(output: Tensor, shape: Shape) -> Tensor:
+    return output.permute(0, 3, 1, 2) if shape.kind == "map_last" else output
+
+
+@dataclass(frozen=True)
+class _LastMap:
+    path: str
+    shape: Shape
+
+
+def _last_map(body: nn.Module, found: Walk) -> _LastMap | None:
+    """The last module that put out a map of more than one place; None where there is none, or tokens were mixed after it."""
+    modules = dict(body.named_modules())
     for call in reversed(found.calls):
-        shape = call.shape
-        if call.path and shape is not None and len(shape) == 4 and shape[2] == shape[3] and shape[2] > 1:
-            return call.path
+        shape = call.shape or ()
+        if len(shape) == 3 and shape[1] > 1:
+            return None
+        passes = isinstance(modules.get(call.path), nn.Dropout | nn.Softmax | nn.Identity)
+        if call.path not in modules or not call.path or passes or len(shape) != 4 or shape[0] != 1:
+            continue
+        layer = Shape.of(shape)
+        if layer.map and layer.map[1] == layer.map[2] > 1:
+            return _LastMap(call.path, layer)
     return None
 
 
-def _stages_of(body: nn.Module, division: Division) -> tuple[Stage, ...]:
-    """The division's stages as far as the body still has them."""
-    names = [name for name, module in body.named_modules() if name and not isinstance(module, nn.Identity)]
-    names += [name for name, _ in body.named_parameters()]
+def _stages_of(body: nn.Module, division: Division, found: Walk) -> tuple[Stage, ...]:
+    """The division's stages as far as the walk used them. The first takes in parameters that no stage names."""
+    parameters = [name for name, _ in body.named_parameters()]
+    used = {*found.entered, *parameters}
     kept = []
     for stage in division.stages:
-        layers = tuple(layer for layer in stage.layers if any(n == layer or n.startswith(f"{layer}.") for n in names))
+        layers = tuple(layer for layer in stage.layers if any(n == layer or n.startswith(f"{layer}.") for n in used))
         if layers:
             kept.append(Stage(stage.name, layers))
-    return tuple(kept)
+    left = tuple(name for name in parameters if not any(stage.holds(name) for stage in kept))
+    return (Stage(kept[0].name, (*kept[0].layers, *left)), *kept[1:])
 
 
 class Network(nn.Module):

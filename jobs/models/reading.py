@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -78,8 +80,28 @@ def convert_lite0(state: State) -> State:
     return converted
 
 
-CONVERSIONS: dict[str, Callable[[State], State]] = {"efficientnet_lite0": convert_lite0}
+def convert_densenet(state: State) -> State:
+    """Torchvision's DenseNets as they were published (norm.1 for norm1). Other states stay as they are."""
+    inner = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..+)$")
+    return {inner.sub(r"\1\2", name): tensor for name, tensor in state.items()}
+
+
+CONVERSIONS: dict[str, Callable[[State], State]] = {
+    "efficientnet_lite0": convert_lite0,
+    **dict.fromkeys(("densenet121", "densenet161", "densenet169", "densenet201"), convert_densenet),
+}
 """By backbone: from the names of a published file to the library's."""
+
+
+def convert(name: str, network: nn.Module, state: State) -> State:
+    """A published state in the names that ``network`` (timm's networks know how themselves) has now."""
+    if name in CONVERSIONS:
+        return CONVERSIONS[name](state)
+    own = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
+    if own is None or not type(network).__module__.startswith("timm."):
+        return state
+    converted: State = own(state, network)
+    return converted
 
 
 def fit_state(network: nn.Module, state: State, *, known: Iterable[str], what: str, of: str) -> None:
@@ -100,11 +122,10 @@ def fit_state(network: nn.Module, state: State, *, known: Iterable[str], what: s
     ]
     if missing or foreign or shapes:
         raise StudyError(_misfit(missing, foreign, shapes, len(expected), what, of))
-    counters = {name: torch.zeros((), dtype=torch.long) for name in optional if name not in state}
-    full = {name: state.get(name, counters.get(name)) for name in expected}
-    network.load_state_dict(
-        {name: _like(tensor, expected[name]) for name, tensor in full.items() if tensor is not None}, assign=True
-    )
+    zero = torch.zeros((), dtype=torch.long)
+    for name, tensor in list(expected.items()):
+        expected[name] = _like(state.get(name, zero), tensor)
+    network.load_state_dict(expected, assign=True)  # the dictionary that torch made: it also holds the layout's version
 
 
 def _like(tensor: Tensor, expected: Tensor) -> Tensor:
