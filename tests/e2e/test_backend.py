@@ -19,6 +19,7 @@ from tlbatch.backends.kubernetes import KubernetesBackend
 from tlbatch.cluster import open_cluster
 from tlbatch.cluster.client import JOBS, PODS
 from tlbatch.manifests import DriverIdentity, Site
+from tlbatch.manifests.names import TASK
 from tlbatch.manifests.needs import DATA, Needs
 from tlbatch.planning import Node
 from tlbatch.store.directory import DirectoryStore
@@ -28,7 +29,14 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 IMAGE = "localhost/python:3.11-slim"
 TIMEOUT_S = 150.0
 EXECUTION = "backend-20261123-0412-x7k2"
-SAY = "import sys,json,time; t=time.time(); say=lambda c,s: (open('/dev/termination-log','w').write(json.dumps(dict(code=c,sentence=s))),sys.exit(c))\n"
+SAY = """
+import json, signal, sys, time
+t = time.time()
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+def say(code, sentence):
+    open("/dev/termination-log", "w").write(json.dumps({"code": code, "sentence": sentence}))
+    sys.exit(code)
+"""
 
 
 @dataclass
@@ -68,33 +76,28 @@ def needs_of(node: Node) -> Needs:
     return replace(DATA, cpu=params.get("cpu", "50m"), memory=memory, gpu=params.get("gpu", 0), scratch="64Mi", pod_patch=patch)
 
 
-@pytest.fixture(scope="module")
-def now() -> float:
-    return time.time()
-
-
-@pytest.fixture(scope="module")
 def scripts(now: float) -> dict[str, dict[str, Any]]:
+    """Scripts that go by the clock behave one way in a first pod, another in a second: a Job waits 10 s between."""
     return {
         "good": {"script": "print('good')"},
         "wrong-data": {"script": "say(65, 'too many bad files')"},
         "wrong-study": {"script": "say(2, 'no such layer')"},
         "bug": {"script": "raise ValueError('oops')"},
-        "later": {"script": f"say(75, 'the store is away') if t < {now + 12} else say(0, 'done')"},
+        "later": {"script": f"say(75, 'the store is away') if t < {now + 20} else say(0, 'done')"},
         "hungry": {"script": "x = bytearray(300_000_000); print(len(x))", "memory": "32Mi"},
-        "evicted": {"script": f"time.sleep(2 if t > {now + 12} else 600)"},
+        "evicted": {"script": f"time.sleep(2 if t > {now + 20} else 600)"},
         "removed": {"script": "time.sleep(600)"},
-        "sleeper": {"script": "time.sleep(600)"},
-        "no-image": {"script": "", "image": "registry.example/nobody/nothing:1"},
-        "no-gpu": {"script": "", "gpu": 64},
+        "sleeper": {"script": "time.sleep(599)"},
+        "no-image": {"script": "1", "image": "registry.example/nobody/nothing:1"},
+        "no-gpu": {"script": "2", "gpu": 64},
         "no-secret": {"script": "", "secret": "not-made"},
-        "privileged": {"script": "", "privileged": True},
+        "privileged": {"script": "3", "privileged": True},
         "too-big": {"script": "", "cpu": "900"},
     }
 
 
 @pytest.fixture(scope="module")
-def rig(cluster: Any, scripts: dict[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def rig(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     cluster.run("base")
     cluster.run("push", IMAGE)
     namespace = f"tlbatch-backend-{int(time.time())}"
@@ -106,7 +109,7 @@ def rig(cluster: Any, scripts: dict[str, dict[str, Any]], tmp_path_factory: pyte
     ):
         cluster.kubectl("create", "-f", "-", document=document)
     uid = cluster.get("job", EXECUTION, "-n", namespace)["metadata"]["uid"]
-    tasks = {name: Task("prepare", params, name=name) for name, params in scripts.items()}
+    tasks = {name: Task("prepare", params, name=name) for name, params in scripts(time.time()).items()}
     rig = Rig(open_backend(namespace, uid, tmp_path_factory.mktemp("store")), tasks)
     yield rig
     rig.backend.close()
@@ -227,14 +230,14 @@ def test_a_driver_that_starts_anew_finds_its_children(over: Rig, tmp_path: Path)
     again.start(over.tasks["sleeper"], node)
     assert again.places()["sleeper"]["job"] == first.places()["sleeper"]["job"]
     again.close()
-    jobs = [job for job in first.cluster.list(JOBS)[0] if job["metadata"]["annotations"].get("tlbatch.dev/task") == "sleeper"]
+    jobs = [job for job in first.cluster.list(JOBS)[0] if job["metadata"].get("annotations", {}).get(TASK) == "sleeper"]
     assert len(jobs) == 1
 
 
 def test_a_job_that_a_twin_made_is_taken_over(over: Rig, tmp_path: Path) -> None:
     """Created behind our back, before any watch could tell: the 409 means already there."""
     backend = over.backend
-    node = Node("twin", "prepare", {"script": "time.sleep(600)"})
+    node = Node("twin", "prepare", {"script": "time.sleep(598)"})
     task = Task("prepare", node.params, name="twin")
     other = open_backend(backend.cluster.namespace, backend.owner.uid, tmp_path)
     backend.start(task, node)
@@ -245,6 +248,8 @@ def test_a_job_that_a_twin_made_is_taken_over(over: Rig, tmp_path: Path) -> None
 
 
 def test_stop_ends_everything_within_20_s(over: Rig) -> None:
+    over.follow(lambda: over.backend.places()["twin"].get("phase") == "Running")
+    time.sleep(1.0)  # until its signal handler stands: a process of number 1 is deaf before
     started = time.monotonic()
     stopped = over.backend.stop(60.0)
     assert {end.code for end in stopped} == {143}

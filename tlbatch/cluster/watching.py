@@ -73,7 +73,7 @@ class Watched:
         response = self._response
         if response is not None:
             with contextlib.suppress(Exception):  # whatever state the connection is in, it is done with
-                response.close()
+                response.shutdown()  # wakes the thread that reads; a close would wait for it
 
     # -- the thread ---------------------------------------------------------------------------------------------------
 
