@@ -62,6 +62,7 @@ class Trained:
     epochs: int = 10
     strategy: Any = "scratch"
     layer: str | None = None
+    validation_margin: float | None = None  #: where validation and test are to disagree
 
     @property
     def role(self) -> str:
@@ -281,7 +282,8 @@ def _finetune_files(run: Trained, seed: int, classes: list[str], split: Split) -
     history = {"epochs": epochs, "selected_epoch": run.epochs, "lr": {"chosen": 1e-3, "tried": []}, "stopped_early": False}
     labels = np.array([classes.index(entry.label) for entry in split.validation])
     rng = np.random.default_rng([7, seed, len(run.name)])
-    logits = _logits(rng, labels, len(classes), run.margin)
+    margin = run.margin if run.validation_margin is None else run.validation_margin
+    logits = _logits(rng, labels, len(classes), margin)
     validation = {"ids": [e.id for e in split.validation], "labels": labels.tolist(), "logits": logits.round(4).tolist()}
     files = {"card.json": card, "history.json": history, "validation.json": validation}
     return {name: json.dumps(content).encode() for name, content in files.items()} | {"model.safetensors": b"\x00" * 8}

@@ -1,0 +1,228 @@
+"""The report step as a whole: what it writes, and that it writes the same twice."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from jobs.report import run
+from tests.jobs.reporting.drawn import StudyOnDisk, Trained, draw_study
+from tlbatch.store.artifacts import manifest_name, set_aside
+
+RUNS = [
+    Trained("cnn", 1.0),
+    Trained("features", 3.0, pretrained=True, strategy="features", mismatched=True),
+    Trained("finetuned", 3.5, pretrained=True, strategy={"finetune": {"unfreeze": ["block5"]}}),
+    Trained("features-random", 0.8, control_for=("features", "finetuned"), strategy="features"),
+    Trained("no-labels", 2.0, pretrained=True, zero_label=True),
+]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> StudyOnDisk:
+    return draw_study(tmp_path_factory.mktemp("study"), ["cat", "dog <x>"], RUNS)
+
+
+@pytest.fixture(scope="module")
+def out(study: StudyOnDisk) -> Path:
+    run(study.context())
+    return study.root / "scratch" / "out"
+
+
+@pytest.fixture(scope="module")
+def report(out: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((out / "report.json").read_text())
+    return document
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_the_document_is_of_its_schema(report: dict[str, Any]) -> None:
+    schema = json.loads((Path(__file__).parents[2] / "jobs" / "reporting" / "report.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(report)
+    undescribed = set(report) - set(schema["properties"])
+    assert not undescribed
+
+
+def test_the_same_study_gives_the_same_bytes(study: StudyOnDisk, out: Path) -> None:
+    run(study.context("again"))
+    again = files(study.root / "again" / "out")
+    assert {name for name, content in files(out).items() if again.get(name) != content} == set()
+    assert set(again) == set(files(out))
+
+
+def test_the_table_can_be_printed_from_the_document_alone(report: dict[str, Any]) -> None:
+    table = report["table"]
+    assert table["columns"][:3] == ["run", "accuracy", "95 % interval"]
+    assert [row[0] for row in table["rows"]] == [
+        "cnn",
+        "features",
+        "finetuned",
+        "features-random (control)",
+        "no-labels (no labels)",
+    ]
+    assert {len(row) for row in table["rows"]} == {len(table["columns"])}
+    value = table["values"][0]["metrics"]["accuracy"]
+    assert table["rows"][0][1] == f"{100 * value['value']:.1f} %"
+    assert table["rows"][0][2] == f"{100 * value['low']:.1f} – {100 * value['high']:.1f}"
+
+
+def test_contrasts_agree_with_the_predictions(study: StudyOnDisk, report: dict[str, Any]) -> None:
+    accuracy = {entry["name"]: entry["metrics"]["accuracy"]["value"] for entry in report["runs"]}
+    assert report["contrasts"]
+    for contrast in report["contrasts"]:
+        assert contrast["accuracy"]["value"] == pytest.approx(accuracy[contrast["a"]] - accuracy[contrast["b"]], abs=1e-9)
+        assert contrast["accuracy"]["low"] <= contrast["accuracy"]["value"] <= contrast["accuracy"]["high"]
+
+
+class Page(HTMLParser):
+    """Ids, links, pictures, tables and landmarks of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.tags.append((tag, found))
+        if found.get("id"):
+            self.ids.append(str(found["id"]))
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def page(out: Path) -> str:
+    return (out / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_page_asks_nothing_of_anyone(page: str) -> None:
+    parsed = Page(page)
+    for tag, attrs in parsed.tags:
+        for name in ("src", "href", "xlink:href", "srcset", "data", "action"):
+            assert (attrs.get(name) or "#").startswith(("#", "data:")), (tag, attrs)
+    assert not re.search(r"url\((?!#|data:)", page)
+    assert "@import" not in page
+    assert not parsed.of("script")
+
+
+def test_the_page_can_be_read_without_eyes(page: str) -> None:
+    parsed = Page(page)
+    assert len(parsed.ids) == len(set(parsed.ids))
+    assert all(attrs.get("alt") for attrs in parsed.of("img"))
+    assert [attrs.get("lang") for attrs in parsed.of("html")] == ["en"]
+    for landmark in ("header", "nav", "main", "footer"):
+        assert len(parsed.of(landmark)) == 1, landmark
+    labels = [attrs.get("aria-labelledby") for tag, attrs in parsed.tags if tag in ("section", "svg", "article", "aside")]
+    assert labels
+    assert set(labels) <= set(parsed.ids)
+    assert all(attrs.get("scope") in ("row", "col") for attrs in parsed.of("th"))
+    levels = [int(tag[1]) for tag, _ in parsed.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(b <= a + 1 for a, b in pairwise(levels))
+
+
+def test_names_are_escaped(page: str) -> None:
+    assert "dog &lt;x&gt;" in page
+    assert "<x>" not in page
+    assert "a/9 &lt;b&gt;.jpg" in page
+
+
+def test_the_page_shows_what_was_asked_for(page: str, report: dict[str, Any]) -> None:
+    assert report["first_sentence"].split(": ", 1)[1][1:60] in page
+    for words in (
+        "Overfits from epoch 7",
+        "No overfitting seen",
+        "size 150 instead of 224",
+        "Most confident mistakes",
+        "Labels that may be wrong",
+        "Predictions on test images drawn at random",
+        "Training images",
+        "Test images",
+        "truncated: 12 bytes",
+        "mirrored",
+        "What was trainable, layer by layer",
+        "Bottleneck features",
+    ):
+        assert words in page, words
+
+
+def test_figures_and_tables_are_files_too(out: Path) -> None:
+    names = set(files(out))
+    figures = {name.removeprefix("figures/") for name in names if name.startswith("figures/")}
+    assert {name[:-4] for name in figures if name.endswith(".svg")} == {name[:-4] for name in figures if name.endswith(".png")}
+    for figure in ("accuracy", "differences", "roc", "roc-worst-best", "coverage", "confusion-cnn", "curves-cnn-loss"):
+        assert f"{figure}.svg" in figures
+    assert {"cards/cnn.md", "cards/features.md", "cards/features-random.md"} <= names
+    assert "cards/no-labels.md" not in names
+    with (out / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["run"] for row in rows} == {trained.name for trained in RUNS}
+    assert all(0 <= float(row["value"]) <= 1 for row in rows if row["metric"] == "accuracy")
+
+
+def test_a_card_says_what_the_model_is_worth_and_made_of(out: Path, study: StudyOnDisk) -> None:
+    card = (out / "cards" / "features.md").read_text()
+    for words in (
+        "# features",
+        "mobilenet_v2",
+        "size 150 instead of 224",
+        "| accuracy |",
+        "features better than cnn",
+        "Lineage",
+    ):
+        assert words in card, words
+    assert study.inputs["finetune:features:0"].digest in card
+
+
+def test_damaged_results_are_told_of(tmp_path: Path) -> None:
+    study = draw_study(tmp_path, ["cat", "dog"], [Trained("cnn", 1.0), Trained("cnn2", 2.0)], 100)
+    ref = study.inputs["evaluate:cnn"]
+    name = manifest_name(ref.step, ref.key)
+    good = study.store.get(name)
+    set_aside(study.store, ref.step, ref.key, good)
+    study.store.put(name, good)
+    run(study.context())
+    report = json.loads((tmp_path / "scratch" / "out" / "report.json").read_text())
+    assert any("evaluate:cnn" in warning and "set aside" in warning for warning in report["warnings"])
+
+
+def test_a_report_of_one_run_with_little_to_say(tmp_path: Path) -> None:
+    """Seven test images, no contrasts, a metrics file of an older version: sections are left out, nothing breaks."""
+    study = draw_study(tmp_path, ["cat", "dog"], [Trained("cnn", 1.0, epochs=1)], 7)
+    ref = study.inputs["evaluate:cnn"]
+    artifact = study.context("peek").input("evaluate:cnn")
+    kept = ("predictions.json", "predictions.csv")
+    bare = {name: artifact.read_bytes(name) for name in kept} | {"metrics.json": b'{"n": 7, "seeds": {}}'}
+    study.inputs.pop("evaluate:cnn")
+    study.put("evaluate", "evaluate:cnn:bare", bare)
+    study.inputs["evaluate:cnn"] = study.inputs.pop("evaluate:cnn:bare")
+    assert study.inputs["evaluate:cnn"] != ref
+    run(study.context())
+    report = json.loads((tmp_path / "scratch" / "out" / "report.json").read_text())
+    assert report["verdict"] == "not tested"
+    assert report["contrasts"] == []
+    assert any("Fewer than 10 test images of cat and dog" in warning for warning in report["warnings"])
+
+
+@pytest.mark.slow
+def test_a_hundred_and_twenty_classes_stay_below_five_megabytes(tmp_path: Path) -> None:
+    names = [f"breed number {i}" for i in range(120)]
+    runs = [Trained("features", 4.5, pretrained=True, strategy="features"), Trained("cnn", 2.0)]
+    study = draw_study(tmp_path, names, runs, 1200)
+    run(study.context())
+    assert (tmp_path / "scratch" / "out" / "index.html").stat().st_size < 5e6
