@@ -18,7 +18,7 @@ from tlbatch.cluster.errors import AlreadyThereError
 from tlbatch.errors import StudyError
 from tlbatch.manifests import Site, Submission, build_driver_job, driver_needs
 from tlbatch.profiles import Profile
-from tlbatch.records import Execution, new_execution_id
+from tlbatch.records import Execution, load_document, new_execution_id
 from tlbatch.spec import LoadedStudy, Study
 from tlbatch.spec.load import is_file_like, parse_study
 from tlbatch.store import Store
@@ -135,6 +135,12 @@ def check_visible(study: Study) -> None:
 def submitted_by(job: dict[str, Any]) -> dict[str, Any]:
     """``executions/<id>/submitted.json``: who, with which launcher, and as which object."""
     return {"user": user_name(), "launcher": __version__, "backend": "kubernetes", "job": job["metadata"]["name"]}
+
+
+def submitted_by_me(store: Store, execution: str) -> bool:
+    """For ``list --mine``."""
+    document = load_document(store, Execution(store, execution).name(SUBMITTED)) or {}
+    return bool(document.get("user")) and document.get("user") == user_name()
 
 
 def user_name() -> str:

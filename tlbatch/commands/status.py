@@ -1,0 +1,125 @@
+"""``tlbatch status`` and ``logs``: where an execution's tasks stand, and what they printed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlbatch.commands.options import kept_store_option, output_option, print_json
+
+if TYPE_CHECKING:
+    from tlbatch.records import Execution
+    from tlbatch.store import Store
+
+WATCH_S = 2.0
+FINISHED = ("succeeded", "failed", "cancelled", "stopped")
+
+
+@click.command()
+@click.argument("execution", default="")
+@kept_store_option
+@output_option
+@click.option("--watch", "-w", is_flag=True, help="Show it anew every 2 s until it ends.")
+def status(execution: str, store: str, output: str, watch: bool) -> None:
+    """Show where EXECUTION (an id, the start of one, or a study's name; default: the newest) and its tasks stand.
+
+    \b
+    tlbatch status -w dogs-vs-cats
+    tlbatch status -o json
+    """
+    from tlbatch.records import find_execution
+    from tlbatch.store import open_store
+
+    found = find_execution(open_store(store), execution)
+    if output == "json":
+        print_json(found.load_status() or {"id": found.id, "state": "unknown", "tasks": {}})
+        return
+    shown = _show(found)
+    while watch and shown not in FINISHED:
+        time.sleep(WATCH_S)
+        click.clear()
+        shown = _show(found)
+
+
+def _show(found: Execution) -> str:
+    """Print the table; returns the execution's state."""
+    from tlbatch.commands.display import text_table
+    from tlbatch.showing import COLUMNS, cells, rows, stale
+
+    document = found.load_status() or {"state": "unknown", "tasks": {}}
+    said = f": {document['sentence']}" if document.get("sentence") else ""
+    click.echo(f"{found.id}: {document['state']}{said}")
+    if document["state"] == "unknown":
+        click.echo(f"its driver has not written anything yet: `tlbatch why {found.id}`")
+    lines = [cells(row) for row in rows(found, document)]
+    used = [i for i, name in enumerate(COLUMNS) if i < 2 or not name or any(line[i] for line in lines)]
+    click.echo("\n".join(_left(text_table([COLUMNS[i] for i in used], [[line[i] for i in used] for line in lines]))))
+    warning = stale(document)
+    if warning:
+        click.echo(warning)
+    return str(document["state"])
+
+
+def _left(lines: list[str]) -> list[str]:
+    return [line.rstrip() for line in lines]
+
+
+@click.command()
+@click.argument("task", default="")
+@click.option("--execution", default="", help="An id, the start of one, or a study's name.  [default: the newest]")
+@click.option("--follow", "-f", is_flag=True, help="Go on printing until the task ends.")
+@kept_store_option
+def logs(task: str, execution: str, follow: bool, store: str) -> None:
+    """Print what TASK (a name as in `tlbatch status`, or its key) printed; without TASK, of all that failed or run.
+
+    \b
+    tlbatch logs finetune:basic-cnn:0 -f
+    """
+    from tlbatch.errors import StudyError
+    from tlbatch.records import find_execution
+    from tlbatch.store import open_store
+
+    opened = open_store(store)
+    found = find_execution(opened, execution)
+    tasks = (found.load_status() or {}).get("tasks", {})
+    chosen = {n: t for n, t in tasks.items() if _matches(n, t, task)}
+    if task and not chosen:
+        raise StudyError(f"no task {task!r} there; there are {', '.join(tasks) or 'none'}")
+    if follow and len(chosen) > 1:
+        raise StudyError(f"--follow needs one task: {', '.join(chosen)}")
+    for name, document in chosen.items():
+        click.echo(f"== {name}", err=follow)
+        _print_log(opened, str(document.get("key") or ""), _ended(found, name) if follow else None)
+
+
+def _print_log(store: Store, key: str, ended: Callable[[], bool] | None) -> None:
+    """The pieces there are; with ``ended``, those that come until it is true."""
+    from tlbatch.records import read_logs
+
+    after = ""
+    while key:
+        over = ended() if ended is not None else True  # asked before reading: what came before the end is read
+        for piece in read_logs(store, key, after):
+            click.echo(piece.text, nl=False)
+            after = piece.name
+        if over:
+            return
+        time.sleep(WATCH_S)
+
+
+def _ended(found: Execution, name: str) -> Callable[[], bool]:
+    def over() -> bool:
+        status = found.load_status() or {}
+        state = status.get("tasks", {}).get(name, {}).get("state")
+        return status.get("state") in FINISHED or state not in ("pending", "ready", "waiting", "running")
+
+    return over
+
+
+def _matches(name: str, document: dict[str, Any], asked: str) -> bool:
+    if not asked:
+        return document["state"] in ("failed", "running")
+    return name == asked or str(document.get("key") or "").startswith(asked)
