@@ -31,7 +31,7 @@ def run(context: Context) -> None:
     wanted = wanted_rows(load_index(context.input("dataset")), views)
     known, description = Known(), describe(context, wanted)
     older, parts = Older(context, description), Parts(context)
-    older.add_to(known)
+    older.add_to(known, {row.entry.id: row.note for row in wanted})
     fresh = [row for row in wanted if row.name not in known]
     print(f"{len(wanted) - len(fresh)} of {len(wanted)} rows of features are known from earlier extractions", flush=True)
     if fresh or older.description is None:
@@ -136,18 +136,20 @@ def put_together(context: Context, wanted: list[Wanted], known: Known, older: Ol
 
     dim, count = description["dim"], description["views"]
     viewed = [row.entry.id for row in wanted if row.view == 0]
+    note = {row.entry.id: row.note for row in wanted}
     for kind, ids, numbers in (
         (FEATURES, [row.entry.id for row in wanted if row.view is None], [None]),
         (VIEWS, viewed, list(range(count))),
     ):
         for name, group in groups(kind, ids).items():
             shape = (len(group), dim) if kind == FEATURES else (len(group), count, dim)
-            entry = older.same(name, group, shape)
+            notes = [note[image_id] for image_id in group]
+            entry = older.same(name, shape, group, notes)
             if entry is not None:
                 context.reuse(name, entry)
                 continue
             rows = known.read(row_name(image_id, number) for image_id in group for number in numbers)
-            write_rows(context.out(name), kind, shape, group, rows)
+            write_rows(context.out(name), kind, shape, group, rows, notes)
     context.write_json(DESCRIPTION, description)
 
 

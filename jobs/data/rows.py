@@ -1,7 +1,7 @@
 """Named rows of float32 in safetensors files, read and written a row at a time: no file need fit in memory.
 
-A file holds one tensor, [n, d] or [n, k, d]; its metadata name the n ids as a JSON list. The k rows of an id in a tensor
-[n, k, d] are called ``<id>/0`` … ``<id>/<k - 1>``.
+A file holds one tensor, [n, d] or [n, k, d]; its metadata name the n ids as a JSON list, and maybe a note on each. The k rows
+of an id in a tensor [n, k, d] are called ``<id>/0`` … ``<id>/<k - 1>``.
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class RowFile:
-    """A complete safetensors file of rows. ``start``: where its first row is, in bytes."""
+    """A complete safetensors file of rows. ``start``: where its first row is, in bytes; ``notes``: one an id, or none."""
 
     path: Path
     tensor: str
     shape: tuple[int, ...]
     ids: tuple[str, ...]
     start: int
+    notes: tuple[str, ...] = ()
 
     @property
     def width(self) -> int:
@@ -73,6 +74,11 @@ def row_name(image_id: str, view: int | None) -> str:
     return image_id if view is None else f"{image_id}/{view}"
 
 
+def image_of(name: str) -> str:
+    """The id of the image that a row is of."""
+    return name.partition("/")[0]
+
+
 def open_rows(path: Path) -> RowFile:
     """Read a file's header. Raises ValueError where it holds no rows."""
     with path.open("rb") as file:
@@ -80,17 +86,20 @@ def open_rows(path: Path) -> RowFile:
         if size > path.stat().st_size:
             raise ValueError(f"{path}: no safetensors file")
         header = json.loads(file.read(size))
-    ids = tuple(json.loads(header.pop("__metadata__", {}).get("ids", "null")) or ())
+    metadata = header.pop("__metadata__", {})
+    ids, notes = (tuple(json.loads(metadata.get(name, "[]"))) for name in ("ids", "notes"))
     if len(header) != 1:
         raise ValueError(f"{path}: holds {len(header)} tensors, not one")
     ((tensor, said),) = header.items()
     shape = tuple(said["shape"])
     if said["dtype"] != "F32" or len(shape) not in (2, 3) or shape[0] != len(ids):
         raise ValueError(f"{path}: {said['dtype']} of {list(shape)} for {len(ids)} ids")
-    return RowFile(path, tensor, shape, ids, 8 + size)
+    return RowFile(path, tensor, shape, ids, 8 + size, notes)
 
 
-def write_rows(path: Path, tensor: str, shape: Sequence[int], ids: Sequence[str], rows: Iterable[bytes]) -> None:
+def write_rows(
+    path: Path, tensor: str, shape: Sequence[int], ids: Sequence[str], rows: Iterable[bytes], notes: Sequence[str] = ()
+) -> None:
     """A safetensors file of ``rows``, in the order of ``ids``. Equal content gives equal bytes.
 
     Raises ValueError when there are more or fewer bytes than ``shape`` has room for.
@@ -99,7 +108,8 @@ def write_rows(path: Path, tensor: str, shape: Sequence[int], ids: Sequence[str]
     for length in shape:
         size *= length
     said = {"dtype": "F32", "shape": list(shape), "data_offsets": [0, size]}
-    document = {"__metadata__": {"ids": json.dumps(list(ids), separators=(",", ":"))}, tensor: said}
+    metadata = {"ids": _compact(ids)} | ({"notes": _compact(notes)} if notes else {})
+    document = {"__metadata__": metadata, tensor: said}
     header = json.dumps(document, separators=(",", ":")).encode()
     header += b" " * (-len(header) % ALIGNMENT)
     written = 0
@@ -109,6 +119,10 @@ def write_rows(path: Path, tensor: str, shape: Sequence[int], ids: Sequence[str]
             written += file.write(row)
     if written != size:
         raise ValueError(f"{path}: {written} bytes for {list(shape)} of float32")
+
+
+def _compact(words: Sequence[str]) -> str:
+    return json.dumps(list(words), separators=(",", ":"))
 
 
 class Spool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jobs.context import Context
 from jobs.data.features import DESCRIPTION, FEATURES, VIEWS
-from jobs.data.rows import RowFile, Rows, Spool, open_rows, write_rows
+from jobs.data.rows import RowFile, Rows, Spool, image_of, open_rows, write_rows
 from tlbatch.errors import CorruptArtifactError
 from tlbatch.store import NotFoundError
 from tlbatch.store.artifacts import Artifact, FileEntry
@@ -25,9 +25,11 @@ class Known:
     def __init__(self) -> None:
         self._where: dict[str, tuple[Rows, int]] = {}
 
-    def add(self, rows: Rows) -> None:
+    def add(self, rows: Rows, images: Container[str] | None = None) -> None:
+        """Add all rows, or those of some images (by id)."""
         for place, name in enumerate(rows.names):
-            self._where.setdefault(name, (rows, place))
+            if images is None or image_of(name) in images:
+                self._where.setdefault(name, (rows, place))
 
     def __contains__(self, name: str) -> bool:
         return name in self._where
@@ -61,14 +63,17 @@ class Older:
             for name in artifact.names(f"{kind}/"):
                 self._files.append((name, artifact.manifest.files[name], open_rows(artifact.path(name))))
 
-    def add_to(self, known: Known) -> None:
+    def add_to(self, known: Known, notes: Mapping[str, str]) -> None:
+        """Add the rows of images that are stored as they were: those whose note, by id, is the same."""
         for _, _, rows in self._files:
-            known.add(rows)
+            theirs = dict(zip(rows.ids, rows.notes, strict=False))
+            known.add(rows, {image_id for image_id, note in theirs.items() if notes.get(image_id) == note})
 
-    def same(self, name: str, ids: Sequence[str], shape: Sequence[int]) -> FileEntry | None:
+    def same(self, name: str, shape: Sequence[int], ids: Sequence[str], notes: Sequence[str]) -> FileEntry | None:
         """An earlier file of this name with just these rows."""
-        found = (entry for file, entry, rows in self._files if (file, rows.ids, rows.shape) == (name, tuple(ids), tuple(shape)))
-        return next(found, None)
+        wanted = (name, tuple(shape), tuple(ids), tuple(notes))
+        files = (entry for file, entry, rows in self._files if (file, rows.shape, rows.ids, rows.notes) == wanted)
+        return next(files, None)
 
 
 class Parts:

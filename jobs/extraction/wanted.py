@@ -27,6 +27,11 @@ class Wanted:
     def name(self) -> str:
         return row_name(self.entry.id, self.view)
 
+    @property
+    def note(self) -> str:
+        """What else the features depend on: equal pixels may be stored in other bytes (prepare's ``stored_size``, format)."""
+        return f"{self.entry.width}x{self.entry.height} {self.entry.format} {self.entry.size}"
+
     def shard(self, count: int) -> int:
         """Which of ``count`` shards computes it: by content, so that a shard's images lie together."""
         return int(self.entry.id[:8], 16) * count >> 32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -321,6 +322,19 @@ def test_other_pixels_are_another_extractor(extraction: Extraction) -> None:
     second = extraction.run([first], input={**INPUT, "interpolation": "nearest"})
     assert second.made["forward_passes"] == 60
     assert second.files.keys() == first.files.keys()
+
+
+def test_pixels_that_are_stored_otherwise_are_computed_anew(extraction: Extraction) -> None:
+    first = extraction.run()
+    bench = type(extraction.bench)(extraction.root)
+    for entry in bench.entries[:5]:
+        entry["width"] += 1  # as if prepare had stored it in another size
+    lines = "".join(json.dumps(entry, sort_keys=True) + "\n" for entry in bench.entries)
+    dataset = extraction.context().input("dataset")
+    bench.put("prepare", "dataset", {"index.jsonl": lines.encode(), "shards/00.tar": dataset.read_bytes("shards/00.tar")})
+    other = Extraction(bench)
+    other.attempts = 50
+    assert other.run([first]).made["forward_passes"] == 5
 
 
 def test_damaged_earlier_features_are_left_aside(extraction: Extraction) -> None:
