@@ -17,6 +17,7 @@ KEPT = 200
 FOLDS = 5
 CS = (3e-4, 1e-3, 3e-3)
 """Inverse penalties tried: strong ones, as wrong labels are to be seen, not learnt."""
+WIDE, PROJECTED = 2048, 1024  #: wider features are projected first: a flattened map must not cost hours
 EPS = 1e-12
 
 
@@ -69,7 +70,7 @@ def out_of_fold(
     from jobs.training.logistic import fit
 
     folds = folds_of(labels, groups)
-    numbers = np.unique(folds)
+    numbers, features = np.unique(folds), narrowed(features)
     probabilities = np.full((len(cs), len(labels), n_classes), 1.0 / n_classes)
     for done, number in enumerate(numbers):
         held = folds == number
@@ -82,6 +83,21 @@ def out_of_fold(
     own = probabilities[:, np.arange(len(labels)), labels]
     losses = -np.log(np.maximum(own, EPS)).mean(axis=1)
     return np.asarray(probabilities[int(losses.argmin())])
+
+
+def narrowed(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[n, d] as they are up to WIDE, else standardised and projected onto PROJECTED random directions."""
+    n, d = features.shape
+    if d <= WIDE:
+        return features
+    chance = np.random.default_rng(0)
+    projected = np.zeros((n, PROJECTED), dtype=np.float32)
+    for start in range(0, d, WIDE):
+        block = features[:, start : start + WIDE]
+        spread = block.std(axis=0)
+        block = (block - block.mean(axis=0)) / np.where(spread > EPS, spread, 1.0)
+        projected += block @ chance.standard_normal((block.shape[1], PROJECTED), dtype=np.float32) / np.sqrt(np.float32(d))
+    return projected
 
 
 def folds_of(labels: Ints, groups: Ints, folds: int = FOLDS) -> Ints:
