@@ -29,5 +29,5 @@ def seed_layers(*parts: int | str | None) -> None:
     """
     seed = seed_of(*parts)
     torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(seed)
