@@ -7,8 +7,9 @@ Files
 -----
 ``model.safetensors``  the selected weights: of the whole network (``backbone.…``, ``head.…``), or of the head on features alone
 ``card.json``          what was trained how: {model, input, strategy, augmentation, train, classes, seed, fold, redraw,
-                       precision, views, weights, images: {train, validation}, stages: [{name, parameters, trainable}],
-                       layers: [{name, shape, parameters, trainable, stage}], parameters, trainable_parameters,
+                       precision, views, weights, trained_on, images: {train, validation},
+                       stages: [{name, parameters, trainable}], layers: [{name, shape, parameters, trainable, stage}],
+                       parameters, trainable_parameters,
                        selected_epoch (from 1; 0 without epochs), lr, logistic: {c, cv: [{c, log_loss, accuracy}]} or null}
 ``history.json``       {epochs: [{epoch, train_loss, train_accuracy, validation_loss, validation_accuracy, lr}], selected_epoch,
                        lr: {chosen, tried: [{lr, validation_accuracy, validation_loss}]}, stopped_early}

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from jobs.context import Context
 from jobs.training.layers import layer_table, learning_stages, stage_table
+from jobs.training.lineage import trained_on
 from jobs.training.logistic import Fitted
 from jobs.training.parts import Parts
 from jobs.training.settings import Settings
@@ -38,7 +39,7 @@ class Outcome:
 
 
 def write_outputs(context: Context, settings: Settings, parts: Parts, outcome: Outcome) -> None:
-    context.write_json("card.json", _card(settings, parts, outcome))
+    context.write_json("card.json", {**_card(settings, parts, outcome), "trained_on": trained_on(context, settings.backbone)})
     context.write_json("history.json", outcome.history)
     context.write_json("validation.json", _validation(parts, outcome.logits))
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in outcome.network.state_dict().items()}

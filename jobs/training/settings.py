@@ -56,10 +56,14 @@ class Settings:
         return bool(self.params["strategy"] == "features")
 
     @property
+    def backbone(self) -> Mapping[str, Any] | None:
+        """None for a scratch model."""
+        return self.model.get("backbone")
+
+    @property
     def weights(self) -> Mapping[str, Any] | None:
         """Which weights the backbone starts from; None for a scratch model."""
-        backbone = self.model.get("backbone")
-        return None if backbone is None else backbone["weights"]
+        return None if self.backbone is None else self.backbone["weights"]
 
     @property
     def bf16(self) -> bool:

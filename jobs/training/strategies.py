@@ -36,8 +36,7 @@ def strategy_of(settings: Settings) -> Strategy:
 
 def train_network(context: Context, settings: Settings, parts: Parts, device: torch.device) -> Outcome:
     """A scratch CNN, or a backbone with its head, on images."""
-    backbone = settings.model.get("backbone")
-    pretrained = None if backbone is None else load_pretrained(context, backbone)
+    pretrained = None if settings.backbone is None else load_pretrained(context, settings.backbone)
 
     def build() -> nn.Module:
         network: nn.Module = build_network(
