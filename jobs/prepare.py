@@ -5,8 +5,8 @@ Parameters are those of ``tlbatch.planning.make``; the listing lies where ``loca
 Files
 -----
 ``index.jsonl``        an entry a usable file (jobs.data.index), sorted by content id and path
-``shards/<hex>.tar``   WebDataset: ``<id>.jpg|png`` and ``<id>.json`` {id, label (null where files disagree), labels, paths}. Named
-                       by the first hex digit of the content id; by the first two where there are more than 2,000 pictures
+``shards/<hex>.tar``   WebDataset: ``<id>.jpg|png`` and ``<id>.json`` {id, label (null where files disagree), labels, paths}.
+                       Named by the first hex digit of the content id; by the first two beyond 2,000 pictures
 ``bad.jsonl``          {path, reason} a line, sorted by path
 ``card.json``          {classes, counts: {class: n}, empty_classes, bad: n, unlabelled: n (files that nothing gives a label),
                        duplicates: {exact: [[paths]], near: [{paths, kind, score, pairs: [{paths, kind, score}]}],
@@ -26,6 +26,7 @@ import resource
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -93,16 +94,17 @@ def _read(context: Context, listing: Listing) -> Prepared:
     prepared = Prepared(Spool(context.scratch / "spool"), Thumbnails(context.scratch / "thumbnails.bin"))
     started, total = time.monotonic(), len(listing.files)
     near, size = context.params["near_duplicates"], context.params["stored_size"]
-    results = read_images(listing, Source(context.task.locations["dataset"]), size, context.threads, thumbnails=near)
-    for done, result in enumerate(results, 1):
-        context.check_stop()
-        if isinstance(result, ReadImage):
-            _keep(prepared, result)
-        else:
-            print(f"{result.file.path}: {result.reason}")
-            prepared.bad.append(result)
-            _check_share(prepared.bad, total, context.params["max_bad"])
-        context.progress(done, total, "images", "reading")
+    source = Source(context.task.locations["dataset"])
+    with closing(read_images(listing, source, size, context.threads, thumbnails=near)) as results:
+        for done, result in enumerate(results, 1):
+            context.check_stop()
+            if isinstance(result, ReadImage):
+                _keep(prepared, result)
+            else:
+                print(f"{result.file.path}: {result.reason}")
+                prepared.bad.append(result)
+                _check_share(prepared.bad, total, context.params["max_bad"])
+            context.progress(done, total, "images", "reading")
     seconds = time.monotonic() - started
     if not prepared.files:
         raise DataError(f"{listing.url}: none of its {total} files is a usable image: {_some(prepared.bad)}")

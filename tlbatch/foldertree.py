@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -85,6 +86,8 @@ def _file(entry: os.DirEntry[str], path: str) -> FoundFile:
         return FoundFile(path, problem=f"{what} ({error.strerror})")
     if not entry.is_file():
         return FoundFile(path, problem="neither a file nor a folder")
+    if not os.access(entry.path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+        return FoundFile(path, problem=f"cannot be read ({os.strerror(errno.EACCES)})")
     return FoundFile(path, status.st_size, file_etag(status))
 
 

@@ -1,13 +1,13 @@
 """Near copies among pictures: mirrored, recompressed, scaled, slightly cropped. Candidates first, then each one verified.
 
 1. *Candidates.* Every picture whole against seven views of every other (whole; cut by 2.5 % and by 5 % all round; by 5 % on one
-   of the four sides), by the cosine of their coarse spectra (16 x 16 pixels, frequencies up to 8). Mirrored views come free: with
-   the even and odd columns multiplied apart, the better of direct and mirrored is even + |odd|. Blocks of matrix products, so
+   of the four sides), by the cosine of their coarse spectra (16 x 16 pixels, frequencies up to 8). Mirrored views come free:
+   with even and odd columns multiplied apart, the better of direct and mirrored is even + |odd|. Blocks of matrix products, so
    memory is bounded, and time grows with the square: 25,000 pictures are 4.4 billion cosines. Of each picture the nearest eight
    go on.
-2. *Verification.* The view's four edges are moved, by 2 %, 1 % and 0.5 %, to where the fine spectra (48 x 48 pixels, frequencies
-   up to 24) agree best. A copy agrees in the whole by ``COPY`` and, cut into 3 x 3 tiles, by ``TILE`` in each that shows
-   something: two different things in front of one background do not pass.
+2. *Verification.* The view's four edges are moved, by 2 %, 1 % and 0.5 %, to where the fine spectra (48 x 48 pixels,
+   frequencies up to 24) agree best. A copy agrees in the whole by ``COPY`` and, cut into 3 x 3 tiles, by ``TILE`` in each that
+   shows something: two different things in front of one background do not pass.
 
 The thresholds are from 5,000 photographs of cats and dogs: true copies score 0.90 and more (tiles 0.8), other pairs below 0.77.
 """
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.data.thumbnails import SIDE, UNITS, WHOLE, Box, Floats, Spectrum, Thumbnails, mirrored
+from jobs.data.thumbnails import UNITS, WHOLE, Box, Floats, Spectrum, Thumbnails, mirrored
 
 VIEWS: tuple[Box, ...] = (
     WHOLE,
@@ -38,15 +38,16 @@ STEPS = (4, 2, 1)  # of an edge, in 1/200
 DEEPEST = 26  # 13 %: how far an edge may move in
 TILES = 3
 SHOWN = 0.15  # of a tile's fair share of the energy: less is nothing to compare
-ROWS, COLUMNS = 512, 4096  # of a block
+ROWS, COLUMNS = 128, 2048  # of a block: small, so that it stays in the cache
 PLAIN = 3.0  # standard deviation in grey levels below which a picture shows too little to be told from another
+SIMPLE = 25.0  # frequencies a picture's energy is spread over, effectively; photographs have 40 and more, a blown-up digit 13
 SMALLEST_SIDE = 48  # pixels of a picture's shorter side
 
 METHOD = (
-    "Equal pixels by hash; near copies by the cosine of weighted cosine spectra of 96 x 96 grey thumbnails against seven crops, "
-    f"direct and mirrored, then verified at 48 x 48 with the crop fitted (at least {COPY} in the whole and {TILE} in each of 9 "
-    "tiles). On photographs it found 100 of 100 planted copies (JPEG quality 50, half size, 5 % cropped, mirrored; 25 each) and no "
-    f"false pair among 5,000. Pictures under {SMALLEST_SIDE} pixels and nearly uniform ones are compared for equality only."
+    "Equal pixels: by hash. Near copies: weighted cosine spectra of 96 x 96 grey thumbnails, each against seven crops of every "
+    f"other, direct and mirrored; then verified at 48 x 48 with the crop fitted (cosine {COPY} in the whole, {TILE} in each of "
+    "9 tiles). On photographs: 100 of 100 planted copies found (JPEG quality 50, half size, 5 % cropped, mirrored; 25 each), no "
+    f"false pair among 5,000. Pictures under {SMALLEST_SIDE} pixels and very simple ones are compared for equality only."
 )
 
 
@@ -90,7 +91,11 @@ class _Candidate:
 
 def _candidates(thumbnails: Thumbnails, progress: Callable[[int, int], None]) -> Iterator[_Candidate]:
     coarse = Spectrum(16, 8, np.float32)
-    whole = np.concatenate([_flat(coarse, block, WHOLE) for _, block in _blocks(thumbnails)] or [np.zeros((0, 1), np.float32)])
+    if len(thumbnails) < 2:
+        return
+    tells = np.concatenate([_tells(block) for _, block in _blocks(thumbnails)])
+    whole = np.concatenate([_flat(coarse, block, WHOLE) for _, block in _blocks(thumbnails)])
+    whole[~tells] = 0
     odd = coarse.odd.ravel()[_kept(coarse)]
     even_part, odd_part = np.ascontiguousarray(whole[:, ~odd]), np.ascontiguousarray(whole[:, odd])
     for start, block in _blocks(thumbnails):
@@ -115,10 +120,15 @@ def _kept(spectrum: Spectrum) -> NDArray[np.bool_]:
 
 
 def _flat(spectrum: Spectrum, pictures: Floats, box: Box) -> Floats:
-    """[n, d] spectra; zero for pictures that are nearly uniform."""
-    flat = spectrum(pictures, box).reshape(len(pictures), -1)[:, _kept(spectrum)]
-    flat[pictures.reshape(len(pictures), -1).std(axis=1) < PLAIN] = 0
-    return flat
+    """[n, d] spectra."""
+    return np.asarray(spectrum(pictures, box).reshape(len(pictures), -1)[:, _kept(spectrum)])
+
+
+def _tells(pictures: Floats) -> NDArray[np.bool_]:
+    """[n]: whether a picture shows enough to be told from others: neither nearly uniform nor a simple shape."""
+    energy = Spectrum(48, 24, np.float32)(pictures).reshape(len(pictures), -1) ** 2
+    spread = 1 / ((energy**2).sum(axis=1) + 1e-12)  # the energies add up to 1
+    return np.asarray((spread >= SIMPLE) & (pictures.reshape(len(pictures), -1).std(axis=1) >= PLAIN))
 
 
 class _Nearest:
@@ -218,6 +228,3 @@ def _worst_tile(one: Floats, other: Floats) -> float:
     energy = np.stack([(ones**2).sum(1), (others**2).sum(1)])
     cosines = (ones * others).sum(1) / np.sqrt(energy.prod(0) + 1e-12)
     return float(cosines[energy.max(0) > SHOWN / TILES**2].min())
-
-
-assert SIDE % 48 == 0

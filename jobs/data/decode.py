@@ -189,7 +189,7 @@ def _is_text(data: bytes) -> bool:
 def _damage(error: Exception) -> str:
     text = (str(error).splitlines() or [""])[0] or type(error).__name__
     if "truncated" in text.lower():
-        return f"truncated: the file ends before the picture does ({text})"
+        return "truncated: the file ends before the picture does"
     return f"damaged: {text}"
 
 

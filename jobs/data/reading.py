@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import BoundedSemaphore
@@ -45,7 +45,7 @@ class BadFile:
 
 def read_images(
     listing: Listing, source: Source, stored_size: int, threads: int, *, thumbnails: bool
-) -> Iterator[ReadImage | BadFile]:
+) -> Generator[ReadImage | BadFile, None, None]:
     """Read and decode every file. Files in flight take bounded memory; ``threads`` pictures are decoded at a time.
 
     Threads do as well as processes here: reading, decoding, scaling and hashing run outside Python's lock.
