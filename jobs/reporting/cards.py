@@ -49,8 +49,9 @@ def _section(title: str, lines: Iterator[str]) -> Iterator[str]:
 def _model(run: RunSource) -> Iterator[str]:
     asked, card = run.asked, run.card
     if asked["model"].get("backbone"):
-        trained_on = f", trained on {asked['trained_on']}" if asked.get("trained_on") else ""
-        yield f"Backbone: {backbone_name(asked)}{trained_on if asked['pretrained'] else ', random weights'}"
+        name, known = backbone_name(asked), asked.get("trained_on")
+        trained_on = f", trained on {known}" if known and known != name else ""
+        yield f"Backbone: {name}{trained_on if asked['pretrained'] else ', random weights'}"
     yield f"Parameters: {count(card.get('parameters'))}, of which trained: {count(card.get('trainable_parameters'))}"
     yield f"Input: {pixels(asked['input'])}"
     if found := mismatch_of(run):

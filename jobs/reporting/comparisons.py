@@ -48,7 +48,8 @@ class Difference:
 
     @property
     def test(self) -> str:
-        return "exact McNemar test" if self.seeds == 1 else f"t test over {self.seeds} seeds and {self.groups:,} image groups"
+        images = f"{self.images:,} images" if self.groups == self.images else f"{self.groups:,} groups of images"
+        return "exact McNemar test" if self.seeds == 1 else f"t test over {self.seeds} seeds and {images}"
 
 
 def paired_difference(right_a: Bools, right_b: Bools, groups: Sequence[str], *, draws: int = DRAWS) -> Difference:

@@ -56,9 +56,11 @@ def count(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """'0.4 s', '37 s', '12 min', '3.4 h'."""
+    """'38 ms', '0.4 s', '37 s', '12 min', '3.4 h'."""
     if seconds is None:
         return "–"
+    if seconds < 0.1:
+        return f"{1000 * seconds:.0f} ms"
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 120:

@@ -82,8 +82,12 @@ def build_mistakes(analysis: Analysis, figures: Figures, index: Mapping[str, Ind
         predictions=tuple(_predictions(analysis, champion, index)),
         suspects=tuple(_suspects(analysis, suspects, index)),
         suspects_found=int(told.get("found") or len(suspects)),
-        suspects_method=str(told.get("method") or ""),
+        suspects_method=_sentence(str(told.get("method") or "")),
     )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else ""
 
 
 def first_probabilities(run: RunSource) -> NDArray[np.float64]:

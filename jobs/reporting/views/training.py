@@ -118,8 +118,10 @@ def _network(asked: dict[str, Any]) -> str:
         channels = "-".join(str(n) for n in scratch.get("channels", []))
         dense = ", dense " + "-".join(str(n) for n in scratch["dense"]) if scratch.get("dense") else ""
         return f"CNN with {channels} channels{dense}"
-    weights = f"weights: {asked['trained_on']}" if asked.get("trained_on") else "pretrained"
-    return f"{backbone_name(asked)}, {weights if asked['pretrained'] else 'random weights'}"
+    name, trained_on = backbone_name(asked), asked.get("trained_on")
+    if not asked["pretrained"]:
+        return f"{name}, random weights"
+    return f"{name}, trained on {trained_on}" if trained_on and trained_on != name else f"{name}, pretrained"
 
 
 def _scaled(settings: dict[str, Any]) -> str:
