@@ -19,7 +19,7 @@ from jobs.metrics.registry import metrics
 from jobs.metrics.summary import summarise
 
 CALIBRATED = ("log_loss", "brier", "ece")
-DIGITS = 7
+DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,9 @@ class Said:
 
 
 def written(probabilities: Floats) -> Floats:
-    """As the files have them, at seven significant digits: every metric can be computed again from the files."""
-    exponent = np.floor(np.log10(np.maximum(probabilities, 1e-300)))
-    scale = 10.0 ** (DIGITS - 1 - exponent)
-    rounded = np.where(probabilities > 0, np.round(probabilities * scale) / scale, 0.0)
-    return np.array([[float(f"{value:.{DIGITS}g}") for value in row] for row in rounded]).reshape(probabilities.shape)
+    """As the files have them, at nine significant digits: every metric can be computed again from the files."""
+    rows = [[float(f"{value:.{DIGITS}g}") for value in row] for row in probabilities.tolist()]
+    return np.array(rows, dtype=np.float64).reshape(probabilities.shape)
 
 
 def said_by_trained(logits: Sequence[Floats], validation: tuple[Ints, Floats], labels: Ints, groups: Ints) -> Said:

@@ -19,6 +19,7 @@ from jobs.context import Context
 from jobs.data.features import load_features
 from jobs.data.index import load_index
 from jobs.data.split import split_index
+from jobs.metrics.calibration import fit_temperature
 from jobs.models.trained import load_trained
 from tlbatch.errors import Stopped
 from tlbatch.store.artifacts import Artifact, open_artifact
@@ -48,6 +49,7 @@ class Bench(Protocol):
     inputs: dict[str, InputRef]
     entries: list[dict[str, Any]]
 
+    def put(self, step: str, role: str, files: dict[str, bytes]) -> None: ...
     def params(self, **given: Any) -> dict[str, Any]: ...
     def context(self, params: dict[str, Any], name: str, stop: Callable[[], bool] = ...) -> Context: ...
     def put_features(self, dim: int = ..., views: int = ...) -> None: ...
@@ -88,6 +90,12 @@ def context_of(bench: Bench, task: Task, name: str = "e", stop: Callable[[], boo
 def evaluated(bench: Bench, models: dict[str, InputRef], name: str = "e", **given: Any) -> tuple[Artifact, Context]:
     context = context_of(bench, task_of(bench, models, **given), name)
     return finished(context, evaluate.run, "evaluate"), context
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads on pictures of 16 pixels only wait for each other."""
+    monkeypatch.setenv("TLBATCH_THREADS", "1")
 
 
 @pytest.fixture
@@ -171,7 +179,11 @@ def test_temperature_comes_from_validation_images_alone(bench: Bench, scratch: d
     model = {"model:0": trained(bench, "m1", split=split, train={"epochs": 6})}
     metrics = evaluated(bench, model, "e1", split=split)[0].read_json("metrics.json")
     calibration = metrics["calibration"]["0"]
-    assert calibration["temperature"] == metrics["temperature"] > 0
+    trained_on = open_artifact(bench.store, "finetune", model["model:0"].key, bench.root / "cache")
+    assert trained_on is not None
+    validation = trained_on.read_json("validation.json")
+    fitted = fit_temperature(np.array(validation["logits"]), np.array(validation["labels"]))
+    assert calibration["temperature"] == metrics["temperature"] == fitted.value
     assert calibration["after"]["ece"] == metrics["seeds"]["0"]["ece_calibrated"]["value"]
     assert calibration["before"]["ece"] == metrics["seeds"]["0"]["ece"]["value"]
     assert metrics["validation"]["0"]["n"] == 18
@@ -213,6 +225,16 @@ def test_copies_and_groups_count_as_one(bench: Bench, scratch: dict[str, InputRe
     metrics = evaluated(bench, scratch)[0].read_json("metrics.json")
     assert metrics["groups"] == metrics["n"] == 12
     assert "units" not in metrics["bootstrap"]["method"]
+    dataset = open_artifact(bench.store, "prepare", bench.inputs["dataset"].key, bench.root / "cache")
+    assert dataset is not None
+    for number, entry in enumerate(sorted(bench.entries, key=lambda entry: entry["label"])):
+        entry["group"] = f"burst {number // 2}"  # twenty images a class: no burst has two classes
+    index = "".join(json.dumps(entry, sort_keys=True) + "\n" for entry in bench.entries)
+    bench.put("prepare", "dataset", {"index.jsonl": index.encode(), "shards/00.tar": dataset.read_bytes("shards/00.tar")})
+    artifact, _ = evaluated(bench, {"model:0": trained(bench, "grouped")}, "e2")
+    metrics, predictions = artifact.read_json("metrics.json"), artifact.read_json("predictions.json")
+    assert (metrics["n"], metrics["groups"], len(set(predictions["groups"]))) == (12, 6, 6)
+    assert "together: 6" in metrics["bootstrap"]["method"]
 
 
 def test_stops_when_asked(bench: Bench, scratch: dict[str, InputRef]) -> None:
