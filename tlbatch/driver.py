@@ -50,7 +50,8 @@ class Driver:
     In a cluster tasks outlive their driver: with ``detach`` a stop and a failure that passes leave them running for the
     driver that follows. ``guard`` is asked before every step and raises once another driver has this execution.
     ``places`` tells where tasks run (node, restarts, what they wait for), for the status. ``before`` is the status that
-    an earlier driver of the same execution left: what it finished or gave up counts as this execution's.
+    an earlier driver of the same execution left: what it finished or gave up counts as this execution's. ``finish`` is
+    called once all tasks are complete, before the status says so.
     """
 
     plan: Plan
@@ -63,6 +64,7 @@ class Driver:
     guard: Callable[[], None] = lambda: None
     places: Callable[[], Mapping[str, dict[str, Any]]] = dict
     before: Mapping[str, Any] = field(default_factory=dict)
+    finish: Callable[[], None] = lambda: None
     clock: Callable[[], float] = time.time
     poll_s: float = 0.2
     works: dict[str, Work] = field(default_factory=dict)
@@ -79,6 +81,8 @@ class Driver:
         state = "failed"
         try:
             state = self._walk()
+            if state == "succeeded":
+                self.finish()
         except BaseException as error:
             if self.detach and isinstance(error, Stopped | KeyboardInterrupt | TransientError):
                 self._leave(error)

@@ -12,6 +12,7 @@ from tlbatch.cluster.client import JOBS, PODS, Cluster
 from tlbatch.cluster.diagnosis import explain_job
 from tlbatch.errors import TransientError
 from tlbatch.records import FINAL_STATES, Execution
+from tlbatch.showing import state_of
 
 EVERY_S = 2.0
 ASK_CLUSTER_AFTER_S = 6.0
@@ -50,7 +51,7 @@ def waiting_for(cluster: Cluster, execution: str) -> str:
         if job is None:
             return f"its Job is gone: `tlbatch resume {execution}` starts it again"
         pods, _ = cluster.list(PODS, f"{JOB_NAME}={execution}")
-        return explain_job(job, pods, [] if pods else job_events(cluster, execution))
+        return explain_job(job, pods, [] if pods else job_events(cluster, job))
     except TransientError as error:
         return str(error)
 
@@ -64,7 +65,7 @@ def _tell_once(tell: Callable[[str], None], words: str, before: str) -> str:
 def _tell(tell: Callable[[str], None], status: dict[str, Any], told: dict[str, Any]) -> None:
     for name, task in status.get("tasks", {}).items():
         place = task.get("place") or {}
-        said = (task.get("state"), task.get("sentence") or "", place.get("waits") or "")
+        said = (state_of(task), task.get("sentence") or "", place.get("waits") or "")
         if told.get(name) != said and said[0] not in ("pending",):
             words = " — ".join(part for part in said[1:] if part)
             tell(f"{name:<36}  {said[0]:<8}  {words}".rstrip())

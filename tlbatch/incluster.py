@@ -95,14 +95,13 @@ def _drive(
         before=before,
         poll_s=POLL_S,
     )
+    driver.finish = lambda: _publish(execution, driver)
     try:
         state = driver.run()
     except (Stopped, TransientError):
         if execution.cancel_request() is not None:
             return _cancelled(execution)
         raise
-    if state == "succeeded":
-        _publish(execution, driver)
     return exit_code(state, [work.codes[-1] for work in driver.failures() if work.codes])
 
 

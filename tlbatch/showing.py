@@ -65,7 +65,7 @@ def stale(status: Mapping[str, Any], now: float | None = None) -> str:
 
 def _row(execution: Execution, name: str, task: Mapping[str, Any], now: float) -> Row:
     place = task.get("place") or {}
-    state = str(task.get("state"))
+    state = state_of(task)
     progress = read_progress(execution.store, str(task["key"])) if state == "running" and task.get("key") else None
     done, total, spent = (_number(progress, field) for field in ("done", "total", "seconds"))
     rate = done / spent if done and spent else None
@@ -84,6 +84,12 @@ def _row(execution: Execution, name: str, task: Mapping[str, Any], now: float) -
         restarts=int(place.get("restarts") or 0),
         sentence=str(place.get("waits") or task.get("sentence") or ""),
     )
+
+
+def state_of(task: Mapping[str, Any]) -> str:
+    """The task's state; ``queued`` for one whose Job is made and whose pod does not run yet."""
+    state, place = str(task.get("state")), task.get("place")
+    return "queued" if state == "running" and place and place.get("phase") not in ("Running", "Succeeded", "Failed") else state
 
 
 def _number(document: Mapping[str, Any] | None, field: str) -> float | None:

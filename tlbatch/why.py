@@ -75,7 +75,7 @@ def _sentence(cluster: Cluster, job: dict[str, Any], pods: list[dict[str, Any]])
 
     name = job["metadata"]["name"]
     own = [pod for pod in pods if pod["metadata"].get("labels", {}).get(JOB_NAME) == name]
-    return explain_job(job, own, [] if own else job_events(cluster, name))
+    return explain_job(job, own, [] if own else job_events(cluster, job))
 
 
 def _task_of(job: dict[str, Any]) -> str:

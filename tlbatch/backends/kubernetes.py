@@ -225,13 +225,17 @@ class KubernetesBackend:
         now = self.clock()
         if now - child.since >= EVENTS_AFTER_S and now - child.asked >= EVENTS_EVERY_S:
             child.asked = now
-            child.events = job_events(self.cluster, child.job)
+            child.events = job_events(self.cluster, self._jobs.get(child.job) or {"metadata": {"name": child.job}})
         return child.events
 
 
-def job_events(cluster: Cluster, job: str) -> list[Document]:
-    """A Job's events, oldest first."""
-    events, _ = cluster.list(EVENTS, fields=f"involvedObject.kind=Job,involvedObject.name={job}")
+def job_events(cluster: Cluster, job: Document) -> list[Document]:
+    """A Job's events, oldest first; of a suspended one those of its Kueue Workload too."""
+    name = job["metadata"]["name"]
+    events, _ = cluster.list(EVENTS, fields=f"involvedObject.kind=Job,involvedObject.name={name}")
+    if job.get("spec", {}).get("suspend"):
+        workloads, _ = cluster.list(EVENTS, fields="involvedObject.kind=Workload")
+        events += [event for event in workloads if str(event["involvedObject"].get("name")).startswith(f"job-{name}-")]
     return sorted(events, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
 
 

@@ -208,10 +208,12 @@ def _waiting(reason: str, message: str, image: str) -> str:
 def _unscheduled(reason: str, message: str) -> str:
     if reason == "SchedulingGated":
         return f"held back by a scheduling gate: {message}"
-    said = _short(message)
+    said = _short(message.partition(" no new claims")[0].partition(" preemption:")[0])
     if "Insufficient nvidia.com/gpu" in message or ("Insufficient" in message and "gpu" in message):
         return f"no node has a free GPU for it ({said}): it starts when one is; or lower resources.gpu"
-    return f"no node can take it ({said}): lower resources.cpu or memory, or mend node_selector and tolerations"
+    if "Insufficient cpu" in message or "Insufficient memory" in message:
+        return f"no node has room for it ({said}): it starts when one has; or lower resources.cpu or memory"
+    return f"no node can take it ({said}): mend resources.node_selector and tolerations"
 
 
 def _suspended(job: Document, events: Sequence[Document]) -> str:

@@ -87,6 +87,8 @@ class Watched:
                     stale = False
                 self._watch()
                 failing_since, wait_s = None, FIRST_WAIT_S
+                if not self._seen:  # a server that ends watches at once is not asked in a tight loop
+                    self._closed.wait(FIRST_WAIT_S)
             except GoneError:
                 stale = True
             except TlbatchError as error:

@@ -1,0 +1,83 @@
+"""Contexts: the file, the environment, what is missing as sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tlbatch.cli import main
+from tlbatch.errors import StudyError
+from tlbatch.profiles import load_config, load_profile
+
+
+@pytest.fixture(autouse=True)
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "tlbatch" / "config.yaml"
+    monkeypatch.setenv("TLBATCH_CONFIG", str(path))
+    for name in (
+        "TLBATCH_CONTEXT",
+        "TLBATCH_STORE",
+        "TLBATCH_NAMESPACE",
+        "TLBATCH_IMAGES",
+        "TLBATCH_TAG",
+        "AWS_ENDPOINT_URL_S3",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    return path
+
+
+def tlbatch(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(list(arguments))
+    return int(end.value.code or 0)
+
+
+def test_without_a_file_there_are_defaults() -> None:
+    profile = load_profile()
+    assert (profile.namespace, profile.secret, profile.service_account) == ("tlbatch", "tlbatch-s3", "tlbatch-step")
+    with pytest.raises(StudyError, match="tlbatch context set images="):
+        profile.site()
+
+
+def test_contexts_are_made_used_and_unset(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tlbatch("context", "set", "--context", "lab", "store=s3://b/p", "images=r.example/x", "resources={gpu: 1}") == 0
+    assert tlbatch("context", "set", "--context", "home", "store=s3://c", "secret=null") == 0
+    assert load_profile().site().store == "s3://b/p"
+    assert load_profile().resources.gpu == 1
+    assert tlbatch("context", "use", "home") == 0
+    assert (load_profile().store, load_profile().secret) == ("s3://c", None)
+    assert tlbatch("context", "set", "store=") == 0
+    assert "store" not in load_config()["contexts"]["home"]
+    assert tlbatch("context", "list") == 0
+    assert "* home" in capsys.readouterr().out
+
+
+def test_the_environment_and_what_was_typed_come_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    tlbatch("context", "set", "store=s3://file", "namespace=file")
+    monkeypatch.setenv("TLBATCH_STORE", "s3://environment")
+    assert load_profile().store == "s3://environment"
+    assert load_profile(given={"store": "s3://typed", "namespace": None}).store == "s3://typed"
+    assert load_profile().namespace == "file"
+
+
+def test_mistakes_are_sentences(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tlbatch("context", "set", "namespaec=x") == 2
+    assert "did you mean 'namespace'?" in capsys.readouterr().err
+    tlbatch("context", "set", "--context", "lab", "store=s3://b")
+    with pytest.raises(StudyError, match=r"no context 'lap'.*did you mean 'lab'"):
+        load_profile("lap")
+    config.write_text("contexts: [1]")
+    with pytest.raises(StudyError, match="expected"):
+        load_profile()
+
+
+def test_a_store_that_pods_cannot_see_is_refused() -> None:
+    with pytest.raises(StudyError, match="a folder of this machine"):
+        load_profile(given={"store": "/data/store", "images": "x"}).site()
+
+
+def test_commands_that_read_look_into_the_contexts_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tlbatch("context", "set", f"store={tmp_path / 'kept'}")
+    assert tlbatch("status") == 2
+    assert str(tmp_path / "kept") in capsys.readouterr().err
