@@ -34,7 +34,7 @@ test: $(STAMP)  ## the tests, without the slow part
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not e2e and not bench" $(PYTEST_ARGS)
 
 test-all: $(STAMP)  ## the slow part too
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not bench" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not bench and not e2e" $(PYTEST_ARGS)
 
 bench: $(STAMP)  ## timing, as ratios in one run
 	$(BIN)/python -m pytest -m bench -s $(PYTEST_ARGS)
