@@ -23,7 +23,7 @@ from tlbatch.errors import StudyError
 
 __all__ = ["build_backbone", "build_classifier", "build_head", "build_network"]
 
-MODEL_SIZE = 224
+MODEL_SIZE, NOISE_SIZE = 224, 128
 
 
 def build_network(
@@ -108,7 +108,7 @@ def _body(architecture: Architecture, pretrained: Pretrained) -> nn.Module:
     """With random values of its seed; without any (meta device) where weights for all of it will come."""
     if pretrained.state is None:
         body = architecture.create_seeded(pretrained.seed)
-        settle_statistics(body, seed=pretrained.seed, size=_own_size(body))
+        settle_statistics(body, seed=pretrained.seed, size=NOISE_SIZE if architecture.division else _own_size(body))
         return body
     return architecture.create_empty() if architecture.name in FAMILIES else architecture.create_seeded(0)
 

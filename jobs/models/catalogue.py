@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Iterable
 from importlib import metadata
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,8 @@ from tlbatch.preprocessing import IMAGENET_MEAN, IMAGENET_STD, SCRATCH_INPUT
 
 CATALOGUE = Path(tlbatch.__file__).parent / "catalogue.json"
 IMAGENET = Path(tlbatch.__file__).parent / "imagenet.json"
-PROBED = range(256, 321)
-"""Input sizes at which layers are measured: more than the largest stride, so each side grows at least once."""
+FIRST, STRIDES, FAR = 256, 32, 512
+"""Layers are measured at the input sizes 256 to 288 and at 512: strides are powers of two up to 32."""
 LITE0_FILE = "efficientnet-lite0-57934424.pth"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 LITE0_INPUT = {"size": 224, "crop": 0.875, "interpolation": "bicubic", "mean": [127.0] * 3, "std": [128.0] * 3, "scale": "byte"}
@@ -185,17 +184,17 @@ def _parameters(network: nn.Module, stage: Stage) -> int:
 def measure(network: nn.Module, layers: Iterable[Layer]) -> list[list[Any]]:
     """[name, stage, channels, stride, offset, smallest input] of each layer: side = (size + offset) // stride.
 
-    Every side is a chain of floors of (side + a) / b, and such a chain is one floor again: two sizes where the side grows
-    tell stride and offset. A stride of 0 marks a vector.
+    Every side is a chain of floors of (side + a) / b, and such a chain is one floor again: its slope is the stride, and
+    where it grows tells the offset. A stride of 0 marks a vector.
     """
     shapes: dict[int, dict[str, tuple[int, ...]]] = {}
-    for size in PROBED:
+    for size in (*range(FIRST, FIRST + STRIDES + 1), FAR):
         calls = walk(network, Tap(""), (1, 3, size, size)).calls
         shapes[size] = {call.path: call.shape for call in reversed(calls) if call.shape is not None}
     entries, smallest = [], 1
     for layer in layers:
-        sides = {size: shapes[size][layer.path] for size in PROBED}
-        first = sides[PROBED[0]]
+        sides = {size: found[layer.path] for size, found in shapes.items()}
+        first = sides[FIRST]
         if len(first) == 2:
             entries.append([layer.name, layer.stage, first[1], 0, 0, smallest])
             continue
@@ -206,10 +205,9 @@ def measure(network: nn.Module, layers: Iterable[Layer]) -> list[list[Any]]:
 
 
 def _line(sides: dict[int, int]) -> tuple[int, int]:
-    sizes = sorted(sides)
-    grows = [size for before, size in pairwise(sizes) if sides[size] > sides[before]]
-    stride = grows[1] - grows[0]
-    offset = stride * sides[grows[0]] - grows[0]
+    stride = (FAR - FIRST) // (sides[FAR] - sides[FIRST])
+    grows = next(size for size in range(FIRST + 1, FAR) if sides[size] > sides[size - 1])
+    offset = stride * sides[grows] - grows
     if any((size + offset) // stride != side for size, side in sides.items()):
         raise ValueError(f"sides {sides} are not (size + {offset}) // {stride}")
     return stride, offset
@@ -253,9 +251,9 @@ def _lines(part: dict[str, Any] | list[Any]) -> str:
 
 def build_imagenet() -> str:
     """ImageNet-1k's classes in the order of the outputs: WordNet number and names."""
-    from timm.data import ImageNetInfo
+    from timm.data.imagenet_info import ImageNetInfo
 
-    info = ImageNetInfo("imagenet-1k")
+    info: Any = ImageNetInfo("imagenet-1k")
     rows = []
     for index in range(info.num_classes()):
         number = info.index_to_label_name(index)

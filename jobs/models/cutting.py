@@ -99,10 +99,11 @@ def walk(network: nn.Module, tap: Tap, shape: tuple[int, ...]) -> Walk:
 
     A network with constants that name their own device runs where it is, on zeros.
     """
+    empty = all(tensor.is_meta for tensor in network.state_dict().values())
     try:
-        return _walk(_empty_twin(network), tap, torch.zeros(shape, device="meta"))
+        return _walk(network if empty else _empty_twin(network), tap, torch.zeros(shape, device="meta"))
     except (RuntimeError, NotImplementedError):
-        if next(network.parameters()).is_meta:
+        if empty:
             raise
         return _walk(copy.deepcopy(network), tap, torch.zeros(shape))
 
@@ -117,11 +118,16 @@ def _empty_twin(network: nn.Module) -> nn.Module:
 @torch.no_grad()
 def _walk(network: nn.Module, tap: Tap, x: Tensor) -> Walk:
     found, caught = Walk(), Caught()
+    handles: list[Any] = []
     for path, module in network.named_modules():
-        module.register_forward_pre_hook(_enter(found, path))
-        module.register_forward_hook(_leave(found, path))
-    with _hooks(network, tap, caught, None), suppress(_ReachedError):
-        caught.output = network(x)
+        handles.append(module.register_forward_pre_hook(_enter(found, path)))
+        handles.append(module.register_forward_hook(_leave(found, path)))
+    try:
+        with _hooks(network, tap, caught, None), suppress(_ReachedError):
+            caught.output = network(x)
+    finally:
+        for handle in handles:
+            handle.remove()
     found.shape = _shape(caught.output) or ()
     return found
 
