@@ -126,7 +126,8 @@ class Mirrored:
 def mirror(store: Store, names: Iterable[str]) -> list[Mirrored]:
     """Copy weights into the store's ``weights/``, hashes checked: ``NAME`` (its default ones), ``NAME:WEIGHTS``, or a file.
 
-    A file's path or URL becomes ``store:weights/<its name>``. Raises StudyError for unknown names (before anything is copied), TransientError where a file cannot be had now.
+    A file's path or URL becomes ``store:weights/<its name>``. Raises StudyError for unknown names (before anything is
+    copied), TransientError where a file cannot be had now.
     """
     wanted = [name if _is_file(name) else _wanted(name) for name in names]
     return [_mirror_file(store, each) if isinstance(each, str) else _mirror(store, *each) for each in wanted]
