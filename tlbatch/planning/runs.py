@@ -176,6 +176,8 @@ def seen_in_pretraining(classes: Mapping[str, Any] | list[str], covered: bool, t
     names = list(classes)
     if trained_on.startswith("ImageNet") and names and all(re.search(r"n\d{8}", name) for name in names):
         return {"level": "same images", "why": f"the classes carry WordNet numbers: these are images of {trained_on} itself"}
+    if not trained_on.startswith("ImageNet"):
+        return {"level": "unknown", "why": f"images that {trained_on} learned from may be among these: they were not compared"}
     if covered:
         return {"level": "same classes", "why": f"{trained_on} has these classes, and may have these very images"}
     return {"level": "unknown", "why": f"{trained_on} does not cover these classes; its images may still be among these"}
