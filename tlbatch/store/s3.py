@@ -120,6 +120,18 @@ class S3Store:
                     f"({first.get('Code')}); allow s3:DeleteObject or try again later"
                 )
 
+    def abort_uploads(self, older_s: float, dry_run: bool = False) -> int:
+        """End multipart uploads begun longer ago under this store's root that nobody finished; returns how many."""
+        begun = time.time() - older_s
+        with self._errors("", "listed"):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=self._base)
+            uploads = [upload for page in pages for upload in page.get("Uploads", ())]
+        old = [upload for upload in uploads if upload["Initiated"].timestamp() < begun]
+        for upload in [] if dry_run else old:
+            with self._errors(upload["Key"].removeprefix(self._base), "cleared"):
+                self._client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        return len(old)
+
     def local_path(self, name: str) -> Path | None:
         check_name(name)
         return None

@@ -1,0 +1,227 @@
+"""Whole studies on the cluster, their data and results in S3: as a user runs them, and with what goes wrong in clusters."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tlbatch.cluster import Cluster as Api
+from tlbatch.cluster import open_cluster
+from tlbatch.cluster.client import JOBS, PODS
+from tlbatch.manifests.names import EXECUTION, STEP
+from tlbatch.records import Execution
+from tlbatch.store import open_store
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+TIMEOUT_S = 420.0
+STUDY = """
+apiVersion: tlbatch/v1
+kind: Study
+name: {name}
+dataset: {{url: "{url}", split: {{train: 40, validation: 10, test: 10}}, near_duplicates: false}}
+control: none
+precision: fp32
+runs:
+  - name: cnn
+    model: {{scratch: {{channels: [8], dense: [16]}}}}
+    input: {{size: 8, normalize: unit, grayscale: true}}
+    train: {{epochs: {epochs}, batch_size: 8, select: last}}
+resources: {{cpu: 500m, memory: 2Gi, steps: {{prepare: {{cpu: 500m}}, report: {{cpu: 500m}}}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty pictures, twenty of each of three digits."""
+    root = tmp_path_factory.mktemp("digits")
+    subprocess.run([sys.executable, "-m", "jobs.samples", "digits", str(root / "all")], check=True, capture_output=True)
+    for label in ("0", "1", "2"):
+        (root / "sixty" / label).mkdir(parents=True)
+        for picture in sorted((root / "all" / label).iterdir())[:20]:
+            picture.rename(root / "sixty" / label / picture.name)
+    return root / "sixty"
+
+
+@pytest.fixture(scope="module")
+def dataset(pictures: Path, bucket: str) -> str:
+    """The same in S3."""
+    from tlbatch.store.s3 import open_client
+
+    client = open_client()
+    for path in sorted(pictures.rglob("*.png")):
+        client.upload_file(str(path), bucket, f"sixty/{path.relative_to(pictures)}")
+    return f"s3://{bucket}/sixty"
+
+
+@pytest.fixture(scope="module")
+def api(namespace: str) -> Api:
+    return open_cluster(namespace)
+
+
+class User:
+    """The command line, pointed at the cluster and a store of this test's own."""
+
+    def __init__(self, folder: Path, store_url: str, dataset: str, images: Any) -> None:
+        self.folder, self.store_url, self.dataset = folder, store_url, dataset
+        config = {"store": store_url, "images": images.prefix, "tag": images.tag}
+        (folder / "config.yaml").write_text(json.dumps({"current-context": "e2e", "contexts": {"e2e": config}}))
+
+    def study(self, name: str, *, epochs: int = 2, url: str = "") -> Path:
+        path = self.folder / f"{name}.yaml"
+        path.write_text(STUDY.format(name=name, epochs=epochs, url=url or self.dataset))
+        return path
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        environment = {**os.environ, "TLBATCH_CONFIG": str(self.folder / "config.yaml")}
+        command = [sys.executable, "-m", "tlbatch", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=TIMEOUT_S, check=False)
+        assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return done.stdout
+
+    def submit(self, study: Path) -> Execution:
+        return Execution(open_store(self.store_url), self.run("submit", str(study)).strip())
+
+
+@pytest.fixture
+def user(tmp_path: Path, store_url: str, dataset: str, images: Any) -> User:
+    return User(tmp_path, store_url, dataset, images)
+
+
+def until(true: Callable[[], Any], what: str, timeout_s: float = TIMEOUT_S) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while not (found := true()):
+        assert time.monotonic() < deadline, f"not in {timeout_s:g} s: {what}"
+        time.sleep(0.3)
+    return found
+
+
+def state(execution: Execution) -> str:
+    return str((execution.load_status() or {}).get("state"))
+
+
+def finished(execution: Execution) -> dict[str, Any]:
+    until(lambda: state(execution) in ("succeeded", "failed", "cancelled"), f"{execution.id} ends: {execution.load_status()}")
+    return execution.load_status() or {}
+
+
+def running_pod(api: Api, execution: Execution, step: str) -> str:
+    """The name of a running pod of a step ("" : the driver's); "" where there is none."""
+    label = f"{STEP}={step}" if step else "app.kubernetes.io/component=driver"
+    pods = api.list(PODS, f"{EXECUTION}={execution.id},{label}")[0]
+    live = [pod for pod in pods if pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]]
+    return str(live[0]["metadata"]["name"]) if live else ""
+
+
+def no_orphans(api: Api, execution: Execution) -> None:
+    """All Jobs of tasks are gone soon after the end."""
+    label = f"{EXECUTION}={execution.id},app.kubernetes.io/component=step"
+    until(lambda: not api.list(JOBS, label)[0], "task Jobs are gone", 60)
+
+
+def digests(execution: Execution) -> dict[str, str]:
+    return {name: task["digest"] for name, task in (execution.load_plan() or {})["tasks"].items()}
+
+
+def test_the_same_study_here_and_there_gives_the_same_artifacts(user: User, api: Api, pictures: Path, tmp_path: Path) -> None:
+    """From a folder with processes, from S3 with Jobs: equal digests from prepare on, so equal keys and metrics."""
+    execution = user.submit(user.study("here-and-there"))
+    status = finished(execution)
+    assert status["state"] == "succeeded", status
+    no_orphans(api, execution)
+    local = tmp_path / "local"
+    user.run("run", "--cores", "1", "-q", str(user.study("here-and-there", url=str(pictures))), "--store", str(local))
+    here = next(iter(open_store(str(local)).list("executions/"))).name.split("/")[1]
+    assert digests(Execution(open_store(str(local)), here)) == digests(execution)
+    assert "cnn" in user.run("report", execution.id)
+
+
+def test_a_second_submit_computes_nothing(user: User) -> None:
+    study = user.study("twice")
+    assert finished(user.submit(study))["state"] == "succeeded"
+    again = finished(user.submit(study))
+    assert {task["state"] for task in again["tasks"].values()} == {"cached"}
+
+
+def test_the_driver_is_deleted_at_three_moments(user: User, api: Api) -> None:
+    execution = user.submit(user.study("no-driver", epochs=150))
+    moments: list[str] = []
+    for step in ("prepare", "finetune", "evaluate"):
+        until(lambda step=step: running_pod(api, execution, step) or state(execution) == "succeeded", f"{step} runs")
+        driver = until(lambda: running_pod(api, execution, "") or state(execution) == "succeeded", "a driver runs")
+        if driver is not True:
+            api.delete(PODS, driver, grace_s=0 if step == "finetune" else None)
+            moments.append(step)
+    status = finished(execution)
+    assert status["state"] == "succeeded", status
+    assert len(moments) >= 2
+    assert {task["state"] for task in status["tasks"].values()} == {"done"}
+    no_orphans(api, execution)
+    manifests = [stat.name for stat in execution.store.list("artifacts/") if stat.name.endswith("manifest.json")]
+    assert len(manifests) == 4
+
+
+def test_a_training_is_evicted_and_goes_on_from_its_checkpoint(user: User, api: Api) -> None:
+    execution = user.submit(user.study("evicted", epochs=1500))
+    pod = until(lambda: running_pod(api, execution, "finetune"), "the training runs")
+    until(lambda: any("/progress.json" in stat.name for stat in execution.store.list("work/")), "it trains")
+    time.sleep(8)
+    metadata = {"name": pod, "namespace": api.namespace}
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+    api.text("POST", f"/api/v1/namespaces/{api.namespace}/pods/{pod}/eviction", "evict", {}, body)
+    status = finished(execution)
+    assert status["state"] == "succeeded", status
+    assert status["tasks"]["finetune:cnn:0"]["codes"] == []
+    assert status["tasks"]["finetune:cnn:0"]["place"]["restarts"] == 1
+
+
+def test_two_executions_at_once_compute_each_task_once(user: User) -> None:
+    study = user.study("at-once")
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: user.submit(study), range(2)))
+    ends = [finished(execution) for execution in both]
+    assert [end["state"] for end in ends] == ["succeeded", "succeeded"]
+    for name in ends[0]["tasks"]:
+        assert sorted(end["tasks"][name]["state"] for end in ends) == ["cached", "done"], name
+
+
+def test_cancel_ends_everything_within_20_s_and_what_was_done_is_told(user: User, api: Api) -> None:
+    execution = user.submit(user.study("cancelled", epochs=20000))
+    until(lambda: running_pod(api, execution, "finetune"), "the training runs")
+    user.run("cancel", execution.id)
+    started = time.monotonic()
+
+    def nothing() -> bool:
+        pods = api.list(PODS, f"{EXECUTION}={execution.id}")[0]
+        return all(pod["status"]["phase"] not in ("Pending", "Running") for pod in pods)
+
+    until(nothing, "nothing runs", 20)
+    print(f"cancelled in {time.monotonic() - started:.1f} s")
+    assert state(execution) == "cancelled"
+    assert api.list(JOBS, f"{EXECUTION}={execution.id}")[0] == []
+    assert "cancelled" in user.run("status", execution.id)
+    assert user.run("logs", "prepare", "--execution", execution.id)
+    user.run("resume", execution.id, code=2)
+
+
+def test_wrong_data_fails_once_and_is_told_without_the_cluster(user: User, api: Api, bucket: str) -> None:
+    from tlbatch.store.s3 import open_client
+
+    for label in ("a", "b"):
+        for number in range(30):
+            open_client().put_object(Bucket=bucket, Key=f"bad/{label}/{number}.png", Body=b"no picture")
+    execution = user.submit(user.study("bad", url=f"s3://{bucket}/bad"))
+    status = finished(execution)
+    assert status["tasks"]["prepare"]["codes"] == [65], status
+    api.delete(JOBS, execution.id)
+    assert "prepare" in user.run("why", execution.id)
+    assert user.run("logs", "prepare", "--execution", execution.id)
+    assert "failed" in user.run("status", execution.id)
