@@ -11,20 +11,30 @@ from tlbatch.commands.options import output_option, print_json, set_option, stor
 
 
 @click.command()
-@click.argument("study", type=click.Path())
+@click.argument("study", type=click.Path(), required=False)
 @store_option
 @set_option
 @output_option
 @click.option("--cores", type=click.IntRange(1), default=None, help="CPU cores to use.  [default: all]")
 @click.option("-q", "--quiet", is_flag=True, help="Only the result.")
-def run(study: str, store: str, overrides: tuple[str, ...], output: str, cores: int | None, quiet: bool) -> int:
+@click.option("--task", default=None, metavar="KEY", help="Instead of a study: replay one task of the store here.")
+def run(
+    study: str | None, store: str, overrides: tuple[str, ...], output: str, cores: int | None, quiet: bool, task: str | None
+) -> int:
     """Run STUDY on this machine: what the store has is not computed again; Ctrl-C stops, the same command goes on.
 
     \b
     tlbatch run study.yaml
     tlbatch run study.yaml --set runs[finetuned].train.lr=3e-4
     tlbatch run study.yaml --store s3://bucket/prefix     (AWS_ENDPOINT_URL_S3 for other S3 servers)
+    tlbatch run --task 0e6bbfaa --store s3://bucket/prefix     (a task that failed on a cluster, with its traceback)
     """
+    if task is not None:
+        from tlbatch.replaying import replay
+
+        return replay(task, store)
+    if study is None:
+        raise click.UsageError("name a STUDY, or a task of the store by --task KEY")
     from tlbatch.backends.local import LocalBackend
     from tlbatch.commands.display import Display, show_outcome
     from tlbatch.launch import run_study

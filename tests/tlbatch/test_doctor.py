@@ -1,0 +1,100 @@
+"""What doctor finds: in S3 really, of the cluster from scripted answers; the real cluster is in tests/e2e."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tlbatch.cluster.errors import UnreachableError
+from tlbatch.doctor import FAILED, OK, WARNING, Finding, build_probe, examine, probe
+from tlbatch.errors import TlbatchError
+from tlbatch.manifests import Site
+from tlbatch.profiles import Profile
+from tlbatch.store import Store
+
+PROFILE = Profile(store="s3://b/p", images="registry.example/x")
+
+
+def by_check(findings: list[Finding]) -> dict[str, Finding]:
+    return {finding.check: finding for finding in findings}
+
+
+def test_a_store_is_tried_and_left_clean(store: Store) -> None:
+    assert "conditional puts by 16 writers" in probe(store)
+    assert list(store.list()) == []
+
+
+@pytest.mark.parametrize("condition", ["if_absent", "if_match"])
+def test_a_store_without_conditional_writes_is_found(store: Store, monkeypatch: pytest.MonkeyPatch, condition: str) -> None:
+    put: Callable[..., str] = type(store).put
+
+    def careless(self: Any, name: str, data: bytes, **given: Any) -> str:
+        given.pop(condition, None)
+        return put(self, name, data, **given)
+
+    monkeypatch.setattr(type(store), "put", careless)
+    with pytest.raises(TlbatchError, match="no conditional writes"):
+        probe(store)
+
+
+def test_without_a_cluster_s3_is_still_looked_at(store: Store) -> None:
+    def away() -> Any:
+        raise UnreachableError("the cluster cannot be reached: `kubectl cluster-info`")
+
+    found = by_check(list(examine(PROFILE, away, lambda: store)))
+    assert {name: finding.state for name, finding in found.items()} == {"cluster": FAILED, "store": OK}
+    assert "kubectl cluster-info" in found["cluster"].detail
+
+
+class FakeCluster:
+    """A cluster where nothing is as it should be."""
+
+    host, namespace, requests, api = "https://c", "tlbatch", 0, None
+
+    def version(self) -> Any:
+        return {"minor": "31+", "gitVersion": "v1.31.0"}
+
+    def get(self, kind: str, name: str) -> Any:
+        return {"metadata": {"labels": {}}} if kind.endswith("namespaces") else None
+
+    def may(self, verb: str, resource: str, group: str = "") -> bool:
+        return verb != "delete"
+
+    def list(self, kind: str, labels: str = "", fields: str = "") -> Any:
+        if kind.endswith("resourcequotas"):
+            status = {
+                "hard": {"pods": "20", "services.loadbalancers": "0"},
+                "used": {"pods": "20", "services.loadbalancers": "0"},
+            }
+            return [{"metadata": {"name": "small"}, "status": status}], "1"
+        return [{"status": {"allocatable": {"nvidia.com/gpu": "2"}}}], "1"
+
+
+def test_every_failure_names_what_mends_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tlbatch.doctor._clock", lambda cluster: iter(()))
+    monkeypatch.setattr("tlbatch.doctor._clock.__name__", "_clock", raising=False)
+    found = by_check(list(examine(PROFILE, FakeCluster, lambda: store, pod=False)))  # type: ignore[arg-type]
+    assert {name: finding.state for name, finding in found.items()} == {
+        "cluster": WARNING,
+        "namespace": WARNING,
+        "permissions": FAILED,
+        "quota": WARNING,
+        "nodes": OK,
+        "secret": FAILED,
+        "store": OK,
+    }
+    assert "delete jobs, delete pods" in found["permissions"].detail
+    assert "pods 20 of 20" in found["quota"].detail
+    assert "loadbalancers" not in found["quota"].detail
+    assert "2 nvidia.com/gpu" in found["nodes"].detail
+    assert "tlbatch secret create" in found["secret"].detail
+
+
+def test_the_probe_is_like_a_step() -> None:
+    job = build_probe(Site("s3://b/p", "registry.example/x"), "tlbatch-doctor-1")
+    spec = job["spec"]["template"]["spec"]
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
+    assert spec["containers"][0]["envFrom"] == [{"secretRef": {"name": "tlbatch-s3"}}]
