@@ -95,7 +95,7 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _run_task(step: str, run: Callable[[Context], None], arguments: argparse.Namespace, stop: StopRequest) -> int:
-    attempt = arguments.attempt or f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid():x}"
+    attempt = arguments.attempt or _attempt_name()
     scratch = Path(tempfile.mkdtemp(prefix=f"tlbatch-{step}-"))
     log: LogPieces | None = None
     context: Context | None = None
@@ -129,6 +129,12 @@ def _run_task(step: str, run: Callable[[Context], None], arguments: argparse.Nam
         write_exit(context.store, context.task.key, attempt, code, sentence)
     shutil.rmtree(scratch, ignore_errors=True)
     return code
+
+
+def _attempt_name() -> str:
+    """Time and process; in a pod, where every process has number 1, the pod's own letters."""
+    own = os.environ.get("TLBATCH_POD", "")[-5:] or f"{os.getpid():x}"
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{own}"
 
 
 def _unexpected(error: Exception, debug: bool) -> tuple[int, str]:

@@ -102,6 +102,7 @@ def _drive(
         if execution.cancel_request() is not None:
             return _cancelled(execution)
         raise
+    backend.sweep()
     return exit_code(state, [work.codes[-1] for work in driver.failures() if work.codes])
 
 

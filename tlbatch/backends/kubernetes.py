@@ -108,6 +108,12 @@ class KubernetesBackend:
         self._jobs.close()
         self._pods.close()
 
+    def sweep(self) -> None:
+        """When all is recorded: delete the Jobs that have ended, those that an earlier driver followed too."""
+        for job in self._jobs.objects():
+            if job_ended(job):
+                self.cluster.delete(JOBS, job["metadata"]["name"])
+
     def places(self) -> Mapping[str, dict[str, Any]]:
         """Task name -> where it runs: pod, node, image by digest, restarts, and a sentence where it waits for something."""
         return {child.node.name: self._place(child) for child in self._children.values()}
