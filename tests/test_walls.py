@@ -27,6 +27,16 @@ LAUNCHER = [
     "tlbatch.checking",
     "tlbatch.planning.settle",
     "tlbatch.backends.local",
+    "tlbatch.backends.kubernetes",
+    "tlbatch.incluster",
+    "tlbatch.doctor",
+    "tlbatch.commands.submit",
+    "tlbatch.commands.control",
+    "tlbatch.commands.status",
+    "tlbatch.commands.contexts",
+    "tlbatch.commands.data",
+    "tlbatch.commands.cleaning",
+    "tlbatch.commands.drive",
 ]
 STEPS = ["jobs.prepare", "jobs.extract", "jobs.finetune", "jobs.evaluate", "jobs.report"]
 

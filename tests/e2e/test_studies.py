@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -228,3 +229,16 @@ def test_wrong_data_fails_once_and_is_told_without_the_cluster(user: User, api: 
     assert "prepare" in user.run("why", execution.id)
     assert user.run("logs", "prepare", "--execution", execution.id)
     assert "failed" in user.run("status", execution.id)
+
+
+def test_the_api_server_restarts_under_the_driver(user: User, api: Api, cluster: Any) -> None:
+    execution = user.submit(user.study("no-api", epochs=600))
+    until(lambda: running_pod(api, execution, "finetune"), "the training runs")
+    process = Path(os.environ["KUBECONFIG"]).parent / "run" / "kube-apiserver.pid"
+    os.kill(int(process.read_text()), signal.SIGKILL)
+    time.sleep(3)
+    cluster.run("up")
+    status = finished(execution)
+    assert status["state"] == "succeeded", status
+    assert status["tasks"]["finetune:cnn:0"]["place"]["restarts"] == 0
+    no_orphans(api, execution)

@@ -30,13 +30,14 @@ COME_BACK_LATER, ASKED_TO_STOP = 75, 143
 
 @dataclass
 class _Child:
-    """A task's Job that this driver follows. ``seen``: pods whose end was looked at."""
+    """A task's Job that this driver follows. ``pods``: all it had (evicted ones vanish); ``seen``: whose end was looked at."""
 
     task: Task
     node: Node
     job: str
     since: float
     seen: set[str] = field(default_factory=set)
+    pods: set[str] = field(default_factory=set)
     events: list[Document] = field(default_factory=list)
     asked: float = 0.0
 
@@ -218,7 +219,8 @@ class KubernetesBackend:
         pods = sorted(self._pods_of(child), key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
         job = self._jobs.get(child.job)
         waits = explain_job(job, pods, [] if pods else self._events(child)) if job is not None else ""
-        place: dict[str, Any] = {"job": child.job, "restarts": restarts(pods)}
+        child.pods |= {pod["metadata"]["name"] for pod in pods}
+        place: dict[str, Any] = {"job": child.job, "restarts": max(len(child.pods) - 1, restarts(pods))}
         if pods:
             spec, status = pods[-1]["spec"], pods[-1].get("status", {})
             images = [each.get("imageID") for each in status.get("containerStatuses") or [] if each.get("imageID")]
