@@ -386,6 +386,7 @@ def test_a_stop_is_honoured_in_the_midst(directory_store, tmp_path):
     with pytest.raises(Stopped):
         prepare(directory_store, task, tmp_path / "scratch", stop=lambda: bool(asked.append(1)) or len(asked) > 5)
     assert len(asked) == 6
+    assert not (tmp_path / "scratch" / "out" / "grid.jpg").exists()  # not even all files were read
     assert open_artifact(directory_store, "prepare", task.key, tmp_path) is None
 
 

@@ -162,10 +162,20 @@ def test_hardly_begun():
     assert reason(encoded(photo(), "JPEG")[:20]).startswith(("damaged: begins like a JPEG", "truncated"))
 
 
-def test_a_flipped_bit_in_a_png():
-    data = bytearray(encoded(photo(), "PNG"))
-    data[data.index(b"IDAT") + 20] ^= 1
+@pytest.mark.parametrize("level", [0, 9])
+@pytest.mark.parametrize("place", [20, 4000])
+def test_a_flipped_bit_in_a_png(level, place):
+    """Without compression the damage decodes: only the checksum tells."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 60, 3), dtype=np.uint8))
+    data = bytearray(encoded(noise, "PNG", compress_level=level))
+    data[data.index(b"IDAT") + place] ^= 1
     assert reason(bytes(data)).startswith(("damaged", "truncated"))
+
+
+def test_a_wrong_checksum_in_a_png():
+    data = bytearray(encoded(photo(), "PNG"))
+    data[data.index(b"IEND") - 6] ^= 1  # the last byte of the picture's checksum
+    assert reason(bytes(data)).startswith("damaged")
 
 
 @pytest.mark.parametrize(
