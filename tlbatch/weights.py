@@ -106,7 +106,8 @@ def safetensors_shapes(path: Path) -> dict[str, list[int]]:
 
 def has_imagenet_head(settled: SettledWeights) -> bool:
     """Whether the weights bring a classifier over ImageNet's 1,000 classes: what the zero-label row needs."""
-    return settled.params["kind"] in {"named", "file"} and settled.trained_on.startswith(IMAGENET)
+    named = settled.trained_on == IMAGENET or settled.trained_on.startswith(f"{IMAGENET} after ")
+    return settled.params["kind"] in {"named", "file"} and named
 
 
 # -- mirroring, and where weights are -----------------------------------------------------------------------------------

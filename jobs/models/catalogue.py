@@ -29,6 +29,7 @@ FIRST, STRIDES, FAR = 256, 32, 512
 LITE0_FILE = "efficientnet-lite0-57934424.pth"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 LITE0_INPUT = {"size": 224, "crop": 0.875, "interpolation": "bicubic", "mean": [127.0] * 3, "std": [128.0] * 3, "scale": "byte"}
+FEATURES_ONLY = "ImageNet-1k, without its classifier"
 SYMMETRIC = {"mean": [0.5] * 3, "std": [0.5] * 3}
 
 
@@ -74,7 +75,8 @@ def _torchvision_weight(model: str, weight: Any, inputs: Inputs) -> list[Any]:
     )
     if model == "inception_v3":  # its transform_input turns ImageNet's mean/std into this; we feed it directly
         settings |= SYMMETRIC
-    return [weight.name, weight.url, published_hash(weight.url), "ImageNet-1k", inputs.number(settings), ""]
+    trained_on = "ImageNet-1k" if weight.meta.get("categories") else FEATURES_ONLY
+    return [weight.name, weight.url, published_hash(weight.url), trained_on, inputs.number(settings), ""]
 
 
 def published_hash(url: str) -> str:

@@ -52,6 +52,10 @@ def test_default_weights_are_named_by_their_published_hash(directory_store: Stor
     assert found.own_input == dict(weights_of("vgg16")[0].input)
     assert found.trained_on == "ImageNet-1k"
     assert has_imagenet_head(found)
+    features = settled({"backbone": "vgg16", "weights": "IMAGENET1K_FEATURES"}, directory_store)
+    assert features.trained_on.startswith("ImageNet-1k")
+    assert not has_imagenet_head(features)
+    assert has_imagenet_head(settled({"backbone": "vit_base_patch16_224"}, directory_store))  # after ImageNet-21k
     named = settled({"backbone": "resnet50", "weights": "IMAGENET1K_V1"}, directory_store)
     assert named.params["hash"] == "0676ba61"
     assert settled({"backbone": "timm/resnet50", "weights": "a1_in1k"}, directory_store).params["hash"] == "14fe96d1"
