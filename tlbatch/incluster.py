@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -103,6 +104,8 @@ def _drive(
             return _cancelled(execution)
         raise
     backend.sweep()
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{backend.cluster.requests} API requests for {len(plan.nodes)} tasks, {peak_mib:.0f} MiB at most", file=sys.stderr)
     return exit_code(state, [work.codes[-1] for work in driver.failures() if work.codes])
 
 
