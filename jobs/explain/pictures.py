@@ -57,8 +57,10 @@ def jpeg(image: Image.Image) -> bytes:
 
 
 def save_channel_grid(maps: Floats, path: Path, shown: int = 64) -> int:
-    """PNG of the first ``shown`` channels of ``maps`` [c, h, w], each stretched to its own range; returns their number."""
-    count = min(shown, len(maps))
+    """PNG of the ``shown`` liveliest channels of ``maps`` [c, h, w], each stretched to its own range; returns their number."""
+    liveliest = np.argsort(-maps.std(axis=(1, 2)), kind="stable")[:shown]
+    maps = maps[np.sort(liveliest)]
+    count = len(maps)
     columns = math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
     scale = max(1, round(56 / max(maps.shape[1:])))

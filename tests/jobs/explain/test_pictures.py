@@ -46,7 +46,11 @@ def test_channel_grid(tmp_path: Path) -> None:
     assert save_channel_grid(maps, tmp_path / "grid.png") == 10
     grid = Image.open(tmp_path / "grid.png")
     assert grid.size == (4 * 59 + 3, 3 * 59 + 3)
-    assert save_channel_grid(np.zeros((100, 2, 2)), tmp_path / "many.png") == 64
+    many = np.zeros((100, 2, 2))
+    many[99, 0] = 1.0  # the only one that shows anything comes along, last
+    assert save_channel_grid(many, tmp_path / "many.png") == 64
+    assert np.asarray(Image.open(tmp_path / "many.png"))[-10, -10:-4].max() < 10
+    assert np.asarray(Image.open(tmp_path / "many.png"))[-50, -10:-4].min() > 100
 
 
 def _predictions() -> tuple[Predictions, list[str]]:
