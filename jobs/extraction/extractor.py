@@ -21,6 +21,7 @@ from torch import Tensor
 from jobs.context import Context
 from jobs.data.pixels import normaliser
 from jobs.extraction.folding import fold_batch_norms
+from jobs.extraction.rounding import to_bfloat16
 from jobs.models.building import build_backbone
 from jobs.models.network import Backbone
 from jobs.models.pretrained import load_pretrained
@@ -32,12 +33,14 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Extractor:
-    """Pixels to features. ``batch``: images a forward pass takes."""
+    """Pixels to features. ``batch``: images a forward pass takes. The backbone is its own from here on."""
 
     def __init__(self, backbone: Backbone, settings: Mapping[str, Any], precision: str, device: torch.device) -> None:
         self.device, self.batch = device, BATCH[device.type]
         self._dtype, self._normalise = DTYPES[precision], normaliser(settings)
-        self._backbone = backbone.to(device, self._dtype).to(memory_format=torch.channels_last)
+        if precision == "bf16":
+            to_bfloat16(backbone)
+        self._backbone = backbone.to(device).to(memory_format=torch.channels_last)
         self._own = threading.local()
 
     def __call__(self, pixels: Tensor) -> NDArray[np.float32]:

@@ -146,10 +146,10 @@ def plain_script(images: Path, weights: Path) -> tuple[list[str], np.ndarray, fl
 @pytest.mark.usefixtures("two_threads")
 def test_faster_than_a_plain_script_and_the_same_features(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
     weights = shared_data(WEIGHTS)
-    prepared = prepare(tmp_path, shared_data("data/dogs-vs-cats"), 96)
+    prepared = prepare(tmp_path, shared_data("data/dogs-vs-cats"), 150)
     precision, ours_s, plain_s = "bf16" if HAS_BF16 else "fp32", [], []
     names, plain, _ = plain_script(prepared.images, weights)  # once unmeasured: files in memory, kernels chosen
-    for attempt in range(3):  # in turns, so that what else the machine does falls on both alike
+    for attempt in range(2):  # in turns, so that what else the machine does falls on both alike
         artifact, seconds = prepared.extract(weights, precision, f"a{attempt}")
         ours_s.append(seconds)
         plain_s.append(plain_script(prepared.images, weights)[2])
