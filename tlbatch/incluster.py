@@ -16,7 +16,7 @@ from tlbatch.driver import Driver, Observer
 from tlbatch.errors import Stopped, StudyError, TlbatchError, TransientError
 from tlbatch.launch import REPORT, publish, stop_requests
 from tlbatch.manifests import DriverIdentity, Site
-from tlbatch.manifests.needs import deadline_s, parallelism, task_needs
+from tlbatch.manifests.needs import parallelism, task_needs, with_deadlines
 from tlbatch.planning import Plan
 from tlbatch.planning.settle import plan_study
 from tlbatch.records import Execution
@@ -81,7 +81,7 @@ def _drive(
     before = execution.load_status() or {}
     loaded = parse_study(execution.load_study(), f"{execution.id}/study.yaml")
     _, plan = plan_study(loaded, execution.store)
-    plan = with_deadlines(plan, loaded.study, place.site)
+    plan = with_deadlines(plan, loaded.study, place.site.resources())
     backend = open_backend(execution, place, loaded.study)
     driver = Driver(
         part(plan, only) if only else plan,
@@ -135,16 +135,6 @@ def part(plan: Plan, only: str) -> Plan:
         if node.name in wanted:
             wanted |= set(node.needs.values())
     return replace(plan, nodes={name: node for name, node in plan.nodes.items() if name in wanted})
-
-
-def with_deadlines(plan: Plan, study: Study, site: Site) -> Plan:
-    """The plan with ``resources.deadline`` as a limit of each task: not part of any key."""
-    defaults = site.resources()
-    nodes = {}
-    for name, node in plan.nodes.items():
-        limit = deadline_s(study, node, defaults)
-        nodes[name] = replace(node, limits={**node.limits, "deadline_s": limit}) if limit else node
-    return replace(plan, nodes=nodes)
 
 
 # -- holding an execution ---------------------------------------------------------------------------------------------

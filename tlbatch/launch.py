@@ -16,6 +16,7 @@ import yaml
 
 from tlbatch.backends import Backend
 from tlbatch.driver import Driver, Observer
+from tlbatch.manifests.needs import with_deadlines
 from tlbatch.planning.settle import plan_study
 from tlbatch.records import Execution, new_execution_id
 from tlbatch.spec import LoadedStudy
@@ -51,6 +52,7 @@ def run_study(
     """Run what the store does not have yet. Raises Stopped on SIGINT and SIGTERM, after the tasks saved their state."""
     check_format(store)
     _, plan = plan_study(loaded, store)
+    plan = with_deadlines(plan, loaded.study)
     execution = Execution(store, new_execution_id(loaded.study.name))
     execution.save_study(yaml.safe_dump(loaded.document, sort_keys=False, allow_unicode=True))
     announce(execution)

@@ -139,3 +139,10 @@ def test_a_failed_task_is_a_sentence_and_its_exit_code_that_of_the_run(fresh: Be
     assert result.returncode == 65
     assert "Traceback" not in result.stdout + result.stderr
     assert "prepare" in result.stdout
+
+
+def test_a_task_over_its_deadline_ends_with_124(bench: Bench) -> None:
+    outcome = bench.run("runs[cnn].train.epochs=100000", "runs[cnn].resources.deadline=3s")
+    assert (outcome.state, outcome.exit_code) == ("failed", 124)
+    failed = next(work for work in outcome.works if work.state == "failed")
+    assert "resources.deadline" in failed.sentence

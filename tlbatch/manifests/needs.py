@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from tlbatch.planning import Node
+from tlbatch.planning import Node, Plan
 from tlbatch.spec import Study
 from tlbatch.spec.resources import Resources, StudyResources
 
@@ -93,6 +93,15 @@ def deadline_s(study: Study, node: Node, defaults: StudyResources | None = None)
         found = (step.deadline if step else None) or (layer.deadline if layer else None) or found
     found = (run.deadline if run else None) or found
     return seconds(found) if found else None
+
+
+def with_deadlines(plan: Plan, study: Study, defaults: StudyResources | None = None) -> Plan:
+    """The plan with ``resources.deadline`` as a limit of each task: not part of any key."""
+    nodes = {}
+    for name, node in plan.nodes.items():
+        limit = deadline_s(study, node, defaults)
+        nodes[name] = replace(node, limits={**node.limits, "deadline_s": limit}) if limit else node
+    return replace(plan, nodes=nodes)
 
 
 def seconds(text: str) -> int:
