@@ -16,8 +16,11 @@ from tlbatch.spec.check import strategy_name
 from tlbatch.spec.model import FinetuneStrategy, FromRun
 from tlbatch.tasks import InputRef
 
-PLATEAU = {"epochs": 100, "early_stopping": {"patience": 10, "metric": "loss", "min_delta": 0.0}, "select": "best"}
+PATIENT = {"patience": 10, "metric": "loss", "min_delta": 0.0}
+PLATEAU: dict[str, Any] = {"epochs": 100, "early_stopping": PATIENT, "select": "best"}
 """How a full control is trained: until validation has not improved for ten epochs, a hundred epochs at most."""
+HEAD_LR = 1e-3
+"""The rate of a cheap control's head where the run's own is meant for fine-tuning."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,8 @@ def _augmentation(study: Study, run: Run) -> dict[str, Any] | None:
     return plain(run.augmentation)
 
 
-def settle_controls(runs: list[SettledRun]) -> list[SettledRun]:
-    """The controls that pretrained runs ask for, equal ones once.
+def settle_controls(runs: list[SettledRun], validated: bool = True) -> list[SettledRun]:
+    """The controls that pretrained runs ask for, equal ones once. ``validated``: whether there are images to choose by.
 
     ``cheap``: the same head on the features of the same architecture with random weights, frozen. ``full``: the same
     architecture, all of it trained from random weights until validation no longer improves. A model of an earlier
@@ -125,14 +128,14 @@ def settle_controls(runs: list[SettledRun]) -> list[SettledRun]:
     for run in runs:
         if not run.pretrained or run.control == "none" or run.model["backbone"]["name"] is None:
             continue
-        control = _control(run)
+        control = _control(run, validated)
         content = json.dumps([control.model, control.strategy, control.input, control.train], sort_keys=True)
         present = controls.get(content, control)
         controls[content] = replace(present, control_for=(*present.control_for, run.name))
     return list(controls.values())
 
 
-def _control(run: SettledRun) -> SettledRun:
+def _control(run: SettledRun, validated: bool) -> SettledRun:
     random = SettledWeights({"kind": "random", "seed": 0}, own_input=run.own_input)
     model = {**run.model, "backbone": {**run.model["backbone"], "weights": random.params}}
     base = replace(run, name=f"{run.name}-random", model=model, weights=random, control="none", views=0)
@@ -140,9 +143,12 @@ def _control(run: SettledRun) -> SettledRun:
         everything = {"finetune": {"unfreeze": "all", "warm_up": 0, "gradual": None, "lr_scale": {}, "lr_decay": 1.0}}
         everything["finetune"]["batch_norm"] = "train"  # random weights bring no statistics worth keeping
         head = {**run.model["head"], "logistic": None}
-        train = {**run.train, **PLATEAU, "epochs": max(PLATEAU["epochs"], run.train["epochs"])}
+        train = {**run.train, "epochs": max(PLATEAU["epochs"], run.train["epochs"]), **(PLATEAU if validated else {})}
         return replace(base, model={**model, "head": head}, strategy=everything, train=train)
-    return replace(base, strategy="features", augmentation=None)
+    train = run.train
+    if not run.on_features and validated:  # a rate made for fine-tuning would leave a head on random features untrained
+        train = {**run.train, **PLATEAU, "lr": HEAD_LR, "schedule": "constant", "warmup_epochs": 0.0}
+    return replace(base, strategy="features", augmentation=None, train=train)
 
 
 def plain(part: BaseModel) -> dict[str, Any]:

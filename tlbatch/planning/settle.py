@@ -12,7 +12,7 @@ from tlbatch.listing import list_dataset
 from tlbatch.planning.make import ListedData, Settled, ZeroLabel, make_plan
 from tlbatch.planning.plan import Plan
 from tlbatch.planning.runs import SettledRun, SettledWeights, seen_in_pretraining, settle_controls, settle_runs
-from tlbatch.spec import LoadedStudy, Run
+from tlbatch.spec import LoadedStudy, Run, Study
 from tlbatch.spec.load import is_file_like
 from tlbatch.store import Store
 from tlbatch.weights import has_imagenet_head, settle_weights
@@ -38,11 +38,18 @@ def settle(loaded: LoadedStudy, store: Store) -> Settled:
         study=study,
         data=data,
         runs=runs,
-        controls=settle_controls(runs),
+        controls=settle_controls(runs, _validated(study)),
         zero_label=zero_labels(runs, mapping) if mapping else [],
         seen=seen_in_pretraining(list(data.classes), mapping is not None, trained_on) if trained_on else {},
         document=document_of(loaded),
     )
+
+
+def _validated(study: Study) -> bool:
+    """Whether there are validation images: drawn, ready-made, or held out by folds."""
+    split, labels = study.dataset.split, study.dataset.labels
+    ready = "validation" in (split.folders or {}) or (labels is not None and labels.split is not None)
+    return bool(split.validation) or split.folds is not None or ready
 
 
 def _weights_of(store: Store) -> Callable[[Run], SettledWeights]:

@@ -117,3 +117,17 @@ def test_a_full_control_trains_everything_from_random_weights() -> None:
 def test_a_plan_out_of_order_is_refused() -> None:
     with pytest.raises(ValueError, match="comes before what it needs"):
         Plan("pets", {"report": Node("report", "report", {}, {"dataset": "prepare"})})
+
+
+def test_a_cheap_control_of_a_fine_tuned_run_trains_its_head_to_a_plateau() -> None:
+    text = TEXT.replace(
+        "model: {backbone: mobilenet_v2}\n    strategy: {finetune",
+        "train: {lr: 1e-6, epochs: 2}\n    model: {backbone: mobilenet_v2}\n    strategy: {finetune",
+    )
+    runs = settle_runs(parse_study(text).study, weights_for, "fp32")
+    controls: Any = {control.name: control for control in settle_controls(runs)}
+    fair = controls["tuned-random"].train
+    assert (fair["lr"], fair["epochs"], fair["early_stopping"]["patience"]) == (1e-3, 100, 10)
+    assert controls["dense-random"].train == runs[2].train
+    blind: Any = {control.name: control for control in settle_controls(runs, validated=False)}
+    assert blind["tuned-random"].train["early_stopping"] is None
