@@ -78,9 +78,13 @@ class Keeper:
     def tick(self, what: Checkpointed, done: float, total: float, note: str, *, epoch_end: bool = False) -> None:
         """Between batches. Raises Stopped or DeadlineError, each after a checkpoint."""
         since_s = self._clock() - self._saved_at
-        if self.context.stop_requested() or since_s >= (self._epoch_every_s if epoch_end else self._step_every_s):
+        stop = (
+            self.context.stop_requested()
+        )  # asked once: a request that comes later must not end the task without a checkpoint
+        if stop or since_s >= (self._epoch_every_s if epoch_end else self._step_every_s):
             self.save(what)
-        self.context.check_stop()
+        if stop:
+            self.context.check_stop()
         try:
             self.context.progress(done, total, "epochs", note)
         except DeadlineError:

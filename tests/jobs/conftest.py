@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from jobs.context import Context
 from jobs.data.features import groups
 from jobs.data.rows import write_rows
+from jobs.finetune import run
 from tlbatch.spec.model import Finetune
 from tlbatch.spec.train import Train
 from tlbatch.store.artifacts import Artifact, Manifest, artifact_files, commit, open_artifact
@@ -134,6 +134,22 @@ class Bench:
     def context(self, params: dict[str, Any], name: str, stop: Callable[[], bool] = lambda: False) -> Context:
         return Context(self.store, self.task(params), name, self.root / f"scratch-{name}", stop=stop)
 
+    @staticmethod
+    def model(name: str, **head: Any) -> dict[str, Any]:
+        """A backbone with random weights and a head, linear unless said otherwise."""
+        backbone = {"name": name, "weights": {"kind": "random", "seed": 3}}
+        return {"backbone": backbone, "layer": None, "pool": "avg", "head": {**HEAD, **head}}
+
+    def finished(self, context: Context) -> Artifact:
+        """Run the step to its end, and open what it left."""
+        run(context)
+        context.finish()
+        return self.opened(context.params)
+
+    @staticmethod
+    def contents(artifact: Artifact) -> dict[str, bytes]:
+        return {name: artifact.read_bytes(name) for name in artifact.names()}
+
     def opened(self, params: dict[str, Any]) -> Artifact:
         """What the task left."""
         artifact = open_artifact(self.store, "finetune", self.task(params).key, self.root / "cache")
@@ -155,5 +171,7 @@ def _feature(entry: dict[str, Any], dim: int, view: int | None) -> np.ndarray:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
+    import torch
+
     torch.set_num_threads(1)
     return Bench(tmp_path)
