@@ -99,8 +99,8 @@ def _unknown(
 def _cut_off(run: Run, named: Iterable[str], stages: list[str], path: Path, rests_on: tuple[Path, ...]) -> Iterator[Mistake]:
     """Stages behind the layer that is used are not part of the model."""
     layer = run.model.layer
-    if layer not in stages:
-        return
+    used = known.used_stages(str(run.model.backbone), layer)
     for name in named:
-        if name in stages and stages.index(name) > stages.index(layer):
-            yield Mistake(path, f"{name} comes after layer {layer}, so it is not part of this model", None, rests_on)
+        if name in stages and used and name not in used:
+            where = f"layer {layer}" if layer else f"{used[-1]}, whose output is used unless layer says otherwise"
+            yield Mistake(path, f"{name} comes after {where}, so it is not part of this model", None, rests_on)

@@ -30,6 +30,12 @@ def stage_names(backbone: str) -> list[str]:
     return [_name(stage) for stage in _part(backbone, "stages")]
 
 
+def used_stages(backbone: str, layer: str | None) -> list[str]:
+    """Stages of a model that uses ``layer`` (None: the default one); empty where they are found when it is built."""
+    info = _info(backbone)
+    return [_name(stage) for stage in info.stages_to(layer)] if info else []
+
+
 def layer_names(backbone: str) -> list[str]:
     """Names that ``layer`` may take; empty for a backbone whose layers are found when it is built."""
     if not _info(backbone):

@@ -17,7 +17,12 @@ VGG = ("block1", "block2", "block3", "block4", "block5")
 @pytest.fixture(autouse=True)
 def catalogue(monkeypatch):
     """A catalogue of one backbone: these tests are about the checks, not about what there is."""
-    info = SimpleNamespace(stages=tuple(SimpleNamespace(name=name) for name in VGG), weights={"IMAGENET1K_V1": {}})
+    stages = tuple(SimpleNamespace(name=name) for name in VGG)
+    info = SimpleNamespace(
+        stages=stages,
+        weights={"IMAGENET1K_V1": {}},
+        stages_to=lambda layer: stages[: VGG.index(layer) + 1] if layer in VGG else stages,
+    )
     module = SimpleNamespace(
         backbones=lambda: {"vgg16": info}, layer_names=lambda name: ("block5_conv1",), known_names=lambda: ("convnext_tiny",)
     )
