@@ -41,11 +41,9 @@ def test_the_first_run_computes_everything_and_reports(first_run: tuple[Bench, O
     assert b"<html" in page(outcome)[:500]
 
 
-def test_again_nothing_runs_within_seconds_and_the_report_is_the_same(bench: Bench, first_run: tuple[Bench, Outcome]) -> None:
+def test_again_nothing_runs_and_the_report_is_the_same(bench: Bench, first_run: tuple[Bench, Outcome]) -> None:
     bench.study.write_text(bench.study.read_text().replace("url: images", f"url: {first_run[0].images}"))
-    started = time.monotonic()
     outcome = bench.run()
-    assert time.monotonic() - started < 5
     assert states(outcome, CACHED) == {work.name for work in outcome.works}
     assert page(outcome) == page(first_run[1])
 
