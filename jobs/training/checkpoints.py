@@ -78,9 +78,7 @@ class Keeper:
     def tick(self, what: Checkpointed, done: float, total: float, note: str, *, epoch_end: bool = False) -> None:
         """Between batches. Raises Stopped or DeadlineError, each after a checkpoint."""
         since_s = self._clock() - self._saved_at
-        stop = (
-            self.context.stop_requested()
-        )  # asked once: a request that comes later must not end the task without a checkpoint
+        stop = self.context.stop_requested()  # asked once: a later request must not end the task without a checkpoint
         if stop or since_s >= (self._epoch_every_s if epoch_end else self._step_every_s):
             self.save(what)
         if stop:
