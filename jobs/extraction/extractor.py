@@ -38,9 +38,10 @@ class Extractor:
     def __init__(self, backbone: Backbone, settings: Mapping[str, Any], precision: str, device: torch.device) -> None:
         self.device, self.batch = device, BATCH[device.type]
         self._dtype, self._normalise = DTYPES[precision], normaliser(settings)
+        backbone.to(device)
         if precision == "bf16":
             to_bfloat16(backbone)
-        self._backbone = backbone.to(device).to(memory_format=torch.channels_last)
+        self._backbone = backbone.to(memory_format=torch.channels_last)
         self._own = threading.local()
 
     def __call__(self, pixels: Tensor) -> NDArray[np.float32]:

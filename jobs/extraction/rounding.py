@@ -13,12 +13,34 @@ from torch import Tensor, nn
 
 
 def to_bfloat16(network: nn.Module) -> nn.Module:
-    """In place. Convolutions' weights are rounded as above, all else to the nearest."""
+    """In place. Convolutions' weights are rounded as above; on a CPU their biases stay float32; all else goes to the nearest.
+
+    A bias folded from a BatchNorm is a difference of large numbers, and rounding it shifts a whole channel.
+    """
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    exact = [(conv, conv.bias.detach().clone()) for conv in convolutions if conv.bias is not None and _takes_exact_bias(conv)]
     with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, nn.Conv2d):
-                module.weight.copy_(diffused(module.weight))
-    return network.to(torch.bfloat16)
+        for conv in convolutions:
+            conv.weight.copy_(diffused(conv.weight))
+    network.to(torch.bfloat16)
+    for conv, bias in exact:
+        conv.__class__ = ExactBiasConv2d
+        conv.bias = nn.Parameter(bias, requires_grad=False)
+    return network
+
+
+class ExactBiasConv2d(nn.Conv2d):
+    """A convolution in bfloat16 with a float32 bias, which oneDNN takes and torch's own signature refuses. For CPUs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert not isinstance(self.padding, str)
+        return torch.mkldnn_convolution(x, self.weight, self.bias, self.padding, self.stride, self.dilation, self.groups)
+
+
+def _takes_exact_bias(conv: nn.Conv2d) -> bool:
+    plain = type(conv) is nn.Conv2d and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
+    here = conv.weight.device.type == "cpu" and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+    return plain and here
 
 
 def diffused(weight: Tensor) -> Tensor:

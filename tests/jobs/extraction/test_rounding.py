@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from jobs.extraction.rounding import diffused, to_bfloat16
+from jobs.extraction.rounding import ExactBiasConv2d, diffused, to_bfloat16
 
 
 def weights(*shape: int) -> Tensor:
@@ -48,9 +48,25 @@ def test_filters_on_smooth_pictures_err_less_than_by_plain_rounding() -> None:
     assert error(diffused(exact)) < plain / 4
 
 
-def test_the_whole_network_becomes_bfloat16() -> None:
+def test_the_whole_network_becomes_bfloat16_but_for_biases() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 2))
-    exact = network[0].weight.detach().clone()
+    exact = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     to_bfloat16(network)
-    assert {tensor.dtype for tensor in network.state_dict().values()} == {torch.bfloat16, torch.int64}
-    assert torch.equal(network[0].weight.float(), diffused(exact))
+    found = network.state_dict()
+    assert torch.equal(found["0.weight"], diffused(exact["0.weight"]).bfloat16())
+    assert torch.equal(found["0.bias"], exact["0.bias"])
+    rest = {name: tensor.dtype for name, tensor in found.items() if name not in ("0.bias", "1.num_batches_tracked")}
+    assert set(rest.values()) == {torch.bfloat16}
+
+
+def test_a_convolution_with_an_exact_bias_computes_what_a_convolution_does() -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(8, 12, 3, stride=2, padding=1, groups=4)
+    x = torch.randn(2, 8, 15, 15).bfloat16().contiguous(memory_format=torch.channels_last)
+    network = to_bfloat16(nn.Sequential(conv))
+    assert type(network[0]) is ExactBiasConv2d
+    expected = nn.functional.conv2d(x.float(), conv.weight.float(), conv.bias, stride=2, padding=1, groups=4)
+    with torch.inference_mode():
+        found = network(x)
+    assert found.dtype == torch.bfloat16
+    assert torch.allclose(found.float(), expected, rtol=2**-8, atol=1e-3)
