@@ -143,6 +143,9 @@ def _input(place: Place) -> Iterator[Mistake]:
     if given.crop is not None and given.resize in {"squash", "pad"}:
         yield Mistake((*path, "crop"), f"goes with resize: crop, not {given.resize}")
     scratch = run.model.scratch
+    if scratch is not None and given.grayscale and given.normalize not in (None, "unit", "symmetric"):
+        text = "has a mean for each of three channels, and a grey image has one: use unit or symmetric"
+        yield Mistake((*path, "normalize"), text, None, ((*path, "grayscale"),))
     if scratch is None or given.size is None:
         return
     side = given.size

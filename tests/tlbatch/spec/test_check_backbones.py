@@ -23,3 +23,12 @@ def test_a_stage_behind_the_layer_cannot_be_unfrozen(model: str, stage: str) -> 
     )
     with pytest.raises(StudyError, match=f"{stage} comes after"):
         parse_study(text)
+
+
+def test_a_grey_scratch_network_takes_one_channel() -> None:
+    text = (
+        "apiVersion: tlbatch/v1\nkind: Study\nname: s\ndataset: {url: x}\nruns:\n"
+        "  - {name: a, model: {scratch: {}}, input: {grayscale: true, normalize: imagenet}}\n"
+    )
+    with pytest.raises(StudyError, match="a grey image has one"):
+        parse_study(text)
