@@ -42,7 +42,7 @@ def curves_of(histories: Sequence[Mapping[str, Any]]) -> Curves | None:
     if not lists:
         return None
     length = min(len(epochs) for epochs in lists)
-    values = {name: np.array([[epoch[name] for epoch in epochs[:length]] for epochs in lists]) for name in SERIES}
+    values = {name: np.array([[epoch[name] for epoch in epochs[:length]] for epochs in lists], dtype=float) for name in SERIES}
     start = overfitting_start(values["train_loss"].mean(axis=0), values["validation_loss"].mean(axis=0))
     gap = float(_tail(values["train_accuracy"].mean(axis=0)) - _tail(values["validation_accuracy"].mean(axis=0)))
     selected = tuple(
@@ -53,6 +53,8 @@ def curves_of(histories: Sequence[Mapping[str, Any]]) -> Curves | None:
 
 def overfitting_start(train_loss: NDArray[np.float64], validation_loss: NDArray[np.float64]) -> int | None:
     """The epoch (from 1) after that of the lowest validation loss, if that loss then rose while training loss fell."""
+    if np.isnan(validation_loss).any():
+        return None
     lowest = int(validation_loss.argmin())
     if lowest + 1 >= len(validation_loss):
         return None
@@ -64,6 +66,9 @@ def overfitting_start(train_loss: NDArray[np.float64], validation_loss: NDArray[
 def _sentence(values: Mapping[str, NDArray[np.float64]], start: int | None, gap: float, trainings: int) -> str:
     loss = values["validation_loss"].mean(axis=0)
     accuracy = values["validation_accuracy"].mean(axis=0)
+    if np.isnan(loss).any():
+        learned = percent(_tail(values["train_accuracy"].mean(axis=0)))
+        return f"Without validation images nothing tells of overfitting: training accuracy ends at {learned}."
     who = "Overfits" if trainings == 1 else f"Overfits (mean of {trainings} trainings)"
     apart = f"training accuracy ends {points(gap)} {'above' if gap > 0 else 'below'} validation accuracy"
     if start is not None:

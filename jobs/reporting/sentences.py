@@ -96,8 +96,9 @@ def untested_claim(champion: RunSource | None, subject: RunSource | None) -> tup
         if subject is None
         else "the study has neither a control (control: none) nor a run trained from scratch"
     )
+    which = "best run by validation" if math.isfinite(standing(champion).accuracy) else "first run (none was validated)"
     return headline, (
-        f"{why}; its best run by validation, {champion.name} ({recipe(champion.asked)}), classifies {accuracy(champion)} of "
+        f"{why}; its {which}, {champion.name} ({recipe(champion.asked)}), classifies {accuracy(champion)} of "
         f"{plural(len(champion.labels), 'test image')} right{interval_of(champion)}."
     )
 
@@ -118,9 +119,10 @@ def labels_claim(zero: Contrast) -> str:
 def best_sentence(champion: RunSource) -> str:
     """The best run is named by validation; its test score is what it then gets."""
     validated = standing(champion).accuracy
-    by = f"{percent(validated)} on validation" if math.isfinite(validated) else "none was validated: it is the study's first"
     tested = f"{accuracy(champion)} on the test images{interval_of(champion, ', ', '')}"
-    return f"Best run by validation: {champion.name} ({by}; {tested})."
+    if not math.isfinite(validated):
+        return f"No run was validated, so none is best by validation; the study's first is {champion.name} ({tested})."
+    return f"Best run by validation: {champion.name} ({percent(validated)} on validation; {tested})."
 
 
 def beats_sentence(zero: Contrast) -> str:

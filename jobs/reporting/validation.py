@@ -55,4 +55,8 @@ def _selected_epoch(artifact: Artifact) -> Standing:
     if not epochs:
         return Standing(math.nan, math.nan)
     chosen = min(max(int(history.get("selected_epoch", len(epochs))), 1), len(epochs)) - 1
-    return Standing(float(epochs[chosen]["validation_accuracy"]), float(epochs[chosen]["validation_loss"]))
+    return Standing(_number(epochs[chosen]["validation_accuracy"]), _number(epochs[chosen]["validation_loss"]))
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)

@@ -144,3 +144,12 @@ def test_a_task_over_its_deadline_ends_with_124(bench: Bench) -> None:
     assert (outcome.state, outcome.exit_code) == ("failed", 124)
     failed = next(work for work in outcome.works if work.state == "failed")
     assert "resources.deadline" in failed.sentence
+
+
+def test_a_study_without_validation_images_says_so(bench: Bench) -> None:
+    text = bench.study.read_text().replace("validation: 16", "validation: 0")
+    bench.study.write_text(text.replace("batch_size: 8", "batch_size: 8, select: last"))
+    outcome = bench.run()
+    assert outcome.state == "succeeded"
+    assert outcome.report is not None
+    assert "none was validated" in outcome.report["first_sentence"]
