@@ -22,6 +22,7 @@ import torch
 from jobs.context import Context
 from jobs.data.features import load_features
 from jobs.data.index import load_index
+from tests.requirements import missing
 from tlbatch.listing import list_dataset
 from tlbatch.preprocessing import NORMALIZATIONS, SCRATCH_INPUT
 from tlbatch.spec.dataset import Dataset
@@ -115,7 +116,7 @@ def prepare(root: Path, photographs: Path, each: int) -> Prepared:
 @pytest.fixture
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     if len(os.sched_getaffinity(0)) < CORES:
-        pytest.skip("needs 2 cores")
+        missing("cores", f"extraction is compared on {CORES} cores, and fewer are usable: grant more (taskset, cgroup)")
     monkeypatch.setenv("TLBATCH_THREADS", str(CORES))
 
 

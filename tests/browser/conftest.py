@@ -12,6 +12,7 @@ import pytest
 
 from jobs.report import run
 from tests.jobs.reporting.drawn import Trained, draw_study
+from tests.requirements import missing
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -49,9 +50,7 @@ def chromium() -> str:
     """Path of the browser."""
     found = os.environ.get("TLBATCH_CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
     if found is None:
-        if "browser" in os.environ.get("TLBATCH_REQUIRE", ""):
-            pytest.fail("no Chromium on the PATH, and TLBATCH_REQUIRE asks for the browser tests")
-        pytest.skip("no Chromium on the PATH: reports are not opened in a browser")
+        missing("browser", "no Chromium to open reports in: install chromium, or set TLBATCH_CHROMIUM to its path")
     return found
 
 

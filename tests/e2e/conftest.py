@@ -18,9 +18,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
+
+from tests.requirements import missing
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "tlbatch"
@@ -92,21 +94,15 @@ def _run(command: list[str], given: str | None = None, timeout_s: float = 120.0)
     return done.stdout
 
 
-def _missing(what: str) -> NoReturn:
-    if "cluster" in os.environ.get("TLBATCH_REQUIRE", "").split(","):
-        pytest.fail(f"TLBATCH_REQUIRE wants a cluster: {what}")
-    pytest.skip(f"no cluster: {what}")
-
-
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """The cluster, up; KUBECONFIG and AWS_* in the environment point at it while the tests run."""
     command = Path(os.environ.get("TLBATCH_CLUSTER") or ROOT.parent / "shared" / "cluster" / "cluster")
     command = command if command.is_absolute() else ROOT / command
     if not command.exists():
-        _missing("TLBATCH_CLUSTER names no cluster command")
+        missing("cluster", "no cluster command: set TLBATCH_CLUSTER to one that starts a cluster")
     if shutil.which("kubectl") is None:
-        _missing("no kubectl on the PATH")
+        missing("cluster", "no kubectl on the PATH: install Kubernetes' command-line client")
     exports = dict(line.removeprefix("export ").split("=", 1) for line in _run([str(command), "env"]).splitlines())
     with pytest.MonkeyPatch.context() as patch:
         for name, value in exports.items():
@@ -115,7 +111,7 @@ def cluster() -> Iterator[Cluster]:
             patch.delenv(name, raising=False)
         if subprocess.run(["kubectl", "get", "--raw", "/readyz"], capture_output=True, check=False).returncode:
             if "cluster" not in os.environ.get("TLBATCH_REQUIRE", "").split(","):
-                _missing(f"it is not up; `{command} build && {command} up`, or `make e2e`, which does that")
+                missing("cluster", f"it is not up; `{command} build && {command} up`, or `make e2e`, which does that")
             _run([str(command), "up"], timeout_s=300)
         home = Path(exports["KUBECONFIG"]).parent
         yield Cluster(command, Path(os.environ.get("KUBE_BIN") or home / "bin"))

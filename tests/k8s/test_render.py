@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.requirements import missing
 from tlbatch.manifests import Site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +34,7 @@ Render = Callable[[str], list[dict[str, Any]]]
 def render() -> Render:
     """The objects of a folder of k8s/ (or of any folder), as kubectl renders them."""
     if shutil.which("kubectl") is None:
-        pytest.skip("no kubectl on the PATH: it renders k8s/")
+        missing("kubectl", "no kubectl on the PATH, which renders k8s/: install Kubernetes' command-line client")
     seen: dict[str, list[dict[str, Any]]] = {}
 
     def objects(folder: str) -> list[dict[str, Any]]:

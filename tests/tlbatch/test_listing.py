@@ -81,7 +81,9 @@ def test_a_name_that_is_not_text_is_named(tmp_path):
     assert "UTF-8" in bad[0].problem
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root opens every folder")
+@pytest.mark.skipif(
+    os.geteuid() == 0, reason="root opens every folder: run as another user (tests/jobs/test_prepare.py drops to one)"
+)
 def test_a_folder_that_cannot_be_opened_is_named(tmp_path):
     fill(tmp_path, "cat/1.jpg", "dog/1.jpg", "dog/shut/2.jpg")
     (tmp_path / "dog" / "shut").chmod(0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlbatch.commands.options import (
+    Command,
     cluster_store_option,
     context_option,
     namespace_option,
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
     from tlbatch.submission import Request
 
 
+def _study_options(command: Command) -> Command:
+    """STUDY and the options that submit and render share: what is rendered is what would be sent."""
+    study = click.argument("study", type=click.Path())
+    for option in (output_option, set_option, cluster_store_option, namespace_option, context_option, study):
+        command = option(command)
+    return command
+
+
 @click.command()
-@click.argument("study", type=click.Path())
-@context_option
-@namespace_option
-@cluster_store_option
-@set_option
-@output_option
+@_study_options
 @click.option("--follow", "-f", is_flag=True, help="Stay and tell what happens; Ctrl-C only stops telling.")
 @click.option(
     "--dry-run", type=click.Choice(["client", "server"]), default=None, help="Send nothing; or let the server check it."
@@ -79,12 +83,7 @@ def submit(
 
 
 @click.command()
-@click.argument("study", type=click.Path())
-@context_option
-@namespace_option
-@cluster_store_option
-@set_option
-@output_option
+@_study_options
 def render(
     study: str, context: str | None, namespace: str | None, store: str | None, overrides: tuple[str, ...], output: str
 ) -> None:
