@@ -22,7 +22,9 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.user import User
 from tests.requirements import missing
+from tlbatch.cluster import Cluster as Api
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "tlbatch"
@@ -266,3 +268,42 @@ def _wait_for_end(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
             return status
         assert time.monotonic() < deadline, f"the pod has not ended in {POD_TIMEOUT_S:g} s: {json.dumps(status, indent=1)}"
         time.sleep(0.3)
+
+
+# -- studies --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty pictures, twenty of each of three digits."""
+    root = tmp_path_factory.mktemp("digits")
+    subprocess.run([sys.executable, "-m", "jobs.samples", "digits", str(root / "all")], check=True, capture_output=True)
+    for label in ("0", "1", "2"):
+        (root / "sixty" / label).mkdir(parents=True)
+        for picture in sorted((root / "all" / label).iterdir())[:20]:
+            picture.rename(root / "sixty" / label / picture.name)
+    return root / "sixty"
+
+
+@pytest.fixture(scope="session")
+def dataset(pictures: Path, bucket: str) -> str:
+    """The same in S3."""
+    from tlbatch.store.s3 import open_client
+
+    client = open_client()
+    for path in sorted(pictures.rglob("*.png")):
+        client.upload_file(str(path), bucket, f"sixty/{path.relative_to(pictures)}")
+    return f"s3://{bucket}/sixty"
+
+
+@pytest.fixture(scope="session")
+def api(namespace: str) -> Api:
+    """The API server, as the driver talks to it."""
+    from tlbatch.cluster import open_cluster
+
+    return open_cluster(namespace)
+
+
+@pytest.fixture
+def user(tmp_path: Path, store_url: str, dataset: str, images: Any) -> User:
+    return User(tmp_path, store_url, dataset, images)

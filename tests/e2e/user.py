@@ -1,0 +1,96 @@
+"""What tests of studies on the cluster share: a small study, the command line as a user has it, and waiting for things."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tlbatch.cluster import Cluster as Api
+from tlbatch.cluster.client import JOBS, PODS
+from tlbatch.manifests.names import EXECUTION, STEP
+from tlbatch.records import Execution
+from tlbatch.store import open_store
+
+TIMEOUT_S = 420.0
+STUDY = """
+apiVersion: tlbatch/v1
+kind: Study
+name: {name}
+dataset: {{url: "{url}", split: {{train: 40, validation: 10, test: 10}}, near_duplicates: false}}
+control: none
+precision: fp32
+runs:
+  - name: cnn
+    model: {{scratch: {{channels: [8], dense: [16]}}}}
+    input: {{size: 8, normalize: unit, grayscale: true}}
+    train: {{epochs: {epochs}, batch_size: 8, select: last}}
+resources: {{cpu: 500m, memory: 2Gi, steps: {{prepare: {{cpu: 500m}}, report: {{cpu: 500m}}}}}}
+"""
+
+
+class User:
+    """The command line, pointed at the cluster and a store of this test's own."""
+
+    def __init__(self, folder: Path, store_url: str, dataset: str, images: Any) -> None:
+        self.folder, self.store_url, self.dataset = folder, store_url, dataset
+        config = {"store": store_url, "images": images.prefix, "tag": images.tag}
+        (folder / "config.yaml").write_text(json.dumps({"current-context": "e2e", "contexts": {"e2e": config}}))
+
+    def study(self, name: str, *, epochs: int = 2, url: str = "") -> Path:
+        path = self.folder / f"{name}.yaml"
+        path.write_text(STUDY.format(name=name, epochs=epochs, url=url or self.dataset))
+        return path
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        environment = {**os.environ, "TLBATCH_CONFIG": str(self.folder / "config.yaml")}
+        command = [sys.executable, "-m", "tlbatch", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=TIMEOUT_S, check=False)
+        assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return done.stdout
+
+    def submit(self, study: Path) -> Execution:
+        return Execution(open_store(self.store_url), self.run("submit", str(study)).strip())
+
+
+def until(true: Callable[[], Any], what: str, timeout_s: float = TIMEOUT_S) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while not (found := true()):
+        assert time.monotonic() < deadline, f"not in {timeout_s:g} s: {what}"
+        time.sleep(0.3)
+    return found
+
+
+def state(execution: Execution) -> str:
+    return str((execution.load_status() or {}).get("state"))
+
+
+def finished(execution: Execution) -> dict[str, Any]:
+    until(lambda: state(execution) in ("succeeded", "failed", "cancelled"), f"{execution.id} ends: {execution.load_status()}")
+    return execution.load_status() or {}
+
+
+def running_pod(api: Api, execution: Execution, step: str) -> str:
+    """The name of a running pod of a step ("" : the driver's); "" where there is none."""
+    label = f"{STEP}={step}" if step else "app.kubernetes.io/component=driver"
+    pods = api.list(PODS, f"{EXECUTION}={execution.id},{label}")[0]
+    live = [pod for pod in pods if pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]]
+    return str(live[0]["metadata"]["name"]) if live else ""
+
+
+def no_orphans(api: Api, execution: Execution) -> None:
+    """All Jobs of tasks are gone soon after the end."""
+    label = f"{EXECUTION}={execution.id},app.kubernetes.io/component=step"
+    until(lambda: not api.list(JOBS, label)[0], "task Jobs are gone", 60)
+
+
+def content(execution: Execution) -> dict[str, tuple[str, str]]:
+    """Key and digest of each task; but for prepare's key and the report's digest: times are in them."""
+    tasks = (execution.load_plan() or {})["tasks"]
+    keys = {name: "" if name == "prepare" else task["key"] for name, task in tasks.items()}
+    return {name: (keys[name], "" if name == "report" else task["digest"]) for name, task in tasks.items()}
