@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+from tlbatch.spec.cron import cron_mistake
 from tlbatch.spec.dataset import Dataset, Split
 from tlbatch.spec.resources import Schedule
 from tlbatch.spec.study import Study
@@ -25,7 +26,7 @@ def check_data(study: Study) -> Iterator[Mistake]:
     yield from _groups(study.dataset)
     yield from _repeat(study)
     if study.schedule:
-        yield from _schedule(study.schedule)
+        yield from _schedule(study.schedule, study.dataset.classes)
 
 
 def _dataset(dataset: Dataset) -> Iterator[Mistake]:
@@ -125,13 +126,7 @@ def _repeat(study: Study) -> Iterator[Mistake]:
         yield Mistake(path, "nothing to redraw from: train, validation and test are the whole", None, (SPLIT,))
 
 
-_CRON = (("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 7))
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_MACROS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
-
-
-def _schedule(schedule: Schedule) -> Iterator[Mistake]:
+def _schedule(schedule: Schedule, classes: Sequence[str] | None) -> Iterator[Mistake]:
     wrong = cron_mistake(schedule.cron)
     if wrong:
         yield Mistake(("schedule", "cron"), wrong)
@@ -141,36 +136,14 @@ def _schedule(schedule: Schedule) -> Iterator[Mistake]:
         yield Mistake(
             ("schedule", "timezone"), f"{schedule.timezone!r} is not a time zone; write it like Asia/Shanghai or Etc/UTC"
         )
-
-
-def cron_mistake(text: str) -> str | None:
-    """What is wrong with a cron expression of five fields, as Kubernetes reads it; None when nothing is."""
-    if text in _MACROS:
-        return None
-    fields = text.split()
-    if len(fields) != 5:
-        return f'has {len(fields)} fields, not five: minute hour day month weekday, e.g. "0 3 * * *"'
-    for value, (name, low, high) in zip(fields, _CRON, strict=True):
-        names = _MONTHS if name == "month" else _DAYS if name == "day of the week" else ()
-        if not all(_cron_part(part, low, high, names) for part in value.split(",")):
-            return f"{value!r} is not a {name} ({low} to {high})"
-    return None
-
-
-def _cron_part(part: str, low: int, high: int, names: Sequence[str]) -> bool:
-    match = re.fullmatch(r"(\*|\?|[0-9a-z]+)(?:-([0-9a-z]+))?(?:/([0-9]+))?", part.lower())
-    if match is None or (match[3] is not None and int(match[3]) < 1):
-        return False
-    if match[1] in {"*", "?"}:
-        return match[2] is None
-    ends = [_cron_number(text, low, names) for text in match.groups()[:2] if text is not None]
-    return all(low <= end <= high for end in ends) and ends == sorted(ends)
-
-
-def _cron_number(text: str, low: int, names: Sequence[str]) -> int:
-    if text in names:
-        return names.index(text) + low
-    return int(text) if text.isdecimal() else -1
+    if schedule.starting_deadline_s < 10:
+        yield Mistake(
+            ("schedule", "starting_deadline"), "below 10s a cluster, which looks every 10 s, may start none at all: 1h is usual"
+        )
+    if isinstance(schedule.class_bound, dict) and classes is not None:
+        for name in schedule.class_bound:
+            if name not in classes:
+                yield Mistake(("schedule", "class_bound", name), "is not among dataset.classes")
 
 
 _Value = TypeVar("_Value", int, str)

@@ -44,9 +44,39 @@ class StudyResources(Resources):
     steps: dict[Literal["prepare", "extract", "finetune", "evaluate", "report"], Resources] = Field(default_factory=dict)
 
 
+class Webhook(Part):
+    """The Secret (in the namespace of the pods) whose key holds the URL that is told how a firing ended."""
+
+    secret: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+    key: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,253}$")] = "url"
+
+
+Bound = Annotated[float, Field(ge=0, le=1)]
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
 class Schedule(Part):
     """A CronJob's firing times and what promotes a challenger."""
 
-    cron: str
+    cron: str = Field(description="minute hour day month weekday")
     timezone: str = "Etc/UTC"
     promote_on: Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss"] = "accuracy"
+    promote: Literal["not_worse", "better"] = Field(
+        default="not_worse", description="better: the gain must also be shown by a paired test on the pinned test images"
+    )
+    min_gain: Annotated[float, Field(ge=0)] = Field(default=0.0, description="with promote: better")
+    alpha: Annotated[float, Field(gt=0, le=0.5)] = Field(default=0.05, description="level of all tests of a test set together")
+    class_bound: Bound | dict[str, Bound] | None = Field(
+        default=None, description="the largest loss of recall that a class may have"
+    )
+    suspend: bool = False
+    starting_deadline: Annotated[str, Field(pattern=r"^[0-9]+(s|m|h|d)$")] = Field(
+        default="1h", description="how late a firing may start; later it is missed"
+    )
+    keep_failed: Annotated[int, Field(ge=0)] = Field(default=3, description="Jobs of failed firings that stay in the cluster")
+    keep_succeeded: Annotated[int, Field(ge=0)] = Field(default=3, description="Jobs of other firings that stay in the cluster")
+    webhook: Webhook | None = None
+
+    @property
+    def starting_deadline_s(self) -> int:
+        return int(self.starting_deadline[:-1]) * _SECONDS[self.starting_deadline[-1]]
