@@ -1,0 +1,174 @@
+"""The trend page of a schedule: its metric over all firings, who was champion when, and what every firing came to. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib import resources
+from typing import Any
+
+from tlbatch.trendchart import draw_trend
+from tlbatch.trendpoints import Point, Reign, Value, day, in_words, metric_of, points_of, reigns_of, shown, shown_interval
+
+MOST_DRAWN = 400
+"""The newest firings that the chart shows; the table has all."""
+ORDER = ("first", "promoted", "refused", "same", "beaten", "succeeded", "unchanged", "failed", "cancelled", "skipped", "missed")
+WORDS = {"first": "became the first champion"}
+KINDS = {"first": "good", "promoted": "good", "failed": "bad", "missed": "bad", "beaten": "bad", "refused": ""}
+DOT = '<svg width="14" height="14" aria-hidden="true"><circle class="challenger{}" cx="7" cy="7" r="4.5"/></svg>'
+LINE = '<svg width="22" height="14" aria-hidden="true"><path class="champion" d="M0 7H22"/></svg>'
+SIGN = '<span aria-hidden="true">{}</span> '
+LEGEND = (
+    (DOT.format(" won"), "challenger, promoted"),
+    (DOT.format(""), "challenger, refused"),
+    (LINE, "champion"),
+    (SIGN.format("♛"), "a new champion"),
+    (SIGN.format("·"), "unchanged"),
+    (SIGN.format("✗"), "failed"),
+    (SIGN.format("○"), "missed"),
+)
+
+
+def trend_page(name: str, firings: Sequence[Mapping[str, Any]], reigns: Sequence[Mapping[str, Any]]) -> str:
+    """One HTML file that asks nothing of anyone. ``firings`` and ``reigns`` are the records' documents, in any order.
+
+    Read of a firing: execution, scheduled, started, ended (Unix s), trigger, state, sentence, decision (or flat: outcome),
+    test {version}, metrics {name: {challenger, champion}}, each a number or {value, low, high}. Of a reign: serial, run,
+    crowned, by, sentence, metrics, test_version.
+    """
+    metric = metric_of(firings, reigns)
+    crowned = reigns_of(reigns, metric)
+    points = points_of(firings, crowned, metric)
+    title = f"{name}: trend of {metric.replace('_', ' ')}"
+    css = resources.files("tlbatch").joinpath("trend.css").read_text(encoding="utf-8")
+    main = [_chart(points, crowned, metric), _firings(points, metric), _champions(crowned, metric)]
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{escape(title)}</title>
+<link rel="icon" href="data:,">
+<style>{css}</style>
+</head>
+<body>
+<header>
+<p class="kind">Trend of a schedule</p>
+<h1>{escape(name)}</h1>
+<p class="lead">{escape(_stands(crowned, metric))}</p>
+<p class="note">{escape(_fired(points))}</p>
+</header>
+<main>
+{"".join(main)}</main>
+<footer><p>Made by tlbatch. Times are UTC.</p></footer>
+</body>
+</html>
+"""
+
+
+def _stands(reigns: Sequence[Reign], metric: str) -> str:
+    if not reigns:
+        return "There is no champion yet."
+    now = reigns[-1]
+    value = f", {metric.replace('_', ' ')} {in_words(metric, now.value)} when it was crowned" if now.value else ""
+    return f"The champion is number {now.serial}, {now.run}{value}: since {day(now.when)}, {now.by}."
+
+
+def _fired(points: Sequence[Point]) -> str:
+    """'Fired 12 times: 2 promoted, 1 refused, 9 unchanged.'"""
+    if not points:
+        return "It has not fired yet."
+    counts = Counter(point.what for point in points)
+    listed = sorted(counts, key=lambda what: (ORDER.index(what) if what in ORDER else len(ORDER), what))
+    times = "once" if len(points) == 1 else f"{len(points):,} times"
+    return f"Due {times}: {', '.join(f'{counts[what]:,} {WORDS.get(what, what)}' for what in listed)}."
+
+
+def _chart(points: Sequence[Point], reigns: Sequence[Reign], metric: str) -> str:
+    drawn = points[-MOST_DRAWN:]
+    if not any(point.challenger or point.champion for point in drawn):
+        return ""
+    newest = next(point for point in reversed(drawn) if point.challenger or point.champion)
+    alt = f"{metric.replace('_', ' ')} over {len(drawn)} firings, {len(reigns)} champions; the table below has every number."
+    alt += "".join(
+        f" The newest {who} has {in_words(metric, value)}."
+        for who, value in (("challenger", newest.challenger), ("champion", newest.champion))
+        if value
+    )
+    after = [reign for reign in reigns if reign.when >= drawn[0].when] if len(points) > len(drawn) else reigns
+    cut = f"<p class='note'>The newest {MOST_DRAWN} firings.</p>" if len(points) > len(drawn) else ""
+    region = '<div class="scroll newest" role="region" tabindex="0" aria-label="Chart of the trend">'
+    heading = f'<h2 id="trend">{escape(metric.replace("_", " ").capitalize())} on the pinned test images</h2>'
+    figure = f"<figure>{draw_trend(drawn, after, metric, alt)}</figure>"
+    legend = "".join(f"<li>{sign}{text}</li>" for sign, text in LEGEND)
+    above = f'{heading}\n<ul class="legend">{legend}</ul>'
+    return f'<section aria-labelledby="trend">\n{above}\n{region}{figure}</div>\n{cut}</section>\n'
+
+
+def _firings(points: Sequence[Point], metric: str) -> str:
+    if not points:
+        return ""
+    columns = ("when (UTC)", "outcome", "challenger", "champion", "test set", "what was said")
+    rows = [
+        _row(
+            [
+                f'<th scope="row">{day(point.when)}<small class="hidden">, {escape(point.execution)}</small></th>',
+                f'<td class="what {KINDS.get(point.what, "quiet")}">{escape(point.what)}</td>',
+                _cell(metric, point.challenger),
+                _cell(metric, point.champion),
+                f'<td class="n">{point.version or "–"}</td>',
+                f'<td class="said">{escape(point.sentence)}{_which(point)}</td>',
+            ]
+        )
+        for point in reversed(points)
+    ]
+    return _section("firings", "Firings, the newest first", columns, rows)
+
+
+def _champions(reigns: Sequence[Reign], metric: str) -> str:
+    if not reigns:
+        return ""
+    columns = ("champion", "since (UTC)", "run", metric.replace("_", " "), "test set", "by", "why")
+    rows = [
+        _row(
+            [
+                f'<th scope="row">{reign.serial}</th>',
+                f"<td>{day(reign.when)}</td>",
+                f"<td>{escape(reign.run)}</td>",
+                _cell(metric, reign.value),
+                f'<td class="n">{reign.version or "–"}</td>',
+                f"<td>{escape(reign.by)}</td>",
+                f'<td class="said">{escape(reign.sentence)}</td>',
+            ]
+        )
+        for reign in reversed(reigns)
+    ]
+    return _section("champions", "Champions, the present one first", columns, rows)
+
+
+def _section(ident: str, title: str, columns: Sequence[str], rows: Sequence[str]) -> str:
+    numbers = ("challenger", "champion", "test set")
+    heads = "".join(
+        f'<th scope="col"{" class=n" if c in numbers and ident == "firings" else ""}>{escape(c)}</th>' for c in columns
+    )
+    region = f'<div class="scroll" role="region" tabindex="0" aria-labelledby="{ident}">'
+    table = f"<table><thead><tr>{heads}</tr></thead>\n<tbody>\n{''.join(rows)}</tbody></table>"
+    return f'<section aria-labelledby="{ident}">\n<h2 id="{ident}">{title}</h2>\n{region}{table}</div>\n</section>\n'
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"<tr>{''.join(cells)}</tr>\n"
+
+
+def _which(point: Point) -> str:
+    hand = ", by hand" if point.trigger == "hand" else ""
+    return f"<small><code>{escape(point.execution)}</code>{hand}</small>" if point.execution else ""
+
+
+def _cell(metric: str, value: Value | None) -> str:
+    if value is None:
+        return '<td class="n">–</td>'
+    interval = shown_interval(metric, value)
+    return f'<td class="n">{shown(metric, value.value)}{f"<small>{interval}</small>" if interval else ""}</td>'

@@ -1,0 +1,160 @@
+"""What the trend page reads of a schedule's records: firings and reigns, leniently, in order of time. Pure."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+SHARES = ("accuracy", "balanced_accuracy")
+"""Metrics that are written in per cent."""
+CROWNED = ("first", "promoted")
+
+
+@dataclass(frozen=True)
+class Value:
+    """A metric with its 95 % interval, where known."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """One firing. ``when`` is Unix time in s; ``what`` the decision's outcome, else the firing's state.
+
+    ``crowned`` is the serial of the champion that it made.
+    """
+
+    execution: str
+    when: float
+    scheduled: float | None
+    trigger: str
+    what: str
+    sentence: str
+    challenger: Value | None = None
+    champion: Value | None = None
+    version: int | None = None
+    crowned: int | None = None
+
+
+@dataclass(frozen=True)
+class Reign:
+    """One champion of the history, oldest first; ``by_hand`` where a person promoted it or rolled back to it."""
+
+    serial: int
+    run: str
+    when: float
+    by: str
+    sentence: str
+    value: Value | None
+    version: int | None
+
+    @property
+    def by_hand(self) -> bool:
+        return not self.by.startswith("execution ")
+
+
+def metric_of(firings: Sequence[Mapping[str, Any]], reigns: Sequence[Mapping[str, Any]]) -> str:
+    """The metric that decides: that of the newest firing that has one."""
+    newest = sorted(firings, key=_when, reverse=True)
+    found = next((name for firing in newest for name in _metrics(firing)), None)
+    return found or next((name for reign in reigns for name in reign.get("metrics") or {}), "accuracy")
+
+
+def points_of(firings: Sequence[Mapping[str, Any]], reigns: Sequence[Reign], metric: str) -> list[Point]:
+    """Firings in order of time."""
+    crowned = {reign.by.removeprefix("execution "): reign.serial for reign in reigns if not reign.by_hand}
+    return [_point(firing, metric, crowned) for firing in sorted(firings, key=_when)]
+
+
+def reigns_of(reigns: Sequence[Mapping[str, Any]], metric: str) -> list[Reign]:
+    """Champions in the order of their reigns."""
+    found = [
+        Reign(
+            serial=int(reign.get("serial") or 0),
+            run=str(reign.get("run") or ""),
+            when=_seconds(reign.get("crowned")) or 0.0,
+            by=str(reign.get("by") or ""),
+            sentence=str(reign.get("sentence") or ""),
+            value=_value((reign.get("metrics") or {}).get(metric)),
+            version=_whole(reign.get("test_version")),
+        )
+        for reign in reigns
+    ]
+    return sorted(found, key=lambda reign: reign.serial)
+
+
+def _point(firing: Mapping[str, Any], metric: str, crowned: Mapping[str, int]) -> Point:
+    said = firing.get("decision")
+    decision: Mapping[str, Any] = said if isinstance(said, Mapping) else {"outcome": said}
+    outcome = decision.get("outcome") or firing.get("outcome")
+    values = _metrics(firing).get(metric) or {}
+    test = firing.get("test") or decision.get("test") or {}
+    execution = str(firing.get("execution") or "")
+    version = test.get("version") if isinstance(test, Mapping) else None
+    return Point(
+        execution=execution,
+        when=_when(firing),
+        scheduled=_seconds(firing.get("scheduled")),
+        trigger=str(firing.get("trigger") or ""),
+        what=str(outcome or firing.get("state") or "unknown"),
+        sentence=str(decision.get("sentence") or firing.get("sentence") or ""),
+        challenger=_value(values.get("challenger")),
+        champion=_value(values.get("champion")),
+        version=_whole(version if version is not None else firing.get("test_version")),
+        crowned=crowned.get(execution),
+    )
+
+
+def _metrics(firing: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = firing.get("metrics")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _when(firing: Mapping[str, Any]) -> float:
+    times = (_seconds(firing.get(name)) for name in ("started", "scheduled", "ended"))
+    return next((seconds for seconds in times if seconds is not None), 0.0)
+
+
+def _seconds(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) else None
+
+
+def _value(found: Any) -> Value | None:
+    if isinstance(found, int | float) and math.isfinite(found):
+        return Value(float(found))
+    if not isinstance(found, Mapping) or (value := _seconds(found.get("value"))) is None:
+        return None
+    return Value(value, _seconds(found.get("low")), _seconds(found.get("high")))
+
+
+def shown(metric: str, value: float) -> str:
+    """'92.1 %' or '0.921'."""
+    return f"{100 * value:.1f} %" if metric in SHARES else f"{value:.3f}"
+
+
+def shown_interval(metric: str, value: Value) -> str:
+    """'90.0 – 93.6', or nothing where there is none."""
+    if value.low is None or value.high is None:
+        return ""
+    scale, digits = (100, 1) if metric in SHARES else (1, 3)
+    return f"{scale * value.low:.{digits}f} – {scale * value.high:.{digits}f}"
+
+
+def in_words(metric: str, value: Value) -> str:
+    """'92.1 % (90.0 – 93.6)'."""
+    interval = shown_interval(metric, value)
+    return shown(metric, value.value) + (f" ({interval})" if interval else "")
+
+
+def day(seconds: float) -> str:
+    """'2026-11-25 03:00', UTC."""
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds)) if seconds else "–"
