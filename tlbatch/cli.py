@@ -24,6 +24,7 @@ COMMANDS = {
     "logs": ("tlbatch.commands.status:logs", "Print what a task printed."),
     "why": ("tlbatch.commands.control:why", "Say in a sentence what an execution waits for, or why it failed."),
     "report": ("tlbatch.commands.executions:report", "Print an execution's report, or say where its page is."),
+    "champion": ("tlbatch.commands.champions:champion", "Show, change and take along the model a schedule stands by."),
     "data": ("tlbatch.commands.data:data", "Copy pictures into S3, and check a dataset."),
     "gc": ("tlbatch.commands.cleaning:gc", "Remove what nothing in a store needs any more."),
     "rm": ("tlbatch.commands.cleaning:rm", "Forget an execution."),

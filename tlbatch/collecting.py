@@ -13,13 +13,15 @@ from tlbatch.records import FINAL_STATES, ROOT, Execution, list_executions
 from tlbatch.store import Stat, Store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.store.lease import LeaseInfo, is_live
+from tlbatch.tasks import Task, task_name
 
 DAY_S = 86400.0
 YOUNG_S = 7 * DAY_S
 """What is younger stays whatever reaches it: somebody may be about to point at it."""
 KEEP_S = 30 * DAY_S
 KEY = re.compile(r"[0-9a-f]{40}")
-OTHER_ROOTS = ("champions/", "schedules/")
+CHAMPIONS = "champions/"
+OTHER_ROOTS = (CHAMPIONS, "schedules/")
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,11 @@ def remove_execution(store: Store, execution: Execution) -> int:
 
 def _reached(store: Store, stats: Iterable[Stat], over: set[str], now: float) -> _Reach:
     reach = _Reach()
+    tasks = {stat.name for stat in stats if stat.name.startswith("tasks/")}
     for stat in stats:
         if _is_root(stat.name, over):
-            reach.keys |= set(KEY.findall(store.get(stat.name).decode(errors="replace")))
+            found = set(KEY.findall(store.get(stat.name).decode(errors="replace")))
+            reach.keys |= _with_inputs(store, found, tasks) if stat.name.startswith(CHAMPIONS) else found
         if stat.name.startswith("work/") and stat.name.endswith("/lease.json"):
             info = LeaseInfo.from_json(store.get(stat.name))
             if info is not None and is_live(info, now):
@@ -84,7 +88,24 @@ def _reached(store: Store, stats: Iterable[Stat], over: set[str], now: float) ->
     return reach
 
 
+def _with_inputs(store: Store, keys: set[str], tasks: set[str]) -> set[str]:
+    """The keys and, by the task documents, what they were made from: a champion is evaluated and exported again.
+
+    Features are left out: they are computed again from the images where they are wanted.
+    """
+    reached, left = set(keys), list(keys)
+    while left:
+        name = task_name(left.pop())
+        inputs = Task.from_json(store.get(name)).inputs if name in tasks else {}
+        new = {ref.key for ref in inputs.values() if ref.step != "extract"} - reached
+        reached |= new
+        left += new
+    return reached
+
+
 def _is_root(name: str, over: set[str]) -> bool:
+    if name.startswith(CHAMPIONS) and "/decisions/" in name:
+        return False  # refused challengers go with their executions
     if name.startswith(OTHER_ROOTS):
         return name.endswith(".json")
     execution, _, file = name.removeprefix(ROOT).partition("/")

@@ -9,14 +9,18 @@ from typing import Any
 
 import pytest
 
+from tlbatch.champions import Champion, crown, decisions, load_champion, record_decision, reigns
 from tlbatch.collecting import DAY_S, YOUNG_S, find_garbage, remove, remove_execution
 from tlbatch.errors import StudyError
 from tlbatch.records import Execution
 from tlbatch.store import Store
 from tlbatch.store.artifacts import FileEntry, Manifest, load_manifest, manifest_name
 from tlbatch.store.lease import Lease
+from tlbatch.tasks import InputRef, Task, task_name
 
-KEYS = {name: f"{number:040x}" for number, name in enumerate(("kept", "old", "lost", "running", "champion"), 1)}
+KEYS = {
+    name: f"{number:040x}" for number, name in enumerate(("kept", "old", "lost", "running", "champion", "images", "refused"), 1)
+}
 
 
 def artifact(store: Store, name: str, *borrowed: str) -> None:
@@ -99,6 +103,21 @@ def test_rm_forgets_the_records(store: Store) -> None:
     made = execution(store, "over", KEYS["kept"], time.time())
     assert remove_execution(store, made) == 3
     assert list(store.list("executions/")) == []
+
+
+def test_a_champion_keeps_what_it_was_made_from_but_not_features_nor_the_refused(store: Store) -> None:
+    for name in ("champion", "images", "old", "refused"):
+        artifact(store, name)
+    inputs = {"dataset": InputRef("prepare", KEYS["images"], ""), "features": InputRef("extract", KEYS["old"], "")}
+    store.put(task_name(KEYS["champion"]), Task("finetune", {}, inputs).to_json())
+    model = InputRef("finetune", KEYS["champion"], "c" * 64)
+    first = crown(store, Champion("pets", 1, "pets", "head", 0, {"model:0": model}, model), None)
+    crown(store, Champion("pets", 2, "pets", "head", 0, {}, InputRef("x", "f" * 40, "")), load_champion(store, "pets")[1])
+    record_decision(store, "pets", "pets-3", {"outcome": "refused", "challenger": {"key": KEYS["refused"]}})
+    remove(store, find_garbage(store, 30 * DAY_S, later))
+    assert [name for name in KEYS if load_manifest(store, "extract", KEYS[name])] == ["champion", "images"]
+    assert first in reigns(store, "pets")
+    assert len(decisions(store, "pets")) == 1
 
 
 @pytest.mark.s3

@@ -1,0 +1,180 @@
+"""``tlbatch champion``: the model a schedule stands by, and who stood before it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlbatch.commands.options import kept_store_option, output_option, print_json
+
+if TYPE_CHECKING:
+    from tlbatch.champions import Champion
+
+
+@click.group()
+def champion() -> None:
+    """The model a schedule stands by: show it, see its history, change it by hand, take it along.
+
+    \b
+    tlbatch champion show pets
+    tlbatch champion rollback pets
+    tlbatch champion pull pets model/ --format onnx
+    """
+
+
+@champion.command("show")
+@click.argument("name", default="")
+@kept_store_option
+@output_option
+def show(name: str, store: str, output: str) -> None:
+    """Print who is the champion called NAME (a study's name), and why; without NAME, all of the store.
+
+    \b
+    tlbatch champion show pets
+    tlbatch champion show pets -o json
+    """
+    from tlbatch.champions import champion_names, find_champion
+    from tlbatch.store import open_store
+
+    opened = open_store(store)
+    found = [find_champion(opened, each)[0] for each in ([name] if name else champion_names(opened))]
+    if output == "json":
+        print_json(_document(found[0]) if name else [_document(each) for each in found])
+        return
+    if not found:
+        click.echo(f"no champion in {opened.url} yet: a schedule's first firing, or `tlbatch champion promote`, makes one")
+    click.echo("\n\n".join("\n".join(_lines(each)) for each in found))
+
+
+@champion.command("history")
+@click.argument("name")
+@kept_store_option
+@output_option
+def history(name: str, store: str, output: str) -> None:
+    """List every change and every decision about the champion NAME, newest first.
+
+    \b
+    tlbatch champion history pets
+    """
+    from tlbatch.champions import decisions, find_champion, reigns
+    from tlbatch.store import open_store
+
+    opened = open_store(store)
+    find_champion(opened, name)
+    chain, decided = reigns(opened, name), decisions(opened, name)
+    if output == "json":
+        print_json({"name": name, "reigns": [_document(each) for each in chain], "decisions": decided})
+        return
+    click.echo("\n".join(_history_lines(chain, decided)))
+
+
+@champion.command("promote")
+@click.argument("name")
+@click.argument("execution", default="")
+@click.option("--run", default=None, help="A run of EXECUTION.  [default: its only one]")
+@click.option("--seed", type=int, default=None, help="Its seed.  [default: the best on validation]")
+@click.option("--serial", type=click.IntRange(1), default=None, help="Instead of an execution: an earlier champion's number.")
+@kept_store_option
+@output_option
+def promote(name: str, execution: str, run: str | None, seed: int | None, serial: int | None, store: str, output: str) -> None:
+    """Make a model the champion NAME by hand: a run of EXECUTION, or an earlier champion. No test is made.
+
+    \b
+    tlbatch champion promote pets pets-20261123-0412-x7k2 --run vgg16-features
+    tlbatch champion promote pets --serial 3
+    """
+    from tlbatch.promoting import bring_back, promote_run
+    from tlbatch.records import find_execution
+    from tlbatch.store import open_store
+    from tlbatch.submission import user_name
+
+    if bool(execution) == (serial is not None):
+        raise click.UsageError("name an EXECUTION, or an earlier champion by --serial N")
+    if serial is not None and (run is not None or seed is not None):
+        raise click.UsageError("--run and --seed belong to an EXECUTION, not to --serial")
+    opened = open_store(store)
+    if serial is not None:
+        _say(bring_back(opened, name, serial, user_name(), verb="promoted"), output)
+        return
+    _say(promote_run(opened, name, find_execution(opened, execution), run, seed, user_name()), output)
+
+
+@champion.command("rollback")
+@click.argument("name")
+@click.option("--to", type=click.IntRange(1), default=None, help="An earlier champion's number.  [default: the one before]")
+@kept_store_option
+@output_option
+def rollback(name: str, to: int | None, store: str, output: str) -> None:
+    """Bring the champion before this one back; once more goes back one more. History is kept.
+
+    \b
+    tlbatch champion rollback pets
+    tlbatch champion rollback pets --to 2
+    """
+    from tlbatch.promoting import bring_back
+    from tlbatch.store import open_store
+    from tlbatch.submission import user_name
+
+    _say(bring_back(open_store(store), name, to, user_name()), output)
+
+
+def _say(made: Champion, output: str) -> None:
+    if output == "json":
+        print_json(_document(made))
+        return
+    click.echo(f"{made.name} is now number {made.serial}: {made.run}, seed {made.seed}\n{made.sentence}")
+
+
+def _document(found: Champion) -> dict[str, Any]:
+    return asdict(found)
+
+
+def _lines(found: Champion) -> list[str]:
+    """What ``show`` prints."""
+    models = ", ".join(f"artifacts/{ref.step}/{ref.key}" for ref in found.models.values())
+    rows = [
+        ("champion", f"{found.name}, number {found.serial}" + (f" (again number {found.restores})" if found.restores else "")),
+        ("model", f"{found.run}, seed {found.seed}, {len(found.classes)} classes"),
+        ("since", f"{_when(found.crowned)} UTC, {found.by}"),
+        *((metric.replace("_", " "), _estimate(value)) for metric, value in sorted(found.metrics.items())),
+        ("test images", f"version {found.test_version}" if found.pins else "not pinned"),
+        ("files", models),
+    ]
+    return [*(f"{title:<18} {text}" for title, text in rows), found.sentence]
+
+
+def _estimate(value: Any) -> str:
+    if not isinstance(value, dict) or value.get("value") is None:
+        return "not defined"
+    among = f" [{value['low']:.3f}, {value['high']:.3f}]" if value.get("low") is not None else ""
+    return f"{value['value']:.3f}{among}"
+
+
+def _history_lines(chain: list[Champion], decided: list[dict[str, Any]]) -> list[str]:
+    """Reigns and the decisions that made none, newest first: time, what came of it, the sentence."""
+    entries = [
+        (each.crowned, f"number {each.serial}", f"{each.run} (seed {each.seed}), {each.by}", each.sentence) for each in chain
+    ]
+    for document in decided:
+        if not (document.get("settled") or {}).get("serial"):
+            who = (document.get("challenger") or {}).get("run", "")
+            said = str(document.get("sentence", ""))
+            entries.append(
+                (
+                    float(document.get("time", 0.0)),
+                    str(document.get("outcome")),
+                    f"{who}, execution {document['execution']}",
+                    said,
+                )
+            )
+    lines = []
+    for when, what, who, sentence in sorted(entries, key=lambda entry: -entry[0]):
+        lines += [f"{_when(when)}  {what:<10} {who}", *([f"{'':<18}{sentence}"] if sentence else [])]
+    return lines
+
+
+def _when(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds))
