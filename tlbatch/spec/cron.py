@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -37,16 +38,17 @@ def cron_mistake(text: str) -> str | None:
     return _never(text)
 
 
-def firing_times(cron: str, timezone: str, after: float, until: float) -> Iterator[float]:
+def firing_times(cron: str, timezone: str, after: float, until: float, *, newest_first: bool = False) -> Iterator[float]:
     """When it fires, as Unix times in s: later than ``after``, at ``until`` at the latest. Raises ValueError for no cron."""
     from cronsim import CronSim, CronSimError
 
+    start = math.floor(until) + 1 if newest_first else after
     try:
-        times = CronSim(_simulated(cron), datetime.fromtimestamp(after, ZoneInfo(timezone)))
+        times = CronSim(_simulated(cron), datetime.fromtimestamp(start, ZoneInfo(timezone)), reverse=newest_first)
     except CronSimError as error:
         raise ValueError(f"{cron!r} is no cron expression: {error}") from error
     stamps = (time.astimezone(UTC).timestamp() for time in times)
-    return takewhile(lambda stamp: stamp <= until, stamps)
+    return takewhile(lambda stamp: after < stamp <= until, stamps)
 
 
 def next_firing(cron: str, timezone: str, after: float) -> float | None:
