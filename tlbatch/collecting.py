@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tlbatch.errors import StudyError
-from tlbatch.records import FINAL_STATES, ROOT, Execution, list_executions
+from tlbatch.records import FINAL_STATES, ROOT, Execution, list_executions, load_document
 from tlbatch.store import Stat, Store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.store.lease import LeaseInfo, is_live
-from tlbatch.tasks import Task, task_name
+from tlbatch.tasks import task_name
 
 DAY_S = 86400.0
 YOUNG_S = 7 * DAY_S
@@ -96,8 +96,8 @@ def _with_inputs(store: Store, keys: set[str], tasks: set[str]) -> set[str]:
     reached, left = set(keys), list(keys)
     while left:
         name = task_name(left.pop())
-        inputs = Task.from_json(store.get(name)).inputs if name in tasks else {}
-        new = {ref.key for ref in inputs.values() if ref.step != "extract"} - reached
+        document = (load_document(store, name) if name in tasks else None) or {}
+        new = {ref["key"] for ref in document.get("inputs", {}).values() if ref["step"] != "extract"} - reached
         reached |= new
         left += new
     return reached
