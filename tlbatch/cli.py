@@ -23,7 +23,7 @@ COMMANDS = {
     "status": ("tlbatch.commands.status:status", "Show where an execution and its tasks stand."),
     "logs": ("tlbatch.commands.status:logs", "Print what a task printed."),
     "why": ("tlbatch.commands.control:why", "Say in a sentence what an execution waits for, or why it failed."),
-    "report": ("tlbatch.commands.executions:report", "Print an execution's report, or say where its page is."),
+    "report": ("tlbatch.commands.reports:report", "Show, list, fetch, compare and open reports."),
     "champion": ("tlbatch.commands.champions:champion", "Show, change and take along the model a schedule stands by."),
     "data": ("tlbatch.commands.data:data", "Copy pictures into S3, and check a dataset."),
     "gc": ("tlbatch.commands.cleaning:gc", "Remove what nothing in a store needs any more."),

@@ -73,16 +73,16 @@ def _tell(tell: Callable[[str], None], status: dict[str, Any], told: dict[str, A
 
 
 def _ending(execution: Execution, status: dict[str, Any], tell: Callable[[str], None]) -> int:
-    from tlbatch.launch import load_report, report_place
+    from tlbatch.reports import load_report, report_place
 
     state = status["state"]
     if state == "succeeded":
-        report = load_report(execution.store, execution)
+        report = load_report(execution)
         if report is not None:
             from tlbatch.commands.display import show_report
 
             show_report(report)
-            click.echo(f"\nReport: {report_place(execution.store, execution)}")
+            click.echo(f"\nReport: {report_place(execution)}")
         return 0
     tell(f"{execution.id}: {state}" + (f": {status['sentence']}" if status.get("sentence") else ""))
     return FAILED_CODE

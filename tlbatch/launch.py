@@ -19,6 +19,7 @@ from tlbatch.driver import Driver, Observer
 from tlbatch.manifests.needs import with_deadlines
 from tlbatch.planning.settle import plan_study
 from tlbatch.records import Execution, new_execution_id
+from tlbatch.reports import load_report, report_place
 from tlbatch.spec import LoadedStudy
 from tlbatch.store import Store
 from tlbatch.store.artifacts import Manifest, load_manifest
@@ -67,7 +68,7 @@ def run_study(
     manifest = load_manifest(store, report.ref.step, report.ref.key)
     assert manifest is not None
     publish(store, manifest, execution.name("report/"))
-    return Outcome(execution, state, works, load_report(store, execution), report_place(store, execution))
+    return Outcome(execution, state, works, load_report(execution), report_place(execution))
 
 
 @contextmanager
@@ -105,17 +106,3 @@ def publish(store: Store, manifest: Manifest, prefix: str) -> None:
     files = [(name, entry.path) for name, entry in manifest.files.items()]
     with ThreadPoolExecutor(COPIES_AT_ONCE) as pool:
         list(pool.map(copy, files))
-
-
-def load_report(store: Store, execution: Execution) -> dict[str, Any] | None:
-    """``report.json`` of an execution, or None where it has none (yet)."""
-    from tlbatch.records import load_document
-
-    return load_document(store, execution.name("report/report.json"))
-
-
-def report_place(store: Store, execution: Execution) -> str:
-    """Where the page is: a path where the store is a directory, else its URL."""
-    name = execution.name("report/index.html")
-    local = store.local_path(name)
-    return str(local) if local is not None else f"{store.url}/{name}"

@@ -1,4 +1,4 @@
-"""``tlbatch list`` and ``report``: what executions left in a store."""
+"""``tlbatch list``: what executions left in a store."""
 
 from __future__ import annotations
 
@@ -35,35 +35,6 @@ def list_(store: str, output: str, mine: bool) -> None:
         return
     rows = [[s.id, s.study, s.state, _when(s.started)] for s in summaries]
     click.echo("\n".join(text_table(["execution", "study", "state", "started (UTC)"], rows)))
-
-
-@click.command()
-@click.argument("execution", default="")
-@kept_store_option
-@output_option
-def report(execution: str, store: str, output: str) -> None:
-    """Print the report of EXECUTION (an id, the start of one, or a study's name; default: the newest).
-
-    \b
-    tlbatch report
-    tlbatch report dogs-vs-cats -o json
-    """
-    from tlbatch.commands.display import show_report
-    from tlbatch.errors import StudyError
-    from tlbatch.launch import load_report, report_place
-    from tlbatch.records import find_execution
-    from tlbatch.store import open_store
-
-    opened = open_store(store)
-    found = find_execution(opened, execution)
-    document = load_report(opened, found)
-    if document is None:
-        raise StudyError(f"{found.id} has no report: `tlbatch status {found.id}` says where it stands")
-    if output == "json":
-        print_json(document)
-        return
-    show_report(document)
-    click.echo(f"\nReport: {report_place(opened, found)}")
 
 
 def _when(seconds: float) -> str:
