@@ -103,9 +103,10 @@ def _drive(
         if execution.cancel_request() is not None:
             return _cancelled(execution)
         raise
-    backend.sweep()
+    if backend.requests or before:
+        backend.sweep()
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{backend.cluster.requests} API requests for {len(plan.nodes)} tasks, {peak_mib:.0f} MiB at most", file=sys.stderr)
+    print(f"{backend.requests} API requests for {len(plan.nodes)} tasks, {peak_mib:.0f} MiB at most", file=sys.stderr)
     return exit_code(state, [work.codes[-1] for work in driver.failures() if work.codes])
 
 
@@ -206,7 +207,7 @@ def open_backend(execution: Execution, place: Place, study: Study) -> Kubernetes
     defaults = place.site.resources()
     return KubernetesBackend(
         store=execution.store,
-        cluster=open_cluster(place.site.namespace),
+        connect=lambda: open_cluster(place.site.namespace),
         site=place.site,
         needs=lambda node: task_needs(study, node, defaults),
         execution=execution.id,

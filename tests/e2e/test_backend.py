@@ -131,7 +131,7 @@ def owner_job(namespace: str) -> dict[str, Any]:
 def open_backend(namespace: str, uid: str, folder: Path) -> KubernetesBackend:
     return KubernetesBackend(
         store=DirectoryStore(folder),
-        cluster=open_cluster(namespace),
+        connect=lambda: open_cluster(namespace),
         site=Site("s3://nowhere/x", "localhost", namespace=namespace, secret=None),
         needs=needs_of,
         execution=EXECUTION,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.user import User, content, finished, no_orphans, running_pod, state, until
+from tests.e2e.user import User, content, finished, no_orphans, running_pod, state, trains, until
 from tlbatch.cluster import Cluster as Api
 from tlbatch.cluster.client import JOBS, PODS
 from tlbatch.manifests.names import EXECUTION
@@ -62,7 +62,7 @@ def test_the_driver_is_deleted_at_three_moments(user: User, api: Api) -> None:
 def test_a_training_is_evicted_and_goes_on_from_its_checkpoint(user: User, api: Api) -> None:
     execution = user.submit(user.study("evicted", epochs=1500))
     pod = until(lambda: running_pod(api, execution, "finetune"), "the training runs")
-    until(lambda: any("/progress.json" in stat.name for stat in execution.store.list("work/")), "it trains")
+    until(lambda: trains(execution), "it trains")
     time.sleep(8)
     metadata = {"name": pod, "namespace": api.namespace}
     body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}

@@ -25,13 +25,19 @@ name: {name}
 dataset: {{url: "{url}", split: {{train: 40, validation: 10, test: 10}}, near_duplicates: false}}
 control: none
 precision: fp32
-runs:
-  - name: cnn
-    model: {{scratch: {{channels: [8], dense: [16]}}}}
-    input: {{size: 8, normalize: unit, grayscale: true}}
-    train: {{epochs: {epochs}, batch_size: 8, select: last}}
+runs: {runs}
 resources: {{cpu: 500m, memory: 2Gi, steps: {{prepare: {{cpu: 500m}}, report: {{cpu: 500m}}}}}}
 """
+
+
+def cnn(name: str, epochs: int, lr: float = 1e-3) -> dict[str, Any]:
+    """A run whose epochs take milliseconds."""
+    return {
+        "name": name,
+        "model": {"scratch": {"channels": [8], "dense": [16]}},
+        "input": {"size": 8, "normalize": "unit", "grayscale": True},
+        "train": {"epochs": epochs, "batch_size": 8, "lr": lr, "select": "last"},
+    }
 
 
 class User:
@@ -42,9 +48,10 @@ class User:
         config = {"store": store_url, "images": images.prefix, "tag": images.tag}
         (folder / "config.yaml").write_text(json.dumps({"current-context": "e2e", "contexts": {"e2e": config}}))
 
-    def study(self, name: str, *, epochs: int = 2, url: str = "") -> Path:
+    def study(self, name: str, *, epochs: int = 2, url: str = "", runs: list[dict[str, Any]] | None = None) -> Path:
+        """A study's file; by default of one small network."""
         path = self.folder / f"{name}.yaml"
-        path.write_text(STUDY.format(name=name, epochs=epochs, url=url or self.dataset))
+        path.write_text(STUDY.format(name=name, url=url or self.dataset, runs=json.dumps(runs or [cnn("cnn", epochs)])))
         return path
 
     def run(self, *arguments: str, code: int = 0) -> str:
@@ -94,3 +101,9 @@ def content(execution: Execution) -> dict[str, tuple[str, str]]:
     tasks = (execution.load_plan() or {})["tasks"]
     keys = {name: "" if name == "prepare" else task["key"] for name, task in tasks.items()}
     return {name: (keys[name], "" if name == "report" else task["digest"]) for name, task in tasks.items()}
+
+
+def trains(execution: Execution) -> bool:
+    """Whether the training of a small network has said how far it is."""
+    task = ((execution.load_status() or {}).get("tasks", {})).get("finetune:cnn:0", {})
+    return bool(task.get("key")) and execution.store.stat(f"work/{task['key']}/progress.json") is not None

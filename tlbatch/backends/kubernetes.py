@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from tlbatch.backends.protocol import Ended
@@ -44,10 +45,13 @@ class _Child:
 
 @dataclass
 class KubernetesBackend:
-    """A Job per task, one watch for all Jobs and one for all pods of the execution. Retries are the Jobs' own."""
+    """A Job per task, one watch for all Jobs and one for all pods of the execution. Retries are the Jobs' own.
+
+    ``connect`` is called when the first task has to run: an execution whose artifacts are all there asks the cluster nothing.
+    """
 
     store: Store
-    cluster: Cluster
+    connect: Callable[[], Cluster]
     site: Site
     needs: Callable[[Node], Needs]
     execution: str
@@ -61,9 +65,27 @@ class KubernetesBackend:
 
     def __post_init__(self) -> None:
         self._changed = threading.Event()
-        labels = f"{names.EXECUTION}={self.execution},app.kubernetes.io/component=step"
-        self._jobs = Watched(self.cluster, JOBS, labels, self._changed.set, _slim_job).start()
-        self._pods = Watched(self.cluster, PODS, labels, self._changed.set, _slim_pod).start()
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        return self.connect()
+
+    @cached_property
+    def _jobs(self) -> Watched:
+        return Watched(self.cluster, JOBS, self._labels, self._changed.set, _slim_job).start()
+
+    @cached_property
+    def _pods(self) -> Watched:
+        return Watched(self.cluster, PODS, self._labels, self._changed.set, _slim_pod).start()
+
+    @property
+    def _labels(self) -> str:
+        return f"{names.EXECUTION}={self.execution},app.kubernetes.io/component=step"
+
+    @property
+    def requests(self) -> int:
+        """How many requests the API server got."""
+        return self.cluster.requests if "cluster" in self.__dict__ else 0
 
     # -- the protocol -------------------------------------------------------------------------------------------------
 
@@ -77,6 +99,8 @@ class KubernetesBackend:
             self._children[task.key] = _Child(task, node, job["metadata"]["name"], self.clock())
 
     def ended(self, timeout_s: float) -> list[Ended]:
+        if not self._children:
+            return []
         self._changed.wait(timeout_s)
         self._changed.clear()
         self._jobs.check()
@@ -106,8 +130,9 @@ class KubernetesBackend:
             self._clean(0.0)
         except TransientError:  # they go with the driver's Job
             self._over.clear()
-        self._jobs.close()
-        self._pods.close()
+        for watched in (self.__dict__.get("_jobs"), self.__dict__.get("_pods")):
+            if watched is not None:
+                watched.close()
 
     def sweep(self) -> None:
         """When all is recorded: delete the Jobs that have ended, those that an earlier driver followed too."""
@@ -183,7 +208,9 @@ class KubernetesBackend:
 
     def _ended_early(self, child: _Child) -> Ended | None:
         """Ends that the Job would go on from, in vain: memory at the same limit again, an input that is gone."""
-        ends = [end for pod in self._pods_of(child) if (end := pod_exit(pod)) is not None]
+        pods = self._pods_of(child)
+        child.pods |= {pod["metadata"]["name"] for pod in pods}
+        ends = [end for pod in pods if (end := pod_exit(pod)) is not None]
         new = [end for end in ends if end.pod not in child.seen]
         if not new:
             return None
@@ -219,7 +246,6 @@ class KubernetesBackend:
         pods = sorted(self._pods_of(child), key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
         job = self._jobs.get(child.job)
         waits = explain_job(job, pods, [] if pods else self._events(child)) if job is not None else ""
-        child.pods |= {pod["metadata"]["name"] for pod in pods}
         place: dict[str, Any] = {"job": child.job, "restarts": max(len(child.pods) - 1, restarts(pods))}
         if pods:
             spec, status = pods[-1]["spec"], pods[-1].get("status", {})
