@@ -2,8 +2,11 @@
 
 Parameters and inputs are those of ``tlbatch.planning.make``: ``run_kind`` is ``trained`` (inputs ``model:<seed>[:<fold>]``, and
 ``features`` where heads were trained on cached features: no forward pass then) or ``zero_label`` (the pretrained network's own
-outputs, summed over the ``mapping`` of each class and normalised over the classes; its one seed is called 0). With folds a
-seed's probabilities are the mean over its folds' models. Metrics are of the probabilities as written to ``predictions.json``.
+outputs, summed over the ``mapping`` of each class and normalised over the classes; its one seed is called 0) or ``champion``:
+a schedule's present model on the pinned test set (inputs ``pinned``, its ``model:<seed>[:<fold>]`` and ``earlier``, an
+evaluation of it): the earlier one's files where the test set is the same, else new ones, without suspects and gallery; classes
+it does not know have probability 0. With folds a seed's probabilities are the mean over its folds' models. Metrics are of the
+probabilities as written to ``predictions.json``.
 
 Files
 -----
@@ -59,11 +62,26 @@ from jobs.runtime import Context, step_main
 
 
 def run(context: Context) -> None:
+    kinds = {"trained": _trained, "zero_label": _zero_label, "champion": _champion}
+    kinds[context.params["run_kind"]](context)
+
+
+def _trained(context: Context) -> None:
     from jobs.evaluation.trained import evaluate_trained
+
+    evaluate_trained(context)
+
+
+def _zero_label(context: Context) -> None:
     from jobs.evaluation.zero_label import evaluate_zero_label
 
-    kinds = {"trained": evaluate_trained, "zero_label": evaluate_zero_label}
-    kinds[context.params["run_kind"]](context)
+    evaluate_zero_label(context)
+
+
+def _champion(context: Context) -> None:
+    from jobs.evaluation.champion import evaluate_champion  # without torch where nothing has to be computed
+
+    evaluate_champion(context)
 
 
 if __name__ == "__main__":

@@ -24,11 +24,12 @@ DENSE = 512  # what a dense head commonly begins with
 def run(context: Context) -> None:
     """Features for all images of the dataset; as one of several shards, for its own, and the rest if all are there."""
     from jobs.data.index import load_index
+    from jobs.data.pins import pins_of
     from jobs.extraction.known import Known, Older, Parts
     from jobs.extraction.wanted import wanted_rows
 
     views = context.params["views"]
-    wanted = wanted_rows(load_index(context.input("dataset")), views)
+    wanted = wanted_rows(load_index(context.input("dataset")), views, pins_of(context))
     known, description = Known(), describe(context, wanted)
     older, parts = Older(context, description), Parts(context)
     older.add_to(known, {row.entry.id: row.note for row in wanted})

@@ -23,6 +23,7 @@ from jobs.runtime import Context, step_main
 
 
 def run(context: Context) -> None:
+    from jobs.data.pins import pins_of
     from jobs.training.computing import choose_device
     from jobs.training.outputs import write_outputs
     from jobs.training.parts import load_parts
@@ -31,7 +32,7 @@ def run(context: Context) -> None:
 
     settings = Settings.of(context.params)
     device = choose_device(context.threads)
-    parts = load_parts(context.input("dataset"), settings)
+    parts = load_parts(context.input("dataset"), settings, pins_of(context))
     counts = f"{len(parts.train)} training and {len(parts.validation)} validation images"
     print(f"{counts}, {len(parts.classes)} classes", flush=True)
     train = strategy_of(settings)

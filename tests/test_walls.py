@@ -38,7 +38,7 @@ LAUNCHER = [
     "tlbatch.commands.cleaning",
     "tlbatch.commands.drive",
 ]
-STEPS = ["jobs.prepare", "jobs.extract", "jobs.finetune", "jobs.evaluate", "jobs.report"]
+STEPS = ["jobs.prepare", "jobs.pin", "jobs.extract", "jobs.finetune", "jobs.evaluate", "jobs.decide", "jobs.report"]
 
 
 def imports(blocked: set[str], *modules: str) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tlbatch.records import Execution, read_progress
 
-STEPS = ("prepare", "extract", "finetune", "evaluate", "report")
+STEPS = ("prepare", "pin", "extract", "finetune", "evaluate", "decide", "report")
 STALE_S = 120.0
 COLUMNS = ["task", "state", "time", "progress", "rate", "left", "node", "restarts", ""]
 

@@ -2,8 +2,11 @@
 
 STEP_VERSIONS: dict[str, int] = {
     "prepare": 1,
+    "pin": 1,
     "extract": 1,
     "finetune": 1,
     "evaluate": 1,
+    "decide": 1,
     "report": 1,
+    "predict": 1,
 }

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.data.index import IndexEntry, by_content
+from jobs.data.pins import Pins
 from jobs.data.units import Quota, Unit, apportion, draw, units_of
 from tlbatch.errors import DataError
 
 Entries = tuple[IndexEntry, ...]
 TEST, VALIDATION, TRAIN, POOL, UNUSED = "test", "validation", "train", "pool", "unused"
+COPY_OF_PINNED = "a copy of a pinned"
 
 
 @dataclass(frozen=True)
@@ -31,18 +33,24 @@ class Split:
         return tuple(sorted(training, key=by_content)), self.folds[number]
 
 
-def split_index(entries: Iterable[IndexEntry], split: Mapping[str, Any], *, seed_redraw: int | None = None) -> Split:
+def split_index(
+    entries: Iterable[IndexEntry], split: Mapping[str, Any], *, seed_redraw: int | None = None, pins: Pins | None = None
+) -> Split:
     """Divide the images. ``split`` is the study's ``dataset.split`` with ``classes`` (list) added.
 
     An image's place is the rank of sha256(seed, content hash) within its class. Copies of one picture and images of one
     group go to one part, so that parts may differ from what was asked for by a few images. With ``seed_redraw``, the
-    training images are drawn anew among all that neither validate nor test. Raises DataError where it cannot be done.
+    training images are drawn anew among all that neither validate nor test. With ``pins`` these say which images validate
+    and test, and all others train (``_pinned``). Raises DataError where it cannot be done.
     """
     classes = list(split["classes"])
     used = [entry for entry in entries if entry.label in set(classes)]
     if not used:
         raise DataError(f"no usable image of the classes {', '.join(classes)}: see bad.jsonl of the prepared dataset")
-    divided = _by_parts(used, split) if any(entry.part for entry in used) else _drawn(used, split, seed_redraw)
+    if pins is not None:
+        divided = _pinned(used, split, seed_redraw, pins)
+    else:
+        divided = _by_parts(used, split) if any(entry.part for entry in used) else _drawn(used, split, seed_redraw)
     _check(divided, classes)
     return divided
 
@@ -88,6 +96,14 @@ def amounts(split: Mapping[str, Any], available: int) -> dict[str, int]:
     return {TRAIN: train, VALIDATION: validation, TEST: test}
 
 
+def held_out_quotas(entries: Sequence[IndexEntry], split: Mapping[str, Any]) -> dict[str, Quota]:
+    """Images of each class that the split would hold out for test and validation, of all these."""
+    count = len(entries)
+    wanted = {part: split.get(part) or 0 for part in (TEST, VALIDATION) if part == TEST or not split.get("folds")}
+    counts = {part: round(value * count) if isinstance(value, float) else int(value) for part, value in wanted.items()}
+    return _quotas(entries, {part: min(value, count // len(counts)) for part, value in counts.items()})
+
+
 def _quotas(entries: Sequence[IndexEntry], wanted: Mapping[str, int]) -> dict[str, Quota]:
     """How many of each class go to each part: in proportion, one part after the other from what the last has left."""
     sizes = Counter(entry.label for entry in entries)
@@ -131,6 +147,70 @@ def _by_parts(entries: Sequence[IndexEntry], split: Mapping[str, Any]) -> Split:
     ordered = {name: tuple(sorted(part, key=by_content)) for name, part in parts.items()}
     left_out.sort(key=lambda item: by_content(item[0]))
     return Split(ordered[TRAIN], ordered[VALIDATION], ordered[TEST], tuple(left_out))
+
+
+def _pinned(entries: Sequence[IndexEntry], split: Mapping[str, Any], seed_redraw: int | None, pins: Pins) -> Split:
+    """Pinned pictures in their parts, one file of each; all else trains, however many the study asks for at least.
+
+    Left out is what is a copy of a pinned picture, nearly or exactly, or of one group with it, and what came to a ready-made
+    test or validation part later. With ``seed_redraw`` each seed still draws as many as ``train`` says, among all that train.
+    """
+    held = _held(entries, pins)
+    ready_made = any(entry.part for entry in entries)
+    left_out, free = [], []
+    for unit in units_of(entries):
+        part = next((name for name, pictures in held.items() if any(entry.id in pictures for entry in unit.entries)), None)
+        for entry in unit.entries:
+            if any(pictures.get(entry.id) is entry for pictures in held.values()):
+                continue
+            if part is not None:
+                left_out.append((entry, f"{COPY_OF_PINNED} {part} image, or of one group with it"))
+            elif ready_made and entry.part != TRAIN:
+                why = f"in {entry.part}, but not among its pinned images" if entry.part else "the data names no part for it"
+                left_out.append((entry, why))
+            else:
+                free.append(entry)
+    training, unused = _redrawn(free, split, seed_redraw, len(entries))
+    left_out += [(entry, "not drawn for this seed") for entry in _entries(unused)]
+    parts = {name: tuple(sorted(pictures.values(), key=by_content)) for name, pictures in held.items()}
+    folds = split.get("folds")
+    return Split(
+        train=_entries(training),
+        validation=parts[VALIDATION],
+        test=parts[TEST],
+        left_out=tuple(sorted(left_out, key=lambda item: by_content(item[0]))),
+        folds=_folds(training, folds, str(split["seed"])) if folds else (),
+    )
+
+
+def _held(entries: Sequence[IndexEntry], pins: Pins) -> dict[str, dict[str, IndexEntry]]:
+    """For test and validation the file of each pinned picture, by content. Raises DataError where one is not there."""
+    files: dict[tuple[str, str], IndexEntry] = {}
+    for entry in sorted(entries, key=by_content):
+        files.setdefault((entry.id, entry.label), entry)
+    missing = [pin for pin in (*pins.test, *pins.validation) if (pin.id, pin.label) not in files]
+    if missing:
+        raise DataError(
+            f"{len(missing)} pinned images are not in the dataset ({missing[0].path} among them): these pins were made for "
+            "another one; run the schedule again"
+        )
+    return {
+        part: {pin.id: files[pin.id, pin.label] for pin in pinned}
+        for part, pinned in ((TEST, pins.test), (VALIDATION, pins.validation))
+    }
+
+
+def _redrawn(
+    free: Sequence[IndexEntry], split: Mapping[str, Any], seed_redraw: int | None, available: int
+) -> tuple[list[Unit], list[Unit]]:
+    """The units that train and those that do not: all and none, unless seeds draw their own."""
+    units, wanted = units_of(free), split.get(TRAIN)
+    if seed_redraw is None or wanted is None:
+        return units, []
+    given = [wanted, split.get(VALIDATION, 0)] if split.get("folds") else [wanted]
+    count = sum(round(value * available) if isinstance(value, float) else int(value) for value in given)
+    drawn = draw(units, _quotas(free, {TRAIN: min(len(free), count)}), UNUSED, f"{split['seed']}:{seed_redraw}")
+    return drawn[TRAIN], drawn[UNUSED]
 
 
 def _check(split: Split, classes: Sequence[str]) -> None:

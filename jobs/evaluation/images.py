@@ -11,6 +11,7 @@ import numpy as np
 
 from jobs.context import Context
 from jobs.data.index import IndexEntry, load_index
+from jobs.data.pins import pins_of
 from jobs.data.split import Split, split_index
 from jobs.data.units import units_of
 from jobs.metrics.predictions import Ints
@@ -54,4 +55,5 @@ def load_dataset(context: Context, *, redraw: int | None = None) -> Dataset:
     """The task's dataset; ``redraw``: the seed whose training images are meant, where seeds draw their own."""
     artifact, params = context.input("dataset"), context.params
     settings: Mapping[str, Any] = {**params["split"], "classes": params["classes"]}
-    return Dataset(artifact, split_index(load_index(artifact), settings, seed_redraw=redraw), list(params["classes"]))
+    split = split_index(load_index(artifact), settings, seed_redraw=redraw, pins=pins_of(context))
+    return Dataset(artifact, split, list(params["classes"]))

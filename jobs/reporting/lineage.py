@@ -8,7 +8,7 @@ from typing import Any
 
 from tlbatch.store.artifacts import Artifact, set_aside_names
 
-ORDER = ("prepare", "extract", "finetune", "evaluate", "report")
+ORDER = ("prepare", "pin", "extract", "finetune", "evaluate", "decide", "report")
 
 
 @dataclass(frozen=True)

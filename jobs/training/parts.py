@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from jobs.data.index import IndexEntry, load_index
+from jobs.data.pins import Pins
 from jobs.data.split import split_index
 from jobs.data.units import units_of
 from jobs.training.settings import Settings
@@ -37,10 +38,11 @@ class Parts:
         return [names[id(entry)] for entry in self.train]
 
 
-def load_parts(dataset: Artifact, settings: Settings) -> Parts:
+def load_parts(dataset: Artifact, settings: Settings, pins: Pins | None = None) -> Parts:
     """The split of the prepared dataset, or one of its folds. Raises DataError where it leaves a class without training."""
     params = settings.params
-    split = split_index(load_index(dataset), {**params["split"], "classes": settings.classes}, seed_redraw=params["redraw"])
+    asked = {**params["split"], "classes": settings.classes}
+    split = split_index(load_index(dataset), asked, seed_redraw=params["redraw"], pins=pins)
     fold = params["fold"]
     train, validation = (split.train, split.validation) if fold is None else split.fold(fold)
     missing = sorted(set(settings.classes) - {entry.label for entry in train})

@@ -11,7 +11,7 @@ from tlbatch.planning import Node, Plan
 from tlbatch.spec import Study
 from tlbatch.spec.resources import Resources, StudyResources
 
-DATA_STEPS = frozenset({"prepare", "report"})
+DATA_STEPS = frozenset({"prepare", "pin", "decide", "report"})
 COMPUTE = frozenset({"gpu", "cpu", "memory", "shared_memory", "gpu_resource", "node_selector", "tolerations", "shards"})
 """Fields of ``resources`` that hold for extract, finetune and evaluate only."""
 FOR_GPUS = frozenset({"gpu", "gpu_resource", "node_selector", "tolerations"})
@@ -115,7 +115,8 @@ def seconds(text: str) -> int:
 def _not_for(node: Node) -> frozenset[str]:
     if node.step in DATA_STEPS:
         return COMPUTE
-    return FOR_GPUS if node.step == "finetune" and "features" in node.needs else frozenset()
+    on_cpus = node.step == "finetune" and "features" in node.needs
+    return FOR_GPUS if on_cpus or node.params.get("run_kind") == "champion" else frozenset()
 
 
 def _run_of(study: Study, node: Node) -> Resources | None:

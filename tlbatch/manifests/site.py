@@ -9,7 +9,11 @@ from typing import Any
 from tlbatch import __version__
 from tlbatch.spec.resources import StudyResources
 
-IMAGE_OF_STEP = {"prepare": "data", "report": "data", "extract": "extract", "finetune": "finetune", "evaluate": "evaluate"}
+IMAGE_OF_STEP = {
+    **dict.fromkeys(("prepare", "pin", "decide", "report"), "data"),
+    **{step: step for step in ("extract", "finetune", "evaluate")},
+    "predict": "evaluate",  # the same image: torch, and what evaluating needs
+}
 LAUNCHER = "launcher"
 
 

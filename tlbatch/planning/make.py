@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tlbatch.planning.defence import PINNED, Defended, champion_node, decide_node, pin_node
 from tlbatch.planning.plan import Node, Plan, PlanBuilder
 from tlbatch.planning.runs import SettledRun, contrasts, plain
 from tlbatch.spec import Study
@@ -47,19 +48,38 @@ class Settled:
     zero_label: Sequence[ZeroLabel] = ()
     seen: dict[str, str] = field(default_factory=dict)
     document: dict[str, Any] = field(default_factory=dict)
+    defended: Defended | None = None
+
+    @property
+    def pinned(self) -> dict[str, str]:
+        """What tasks need that divide the images: a schedule's pins."""
+        return PINNED if self.defended else {}
 
 
 def make_plan(settled: Settled) -> Plan:
-    """Prepare, then for each run extract, finetune and evaluate, then the report."""
+    """Prepare, then for each run extract, finetune and evaluate, then the report; with a schedule pins and a decision too."""
     builder = PlanBuilder(settled.study.name)
     prepare = builder.add(_prepare(settled))
-    report_needs = {"dataset": prepare}
+    if settled.defended:
+        builder.add(pin_node(settled.defended, _split(settled)))
+    report_needs = {"dataset": prepare, **settled.pinned}
     for run in [*settled.runs, *settled.controls]:
         report_needs |= _add_run(builder, settled, run)
     for zero in settled.zero_label:
         report_needs[f"evaluate:{zero.name}"] = builder.add(_zero_label(settled, zero))
+    if settled.defended:
+        _add_decision(builder, settled, settled.defended, report_needs)
     builder.add(Node("report", "report", _report_params(settled), report_needs, weight="light", shape="report"))
     return builder.build(settled.data.listing)
+
+
+def _add_decision(builder: PlanBuilder, settled: Settled, defended: Defended, needs: Mapping[str, str]) -> None:
+    known = [run.weights for run in settled.runs if run.weights and run.weights.location and "sha256" in run.weights.params]
+    locations = {str(weights.params["sha256"]): weights.location for weights in known if weights.location}
+    champion = champion_node(defended, _split(settled), locations)
+    if champion is not None:
+        builder.add(champion)
+    builder.add(decide_node(defended, settled.study, [run.name for run in settled.runs], needs))
 
 
 def _prepare(settled: Settled) -> Node:
@@ -129,7 +149,7 @@ def _extract(settled: Settled, run: SettledRun) -> Node:
         name=f"extract:{run.name}",
         step="extract",
         params=params,
-        needs={"dataset": "prepare"},
+        needs={"dataset": "prepare"} | (settled.pinned if views else {}),
         weight=_weight(run),
         runs=(run.name,),
         shape=f"extract:{name}:{run.input['size']}",
@@ -157,7 +177,7 @@ def _finetune(
         name=f"finetune:{run.name}:{part}",
         step="finetune",
         params=params,
-        needs={"dataset": "prepare"} | ({"features": features} if features else {}),
+        needs={"dataset": "prepare", **settled.pinned} | ({"features": features} if features else {}),
         weight="light" if features else _weight(run),
         runs=(run.name,),
         shape=f"finetune:{run.name}:{run.input['size']}",
@@ -175,7 +195,7 @@ def _evaluate(settled: Settled, run: SettledRun, models: dict[str, str], feature
         "redraw": settled.study.repeat.redraw == "train",
         "precision": run.precision,
     }
-    needs = {"dataset": "prepare", **models} | ({"features": features} if features else {})
+    needs = {"dataset": "prepare", **settled.pinned, **models} | ({"features": features} if features else {})
     return Node(
         name=f"evaluate:{run.name}",
         step="evaluate",
@@ -202,7 +222,7 @@ def _zero_label(settled: Settled, zero: ZeroLabel) -> Node:
     }
     locations = {"weights": zero.location} if zero.location else {}
     shape = f"evaluate:{zero.backbone['name']}:{zero.input['size']}"
-    needs = {"dataset": "prepare"}
+    needs = {"dataset": "prepare", **settled.pinned}
     return Node(f"evaluate:{zero.name}", "evaluate", params, needs, locations=locations, runs=(zero.name,), shape=shape)
 
 
@@ -222,6 +242,7 @@ def _report_params(settled: Settled) -> dict[str, Any]:
         "contrasts": contrasts(list(settled.runs), list(settled.controls)),
         "seen": settled.seen,
         **_split(settled),
+        **({"tests": settled.defended.tests} if settled.defended else {}),
     }
 
 

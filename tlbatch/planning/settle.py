@@ -9,6 +9,7 @@ from typing import Any
 
 from tlbatch.imagenet import class_mapping
 from tlbatch.listing import list_dataset
+from tlbatch.planning.defence import Defence, settle_defence
 from tlbatch.planning.make import ListedData, Settled, ZeroLabel, make_plan
 from tlbatch.planning.plan import Plan
 from tlbatch.planning.runs import SettledRun, SettledWeights, seen_in_pretraining, settle_controls, settle_runs
@@ -20,13 +21,16 @@ from tlbatch.weights import has_imagenet_head, settle_weights
 BF16_FLAGS = ("avx512_bf16", "amx_bf16")
 
 
-def plan_study(loaded: LoadedStudy, store: Store) -> tuple[Settled, Plan]:
-    """List the dataset, settle the runs and make the plan. Reads the store (weights, earlier studies), writes nothing."""
-    settled = settle(loaded, store)
+def plan_study(loaded: LoadedStudy, store: Store, defence: Defence | None = None) -> tuple[Settled, Plan]:
+    """List the dataset, settle the runs and make the plan. Reads the store (weights, earlier studies), writes nothing.
+
+    With a ``defence`` (a schedule's firing) the plan also pins validation and test and decides about the champion.
+    """
+    settled = settle(loaded, store, defence)
     return settled, make_plan(settled)
 
 
-def settle(loaded: LoadedStudy, store: Store) -> Settled:
+def settle(loaded: LoadedStudy, store: Store, defence: Defence | None = None) -> Settled:
     """Everything a plan follows from. Raises StudyError or DataError with what is wrong in study, data or store."""
     study = loaded.study
     listing = list_dataset(study.dataset)
@@ -42,6 +46,7 @@ def settle(loaded: LoadedStudy, store: Store) -> Settled:
         zero_label=zero_labels(runs, mapping) if mapping else [],
         seen=seen_in_pretraining(list(data.classes), mapping is not None, trained_on) if trained_on else {},
         document=document_of(loaded),
+        defended=settle_defence(defence, study, store) if defence is not None else None,
     )
 
 

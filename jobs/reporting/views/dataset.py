@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.data.index import IndexEntry
+from jobs.data.pins import PINNED, load_pins
 from jobs.data.split import Split, split_index
 from jobs.reporting.analysis import Analysis
 from jobs.reporting.pictures import Picture, spread, stored_thumbnail
@@ -66,7 +67,9 @@ def build_data(analysis: Analysis, entries: Sequence[IndexEntry]) -> DataView:
 def study_split(analysis: Analysis, entries: Sequence[IndexEntry]) -> Split:
     """The split that every task of the study computed; of the first redraw where training images are redrawn."""
     params: Mapping[str, Any] = analysis.sources.params
-    return split_index(entries, {**params["split"], "classes": params["classes"]}, seed_redraw=_redraw(analysis))
+    artifact = analysis.sources.artifacts.get(PINNED)
+    pins = load_pins(artifact) if artifact is not None else None
+    return split_index(entries, {**params["split"], "classes": params["classes"]}, seed_redraw=_redraw(analysis), pins=pins)
 
 
 def _redraw(analysis: Analysis) -> int | None:

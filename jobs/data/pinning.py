@@ -1,0 +1,148 @@
+"""Which images a schedule pins: the study's split at its first firing, later the same lists, unless what they name changed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jobs.data.index import IndexEntry, by_content
+from jobs.data.pins import Pin, Pins
+from jobs.data.split import POOL, TEST, VALIDATION, Entries, held_out_quotas, split_index
+from jobs.data.units import draw, units_of
+from tlbatch.errors import DataError
+
+NAMED = 5  #: paths named in a sentence
+
+
+def pin_images(before: Pins | None, entries: Sequence[IndexEntry], split: Mapping[str, Any]) -> Pins:
+    """The pins of this firing; ``split`` is the study's with ``classes`` added. Raises DataError where a class has no test."""
+    classes = list(split["classes"])
+    used = [entry for entry in sorted(entries, key=by_content) if entry.label in set(classes)]
+    if before is None:
+        return _first(used, split)
+    validation, test = (_followed(pins, used) for pins in (before.validation, before.test))
+    new = [name for name in classes if name not in before.classes]
+    shares = _shares(used, split, new, {pin.id for pin in (*before.validation, *before.test)})
+    return _next(
+        replace(
+            before,
+            classes=tuple(classes),
+            validation=tuple(sorted([*validation.kept, *shares[VALIDATION]])),
+            test=tuple(sorted([*test.kept, *shares[TEST]])),
+        ),
+        test,
+        new,
+    )
+
+
+def _first(used: Sequence[IndexEntry], split: Mapping[str, Any]) -> Pins:
+    drawn = split_index(used, split)
+    doubtful = _two_labels(used)
+    validation, test = (_pinned(part, doubtful) for part in (drawn.validation, drawn.test))
+    return Pins(1, tuple(split["classes"]), validation, test)
+
+
+def _pinned(entries: Entries | list[IndexEntry], doubtful: set[str]) -> tuple[Pin, ...]:
+    """A pin a picture. One that carries two labels can judge nobody."""
+    first = {entry.id: entry for entry in reversed(entries) if entry.id not in doubtful}
+    return tuple(sorted(Pin(entry.id, entry.label, entry.path) for entry in first.values()))
+
+
+def _two_labels(used: Iterable[IndexEntry]) -> set[str]:
+    labels: dict[str, set[str]] = defaultdict(set)
+    for entry in used:
+        labels[entry.id].add(entry.label)
+    return {name for name, found in labels.items() if len(found) > 1}
+
+
+@dataclass(frozen=True)
+class _Followed:
+    """A part as it is now: ``kept`` with today's labels; ``removed`` and ``relabelled`` (before, after) apart."""
+
+    kept: tuple[Pin, ...]
+    removed: tuple[Pin, ...]
+    relabelled: tuple[tuple[Pin, Pin], ...]
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.removed or self.relabelled)
+
+
+def _followed(pins: Sequence[Pin], used: Sequence[IndexEntry]) -> _Followed:
+    """A picture keeps its label as long as one of its files has it."""
+    labels: dict[str, list[str]] = defaultdict(list)
+    for entry in used:
+        labels[entry.id].append(entry.label)
+    now = [
+        replace(pin, label=pin.label if pin.label in labels[pin.id] else labels[pin.id][0]) for pin in pins if labels[pin.id]
+    ]
+    before = {pin.id: pin for pin in pins}
+    return _Followed(
+        kept=tuple(now),
+        removed=tuple(pin for pin in pins if not labels[pin.id]),
+        relabelled=tuple((before[pin.id], pin) for pin in now if pin.label != before[pin.id].label),
+    )
+
+
+def _shares(
+    used: Sequence[IndexEntry], split: Mapping[str, Any], new: Sequence[str], pinned: set[str]
+) -> dict[str, tuple[Pin, ...]]:
+    """What of new classes validates and tests: as many as the split would draw of them now, or the data's own parts."""
+    if not new:
+        return {VALIDATION: (), TEST: ()}
+    doubtful = _two_labels(used)
+    units = [
+        unit
+        for unit in units_of(used)
+        if set(unit.counts) <= set(new) and not any(entry.id in pinned or entry.id in doubtful for entry in unit.entries)
+    ]
+    if any(entry.part for entry in used):
+        inside = [entry for unit in units for entry in unit.entries]
+        return {part: _pinned([entry for entry in inside if entry.part == part], doubtful) for part in (VALIDATION, TEST)}
+    quotas = {part: {name: quota[name] for name in new} for part, quota in held_out_quotas(used, split).items()}
+    drawn = draw(units, quotas, POOL, str(split["seed"]))
+    found = {part: [entry for unit in drawn.get(part, []) for entry in unit.entries] for part in (VALIDATION, TEST)}
+    return {part: _pinned(entries, doubtful) for part, entries in found.items()}
+
+
+def _next(pins: Pins, test: _Followed, new: Sequence[str]) -> Pins:
+    """The next version where the test set is another one now, else the same. Raises DataError where a class lost its test."""
+    empty = sorted(set(pins.classes) - {pin.label for pin in pins.test})
+    if empty:
+        raise DataError(
+            f"no pinned test image of {_some(empty)}: put images back, add more of a new class, or leave the class out "
+            "(dataset.classes)"
+        )
+    if not test.changed and not new:
+        return pins
+    changed = {
+        "removed": sorted(pin.path for pin in test.removed),
+        "relabelled": [{"path": a.path, "before": a.label, "after": b.label} for a, b in test.relabelled],
+        "new_classes": list(new),
+    }
+    return replace(pins, version=pins.version + 1, changed=changed)
+
+
+def sentence_of(pins: Pins) -> str:
+    """What the test set is, and how it came about: a function of the pins alone."""
+    what = (
+        f"test set version {pins.version}: {_count(len(pins.test), 'image')} of {_count(len(pins.classes), 'class', 'classes')}"
+    )
+    held = f"{_count(len(pins.validation), 'image')} pinned for validation"
+    if pins.changed is None:
+        return f"{what}, {held}"
+    removed, relabelled, new = (pins.changed[name] for name in ("removed", "relabelled", "new_classes"))
+    said = [f"{_count(len(relabelled), 'label')} corrected ({_some([r['path'] for r in relabelled])})"] if relabelled else []
+    said += [f"{_count(len(removed), 'image')} gone ({_some(removed)})"] if removed else []
+    said += [f"new: {_some(new)}"] if new else []
+    return f"{what}, {held}; since the version before: {'; '.join(said)}"
+
+
+def _count(n: int, word: str, many: str | None = None) -> str:
+    return f"{n:,} {word if n == 1 else many or word + 's'}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

@@ -1,0 +1,71 @@
+"""Pins: the validation and test images that a schedule fixed at its first firing, in versions of the test set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from jobs.context import Context
+from tlbatch.store.artifacts import Artifact
+
+PINS_FILE = "pins.json"
+PINNED = "pinned"  #: the role of the artifact in tasks that divide the images by it
+
+
+@dataclass(frozen=True, order=True)
+class Pin:
+    """One picture. ``path`` is where it lay when it was pinned, for people: the picture is found by its content."""
+
+    id: str
+    label: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Pins:
+    """``version`` counts test sets from 1. ``changed`` says how this version came out of the one before; None: it is the first.
+
+    ``changed``: {removed: [path], relabelled: [{path, before, after}], new_classes: [name]}.
+    """
+
+    version: int
+    classes: tuple[str, ...]
+    validation: tuple[Pin, ...]
+    test: tuple[Pin, ...]
+    changed: dict[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """``pins.json`` but for its sentence."""
+        return {
+            "version": self.version,
+            "classes": list(self.classes),
+            "validation": [asdict(pin) for pin in self.validation],
+            "test": [asdict(pin) for pin in self.test],
+            "changed": self.changed,
+        }
+
+    @staticmethod
+    def from_json(document: Mapping[str, Any]) -> Pins:
+        """Leniently: unknown fields are ignored."""
+        return Pins(
+            version=int(document["version"]),
+            classes=tuple(document["classes"]),
+            validation=_pins(document["validation"]),
+            test=_pins(document["test"]),
+            changed=document.get("changed"),
+        )
+
+
+def _pins(documents: Iterable[Mapping[str, Any]]) -> tuple[Pin, ...]:
+    return tuple(sorted(Pin(str(d["id"]), str(d["label"]), str(d.get("path", ""))) for d in documents))
+
+
+def load_pins(artifact: Artifact) -> Pins:
+    """Of a ``pin`` task's artifact."""
+    return Pins.from_json(artifact.read_json(PINS_FILE))
+
+
+def pins_of(context: Context) -> Pins | None:
+    """The pins that a task divides its images by; None in studies without a schedule."""
+    return load_pins(context.input(PINNED)) if PINNED in context.task.inputs else None

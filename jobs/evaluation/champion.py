@@ -1,0 +1,86 @@
+"""The champion on the pinned test set: what was said of it before where the set is the same, else its models once more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jobs.context import Context
+from jobs.data.pins import Pins, pins_of
+from jobs.metrics.predictions import Floats, Ints
+from tlbatch.store.artifacts import Artifact
+
+
+def evaluate_champion(context: Context) -> None:
+    """Inputs ``model:<seed>[:<fold>]``, ``earlier``, ``dataset``, ``pinned``; files: see jobs.evaluate."""
+    pins, earlier = pins_of(context), context.input("earlier")
+    if pins is not None and same_test(earlier, pins):
+        for name, entry in earlier.manifest.files.items():
+            context.reuse(name, entry)
+        context.made["forward_passes"] = 0
+        print(f"test set version {pins.version} is the one the champion was evaluated on", flush=True)
+        return
+    _evaluate(context)
+
+
+def same_test(earlier: Artifact, pins: Pins) -> bool:
+    """Whether an evaluation is of these very pictures with these labels."""
+    said = earlier.read_json("predictions.json")
+    judged = sorted((id_, said["classes"][label]) for id_, label in zip(said["ids"], said["labels"], strict=True))
+    return judged == sorted((pin.id, pin.label) for pin in pins.test)
+
+
+def _evaluate(context: Context) -> None:
+    from jobs.data.index import load_index
+    from jobs.data.split import split_index
+    from jobs.evaluation.files import write_predictions
+    from jobs.evaluation.images import Dataset
+    from jobs.evaluation.outputs import forward, load_fed, models_of
+    from jobs.evaluation.scores import metrics_document, said_by_trained
+    from jobs.evaluation.trained import sentence
+    from jobs.models.trained import load_trained
+    from jobs.training.computing import choose_device
+
+    device, params, artifact = choose_device(context.threads), context.params, context.input("dataset")
+    context.made["device"] = str(device)
+    ((seed, models),) = models_of(context).items()
+    card = models[0].read_json("card.json")
+    split = split_index(load_index(artifact), {**params["split"], "classes": params["classes"]}, pins=pins_of(context))
+    dataset = Dataset(artifact, split, list(params["classes"]))
+    fed = load_fed(context, dataset, card["input"], device)
+    logits = [
+        in_classes(forward(context, load_trained(context, model), fed, "the champion"), card["classes"], dataset.classes)
+        for model in models
+    ]
+    context.made["forward_passes"] = len(models) * len(dataset.test)
+    validation = validation_in(models, dataset.classes)
+    said = {str(seed): said_by_trained(logits, validation, dataset.labels, dataset.groups)}
+    write_predictions(context, dataset.test, dataset.classes, said)
+    document = metrics_document(said, dataset.classes)
+    context.write_json("metrics.json", document)
+    print(f"the champion: {sentence(document)}", flush=True)
+
+
+def in_classes(logits: Floats, known: Sequence[str], classes: Sequence[str]) -> Floats:
+    """[n, len(classes)] of logits [n, len(known)]: a class that was not known has probability 0 (a logit of -inf)."""
+    place = {name: number for number, name in enumerate(known)}
+    found = np.full((len(logits), len(classes)), -np.inf)
+    for number, name in enumerate(classes):
+        if name in place:
+            found[:, number] = logits[:, place[name]]
+    return found
+
+
+def validation_in(models: Sequence[Artifact], classes: Sequence[str]) -> tuple[Ints, Floats]:
+    """Labels and logits of the models' own validation images, in ``classes``; those of classes that are gone are left out."""
+    labels, logits = [np.zeros(0, dtype=np.int64)], [np.zeros((0, len(classes)))]
+    for model in models:
+        known: Mapping[int, str] = dict(enumerate(model.read_json("card.json")["classes"]))
+        said: dict[str, Any] = model.read_json("validation.json")
+        rows = [row for row, label in enumerate(said["labels"]) if known[label] in classes]
+        labels.append(np.array([list(classes).index(known[said["labels"][row]]) for row in rows], dtype=np.int64))
+        own = np.array(said["logits"], dtype=np.float64).reshape(-1, len(known))
+        logits.append(in_classes(own[rows], list(known.values()), classes))
+    return np.concatenate(labels), np.concatenate(logits)

@@ -1,0 +1,78 @@
+"""Who challenges: the run, and of it the seed, that is best on the pinned validation images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from jobs.context import Context
+from jobs.metrics.calibration import softmax
+from jobs.metrics.predictions import Predictions
+from jobs.metrics.registry import metrics
+from tlbatch.store.artifacts import Artifact
+from tlbatch.tasks import InputRef
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A run with one seed. ``models``: role ``model:<seed>[:<fold>]`` to its artifact; ``validation``: {metric: value, n}."""
+
+    run: str
+    seed: int
+    models: Mapping[str, InputRef] = field(default_factory=dict)
+    validation: Mapping[str, float] | None = None
+
+    def order(self, metric: str) -> tuple[float, float]:
+        """Sorts the best first: by the metric, then by log loss; last what was never validated."""
+        if self.validation is None:
+            return math.inf, math.inf
+        value = self.validation[metric]
+        return (-value if metrics()[metric].higher_is_better else value), self.validation["log_loss"]
+
+    @property
+    def label(self) -> str:
+        return f"{self.run} (seed {self.seed})"
+
+
+def candidates_of(context: Context, metric: str) -> list[Candidate]:
+    """Every seed of every run of the study, in its order."""
+    found = []
+    for run in context.params["runs"]:
+        prefix = f"finetune:{run}:"
+        seeds: dict[int, dict[str, str]] = {}
+        for role in context.roles(prefix):
+            part = role.removeprefix(prefix)
+            seeds.setdefault(int(part.partition(":")[0]), {})[f"model:{part}"] = role
+        for seed, roles in sorted(seeds.items()):
+            refs = {name: context.task.inputs[role] for name, role in roles.items()}
+            scores = _validation([context.input(role) for role in roles.values()], metric)
+            found.append(Candidate(run, seed, refs, scores))
+    return found
+
+
+def choose(candidates: Sequence[Candidate], metric: str) -> Candidate:
+    """The best run by the mean over its seeds, then its best seed; the first in the study's order of equals."""
+    runs: dict[str, list[Candidate]] = {}
+    for candidate in candidates:
+        runs.setdefault(candidate.run, []).append(candidate)
+
+    def standing(run: str) -> tuple[float, ...]:
+        return tuple(float(np.mean(values)) for values in zip(*(seed.order(metric) for seed in runs[run]), strict=True))
+
+    return min(runs[min(runs, key=standing)], key=lambda seed: seed.order(metric))
+
+
+def _validation(models: Sequence[Artifact], metric: str) -> dict[str, float] | None:
+    """Of one seed's models on the images they did not train on: of all folds together. None where there are none."""
+    documents: list[dict[str, Any]] = [model.read_json("validation.json") for model in models]
+    labels = np.concatenate([np.array(document["labels"], dtype=np.int64) for document in documents])
+    if not len(labels):
+        return None
+    logits = np.concatenate([np.array(document["logits"], dtype=np.float64) for document in documents if document["labels"]])
+    once = Predictions(labels, softmax(logits), np.arange(len(labels))).ones()
+    names = dict.fromkeys([metric, "accuracy", "log_loss"])
+    return {**{name: float(metrics()[name].function(once)[0]) for name in names}, "n": len(labels)}

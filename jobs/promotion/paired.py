@@ -1,0 +1,131 @@
+"""Two models on the same test images: the difference of a metric with its test, and each class's own. Pure.
+
+Copies of a picture and images of a group are one unit, which counts as one: it speaks for the model that gets more of its
+images right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from jobs.metrics.bootstrap import bootstrap, percentile_interval, resamples_for
+from jobs.metrics.predictions import Bools, Ints, Predictions
+from jobs.metrics.registry import metrics
+from jobs.reporting.comparisons import mcnemar, paired_difference
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """``difference`` = the challenger's value of a metric minus the champion's, with its 95 % interval and two-sided p-value.
+
+    ``gain`` is the difference, turned so that more is better. ``gained``, ``lost``: units of which only the challenger, or
+    only the champion, gets (more of) the images right.
+    """
+
+    metric: str
+    challenger: float
+    champion: float
+    low: float
+    high: float
+    p: float
+    gained: int
+    lost: int
+
+    @property
+    def difference(self) -> float:
+        return self.challenger - self.champion
+
+    @property
+    def gain(self) -> float:
+        return self.difference if metrics()[self.metric].higher_is_better else -self.difference
+
+
+def compare(metric: str, challenger: Predictions, champion: Predictions) -> Estimate:
+    """Of predictions of the same images in the same order.
+
+    Accuracy: bootstrap over units for the interval, exact McNemar over units. Other metrics: stratified bootstrap of the
+    paired difference, and its ratio to the standard error there against Student's t.
+    """
+    function = metrics()[metric].function
+    a, b = (float(function(each.ones())[0]) for each in (challenger, champion))
+    gained, lost = sides(challenger.right, champion.right, challenger.groups)
+    if metric == "accuracy":
+        groups = [str(group) for group in challenger.groups]
+        found = paired_difference(challenger.right[None], champion.right[None], groups)
+        return Estimate(metric, a, b, found.low, found.high, mcnemar(gained, lost), gained, lost)
+    drawn = bootstrap({"a": challenger, "b": champion}, {metric: function}, resamples_for(challenger))
+    differences = drawn["a"][metric] - drawn["b"][metric]
+    low, high = percentile_interval(differences) or (np.nan, np.nan)
+    p = _ratio_test(a - b, differences, len(np.unique(challenger.groups)))
+    return Estimate(metric, a, b, low, high, p, gained, lost)
+
+
+def _ratio_test(difference: float, drawn: NDArray[np.float64], units: int) -> float:
+    """Two-sided p-value of difference / its standard deviation in resamples, by Student's t. 1 where nothing differs."""
+    error = float(np.nanstd(drawn, ddof=1))
+    if error < 1e-12:
+        return 1.0 if abs(difference) < 1e-12 else 0.0
+    return float(2 * special.stdtr(max(units - 1, 1), -abs(difference) / error))
+
+
+def sides(right_a: Bools, right_b: Bools, groups: Ints) -> tuple[int, int]:
+    """Units that speak for a, and units that speak for b."""
+    _, place = np.unique(groups, return_inverse=True)
+    sums = np.bincount(place, weights=right_a.astype(np.float64) - right_b.astype(np.float64))
+    return int((sums > 0).sum()), int((sums < 0).sum())
+
+
+@dataclass(frozen=True)
+class ClassTest:
+    """A class's ``n`` test images: recalls, units gained and lost, one-sided p-value of a loss, and that among all classes."""
+
+    name: str
+    n: int
+    challenger: float
+    champion: float
+    gained: int
+    lost: int
+    p: float
+    p_adjusted: float = 1.0
+
+    @property
+    def loss(self) -> float:
+        """Of recall; negative where it grew."""
+        return self.champion - self.challenger
+
+
+def class_tests(challenger: Predictions, champion: Predictions, classes: Sequence[str]) -> list[ClassTest]:
+    """For each class exact McNemar, one-sided: how likely so many units are lost, if either model were as likely to win each.
+
+    P(X >= lost), X binomial of gained + lost at 1/2; adjusted over the classes (Benjamini and Hochberg 1995).
+    """
+    rows = []
+    for number, name in enumerate(classes):
+        inside = challenger.labels == number
+        a, b = challenger.right[inside], champion.right[inside]
+        gained, lost = sides(a, b, challenger.groups[inside]) if inside.any() else (0, 0)
+        recalls = (float(a.mean()), float(b.mean())) if inside.any() else (0.0, 0.0)
+        rows.append(ClassTest(name, int(inside.sum()), *recalls, gained, lost, loss_p(gained, lost)))
+    adjusted = benjamini_hochberg([row.p for row in rows])
+    return [ClassTest(**{**row.__dict__, "p_adjusted": p}) for row, p in zip(rows, adjusted, strict=True)]
+
+
+def loss_p(gained: int, lost: int) -> float:
+    """P(X >= lost) of X binomial(gained + lost, 1/2)."""
+    return float(special.bdtr(gained, gained + lost, 0.5)) if lost else 1.0
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values in the same order: rejecting those below q keeps the false discovery rate at q."""
+    n = len(p_values)
+    order = np.argsort(p_values, kind="stable")[::-1]
+    adjusted, running = [1.0] * n, 1.0
+    for rank, place in enumerate(order):
+        running = min(running, p_values[place] * n / (n - rank))
+        adjusted[place] = running
+    return adjusted

@@ -1,0 +1,117 @@
+"""What a schedule adds to a plan: images are pinned, the champion is judged beside the challenger, a decision is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tlbatch.champions import Champion
+from tlbatch.errors import StudyError
+from tlbatch.planning.plan import Node
+from tlbatch.spec import Study
+from tlbatch.store import NotFoundError, Store
+from tlbatch.tasks import InputRef, Task, task_name
+
+PIN, DECIDE, CHAMPION = "pin", "decide", "evaluate:champion"
+PINNED = {"pinned": PIN}
+RULE = ("promote_on", "promote", "min_gain", "alpha", "class_bound")
+
+
+@dataclass(frozen=True)
+class Defence:
+    """What a firing starts from; all of it stays as it is until the firing has ended, also for a driver that goes on with it.
+
+    ``pins``: the last firing's ``pin`` artifact. ``uses``: for each version of the test set how many tests of a challenger it
+    has served so far (``test.count`` of the last decision made on it). ``evaluated``: the last firing's ``evaluate:champion``,
+    if it was of this champion; without it the champion's own evaluation is looked at first.
+    """
+
+    pins: InputRef | None = None
+    champion: Champion | None = None
+    uses: Mapping[int, int] = field(default_factory=dict)
+    evaluated: InputRef | None = None
+
+
+@dataclass(frozen=True)
+class Defended:
+    """A settled ``Defence``: ``task`` is what trained the champion's first model, where the store still has its document."""
+
+    defence: Defence
+    task: Task | None = None
+
+    @property
+    def tests(self) -> dict[str, int | None]:
+        """The newest version of the test set before this firing and its tests so far; a new version has had none."""
+        version = max(self.defence.uses, default=None)
+        return {"version": version, "count": 0 if version is None else self.defence.uses[version]}
+
+
+def settle_defence(defence: Defence, study: Study, store: Store) -> Defended:
+    """Reads how the champion was trained. Raises StudyError for a study without a schedule."""
+    if study.schedule is None:
+        raise StudyError(f"{study.name} has no schedule, so there is no champion to defend: add `schedule: {{cron: …}}`")
+    champion, task = defence.champion, None
+    if champion is not None:
+        with suppress(NotFoundError, ValueError, KeyError, TypeError):
+            task = Task.from_json(store.get(task_name(champion.models[min(champion.models)].key)))
+    return Defended(defence, task)
+
+
+def pin_node(defended: Defended, split: dict[str, Any]) -> Node:
+    before = defended.defence.pins
+    given = {"before": before} if before else {}
+    return Node(PIN, "pin", split, {"dataset": "prepare"}, given, weight="light", shape=PIN)
+
+
+def champion_node(defended: Defended, split: dict[str, Any], locations: Mapping[str, str]) -> Node | None:
+    """The champion on this firing's test set. ``locations``: sha256 of weights files -> where this study has them."""
+    champion, task = defended.defence.champion, defended.task
+    if champion is None:
+        return None
+    params = {"run_kind": "champion", **split, "precision": task.params["precision"] if task else "fp32"}
+    given = {**champion.models, "earlier": defended.defence.evaluated or champion.evaluation}
+    if task is not None and "source" in task.inputs:
+        given["source"] = task.inputs["source"]
+    location = _location(task, locations)
+    return Node(
+        name=CHAMPION,
+        step="evaluate",
+        params=params,
+        needs={"dataset": "prepare", **PINNED},
+        given=given,
+        locations={"weights": location} if location else {},
+        shape=CHAMPION,
+    )
+
+
+def _location(task: Task | None, locations: Mapping[str, str]) -> str | None:
+    if task is None:
+        return None
+    weights = (task.params["model"].get("backbone") or {}).get("weights") or {}
+    return locations.get(str(weights.get("sha256"))) or task.locations.get("weights")
+
+
+def decide_node(defended: Defended, study: Study, runs: Sequence[str], needs: Mapping[str, str]) -> Node:
+    """``needs``: all that the report reads, by role; a decision reads evaluations and models of the study's own ``runs``."""
+    assert study.schedule is not None
+    champion = defended.defence.champion
+    own = {
+        role: name
+        for role, name in needs.items()
+        if role.split(":")[0] in ("evaluate", "finetune") and role.split(":")[1] in runs
+    }
+    params = {
+        "rule": {name: value for name, value in study.schedule.model_dump(mode="json").items() if name in RULE},
+        "tests": defended.tests,
+        "runs": list(runs),
+        "champion": None if champion is None else _described(champion),
+    }
+    needed = {**PINNED, **own} | ({"champion": CHAMPION} if champion else {})
+    return Node(DECIDE, "decide", params, needed, weight="light", shape=DECIDE)
+
+
+def _described(champion: Champion) -> dict[str, Any]:
+    models = {role: asdict(ref) for role, ref in sorted(champion.models.items())}
+    return {"serial": champion.serial, "run": champion.run, "seed": champion.seed, "models": models}
