@@ -23,7 +23,7 @@ LEGEND = (
     (DOT.format(" won"), "challenger, promoted"),
     (DOT.format(""), "challenger, refused"),
     (LINE, "champion"),
-    (SIGN.format("♛"), "a new champion"),
+    ('<span class="crowned" aria-hidden="true">1</span> ', "number of a new champion"),
     (SIGN.format("·"), "unchanged"),
     (SIGN.format("✗"), "failed"),
     (SIGN.format("○"), "missed"),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from itertools import pairwise
 
 from tlbatch.trendpoints import CROWNED, SHARES, Point, Reign, day, in_words
 
 COLUMN, NARROWEST, HEIGHT = 26, 480, 250
-LEFT, RIGHT, TOP, STRIP, BOTTOM = 58, 24, 26, 26, 30
+LEFT, RIGHT, TOP, STRIP, BOTTOM = 58, 58, 34, 28, 30
+NUMBER, DATE = 20, 72  #: px that a champion's number and a date take
 MARKS = {"unchanged": "·", "same": "=", "failed": "✗", "missed": "○", "skipped": "–", "cancelled": "–", "beaten": "✗"}
 
 
@@ -55,17 +56,16 @@ class _Frame:
             text = f"{100 * value:.{digits}f} %" if percent else f"{value:.{digits}f}"
             yield f'<line class="grid" x1="{LEFT}" x2="{self.width - RIGHT:.0f}" y1="{y}" y2="{y}"/>'
             yield f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
+            yield f'<text x="{self.width - RIGHT + 8:.0f}" y="{y + 4:.1f}">{text}</text>'
 
     def dates(self) -> Iterator[str]:
         """The day under the first column and wherever there is room for the next one."""
-        free, last = -1e9, ""
+        free, last = 0.0, ""
         for place, point in enumerate(self.points):
-            date = day(point.when)[:10]
-            x = self.x(place)
-            if date != last and x >= free:
-                anchor = "start" if x < LEFT + 40 else "end" if x > self.width - 60 else "middle"
-                yield f'<text x="{x}" y="{HEIGHT + STRIP + 22}" text-anchor="{anchor}">{date}</text>'
-                free, last = x + (120 if anchor == "start" else 90), date
+            date, start = day(point.when)[:10], min(max(self.x(place) - DATE / 2, LEFT), self.width - DATE)
+            if date != last and start >= free:
+                yield f'<text x="{start:.1f}" y="{HEIGHT + STRIP + 22}">{date}</text>'
+                free, last = start + DATE + 16, date
 
     def versions(self) -> Iterator[str]:
         """A line where the test set is a new version: on its two sides numbers are of different images."""
@@ -79,13 +79,18 @@ class _Frame:
     def crowns(self, reigns: Sequence[Reign]) -> Iterator[str]:
         """A line with the champion's number where one was crowned: at its firing, or between firings where by hand."""
         places = {point.execution: place for place, point in enumerate(self.points)}
-        for reign in reigns:
-            firing = places.get(reign.by.removeprefix("execution "))
-            before = sum(point.when <= reign.when for point in self.points)
-            x = self.x(before - 0.5 if firing is None else firing)
+        row, last = 0, -1e9
+        for reign in sorted(reigns, key=lambda reign: (self._place(reign, places), reign.serial)):
+            x = self.x(self._place(reign, places))
+            row = 1 - row if x - last < NUMBER else 0  # numbers that would touch take turns in two rows
+            last, y = x, TOP - 8 - 12 * row
             title = f"champion {reign.serial}: {reign.run}, {reign.by}, {day(reign.when)}"
-            yield f'<g><title>{escape(title)}</title><line class="crown" x1="{x}" x2="{x}" y1="{TOP - 4}" y2="{HEIGHT}"/>'
-            yield f'<text class="crowned" x="{x}" y="{TOP - 10}" text-anchor="middle">♛{reign.serial}</text></g>'
+            yield f'<g><title>{escape(title)}</title><line class="crown" x1="{x}" x2="{x}" y1="{y + 3}" y2="{HEIGHT}"/>'
+            yield f'<text class="crowned" x="{x}" y="{y}" text-anchor="middle">{reign.serial}</text></g>'
+
+    def _place(self, reign: Reign, places: Mapping[str, int]) -> float:
+        firing = places.get(reign.by.removeprefix("execution ")) if not reign.by_hand else None
+        return sum(point.when <= reign.when for point in self.points) - 0.5 if firing is None else firing
 
     def champion_line(self) -> Iterator[str]:
         """Steps from firing to firing, broken where the test set changed."""
@@ -95,6 +100,7 @@ class _Frame:
             if after is None:
                 continue
             if point.version != version:
+                path += f"H{self.x(place - 0.5)}" if level is not None else ""
                 level = None
             version, x = point.version, self.x(place)
             values = [value for value in (point.champion, after) if value is not None]
@@ -121,10 +127,10 @@ class _Frame:
         for place, point in enumerate(self.points):
             mark = MARKS.get(point.what) if point.challenger is None or point.what == "beaten" else None
             if mark:
-                kind = ' class="failed"' if mark == "✗" else ""
+                kind = "failed" if mark == "✗" else "other"
                 title = f"{day(point.when)}: {point.what}. {point.sentence}"
                 at = f'x="{self.x(place)}" y="{HEIGHT + STRIP - 4}" text-anchor="middle"'
-                yield f"<text{kind} {at}><title>{escape(title)}</title>{mark}</text>"
+                yield f'<text class="mark {kind}" {at}><title>{escape(title)}</title>{mark}</text>'
 
 
 def _reach(point: Point) -> list[float]:
