@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlparse
 
 from tlbatch.cluster.errors import ClusterError, NotThereError, UnreachableError, refusal, watch_error
 
-JOBS, PODS, EVENTS = "batch/v1/jobs", "v1/pods", "v1/events"
+JOBS, CRONJOBS, PODS, EVENTS = "batch/v1/jobs", "batch/v1/cronjobs", "v1/pods", "v1/events"
 SECRETS, QUOTAS, NODES, NAMESPACES = "v1/secrets", "v1/resourcequotas", "v1/nodes", "v1/namespaces"
 CLUSTER_WIDE = frozenset({NODES, NAMESPACES})
 CONNECT_S, READ_S = 5.0, 30.0
@@ -20,6 +20,8 @@ DEADLINE_S = 20.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.3, 5.0
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 PAGE = 500
+MANAGER = "tlbatch"
+JSON, APPLY, MERGE = "application/json", "application/apply-patch+yaml", "application/merge-patch+json"
 
 Document = dict[str, Any]
 
@@ -46,6 +48,20 @@ class Cluster:
         """The object as the server completed it. Raises AlreadyThereError; ``dry_run`` admits without storing."""
         query = {"dryRun": "All"} if dry_run else {}
         return self._json("POST", self._path(kind), f"create {_plural(kind)}", query, manifest)
+
+    def apply(self, kind: str, manifest: Mapping[str, Any], *, dry_run: bool = False) -> Document:
+        """Server-side apply: the object is made, or made to be so; fields that others own and this names are taken over."""
+        query = {"fieldManager": MANAGER, "force": "true"} | ({"dryRun": "All"} if dry_run else {})
+        path = self._path(kind, manifest["metadata"]["name"])
+        return self._json("PATCH", path, f"apply {_plural(kind)}", query, manifest, APPLY)
+
+    def patch(self, kind: str, name: str, change: Mapping[str, Any]) -> Document | None:
+        """Merge ``change`` into the object; None where it is not there."""
+        try:
+            path = self._path(kind, name)
+            return self._json("PATCH", path, f"patch {_plural(kind)}", {"fieldManager": MANAGER}, change, MERGE)
+        except NotThereError:
+            return None
 
     def get(self, kind: str, name: str) -> Document | None:
         """None where it is not there."""
@@ -130,19 +146,31 @@ class Cluster:
         return f"{root}{place}/{plural}" + (f"/{name}" if name else "")
 
     def _json(
-        self, method: str, path: str, what: str, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        what: str,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content: str = JSON,
     ) -> Document:
-        document: Document = json.loads(self.text(method, path, what, query, body))
+        document: Document = json.loads(self.text(method, path, what, query, body, content))
         return document
 
     def text(
-        self, method: str, path: str, what: str, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        what: str,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content: str = JSON,
     ) -> str:
         """One request with retries: connection errors, 408, 429 and 5xx, until the deadline."""
         until, wait_s = self.clock() + self.deadline_s, FIRST_WAIT_S
         while True:
             try:
-                response = self._send(method, path, query or {}, body)
+                response = self._send(method, path, query or {}, body, content=content)
                 if response.status < 400:
                     return str(response.data.decode(errors="replace"))
                 error = refusal(response.status, response.data, what, self.host, self.namespace)
@@ -165,13 +193,14 @@ class Cluster:
         *,
         stream: bool = False,
         read_s: float = READ_S,
+        content: str = JSON,
     ) -> Any:
         import urllib3
 
         headers = dict(self._headers)
         self.api.update_params_for_auth(headers, [], ["BearerToken"])
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = content
         url = self.host + path + (f"?{urlencode(query)}" if query else "")
         self.requests += 1
         try:

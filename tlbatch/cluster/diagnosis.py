@@ -11,7 +11,8 @@ Document = Mapping[str, Any]
 OOM_CODE, SIGTERM_CODE = 137, 143
 IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"})
 CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"})
-KUEUE_REASONS = frozenset({"Pending", "Inadmissible", "Evicted", "Stopped"})
+KUEUE_GOOD = frozenset({"CreatedWorkload", "UpdatedWorkload", "QuotaReserved", "Admitted", "AdmissionCheckUpdated", "Started"})
+"""What Kueue says while all is well. Why it does not admit has many names, and newer versions have finer ones."""
 DISRUPTIONS = {
     "EvictionByEvictionAPI": "evicted (a drain, or somebody asked for it)",
     "PreemptionByScheduler": "preempted by a pod of higher priority",
@@ -220,12 +221,13 @@ def _suspended(job: Document, events: Sequence[Document]) -> str:
     queue = job["metadata"].get("labels", {}).get("kueue.x-k8s.io/queue-name")
     if not queue:
         return 'its Job is suspended: `kubectl patch job … -p \'{"spec":{"suspend":false}}\'` lets it run'
-    said = [
-        str(event.get("message"))
-        for event in events
-        if event.get("reason") in ("Pending", "Inadmissible", "Evicted", "Stopped")
-    ]
+    said = [str(event.get("message")) for event in events if _of_workload(event) and event.get("reason") not in KUEUE_GOOD]
     return f"Kueue has not admitted it yet (queue {queue})" + (f": {said[-1]}" if said else "")
+
+
+def _of_workload(event: Document) -> bool:
+    """Whether Kueue says it of the Workload that stands for a Job."""
+    return bool(event.get("involvedObject", {}).get("kind") == "Workload")
 
 
 def _failed_job(failed: Document, spec: Document, pods: Sequence[Document]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -169,12 +170,23 @@ def test_why_a_job_has_no_pod(message: str, words: str) -> None:
     assert words in failed_create([{"reason": "FailedCreate", "message": message}])
 
 
-def test_kueues_words() -> None:
-    """Kueue's words as its controller writes them, its objects written down by hand: no Kueue runs in these tests."""
+def recorded_by_kueue() -> list[tuple[dict[str, Any], str]]:
+    """Recorded, not live: events of Workloads as real Kueue controllers of several versions wrote them (recorded/kueue.json)."""
+    text = (Path(__file__).parent / "recorded" / "kueue.json").read_text(encoding="utf-8")
+    return [(each["event"], each["from"]) for each in json.loads(text)]
+
+
+@pytest.mark.parametrize(("event", "source"), recorded_by_kueue())
+def test_kueues_words_from_recorded_events(event: dict[str, Any], source: str) -> None:
     suspended = job(labels={"kueue.x-k8s.io/queue-name": "gpus"}, suspend=True)
-    words = "couldn't assign flavors to pod set main: insufficient unused quota for nvidia.com/gpu in flavor a10, 1 more needed"
-    pending = {"reason": "Pending", "message": words}
-    assert explain_job(suspended, [], [pending]) == f"Kueue has not admitted it yet (queue gpus): {words}"
+    before = {
+        "involvedObject": {"kind": "Job"},
+        "reason": "CreatedWorkload",
+        "message": "Created Workload: tlbatch/job-x-19797",
+    }
+    said = explain_job(suspended, [], [before, event])
+    waits = event["reason"] not in ("QuotaReserved", "Admitted")
+    assert said == "Kueue has not admitted it yet (queue gpus)" + (f": {event['message']}" if waits else ""), source
 
 
 def test_the_newest_pod_speaks_for_the_job() -> None:
