@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,13 +39,18 @@ class ListedFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """A dataset's labelled files, sorted by path. ``unlabelled`` counts the files that nothing gives a label."""
+    """A dataset's labelled files, sorted by path. ``unlabelled`` counts the files that nothing gives a label.
+
+    ``corrected`` and ``left_out`` count what corrections (``tlbatch data relabel``) changed; no part of the digest.
+    """
 
     url: str
     classes: tuple[str, ...]
     empty_classes: tuple[str, ...]
     files: tuple[ListedFile, ...]
     unlabelled: int = 0
+    corrected: int = 0
+    left_out: int = 0
 
     @property
     def digest(self) -> str:
@@ -79,8 +84,10 @@ def _canonical(document: dict[str, Any]) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
 
 
-def list_dataset(dataset: Dataset) -> Listing:
+def list_dataset(dataset: Dataset, corrections: Mapping[str, str] | None = None) -> Listing:
     """List the dataset and give every file its label, part and group.
+
+    ``corrections`` (path to label, "" leaves the file out) take the place of the dataset's own labels.
 
     Raises StudyError where the study names what is not there (folder, bucket, class, column), DataError where what is there
     is no labelled dataset, TransientError where the store cannot be reached.
@@ -95,7 +102,15 @@ def list_dataset(dataset: Dataset) -> Listing:
     else:
         files, unlabelled, named = _by_class(place, found)
     files = _grouped(files, dataset.split.group)
-    return _chosen(place.url, files, unlabelled, named, dataset.classes)
+    changed = _corrected(files, corrections or {})
+    kept = [file for file in changed if file.label]
+    if files and not kept:
+        raise DataError(
+            f"{place.url}: the corrections leave every image out; `tlbatch data relabel STUDY --undo` takes them back"
+        )
+    listing = _chosen(place.url, kept, unlabelled, named, dataset.classes)
+    corrected = sum(file.label not in (before.label, "") for before, file in zip(files, changed, strict=True))
+    return replace(listing, corrected=corrected, left_out=len(changed) - len(kept))
 
 
 def _found(place: Store, url: str) -> list[FoundFile]:
@@ -188,7 +203,12 @@ def _by_csv(place: Store, found: Sequence[FoundFile], labels: CsvLabels) -> tupl
     return files, max(len(by_path) - used, without_label)
 
 
-# ---- groups, classes ----
+# ---- corrections, groups, classes ----
+
+
+def _corrected(files: Sequence[ListedFile], corrections: Mapping[str, str]) -> list[ListedFile]:
+    """The files in their order with corrected labels; "" for those to leave out."""
+    return [replace(file, label=corrections[file.path]) if file.path in corrections else file for file in files]
 
 
 def _grouped(files: list[ListedFile], pattern: str | None) -> list[ListedFile]:

@@ -1,22 +1,30 @@
-"""``tlbatch data``: pictures into S3, and whether they can be a dataset."""
+"""``tlbatch data``: pictures into S3, whether they can be a dataset, and labels corrected."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from tlbatch.commands.options import context_option, output_option, print_json
+from tlbatch.commands.options import context_option, kept_store_option, output_option, print_json, set_option
+
+if TYPE_CHECKING:
+    from tlbatch.relabelling import Relabelling
+
+MOST_CHANGES = 20
 
 
 @click.group()
 def data() -> None:
-    """Put pictures where pods see them, and check them.
+    """Put pictures where pods see them, check them, correct their labels.
 
     \b
     tlbatch data put photos/ s3://pets/photos
     tlbatch data check s3://pets/photos
+    tlbatch data relabel study.yaml suspects.csv
     """
 
 
@@ -89,6 +97,88 @@ def check(url: str, csv: str | None, context: str | None, output: str) -> None:
     for name in ("empty_classes", "unlabelled", "empty_files"):
         if facts[name]:
             click.echo(f"{name.replace('_', ' ')}: {facts[name]}")
+
+
+@data.command("relabel")
+@click.argument("study", type=click.Path())
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@kept_store_option
+@set_option
+@output_option
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@click.option("--undo", is_flag=True, help="Instead of a FILE: take the last relabelling back.")
+def relabel(
+    study: str, file: Path | None, store: str, overrides: tuple[str, ...], output: str, dry_run: bool, undo: bool
+) -> None:
+    """Correct labels of STUDY's dataset by FILE, a CSV with columns path and label; an empty label leaves the image out.
+
+    A report's suspects.csv, with its labels edited, is such a FILE. The dataset itself stays as it is: the corrections are
+    kept in the store, and the next run or firing of the study learns from them.
+
+    \b
+    tlbatch data relabel study.yaml suspects.csv --dry-run
+    tlbatch data relabel study.yaml suspects.csv
+    tlbatch data relabel study.yaml --undo
+    """
+    from tlbatch.errors import StudyError
+    from tlbatch.relabelling import plan_relabelling, save_corrections
+    from tlbatch.spec import load_study
+    from tlbatch.store import open_store
+    from tlbatch.store.layout import check_format
+
+    if undo == (file is not None):
+        raise click.UsageError("name a FILE, or --undo")
+    loaded, opened = load_study(study, overrides).study, open_store(store)
+    if file is None:
+        _undo(loaded.name, store, output, dry_run)
+        return
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise StudyError(f"{file} cannot be read ({error.strerror}): name a CSV file with columns path and label") from error
+    planned, before = plan_relabelling(loaded, opened, text, str(file))
+    if planned.changes and not dry_run:
+        check_format(opened)
+        save_corrections(opened, loaded.name, planned.corrections, before)
+    if output == "json":
+        print_json({"study": loaded.name, "store": opened.url, "dry_run": dry_run, **asdict(planned)})
+        return
+    click.echo("\n".join(_relabelled(loaded.name, planned, opened.url, dry_run)))
+
+
+def _undo(study: str, store: str, output: str, dry_run: bool) -> None:
+    from tlbatch.errors import StudyError
+    from tlbatch.relabelling import undo
+    from tlbatch.store import open_store
+
+    if dry_run:
+        raise StudyError("--undo takes no --dry-run: what is taken back stays in the store beside the corrections")
+    before, after = undo(open_store(store), study)
+    if output == "json":
+        print_json({"study": study, "before": before, "corrections": after})
+        return
+    changed = sum(before.get(path) != after.get(path) for path in {*before, *after})
+    click.echo(f"{study}: {_count(changed, 'correction')} taken back, {len(after)} left")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def _relabelled(study: str, planned: Relabelling, store: str, dry_run: bool) -> list[str]:
+    """What ``relabel`` says: counts, the changes, warnings."""
+    out = sum(not change.after for change in planned.changes)
+    would = "would be " if dry_run else ""
+    head = f"{study}: {_count(len(planned.changes) - out, 'label')} {would}changed, {_count(out, 'image')} {would}left out"
+    lines = [f"{head}; {planned.same} of {planned.lines} lines say what counts already"]
+    for change in planned.changes[:MOST_CHANGES]:
+        lines.append(f"  {change.path}: {change.before or 'left out'} → {change.after or 'left out'}")
+    if len(planned.changes) > MOST_CHANGES:
+        lines.append(f"  … and {len(planned.changes) - MOST_CHANGES} more (-o json lists all)")
+    lines += [f"{name} has no image any more: the class is gone from the study" for name in planned.emptied]
+    if planned.changes and not dry_run:
+        lines.append(f"kept in {store}/labels/{study}/corrections.csv; the next run learns from them, --undo takes them back")
+    return lines
 
 
 def _reach(context: str | None) -> None:
