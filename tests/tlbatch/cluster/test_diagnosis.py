@@ -171,7 +171,7 @@ def test_why_a_job_has_no_pod(message: str, words: str) -> None:
 
 
 def recorded_by_kueue() -> list[tuple[dict[str, Any], str]]:
-    """Recorded, not live: events of Workloads as real Kueue controllers of several versions wrote them (recorded/kueue.json)."""
+    """Recorded, not live: events of Workloads as real Kueue controllers of several versions wrote them."""
     text = (Path(__file__).parent / "recorded" / "kueue.json").read_text(encoding="utf-8")
     return [(each["event"], each["from"]) for each in json.loads(text)]
 
