@@ -25,6 +25,7 @@ COMMANDS = {
     "why": ("tlbatch.commands.control:why", "Say in a sentence what an execution waits for, or why it failed."),
     "report": ("tlbatch.commands.reports:report", "Show, list, fetch, compare and open reports."),
     "champion": ("tlbatch.commands.champions:champion", "Show, change and take along the model a schedule stands by."),
+    "predict": ("tlbatch.commands.predict:predict", "Say what a trained model sees in a folder of pictures, or in S3."),
     "data": ("tlbatch.commands.data:data", "Copy pictures into S3, and check a dataset."),
     "gc": ("tlbatch.commands.cleaning:gc", "Remove what nothing in a store needs any more."),
     "rm": ("tlbatch.commands.cleaning:rm", "Forget an execution."),

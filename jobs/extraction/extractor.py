@@ -7,9 +7,7 @@ for another. On a GPU there is one network, and the threads decode.
 
 from __future__ import annotations
 
-import copy
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,6 +21,7 @@ from jobs.data.pixels import normaliser
 from jobs.extraction.folding import fold_batch_norms
 from jobs.extraction.rounding import to_bfloat16
 from jobs.models.building import build_backbone
+from jobs.models.copies import ThreadCopies
 from jobs.models.network import Backbone
 from jobs.models.pretrained import load_pretrained
 from jobs.training.randomness import generator
@@ -42,7 +41,7 @@ class Extractor:
         if precision == "bf16":
             to_bfloat16(backbone)
         self._backbone = backbone.to(memory_format=torch.channels_last)
-        self._own = threading.local()
+        self._copies = ThreadCopies(self._backbone)
 
     def __call__(self, pixels: Tensor) -> NDArray[np.float32]:
         """[n, d] of uint8 [batch, c, size, size], the first n of which are images. Safe to call from several threads."""
@@ -57,23 +56,22 @@ class Extractor:
         return np.asarray(features, np.float32)
 
     def _network(self) -> Backbone:
-        """This thread's. Forward passes hang hooks on modules, so threads cannot share them; they share the weights."""
-        if self.device.type == "cuda":
-            return self._backbone
-        if not hasattr(self._own, "network"):
-            tensors = [*self._backbone.parameters(), *self._backbone.buffers()]
-            self._own.network = copy.deepcopy(self._backbone, {id(tensor): tensor for tensor in tensors})
-        own: Backbone = self._own.network
-        return own
+        """On a CPU this thread's own."""
+        return self._backbone if self.device.type == "cuda" else self._copies.get()
 
 
 def open_backbone(context: Context) -> Backbone:
     """The backbone that the task names, in float32, BatchNorms folded where that changes nothing."""
     params = context.params
     pretrained = load_pretrained(context, params["backbone"])
-    backbone = build_backbone(params, params["input"], pretrained)
+    return fold(lambda: build_backbone(params, params["input"], pretrained))
+
+
+def fold(build: Callable[[], Backbone]) -> Backbone:
+    """What ``build`` makes, for computing alone: BatchNorms folded where that changes nothing, no gradients."""
+    backbone = build()
     if not fold_batch_norms(backbone, _noise(backbone)):
-        backbone = build_backbone(params, params["input"], pretrained)
+        backbone = build()
     for parameter in backbone.parameters():
         parameter.requires_grad_(False)
     return backbone

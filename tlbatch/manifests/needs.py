@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -77,6 +77,13 @@ def driver_needs(study: Study, defaults: StudyResources | None = None) -> Needs:
     needs = _resolved(DRIVER, layers)
     queue = study.resources.driver_queue or (defaults.driver_queue if defaults else None)
     return _replace(needs, {"queue": queue})
+
+
+def predict_needs(defaults: StudyResources, given: Mapping[str, Any]) -> Needs:
+    """Of a prediction's pods: what the profile has for evaluating, then what the command line ``given``s."""
+    own = defaults.steps.get("evaluate")
+    layers = [_set(defaults), _set(own) if own else {}, {name: value for name, value in given.items() if value is not None}]
+    return _resolved(HEAVY, layers)
 
 
 def parallelism(study: Study, defaults: StudyResources | None = None) -> int:

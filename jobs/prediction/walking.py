@@ -1,0 +1,113 @@
+"""The predict step: this shard's missing parts, one after the other, then the summary where all are done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+from jobs.context import Context
+from jobs.data.fetching import Source
+from jobs.evaluation.outputs import models_of
+from jobs.prediction.computing import Said, predict
+from jobs.prediction.networks import Model, load_model
+from jobs.prediction.pictures import read_fed
+from jobs.prediction.summary import write_summary
+from jobs.prediction.writing import WRITERS
+from jobs.training.computing import choose_device
+from tlbatch.errors import StudyError
+from tlbatch.prediction.parts import Part, PartRecord, finished_parts, listing_from_json, model_digests, plan_parts
+from tlbatch.prediction.request import listing_name
+from tlbatch.store import NotFoundError, open_store
+
+
+@dataclass
+class Walk:
+    """One attempt at one shard. ``forward_passes`` counts what was computed here."""
+
+    context: Context
+    forward_passes: int = 0
+    images: int = 0
+    done_before: int = 0
+    total: int = 0
+
+    @cached_property
+    def model(self) -> Model:
+        """Loaded when the first part is missing, or the summary."""
+        context = self.context
+        [artifacts] = models_of(context).values()
+        device = choose_device(context.threads)
+        context.made["device"] = str(device)
+        return load_model(context, artifacts, device, context.params["batch"])
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        context = self.context
+        try:
+            files = listing_from_json(context.store.get(listing_name(context.task)))
+        except NotFoundError as error:
+            raise StudyError(f"{listing_name(context.task)} is gone: the same `tlbatch predict` once more writes it") from error
+        return plan_parts(context.params, model_digests(context.task.inputs), context.task.version, files)
+
+    def tick(self, count: int) -> None:
+        self.images += count
+        self.forward_passes += count * self.model.passes
+        self.context.progress(self.done_before + self.images, self.total, "images")
+        self.context.check_stop()
+
+
+def predict_parts(context: Context) -> None:
+    """Compute what is missing of this shard; whoever finds every part done writes the summary."""
+    walk, out = Walk(context), open_store(context.params["out"])
+    index, count = context.shard or (0, 1)
+    own = [part for part in walk.parts if part.number % count == index]
+    done = finished_parts(out, own)
+    walk.total = sum(len(part.files) for part in own)
+    walk.done_before = sum(len(part.files) for part in own if part.number in done)
+    print(f"{len(own)} parts, {walk.total} files; {len(done)} parts are done already", flush=True)
+    try:
+        for part in own:
+            if part.number not in done:
+                _compute(walk, part)
+    finally:
+        _tell(walk)
+    done = finished_parts(out, walk.parts)
+    if len(done) == len(walk.parts):
+        summary = write_summary(out, context.params, walk.model, walk.parts, done)
+        print(f"{summary['images']} images predicted, {summary['bad']} bad files; {summary['probabilities']}", flush=True)
+
+
+def _compute(walk: Walk, part: Part) -> None:
+    context, model, params = walk.context, walk.model, walk.context.params
+    pictures = read_fed(part.files, Source(params["source"]), model.settings, params["stored_size"], context.threads)
+    said = predict(model, pictures, context.threads, raw=params["raw"], tick=walk.tick)
+    walk.images += len(said.bad)  # looked at, too
+    data = WRITERS[part.format](said, model.classes)
+    out = open_store(params["out"])
+    out.put(part.name, data)
+    out.put(part.record, _record(part, data, said, model).to_json())
+
+
+def _record(part: Part, data: bytes, said: Said, model: Model) -> PartRecord:
+    counts = Counter(model.classes[place] for place in said.probabilities.argmax(axis=1))
+    return PartRecord(
+        key=part.key,
+        file=part.name,
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        images=len(said.paths),
+        counts=dict(sorted(counts.items())),
+        bad=[{"path": bad.path, "reason": bad.reason} for bad in said.bad],
+    )
+
+
+def _tell(walk: Walk) -> None:
+    """What this attempt computed, for whoever asked for it: ``work/<key>/computed/<attempt>[-<shard>].json``."""
+    context = walk.context
+    context.made["forward_passes"] = walk.forward_passes
+    shard = f"-{context.shard[0]}" if context.shard else ""
+    document = {"images": walk.images, "forward_passes": walk.forward_passes, "device": context.made.get("device")}
+    name = f"work/{context.task.key}/computed/{context.attempt}{shard}.json"
+    context.store.put(name, json.dumps(document).encode())

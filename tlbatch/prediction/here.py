@@ -1,0 +1,72 @@
+"""A prediction on this machine: one process, which computes with all cores or the GPU; it can be stopped and go on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+
+from tlbatch.backends import Ended
+from tlbatch.backends.local import LocalBackend
+from tlbatch.driver import GRACE_S
+from tlbatch.errors import Stopped, TlbatchError
+from tlbatch.launch import stop_requests
+from tlbatch.planning import Node
+from tlbatch.prediction.request import STEP
+from tlbatch.records import read_exit
+from tlbatch.retries import judge
+from tlbatch.store import Store
+from tlbatch.tasks import Task
+from tlbatch.work import RUNNING, Work
+
+POLL_S = 0.2
+COUNTED = ("images", "forward_passes")
+
+
+def predict_here(store: Store, task: Task, cores: int | None, tick: Callable[[Work], None]) -> None:
+    """Compute what is missing. Raises Stopped on SIGINT and SIGTERM, and what the step failed with, with its exit code."""
+    backend = LocalBackend(store, cores or len(os.sched_getaffinity(0)), warm=False)
+    node = Node(STEP, STEP, task.params)
+    work = Work(node, task=task, state=RUNNING, started=backend_clock())
+    with stop_requests() as stop:
+        backend.start(task, node)
+        try:
+            ended: list[Ended] = []
+            while not ended:
+                ended = backend.stop(GRACE_S) if stop() else backend.ended(POLL_S)
+                tick(work)
+        finally:
+            backend.close()
+    _check(store, ended[0], work)
+
+
+def backend_clock() -> float:
+    """Unix time, as exit.json has it."""
+    import time
+
+    return time.time()
+
+
+def _check(store: Store, ended: Ended, work: Work) -> None:
+    if ended.code == 0:
+        return
+    if ended.code == Stopped.exit_code:
+        raise Stopped("asked to stop: the parts that are done are kept, the same command goes on from there")
+    error = TlbatchError(judge(ended, read_exit(store, ended.key), work.started, [ended.code]).sentence)
+    error.exit_code = ended.code
+    raise error
+
+
+def computed_before(store: Store, task: Task) -> set[str]:
+    """Names of what attempts at this task have told so far; for ``computed_since``."""
+    return {stat.name for stat in store.list(_prefix(task))}
+
+
+def computed_since(store: Store, task: Task, before: set[str]) -> dict[str, int]:
+    """Images looked at and forward passes made by the attempts that told since."""
+    told = [json.loads(store.get(stat.name)) for stat in store.list(_prefix(task)) if stat.name not in before]
+    return {name: sum(int(each.get(name, 0)) for each in told) for name in COUNTED}
+
+
+def _prefix(task: Task) -> str:
+    return f"work/{task.key}/computed/"

@@ -1,0 +1,153 @@
+"""``--model``: one grammar for the models that predict, and what identifies one.
+
+``champion:NAME``                        the champion of a schedule, in the store of ``--store``
+``STORE/artifacts/finetune/KEY``         one trained model
+``STORE#EXECUTION/RUN[:SEED]``           a run's model of an execution (an id, the start of one, or a study's name); the lowest
+                                         seed unless one is named; folds are averaged
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tlbatch.errors import StudyError
+from tlbatch.prediction.parts import model_digests
+from tlbatch.records import find_execution
+from tlbatch.spec.dataset import Dataset
+from tlbatch.spec.decode import suggestion
+from tlbatch.store import NotFoundError, Store, open_store
+from tlbatch.store.artifacts import load_manifest
+from tlbatch.tasks import InputRef, Task, task_name
+
+CHAMPION = "champion:"
+GRAMMAR = "champion:NAME, STORE/artifacts/finetune/KEY or STORE#EXECUTION/RUN[:SEED]"
+STORED_SIZE = int(Dataset.model_fields["stored_size"].default)
+_ARTIFACT = re.compile(r"(?P<store>.+)/artifacts/(?P<step>[a-z]+)/(?P<key>[0-9a-f]{40})/?")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A model to predict with: the networks of one seed, several where it was trained in folds.
+
+    ``identity`` says in words which it is, for the summary. ``inputs``: ``model:<seed>[:<fold>]``, and ``source`` where its
+    backbone is an earlier study's. ``stored_size``: how large prepare stored the pictures it learned from.
+    """
+
+    store: Store
+    identity: dict[str, Any]
+    inputs: dict[str, InputRef]
+    weights: str | None = None
+    stored_size: int = STORED_SIZE
+
+    @property
+    def digests(self) -> list[str]:
+        """Of its networks, folds in order: what the predictions follow from."""
+        return model_digests(self.inputs)
+
+    @property
+    def name(self) -> str:
+        """In a few words."""
+        champion, run = self.identity.get("champion"), self.identity.get("run")
+        if champion:
+            return f"champion {champion} number {self.identity['serial']}"
+        return f"run {run} of {self.identity['execution']}" if run else f"model {self.identity['models'][0]['key'][:12]}"
+
+
+def choose_model(text: str, default_store: str) -> Chosen:
+    """The model that ``--model`` names. Raises StudyError where the text is not of the grammar or the model is not there."""
+    if text.startswith(CHAMPION):
+        return _champion(open_store(default_store), text.removeprefix(CHAMPION))
+    if "#" in text:
+        url, _, run = text.rpartition("#")
+        return _run(_opened(url, text), run, text)
+    found = _ARTIFACT.fullmatch(text)
+    if found is None:
+        near = " (a run of an execution is named after a #)" if "/" in text else ""
+        raise StudyError(f"--model {text}: expected {GRAMMAR}{near}")
+    if found["step"] != "finetune":
+        raise StudyError(f"--model {text}: an artifact of {found['step']} is no model; name one of finetune")
+    store = _opened(found["store"], text)
+    ref = _ref(store, found["key"], text)
+    return _chosen(store, {}, {"model:0": ref})
+
+
+def _opened(url: str, text: str) -> Store:
+    if not url:
+        raise StudyError(f"--model {text}: name the store before the #, as in .tlbatch/store#pets/cnn or s3://BUCKET/PREFIX#…")
+    return open_store(url)
+
+
+def _champion(store: Store, name: str) -> Chosen:
+    from tlbatch.champions import find_champion
+
+    champion, _ = find_champion(store, name)
+    for ref in champion.models.values():
+        _ref(store, ref.key, f"champion:{name}", ref.digest)
+    identity = {"champion": name, "serial": champion.serial, "study": champion.study, "run": champion.run}
+    return _chosen(store, {**identity, "seed": champion.seed}, champion.models)
+
+
+def _run(store: Store, text: str, whole: str) -> Chosen:
+    match = re.fullmatch(r"(?P<execution>[^/:]+)/(?P<run>[^/:]+)(?::(?P<seed>\d+))?", text)
+    if match is None:
+        raise StudyError(f"--model {whole}: after the # comes EXECUTION/RUN or EXECUTION/RUN:SEED")
+    execution = find_execution(store, match["execution"])
+    tasks: Mapping[str, Any] = (execution.load_plan() or {}).get("tasks", {})
+    parts = [name.split(":") for name in tasks if name.startswith("finetune:")]
+    runs = list(dict.fromkeys(part[1] for part in parts))
+    if match["run"] not in runs:
+        there = f"; it has {', '.join(runs)}" if runs else "; it has trained none"
+        raise StudyError(f"--model {whole}: {execution.id} has no run {match['run']}{suggestion(match['run'], runs)}{there}")
+    seeds = sorted({int(part[2]) for part in parts if part[1] == match["run"]})
+    seed = int(match["seed"]) if match["seed"] is not None else seeds[0]
+    if seed not in seeds:
+        raise StudyError(f"--model {whole}: run {match['run']} has no seed {seed}; it has {', '.join(map(str, seeds))}")
+    folds = sorted((part for part in parts if part[1] == match["run"] and int(part[2]) == seed), key=_fold)
+    models = {f"model:{':'.join(part[2:])}": _ref(store, _key(tasks, part, whole), whole) for part in folds}
+    identity = {"execution": execution.id, "study": (execution.load_plan() or {}).get("study", ""), "run": match["run"]}
+    return _chosen(store, {**identity, "seed": seed}, models)
+
+
+def _fold(part: list[str]) -> int:
+    return int(part[3]) if len(part) > 3 else 0
+
+
+def _key(tasks: Mapping[str, Any], part: list[str], whole: str) -> str:
+    name = ":".join(part)
+    key = tasks[name].get("key")
+    if not key:
+        raise StudyError(f"--model {whole}: {name} is not trained yet; `tlbatch status` shows where its execution stands")
+    return str(key)
+
+
+def _ref(store: Store, key: str, whole: str, digest: str | None = None) -> InputRef:
+    manifest = load_manifest(store, "finetune", key)
+    if manifest is None or digest not in (None, manifest.digest):
+        raise StudyError(f"--model {whole}: {store.url}/artifacts/finetune/{key} is not there (any more); run its study again")
+    return InputRef("finetune", key, manifest.digest)
+
+
+def _chosen(store: Store, identity: dict[str, Any], models: Mapping[str, InputRef]) -> Chosen:
+    ordered = dict(sorted(models.items(), key=lambda item: [int(part) for part in item[0].split(":")[1:]]))
+    first = next(iter(ordered.values()))
+    trained = _task(store, first.key)
+    source = {"source": trained.inputs["source"]} if trained and "source" in trained.inputs else {}
+    prepared = _task(store, trained.inputs["dataset"].key) if trained and "dataset" in trained.inputs else None
+    return Chosen(
+        store=store,
+        identity={**identity, "models": [asdict(ref) for ref in ordered.values()]},
+        inputs={**ordered, **source},
+        weights=trained.locations.get("weights") if trained else None,
+        stored_size=int((prepared.params if prepared else {}).get("stored_size", STORED_SIZE)),
+    )
+
+
+def _task(store: Store, key: str) -> Task | None:
+    """The task document that an artifact was made by, or None where it is gone."""
+    try:
+        return Task.from_json(store.get(task_name(key)))
+    except (NotFoundError, ValueError, KeyError, TypeError):
+        return None
