@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from threading import Event, Thread
 
 from tlbatch import __version__
 from tlbatch.backends.kubernetes import KubernetesBackend
 from tlbatch.driver import Driver, Observer
 from tlbatch.errors import Stopped, StudyError, TlbatchError, TransientError
-from tlbatch.launch import REPORT, publish, stop_requests
+from tlbatch.holding import beating
+from tlbatch.launch import publish_report, stop_requests
 from tlbatch.manifests import DriverIdentity, Site
 from tlbatch.manifests.needs import parallelism, task_needs, with_deadlines
 from tlbatch.planning import Plan
@@ -23,8 +23,7 @@ from tlbatch.records import Execution
 from tlbatch.retries import FINAL_CODES
 from tlbatch.spec import Study
 from tlbatch.spec.load import parse_study
-from tlbatch.store.artifacts import load_manifest
-from tlbatch.store.lease import Lease, LeaseInfo, LeaseLostError, acquire_named
+from tlbatch.store.lease import Lease, LeaseInfo, acquire_named
 
 LEASE_S = 30.0
 LOOK_AGAIN_S = 1.0
@@ -78,13 +77,26 @@ def _drive(
     if execution.cancel_request() is not None:
         return _cancelled(execution)
     check_versions(place)
-    before = execution.load_status() or {}
     loaded = parse_study(execution.load_study(), f"{execution.id}/study.yaml")
     _, plan = plan_study(loaded, execution.store)
-    plan = with_deadlines(plan, loaded.study, place.site.resources())
-    backend = open_backend(execution, place, loaded.study)
+    return exit_code(*walk(execution, place, observer, loaded.study, part(plan, only) if only else plan, stop, guard))
+
+
+def walk(
+    execution: Execution,
+    place: Place,
+    observer: Observer,
+    study: Study,
+    plan: Plan,
+    stop: Callable[[], bool],
+    guard: Callable[[], None],
+) -> tuple[str, list[int]]:
+    """Walk a plan with Jobs and publish its report; returns the execution's state and the last codes of tasks that failed."""
+    before = execution.load_status() or {}
+    plan = with_deadlines(plan, study, place.site.resources())
+    backend = open_backend(execution, place, study)
     driver = Driver(
-        part(plan, only) if only else plan,
+        plan,
         execution.store,
         backend,
         execution,
@@ -96,18 +108,19 @@ def _drive(
         before=before,
         poll_s=POLL_S,
     )
-    driver.finish = lambda: _publish(execution, driver)
+    driver.finish = lambda: publish_report(execution, driver.works.values())
     try:
         state = driver.run()
     except (Stopped, TransientError):
         if execution.cancel_request() is not None:
-            return _cancelled(execution)
+            _cancelled(execution)
+            return "cancelled", []
         raise
     if backend.requests or before:
         backend.sweep()
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{backend.requests} API requests for {len(plan.nodes)} tasks, {peak_mib:.0f} MiB at most", file=sys.stderr)
-    return exit_code(state, [work.codes[-1] for work in driver.failures() if work.codes])
+    return state, [work.codes[-1] for work in driver.failures() if work.codes]
 
 
 def exit_code(state: str, codes: list[int]) -> int:
@@ -148,35 +161,8 @@ def hold(execution: Execution, holder: str, stop: Callable[[], bool]) -> Iterato
     Waits for a driver before this one to let go. Beats in a thread: planning may take longer than a lease.
     """
     lease = _acquire(execution, holder, stop)
-    ended, lost = Event(), Event()
-
-    def beat() -> None:
-        while not ended.wait(LEASE_S / 3):
-            try:
-                lease.heartbeat()
-            except LeaseLostError:
-                lost.set()
-                return
-            except TlbatchError as error:  # a store that is away for a moment: the swap tells whether it was too long
-                print(f"heartbeat: {error}", file=sys.stderr, flush=True)
-
-    def guard() -> None:
-        if lost.is_set():
-            raise LeaseLostError(f"{execution.id}: another driver goes on from here")
-        if time.time() > lease.info.expires:
-            lease.heartbeat()
-
-    thread = Thread(target=beat, name="lease", daemon=True)
-    thread.start()
-    try:
+    with beating(lease, LEASE_S / 3, f"{execution.id}: another driver goes on from here") as guard:
         yield guard
-    finally:
-        ended.set()
-        thread.join()
-        try:
-            lease.release()
-        except TransientError as error:
-            print(f"lease not released: {error}", file=sys.stderr, flush=True)
 
 
 def _acquire(execution: Execution, holder: str, stop: Callable[[], bool]) -> Lease:
@@ -215,15 +201,6 @@ def open_backend(execution: Execution, place: Place, study: Study) -> Kubernetes
         owner=place.identity,
         limit=parallelism(study, defaults),
     )
-
-
-def _publish(execution: Execution, driver: Driver) -> None:
-    report = next((work for work in driver.works.values() if work.node.step == REPORT), None)
-    if report is None or report.ref is None:  # only a part of the plan was asked for
-        return
-    manifest = load_manifest(execution.store, report.ref.step, report.ref.key)
-    if manifest is not None:
-        publish(execution.store, manifest, execution.name("report/"))
 
 
 def _cancelled(execution: Execution) -> int:

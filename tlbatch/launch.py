@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,11 +63,7 @@ def run_study(
     works = tuple(driver.works.values())
     if state != "succeeded":
         return Outcome(execution, state, works)
-    report = next(work for work in works if work.node.step == REPORT)
-    assert report.ref is not None
-    manifest = load_manifest(store, report.ref.step, report.ref.key)
-    assert manifest is not None
-    publish(store, manifest, execution.name("report/"))
+    publish_report(execution, works)
     return Outcome(execution, state, works, load_report(execution), report_place(execution))
 
 
@@ -87,6 +83,16 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def publish_report(execution: Execution, works: Iterable[Work]) -> None:
+    """Copy the report's files to the execution. Nothing where only a part of the plan was asked for."""
+    report = next((work for work in works if work.node.step == REPORT), None)
+    if report is None or report.ref is None:
+        return
+    manifest = load_manifest(execution.store, report.ref.step, report.ref.key)
+    if manifest is not None:
+        publish(execution.store, manifest, execution.name("report/"))
 
 
 def publish(store: Store, manifest: Manifest, prefix: str) -> None:

@@ -18,11 +18,16 @@ FILE = "pins.json"
 
 @dataclass(frozen=True)
 class Pins:
-    """The pinned lists in force, and how often each version of the test set was used to decide."""
+    """The pinned lists in force, and how many decisions each version of the test set has served.
+
+    ``evaluated``: the champion of number ``of`` on the newest version of the test set.
+    """
 
     ref: InputRef
     version: int
     uses: dict[int, int] = field(default_factory=dict)
+    evaluated: InputRef | None = None
+    of: int | None = None
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
@@ -30,7 +35,8 @@ class Pins:
     @staticmethod
     def from_json(document: Mapping[str, Any]) -> Pins:
         uses = {int(version): int(count) for version, count in (document.get("uses") or {}).items()}
-        return Pins(InputRef(**document["ref"]), int(document["version"]), uses)
+        evaluated = InputRef(**document["evaluated"]) if document.get("evaluated") else None
+        return Pins(InputRef(**document["ref"]), int(document["version"]), uses, evaluated, document.get("of"))
 
 
 def load_pins(store: Store, name: str) -> Pins | None:

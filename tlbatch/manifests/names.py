@@ -8,6 +8,7 @@ import re
 DOMAIN = "tlbatch.dev"
 EXECUTION = f"{DOMAIN}/execution"
 STUDY = f"{DOMAIN}/study"
+SCHEDULE = f"{DOMAIN}/schedule"
 TASK = f"{DOMAIN}/task"
 STEP = f"{DOMAIN}/step"
 KEY = f"{DOMAIN}/key"

@@ -1,0 +1,137 @@
+"""What follows from a firing's decision: champion, pins, record, webhook, trend page. Done twice, each counts once."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from tlbatch.champions import CROWNING, load_champion, reigns, settle_decision
+from tlbatch.errors import TlbatchError
+from tlbatch.firings import FAILED, SUCCEEDED, FiringRecord, find_firing, load_firings, save_firing
+from tlbatch.opened import Opened, close_firing
+from tlbatch.pins import Pins, save_pins
+from tlbatch.planning.defence import CHAMPION, DECIDE, PIN
+from tlbatch.records import EventLog, Execution
+from tlbatch.reports import load_report
+from tlbatch.schedules import place
+from tlbatch.store import Store
+from tlbatch.store.artifacts import open_artifact
+from tlbatch.tasks import InputRef
+from tlbatch.trend import trend_page
+from tlbatch.webhook import message, post
+
+TREND = "trend/index.html"
+BEATEN = "beaten"
+Say = Callable[[str], None]
+
+
+def decision_of(execution: Execution) -> dict[str, Any] | None:
+    """The decision of an execution whose tasks are all done; None before, and where its files are damaged."""
+    refs = refs_of(execution) if (execution.load_status() or {}).get("state") == "succeeded" else {}
+    if DECIDE not in refs or PIN not in refs:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        artifact = open_artifact(execution.store, DECIDE, refs[DECIDE].key, Path(folder))
+        document: dict[str, Any] | None = artifact.read_json("decision.json") if artifact else None
+    return document
+
+
+def refs_of(execution: Execution) -> dict[str, InputRef]:
+    """Artifacts of the complete tasks of its plan, by name."""
+    tasks: Mapping[str, Mapping[str, Any]] = (execution.load_plan() or {}).get("tasks", {})
+    return {name: InputRef(task["step"], task["key"], task["digest"]) for name, task in tasks.items() if task.get("digest")}
+
+
+def conclude(store: Store, opened: Opened, decision: Mapping[str, Any], hook: str, say: Say) -> FiringRecord:
+    """Settle the decision and record the firing."""
+    execution = Execution(store, opened.execution)
+    refs = refs_of(execution)
+    made = settle_decision(store, opened.name, opened.execution, decision, refs[DECIDE], refs[PIN], opened.seen)
+    test = dict(decision.get("test") or {})
+    version = int(test.get("version") or 1)
+    seen = opened.defence.champion
+    evaluated = refs.get(CHAMPION)
+    uses = {version: int(test.get("count") or 0)}
+    save_pins(store, opened.name, Pins(refs[PIN], version, uses, evaluated, seen.serial if seen and evaluated else None))
+    outcome, sentence = str(decision["outcome"]), str(decision.get("sentence", ""))
+    if outcome in CROWNING and made is None:
+        outcome, sentence = BEATEN, f"{sentence} It was not crowned: the champion changed meanwhile."
+    champion, _ = load_champion(store, opened.name)
+    record = replace(
+        _record(opened, SUCCEEDED, sentence),
+        outcome=outcome,
+        serial=champion.serial if champion else None,
+        metrics=_metrics(decision, opened.promote_on),
+        test=test,
+    )
+    return finish(store, opened, record, hook, say)
+
+
+def end_otherwise(store: Store, opened: Opened, state: str, sentence: str, hook: str, say: Say) -> FiringRecord:
+    """Record a firing that came to no decision."""
+    champion, _ = load_champion(store, opened.name)
+    record = replace(_record(opened, state, sentence), serial=champion.serial if champion else None)
+    return finish(store, opened, record, hook, say)
+
+
+def finish(store: Store, opened: Opened, record: FiringRecord, hook: str, say: Say) -> FiringRecord:
+    """Tell the webhook, write the record, draw the trend. Where a driver dies in here a message may come twice, no record."""
+    present = find_firing(store, record.name, record.execution)
+    if present is None:
+        if hook and record.state in (SUCCEEDED, FAILED):
+            record = replace(record, webhook=_tell(store, record, hook, say))
+        present = save_firing(store, record)
+    draw_trend_page(store, record.name)
+    close_firing(store, opened)
+    return present
+
+
+def draw_trend_page(store: Store, name: str) -> None:
+    """``schedules/<name>/trend/index.html``."""
+    firings = [asdict(record) for record in load_firings(store, name)]
+    crowned = [json.loads(champion.to_json()) for champion in reigns(store, name)]
+    store.put(place(name, TREND), trend_page(name, firings, crowned).encode())
+
+
+def _record(opened: Opened, state: str, sentence: str) -> FiringRecord:
+    own = {each: getattr(opened, each) for each in ("name", "execution", "trigger", "scheduled", "started")}
+    seen = {each: getattr(opened, each) for each in ("listing", "study", "version", "images")}
+    return FiringRecord(**own, **seen, ended=time.time(), state=state, sentence=sentence)
+
+
+def _metrics(decision: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """The metric of the two as the decision has it: {value, low, high}."""
+    both = {who: ((decision.get(who) or {}).get("metrics") or {}).get(metric) for who in ("challenger", "champion")}
+    return {metric: both}
+
+
+def _tell(store: Store, record: FiringRecord, hook: str, say: Say) -> str:
+    """ "sent", or why not: an event and a line, and nothing more."""
+    execution = Execution(store, record.execution)
+    said = post(hook, message(summary(record), _table(execution)))
+    log = EventLog(execution, "firing")
+    log.add("webhook", sent=not said, sentence=said)
+    with suppress(TlbatchError):
+        log.flush()
+    if said:
+        say(said)
+    return said or "sent"
+
+
+def summary(record: FiringRecord) -> str:
+    """One line: the schedule, what came of it, the sentence."""
+    what = record.outcome or record.state
+    return f"{record.name}: {what}. {record.sentence}".rstrip()
+
+
+def _table(execution: Execution) -> list[str]:
+    from tlbatch.commands.display import text_table
+
+    table = (load_report(execution) or {}).get("table") or {}
+    return text_table([str(column) for column in table.get("columns", [])], table.get("rows", []))

@@ -1,0 +1,77 @@
+"""Leases that a thread keeps alive: who holds an execution, who holds a schedule."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+
+from tlbatch.errors import TlbatchError, TransientError
+from tlbatch.schedules import place
+from tlbatch.store import Store
+from tlbatch.store.lease import Lease, LeaseInfo, LeaseLostError, acquire_named
+
+SCHEDULE_LEASE_S = 30.0
+LOOK_AGAIN_S = 1.0
+
+
+@contextmanager
+def beating(lease: Lease, every_s: float, lost_words: str) -> Iterator[Callable[[], None]]:
+    """Heartbeats from a thread; yields what raises LeaseLostError (with ``lost_words``) once another has it. Releases it."""
+    ended, lost = Event(), Event()
+
+    def beat() -> None:
+        while not ended.wait(every_s):
+            try:
+                lease.heartbeat()
+            except LeaseLostError:
+                lost.set()
+                return
+            except TlbatchError as error:  # a store that is away for a moment: the swap tells whether it was too long
+                print(f"heartbeat: {error}", file=sys.stderr, flush=True)
+
+    def guard() -> None:
+        if lost.is_set():
+            raise LeaseLostError(lost_words)
+        if time.time() > lease.info.expires:
+            lease.heartbeat()
+
+    thread = Thread(target=beat, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield guard
+    finally:
+        ended.set()
+        thread.join()
+        try:
+            lease.release()
+        except TransientError as error:
+            print(f"lease not released: {error}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def hold_schedule(
+    store: Store, name: str, holder: str, sleep: Callable[[float], None] = time.sleep
+) -> Iterator[Callable[[], None] | LeaseInfo]:
+    """Hold ``schedules/<name>/lease.json``; yields a guard, or who has it.
+
+    A holder that does not beat is waited for until its lease is over: it has died. One that beats is alive.
+    """
+    lease = _acquired(store, name, holder, sleep)
+    if isinstance(lease, LeaseInfo):
+        yield lease
+        return
+    with beating(lease, SCHEDULE_LEASE_S / 3, f"schedule {name}: another firing holds it now") as guard:
+        yield guard
+
+
+def _acquired(store: Store, name: str, holder: str, sleep: Callable[[float], None]) -> Lease | LeaseInfo:
+    first: LeaseInfo | None = None
+    while True:
+        lease = acquire_named(store, place(name, "lease.json"), holder, SCHEDULE_LEASE_S)
+        if isinstance(lease, Lease) or (first is not None and (lease.token, lease.heartbeat) != (first.token, first.heartbeat)):
+            return lease
+        first = lease
+        sleep(LOOK_AGAIN_S)

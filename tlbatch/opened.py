@@ -1,0 +1,93 @@
+"""``schedules/<name>/open/<execution>.json``: what a firing started from, from before its first task until it is recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tlbatch.champions import Champion
+from tlbatch.planning.defence import Defence
+from tlbatch.records import load_document
+from tlbatch.schedules import known, place
+from tlbatch.store import Store
+from tlbatch.tasks import InputRef
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Times are Unix times in s. ``here``: in a process of some machine, which no cluster starts again when it dies.
+
+    ``listing``, ``study``: digests. ``promote_on``: the metric. ``etag``: of the champion's pointer.
+    """
+
+    name: str
+    execution: str
+    trigger: str
+    scheduled: float | None
+    started: float
+    listing: str
+    study: str
+    version: str
+    promote_on: str
+    images: int = 0
+    here: bool = False
+    defence: Defence = field(default_factory=Defence)
+    etag: str | None = None
+
+    @property
+    def seen(self) -> tuple[Champion | None, str | None]:
+        """What ``load_champion`` said when the firing began."""
+        return self.defence.champion, self.etag
+
+    def to_json(self) -> bytes:
+        champion = self.defence.champion
+        fields = {name: value for name, value in self.__dict__.items() if name != "defence"}
+        defence = {
+            "pins": _plain(self.defence.pins),
+            "champion": json.loads(champion.to_json()) if champion else None,
+            "uses": dict(self.defence.uses),
+            "evaluated": _plain(self.defence.evaluated),
+        }
+        return json.dumps({**fields, "defence": defence}, indent=1, sort_keys=True).encode()
+
+    @staticmethod
+    def from_json(document: Mapping[str, Any]) -> Opened:
+        """Raises KeyError and TypeError for what is none."""
+        said = document["defence"]
+        champion = Champion.from_json(json.dumps(said["champion"]).encode()) if said.get("champion") else None
+        uses = {int(version): int(count) for version, count in (said.get("uses") or {}).items()}
+        defence = Defence(_ref(said.get("pins")), champion, uses, _ref(said.get("evaluated")))
+        return Opened(**{**known(Opened, document), "defence": defence})
+
+
+def open_firing(store: Store, opened: Opened) -> None:
+    store.put(_place(opened.name, opened.execution), opened.to_json())
+
+
+def load_opened(store: Store, name: str, execution: str) -> Opened | None:
+    document = load_document(store, _place(name, execution))
+    return Opened.from_json(document) if document else None
+
+
+def opened_firings(store: Store, name: str) -> list[Opened]:
+    """Firings without a record: those that run, and those whose driver died."""
+    documents = [load_document(store, stat.name) for stat in store.list(place(name, "open/"))]
+    return [Opened.from_json(document) for document in documents if document]
+
+
+def close_firing(store: Store, opened: Opened) -> None:
+    store.delete([_place(opened.name, opened.execution)])
+
+
+def _place(name: str, execution: str) -> str:
+    return place(name, f"open/{execution}.json")
+
+
+def _plain(ref: InputRef | None) -> dict[str, Any] | None:
+    return asdict(ref) if ref else None
+
+
+def _ref(document: Mapping[str, str] | None) -> InputRef | None:
+    return InputRef(**document) if document else None
