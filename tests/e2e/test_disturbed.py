@@ -15,7 +15,6 @@ from tlbatch.cluster import Cluster as Api
 from tlbatch.cluster.client import PODS
 from tlbatch.manifests.names import EXECUTION, STEP
 from tlbatch.records import Execution
-from tlbatch.store import open_store
 from tlbatch.store.artifacts import load_manifest
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -56,9 +55,8 @@ def test_a_removed_pod_counts_as_a_try_and_its_training_goes_on(user: User, api:
 
 def test_killed_for_memory_once_it_succeeds_at_the_second_try(user: User, api: Api) -> None:
     patch = json.dumps({"containers": [{"name": "step", "command": ["python", "-c", HUNGRY_ONCE]}]})
-    study = str(user.study("hungry", epochs=2))
-    said = user.run("submit", study, "--set", f"resources.steps.finetune={{memory: 2Gi, pod_patch: {patch}}}")
-    execution = Execution(open_store(user.store_url), said.strip())
+    resources = f"resources.steps.finetune={{memory: 2Gi, pod_patch: {patch}}}"
+    execution = user.submit(user.study("hungry"), "--set", resources)
     killed = until(lambda: "memory" in user.run("why", execution.id) or finished_well(execution), "why says memory")
     assert killed
     status = finished(execution)
@@ -83,7 +81,7 @@ def two_gpus(cluster: Any) -> Iterator[None]:
 def test_of_three_tasks_that_want_a_gpu_two_run_and_one_waits(user: User, api: Api) -> None:
     study = user.study("gpus", runs=[cnn(f"cnn{i}", 1200, i * 1e-4) for i in (1, 2, 3)])
     gpu = "resources.steps.finetune={gpu: 1, cpu: 300m, memory: 1Gi}"
-    execution = Execution(open_store(user.store_url), user.run("submit", str(study), "--set", gpu).strip())
+    execution = user.submit(study, "--set", gpu)
 
     def phases() -> list[str]:
         pods = api.list(PODS, f"{EXECUTION}={execution.id},{STEP}=finetune")[0]
@@ -101,8 +99,8 @@ def test_four_indexes_give_the_bytes_of_one(user: User, api: Api, tmp_path: Path
     digests, pods = {}, {}
     for shards in (1, 4):
         store = f"{user.store_url}-{shards}"
-        options = ["--store", store, "--set", f"resources.steps.extract={{shards: {shards}, cpu: 300m, memory: 2Gi}}"]
-        execution = Execution(open_store(store), user.run("submit", str(study), *options).strip())
+        resources = f"resources.steps.extract={{shards: {shards}, cpu: 300m, memory: 2Gi}}"
+        execution = user.submit(study, "--set", resources, store=store)
         indexes: set[str] = set()
 
         def ended(execution: Execution = execution, indexes: set[str] = indexes) -> bool:

@@ -61,8 +61,10 @@ class User:
         assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return done.stdout
 
-    def submit(self, study: Path) -> Execution:
-        return Execution(open_store(self.store_url), self.run("submit", str(study)).strip())
+    def submit(self, study: Path, *options: str, store: str = "") -> Execution:
+        where = ["--store", store] if store else []
+        said = self.run("submit", str(study), *where, *options)
+        return Execution(open_store(store or self.store_url), said.strip())
 
 
 def until(true: Callable[[], Any], what: str, timeout_s: float = TIMEOUT_S) -> Any:
