@@ -133,10 +133,14 @@ class Sources:
 
 def load_sources(context: Context) -> Sources:
     """Open all inputs of a report task. Raises CorruptArtifactError where one is gone."""
-    artifacts = {role: context.input(role) for role in context.roles()}
-    described = [{**asked, "from": _earlier_model(context.params, asked["name"])} for asked in context.params["runs"]]
+    return sources_of(context.params, {role: context.input(role) for role in context.roles()})
+
+
+def sources_of(params: dict[str, Any], artifacts: dict[str, Artifact]) -> Sources:
+    """The sources of a report task with these parameters and inputs."""
+    described = [{**asked, "from": _earlier_model(params, asked["name"])} for asked in params["runs"]]
     runs = [_run_source(asked, artifacts) for asked in described if f"evaluate:{asked['name']}" in artifacts]
-    return Sources(context.params, artifacts["dataset"], tuple(runs), artifacts)
+    return Sources(params, artifacts["dataset"], tuple(runs), artifacts)
 
 
 def _earlier_model(params: Mapping[str, Any], name: str) -> str | None:
