@@ -24,6 +24,7 @@ COMMANDS = {
     "logs": ("tlbatch.commands.status:logs", "Print what a task printed."),
     "why": ("tlbatch.commands.control:why", "Say in a sentence what an execution waits for, or why it failed."),
     "report": ("tlbatch.commands.reports:report", "Show, list, fetch, compare and open reports."),
+    "schedule": ("tlbatch.commands.schedule:schedule", "Run a study again every night; apply, show, trigger, suspend it."),
     "champion": ("tlbatch.commands.champions:champion", "Show, change and take along the model a schedule stands by."),
     "predict": ("tlbatch.commands.predict:predict", "Say what a trained model sees in a folder of pictures, or in S3."),
     "data": ("tlbatch.commands.data:data", "Copy pictures into S3, and check a dataset."),

@@ -56,6 +56,7 @@ class Firing:
     walk: Walk
     scheduled: float | None = None
     here: bool = False
+    prepare: Callable[[], None] = lambda: None  #: raises where it cannot fire at all
     hook: str = ""
     say: Say = print
     clock: Callable[[], float] = time.time
@@ -80,6 +81,7 @@ def fire(firing: Firing, store: Store) -> FiringRecord:
         if recorded is not None:
             return recorded
         try:
+            firing.prepare()
             return _fire(firing, store, held, started)
         except (Stopped, TransientError) as error:
             if firing.here:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import yaml
+
 from tlbatch.errors import StudyError
 from tlbatch.records import load_document
 from tlbatch.spec import LoadedStudy
@@ -81,6 +83,11 @@ def schedule_of(loaded: LoadedStudy) -> Schedule:
     if loaded.study.schedule is None:
         raise StudyError(f'{loaded.path or loaded.study.name}: schedule: is missing; add e.g. schedule: {{cron: "0 3 * * *"}}')
     return loaded.study.schedule
+
+
+def study_text(loaded: LoadedStudy) -> str:
+    """The study as a schedule keeps it: loaded again, from anywhere, it is equal."""
+    return yaml.safe_dump(loaded.document, sort_keys=False, allow_unicode=True)
 
 
 def load_schedule(store: Store, name: str) -> StoredSchedule:

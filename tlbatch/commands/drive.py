@@ -10,16 +10,25 @@ import click
 
 
 @click.command(hidden=True)
-@click.argument("execution")
+@click.argument("execution", default="")
 @click.option("--store", required=True)
 @click.option("--task", "only", default="", help="Only this task and what it needs.")
-def drive(execution: str, store: str, only: str) -> int:
-    """Walk the plan of EXECUTION with Jobs (inside the driver's pod; `tlbatch submit` starts it)."""
+@click.option("--schedule", default="", help="Instead of EXECUTION: fire this schedule.")
+def drive(execution: str, store: str, only: str, schedule: str) -> int:
+    """Walk the plan of EXECUTION with Jobs (inside the driver's pod; `tlbatch submit` starts it).
+
+    \b
+    tlbatch drive dogs-vs-cats-20261123-0412-x7k2 --store s3://bucket/prefix
+    tlbatch drive --schedule dogs-vs-cats --store s3://bucket/prefix     (the pod of a CronJob)
+    """
+    if bool(execution) == bool(schedule):
+        raise click.UsageError("name an EXECUTION, or a schedule by --schedule NAME")
     signal.signal(signal.SIGTERM, _leave)  # as PID 1 it would be ignored until the driver's own handlers stand
     import os
 
     from tlbatch.commands.display import Display
     from tlbatch.errors import TlbatchError
+    from tlbatch.firingwalks import fire_in_pod
     from tlbatch.incluster import Place
     from tlbatch.incluster import drive as drive_execution
     from tlbatch.records import Execution
@@ -27,7 +36,11 @@ def drive(execution: str, store: str, only: str) -> int:
 
     try:
         opened = open_store(store)
-        code = drive_execution(Execution(opened, execution), Place.from_environment(os.environ), Display(opened), only)
+        place = Place.from_environment(os.environ)
+        if schedule:
+            code = fire_in_pod(schedule, opened, place, Display(opened))
+        else:
+            code = drive_execution(Execution(opened, execution), place, Display(opened), only)
     except TlbatchError as error:
         last_words(error.exit_code, str(error))
         raise

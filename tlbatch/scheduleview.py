@@ -1,0 +1,197 @@
+"""A schedule as people see it: when it fires, what its firings came to, which it missed, who is champion. From the store alone."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tlbatch.champions import Champion, load_champion
+from tlbatch.concluding import TREND
+from tlbatch.firings import CRON, MISSED_AT_MOST, FiringRecord, load_firings, missed
+from tlbatch.opened import load_opened
+from tlbatch.pins import Pins, load_pins
+from tlbatch.schedules import HERE, StoredSchedule, is_suspended, live_lease, load_schedule, next_time, place
+from tlbatch.spec.resources import Schedule
+from tlbatch.store import Store
+
+RUNNING = "running"
+COLUMNS = ["fired", "by", "state", "challenger", "champion", "images", "execution", ""]
+
+
+@dataclass(frozen=True)
+class View:
+    """``firings``: records, the one that runs, and the missed ones, the newest first."""
+
+    stored: StoredSchedule
+    schedule: Schedule
+    firings: list[FiringRecord]
+    missed: int
+    pins: Pins | None
+    champion: Champion | None
+    next: float | None
+    page: str
+
+    def to_json(self) -> dict[str, Any]:
+        stored = {name: value for name, value in asdict(self.stored).items() if name not in ("study", "periods")}
+        champion = self.champion
+        return {
+            **stored,
+            **self.schedule.model_dump(mode="json"),
+            "suspended": is_suspended(self.stored),
+            "next": self.next,
+            "missed": self.missed,
+            "pins": asdict(self.pins) if self.pins else None,
+            "champion": {"serial": champion.serial, "run": champion.run, "seed": champion.seed} if champion else None,
+            "last": asdict(self.firings[0]) if self.firings else None,
+            "page": self.page,
+        }
+
+
+def view(store: Store, name: str, now: float | None = None) -> View:
+    """Raises StudyError where there is no such schedule."""
+    now = time.time() if now is None else now
+    stored = load_schedule(store, name)
+    records = load_firings(store, name)
+    running = _running(store, name, now)
+    found = missed(stored, records, running.scheduled if running else None, now)
+    firings = [*records, *([running] if running else []), *found]
+    local = store.local_path(place(name, TREND))
+    return View(
+        stored=stored,
+        schedule=_schedule(stored),
+        firings=sorted(firings, key=lambda record: record.scheduled or record.started, reverse=True),
+        missed=len(found),
+        pins=load_pins(store, name),
+        champion=load_champion(store, name)[0],
+        next=next_time(stored, now),
+        page=str(local) if local is not None else f"{store.url}/{place(name, TREND)}",
+    )
+
+
+def _schedule(stored: StoredSchedule) -> Schedule:
+    schedule = stored.loaded.study.schedule
+    assert schedule is not None  # none is applied without
+    return schedule
+
+
+def _running(store: Store, name: str, now: float) -> FiringRecord | None:
+    """The firing that holds the schedule now, as if it had a record."""
+    holder = live_lease(store, name, now)
+    if holder is None:
+        return None
+    opened = load_opened(store, name, holder.holder)
+    if opened is None:
+        return FiringRecord(name, holder.holder, "", None, holder.taken, now, RUNNING, "looks at what is new")
+    started, sentence = opened.started, f"`tlbatch status {opened.execution}` shows where it stands"
+    record = FiringRecord(name, opened.execution, opened.trigger, opened.scheduled, started, now, RUNNING, sentence)
+    return replace(record, images=opened.images)
+
+
+# -- in words -----------------------------------------------------------------------------------------------------------
+
+
+def lines(seen: View, now: float | None = None) -> list[str]:
+    """For ``schedule show``."""
+    now = time.time() if now is None else now
+    stored, schedule = seen.stored, seen.schedule
+    where = "this machine: `tlbatch schedule trigger --here`" if stored.where == HERE else _namespace(stored)
+    cells = {
+        "schedule": f"{stored.name}: {schedule.cron} in {schedule.timezone}, on {where}",
+        "next firing": _next(seen, now),
+        "promotes": _rule(schedule),
+        "champion": _champion(seen),
+        "test set": _worn(seen),
+        "last firing": _last(seen),
+        "missed": _missed(seen),
+        "trend": seen.page,
+    }
+    return [f"{name:<12}  {text}" for name, text in cells.items() if text]
+
+
+def cells(record: FiringRecord, timezone: str, metric: str) -> list[str]:
+    """A firing's texts under COLUMNS."""
+    both: Mapping[str, Any] = record.metrics.get(metric) or {}
+    state = f"{record.state}, {record.outcome}" if record.outcome else record.state
+    values = [_value(both.get(who)) for who in ("challenger", "champion")]
+    images = str(record.images) if record.images else ""
+    fired = when(record.scheduled or record.started, timezone)
+    return [
+        fired,
+        "cron" if record.trigger == CRON else record.trigger,
+        state,
+        *values,
+        images,
+        record.execution,
+        record.sentence,
+    ]
+
+
+def when(seconds: float, timezone: str) -> str:
+    """``2026-11-26 03:00 +0800``."""
+    return datetime.fromtimestamp(seconds, ZoneInfo(timezone)).strftime("%Y-%m-%d %H:%M %z")
+
+
+def _namespace(stored: StoredSchedule) -> str:
+    namespace = stored.site.get("namespace")
+    return f"the cluster, namespace {namespace}" if namespace else "the cluster"
+
+
+def _next(seen: View, now: float) -> str:
+    if seen.next is None:
+        by = "the study says so" if seen.schedule.suspend else f"`tlbatch schedule resume {seen.stored.name}`"
+        return f"suspended: {by}"
+    minutes = max(0.0, (seen.next - now) / 60)
+    wait = (
+        f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.0f} h" if minutes < 48 * 60 else f"{minutes / 1440:.0f} days"
+    )
+    return f"{when(seen.next, seen.schedule.timezone)} (in {wait})"
+
+
+def _rule(schedule: Schedule) -> str:
+    metric = schedule.promote_on.replace("_", " ")
+    text = (
+        f"what is better in {metric}" if schedule.promote == "better" else f"what is not worse in {metric} and harms no class"
+    )
+    return text + (f", by {schedule.min_gain:g} or more" if schedule.promote == "better" and schedule.min_gain else "")
+
+
+def _champion(seen: View) -> str:
+    champion = seen.champion
+    if champion is None:
+        return "none yet"
+    value = _value(champion.metrics.get(seen.schedule.promote_on))
+    since = when(champion.crowned, seen.schedule.timezone)
+    metric = seen.schedule.promote_on.replace("_", " ")
+    return f"number {champion.serial}: {champion.run}, seed {champion.seed}, {metric} {value}, since {since} ({champion.by})"
+
+
+def _worn(seen: View) -> str:
+    if seen.pins is None:
+        return "pinned at the first firing"
+    count = seen.pins.uses.get(seen.pins.version, 0)
+    level = seen.schedule.alpha * 6 / (math.pi**2 * (count + 1) ** 2)
+    times = "has decided once" if count == 1 else f"has decided {count} times"
+    return f"version {seen.pins.version} {times}: the next test is at {level:.2g}"
+
+
+def _last(seen: View) -> str:
+    last = next((record for record in seen.firings if record.execution), None)
+    return "" if last is None else "  ".join([when(last.started, seen.schedule.timezone), last.state, last.sentence]).strip()
+
+
+def _missed(seen: View) -> str:
+    latest = next((record for record in seen.firings if not record.execution), None)
+    if latest is None:
+        return ""
+    more = " or more" if seen.missed == MISSED_AT_MOST else ""
+    return f"{seen.missed}{more}, the last {when(latest.started, seen.schedule.timezone)}: {latest.sentence}"
+
+
+def _value(estimate: Any) -> str:
+    value = estimate.get("value") if isinstance(estimate, Mapping) else estimate
+    return f"{value:.4f}" if isinstance(value, int | float) else ""
