@@ -5,10 +5,10 @@ Files are byte-equal as long as nothing that is pinned changed, however much was
 
 Files
 -----
-``pins.json``  {version, classes, validation: [{id, label, path}], test: [{id, label, path}], changed, sentence}; version counts
-               test sets: a corrected label or a removed image of the test set, or a new class, starts the next one. changed is
-               null in the first, else {removed: [path], relabelled: [{path, before, after}], new_classes: [name]}: what the
-               test set of the version before was
+``pins.json``  {version, classes, validation: [Pin], test: [Pin], changed, sentence}; version counts test sets: a corrected
+               label or a removed image of the test set, or a new class, starts the next one. changed is null in the first, else
+               {removed: [path], relabelled: [{path, before, after}], new_classes: [name]}: how it came out of the one before.
+               Pin {id, label, path, since}: since is the version from which on the picture is in it with this label
 """
 
 from __future__ import annotations

@@ -22,9 +22,10 @@ def pin_images(before: Pins | None, entries: Sequence[IndexEntry], split: Mappin
     used = [entry for entry in sorted(entries, key=by_content) if entry.label in set(classes)]
     if before is None:
         return _first(used, split)
-    validation, test = (_followed(pins, used) for pins in (before.validation, before.test))
+    validation, test = (_followed(pins, used, before.version + 1) for pins in (before.validation, before.test))
     new = [name for name in classes if name not in before.classes]
-    shares = _shares(used, split, new, {pin.id for pin in (*before.validation, *before.test)})
+    drawn = _shares(used, split, new, {pin.id for pin in (*before.validation, *before.test)})
+    shares = {part: [replace(pin, since=before.version + 1) for pin in pins] for part, pins in drawn.items()}
     return _next(
         replace(
             before,
@@ -70,14 +71,13 @@ class _Followed:
         return bool(self.removed or self.relabelled)
 
 
-def _followed(pins: Sequence[Pin], used: Sequence[IndexEntry]) -> _Followed:
-    """A picture keeps its label as long as one of its files has it."""
+def _followed(pins: Sequence[Pin], used: Sequence[IndexEntry], version: int) -> _Followed:
+    """A picture keeps its label as long as one of its files has it; else it takes another in the next ``version``."""
     labels: dict[str, list[str]] = defaultdict(list)
     for entry in used:
         labels[entry.id].append(entry.label)
-    now = [
-        replace(pin, label=pin.label if pin.label in labels[pin.id] else labels[pin.id][0]) for pin in pins if labels[pin.id]
-    ]
+    there = [pin for pin in pins if labels[pin.id]]
+    now = [pin if pin.label in labels[pin.id] else replace(pin, label=labels[pin.id][0], since=version) for pin in there]
     before = {pin.id: pin for pin in pins}
     return _Followed(
         kept=tuple(now),

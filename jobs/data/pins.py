@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,11 +16,15 @@ PINNED = "pinned"  #: the role of the artifact in tasks that divide the images b
 
 @dataclass(frozen=True, order=True)
 class Pin:
-    """One picture. ``path`` is where it lay when it was pinned, for people: the picture is found by its content."""
+    """One picture with the label it is judged by, ``since`` which version of the test set.
+
+    ``path`` is where it lay when it was pinned, for people: the picture is found by its content.
+    """
 
     id: str
     label: str
     path: str
+    since: int = 1
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,14 @@ class Pins:
     validation: tuple[Pin, ...]
     test: tuple[Pin, ...]
     changed: dict[str, Any] | None = None
+
+    def served(self, uses: Mapping[str, int]) -> int:
+        """How many tests its test images have served, on average, rounded up. ``uses``: version -> tests made on it.
+
+        A version that differs from the one before by an image or two is as worn as that one was.
+        """
+        tests = sum(count for pin in self.test for version, count in uses.items() if int(version) >= pin.since)
+        return math.ceil(tests / len(self.test)) if self.test else 0
 
     def to_json(self) -> dict[str, Any]:
         """``pins.json`` but for its sentence."""
@@ -58,7 +71,7 @@ class Pins:
 
 
 def _pins(documents: Iterable[Mapping[str, Any]]) -> tuple[Pin, ...]:
-    return tuple(sorted(Pin(str(d["id"]), str(d["label"]), str(d.get("path", ""))) for d in documents))
+    return tuple(sorted(Pin(str(d["id"]), str(d["label"]), str(d.get("path", "")), int(d.get("since", 1))) for d in documents))
 
 
 def load_pins(artifact: Artifact) -> Pins:

@@ -42,36 +42,35 @@ def decide(context: Context) -> dict[str, Any]:
 def _outcome(
     context: Context, rule: Rule, pins: Pins, challenger: Candidate, candidates: Sequence[Candidate], found: Mapping[str, Any]
 ) -> dict[str, Any]:
-    tests, present = context.params["tests"], context.params[CHAMPION]
-    before = int(tests["count"]) if tests["version"] == pins.version else 0
+    uses, present = context.params["uses"], context.params[CHAMPION]
     test = f"the {len(pins.test):,} test images (version {pins.version})"
     value = found["metrics"][rule.promote_on]
     if present is None:
         said = first_sentence(challenger, rule.promote_on, value, test, candidates)
-        return _untested(FIRST, said, pins, before, rule)
+        return _untested(FIRST, said, pins, uses, rule)
     champion = _person(present["run"], present["seed"], _refs(present["models"]), context.task.inputs[CHAMPION])
     champion |= {"serial": present["serial"], "metrics": numbers(context.input(CHAMPION), present["seed"])}
     if found["models"] == champion["models"]:
         said = same_sentence(challenger, rule.promote_on, value, test)
-        return _untested(SAME, said, pins, before, rule) | {"champion": champion}
-    return _tested(context, rule, pins, before + 1, challenger, champion)
+        return _untested(SAME, said, pins, uses, rule) | {"champion": champion}
+    return _tested(context, rule, pins, challenger, champion)
 
 
-def _untested(outcome: str, sentence: str, pins: Pins, count: int, rule: Rule) -> dict[str, Any]:
+def _untested(outcome: str, sentence: str, pins: Pins, uses: Mapping[str, int], rule: Rule) -> dict[str, Any]:
     return {
         "outcome": outcome,
         "why": None,
         "sentence": sentence,
         "champion": None,
-        "test": _test(pins, count, rule),
+        "test": _test(pins, uses, rule, tested=0),
         "estimate": None,
         "classes": [],
     }
 
 
-def _tested(
-    context: Context, rule: Rule, pins: Pins, k: int, challenger: Candidate, champion: Mapping[str, Any]
-) -> dict[str, Any]:
+def _tested(context: Context, rule: Rule, pins: Pins, challenger: Candidate, champion: Mapping[str, Any]) -> dict[str, Any]:
+    uses = context.params["uses"]
+    k = pins.served(uses) + 1
     evaluation = context.input(f"evaluate:{challenger.run}")
     groups = groups_of(evaluation)
     a = judged(evaluation, challenger.seed, pins, groups).predictions
@@ -85,19 +84,21 @@ def _tested(
         "why": verdict.why,
         "sentence": verdict_sentence(verdict, rule, k, estimate, challenger.label, incumbent, test),
         "champion": dict(champion),
-        "test": _test(pins, k, rule),
+        "test": _test(pins, uses, rule, tested=1),
         "estimate": _estimate(estimate),
         "classes": [_class(row, rule, k) for row in classes],
     }
 
 
-def _test(pins: Pins, count: int, rule: Rule) -> dict[str, Any]:
-    """``count``: tests that this version of the test set has served, this one included; ``level`` of the last of them."""
+def _test(pins: Pins, uses: Mapping[str, int], rule: Rule, *, tested: int) -> dict[str, Any]:
+    """``tested``: 1 where this decision made a test, else 0."""
+    k = pins.served(uses) + tested
     return {
         "version": pins.version,
         "images": len(pins.test),
-        "count": count,
-        "level": rule.level(count) if count else None,
+        "count": uses.get(str(pins.version), 0) + tested,
+        "k": k,
+        "level": rule.level(k) if k else None,
     }
 
 

@@ -16,15 +16,15 @@ from scipy import special
 from jobs.metrics.bootstrap import bootstrap, percentile_interval, resamples_for
 from jobs.metrics.predictions import Bools, Ints, Predictions
 from jobs.metrics.registry import metrics
-from jobs.reporting.comparisons import mcnemar, paired_difference
+from jobs.reporting.comparisons import paired_difference
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """``difference`` = the challenger's value of a metric minus the champion's, with its 95 % interval and two-sided p-value.
+    """``difference`` = the challenger's value of a metric minus the champion's, with its 95 % interval.
 
-    ``gain`` is the difference, turned so that more is better. ``gained``, ``lost``: units of which only the challenger, or
-    only the champion, gets (more of) the images right.
+    ``gain`` is the difference, turned so that more is better; ``p`` how likely so much of it is between equals (one-sided).
+    ``gained``, ``lost``: units of which only the challenger, or only the champion, gets (more of) the images right.
     """
 
     metric: str
@@ -49,7 +49,8 @@ def compare(metric: str, challenger: Predictions, champion: Predictions) -> Esti
     """Of predictions of the same images in the same order.
 
     Accuracy: bootstrap over units for the interval, exact McNemar over units. Other metrics: stratified bootstrap of the
-    paired difference, and its ratio to the standard error there against Student's t.
+    paired difference, and its ratio to the standard error there against Student's t (tails as thin as the k-th test asks
+    for cannot be counted in resamples).
     """
     function = metrics()[metric].function
     a, b = (float(function(each.ones())[0]) for each in (challenger, champion))
@@ -57,20 +58,21 @@ def compare(metric: str, challenger: Predictions, champion: Predictions) -> Esti
     if metric == "accuracy":
         groups = [str(group) for group in challenger.groups]
         found = paired_difference(challenger.right[None], champion.right[None], groups)
-        return Estimate(metric, a, b, found.low, found.high, mcnemar(gained, lost), gained, lost)
+        return Estimate(metric, a, b, found.low, found.high, chance(gained, lost), gained, lost)
     drawn = bootstrap({"a": challenger, "b": champion}, {metric: function}, resamples_for(challenger))
     differences = drawn["a"][metric] - drawn["b"][metric]
     low, high = percentile_interval(differences) or (np.nan, np.nan)
-    p = _ratio_test(a - b, differences, len(np.unique(challenger.groups)))
+    gain = a - b if metrics()[metric].higher_is_better else b - a
+    p = _ratio_test(gain, differences, len(np.unique(challenger.groups)))
     return Estimate(metric, a, b, low, high, p, gained, lost)
 
 
-def _ratio_test(difference: float, drawn: NDArray[np.float64], units: int) -> float:
-    """Two-sided p-value of difference / its standard deviation in resamples, by Student's t. 1 where nothing differs."""
+def _ratio_test(gain: float, drawn: NDArray[np.float64], units: int) -> float:
+    """One-sided p-value of a gain over its standard deviation in resamples, by Student's t. 1 where nothing differs."""
     error = float(np.nanstd(drawn, ddof=1))
-    if error < 1e-12:
-        return 1.0 if abs(difference) < 1e-12 else 0.0
-    return float(2 * special.stdtr(max(units - 1, 1), -abs(difference) / error))
+    if error < 1e-12:  # all resamples alike prove nothing
+        return 1.0
+    return float(special.stdtr(max(units - 1, 1), -gain / error))
 
 
 def sides(right_a: Bools, right_b: Bools, groups: Ints) -> tuple[int, int]:
@@ -110,14 +112,14 @@ def class_tests(challenger: Predictions, champion: Predictions, classes: Sequenc
         a, b = challenger.right[inside], champion.right[inside]
         gained, lost = sides(a, b, challenger.groups[inside]) if inside.any() else (0, 0)
         recalls = (float(a.mean()), float(b.mean())) if inside.any() else (0.0, 0.0)
-        rows.append(ClassTest(name, int(inside.sum()), *recalls, gained, lost, loss_p(gained, lost)))
+        rows.append(ClassTest(name, int(inside.sum()), *recalls, gained, lost, chance(lost, gained)))
     adjusted = benjamini_hochberg([row.p for row in rows])
     return [ClassTest(**{**row.__dict__, "p_adjusted": p}) for row, p in zip(rows, adjusted, strict=True)]
 
 
-def loss_p(gained: int, lost: int) -> float:
-    """P(X >= lost) of X binomial(gained + lost, 1/2)."""
-    return float(special.bdtr(gained, gained + lost, 0.5)) if lost else 1.0
+def chance(won: int, other: int) -> float:
+    """P(X >= won) of X binomial(won + other, 1/2): exact McNemar, one-sided."""
+    return float(special.bdtr(other, won + other, 0.5)) if won else 1.0
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:

@@ -6,15 +6,18 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from jobs.data.index import load_index
 from jobs.reporting.analysis import Analysis
 from jobs.reporting.cautions import mismatch_of
 from jobs.reporting.contrasts import Contrast
 from jobs.reporting.curves import SERIES, Curves
 from jobs.reporting.lineage import versions_of
+from jobs.reporting.pinned import Pinned, decision_of
 from jobs.reporting.sentences import contrast_sentence
 from jobs.reporting.sources import RunSource
 from jobs.reporting.tables import values_of
 from jobs.reporting.validation import standing
+from jobs.reporting.views.dataset import study_split
 from jobs.reporting.words import recipe
 
 FORMAT = 1
@@ -40,10 +43,20 @@ def build_document(analysis: Analysis) -> dict[str, Any]:
         "tasks": [record.document() for record in analysis.records],
         "versions": versions_of(list(analysis.records)),
         "document": params.get("document") or {},
+        **_defended(analysis),
     }
-    cleaned = _finite(document)
+    cleaned = finite(document)
     assert isinstance(cleaned, dict)
     return cleaned
+
+
+def _defended(analysis: Analysis) -> dict[str, Any]:
+    """Of a schedule's firing: the test set it holds on to, and what was decided about the champion."""
+    pinned, decision = Pinned.of(analysis.sources), decision_of(analysis.sources)
+    if pinned is None:
+        return {}
+    split = study_split(analysis.sources, load_index(analysis.sources.dataset))
+    return {"pinned": pinned.document(split), "decision": decision}
 
 
 def _contrast(contrast: Contrast) -> dict[str, Any]:
@@ -101,14 +114,15 @@ def _data(analysis: Analysis) -> dict[str, Any]:
         "exact_duplicates": len(data.exact),
         "near_duplicates": len(data.near),
         "conflicting_labels": data.conflicting,
+        "corrections": params.get("corrections") or {},
         "seen": params.get("seen") or {},
     }
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """NaN and infinity become null: JSON has neither."""
     if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

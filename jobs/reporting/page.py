@@ -15,6 +15,7 @@ from jobs.reporting.comparisons import METHOD_SEEDS
 from jobs.reporting.figures.style import Drawn, Figures
 from jobs.reporting.lineage import versions_of
 from jobs.reporting.sentences import HARMED, HELPED, Findings
+from jobs.reporting.views.champion import build_champion
 from jobs.reporting.views.confidence import build_confidence
 from jobs.reporting.views.dataset import build_data
 from jobs.reporting.views.mistakes import build_mistakes
@@ -44,6 +45,7 @@ def render_page(analysis: Analysis, figures: Figures) -> str:
         sign=_sign(analysis.findings),
         findings=analysis.findings,
         warnings=analysis.warnings,
+        champion=build_champion(analysis),
         results=build_results(analysis, figures),
         trainings=build_trainings(analysis, figures),
         feature_maps=build_feature_maps(analysis),

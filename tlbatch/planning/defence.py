@@ -42,10 +42,9 @@ class Defended:
     task: Task | None = None
 
     @property
-    def tests(self) -> dict[str, int | None]:
-        """The newest version of the test set before this firing and its tests so far; a new version has had none."""
-        version = max(self.defence.uses, default=None)
-        return {"version": version, "count": 0 if version is None else self.defence.uses[version]}
+    def uses(self) -> dict[str, int]:
+        """Tests that each version of the test set has served, as JSON has it."""
+        return {str(version): count for version, count in sorted(self.defence.uses.items()) if count}
 
 
 def settle_defence(defence: Defence, study: Study, store: Store) -> Defended:
@@ -104,7 +103,7 @@ def decide_node(defended: Defended, study: Study, runs: Sequence[str], needs: Ma
     }
     params = {
         "rule": {name: value for name, value in study.schedule.model_dump(mode="json").items() if name in RULE},
-        "tests": defended.tests,
+        "uses": defended.uses,
         "runs": list(runs),
         "champion": None if champion is None else _described(champion),
     }

@@ -49,6 +49,7 @@ class Settled:
     seen: dict[str, str] = field(default_factory=dict)
     document: dict[str, Any] = field(default_factory=dict)
     defended: Defended | None = None
+    corrections: dict[str, int] = field(default_factory=dict)
 
     @property
     def pinned(self) -> dict[str, str]:
@@ -68,18 +69,18 @@ def make_plan(settled: Settled) -> Plan:
     for zero in settled.zero_label:
         report_needs[f"evaluate:{zero.name}"] = builder.add(_zero_label(settled, zero))
     if settled.defended:
-        _add_decision(builder, settled, settled.defended, report_needs)
+        report_needs["decision"] = _add_decision(builder, settled, settled.defended, report_needs)
     builder.add(Node("report", "report", _report_params(settled), report_needs, weight="light", shape="report"))
     return builder.build(settled.data.listing)
 
 
-def _add_decision(builder: PlanBuilder, settled: Settled, defended: Defended, needs: Mapping[str, str]) -> None:
+def _add_decision(builder: PlanBuilder, settled: Settled, defended: Defended, needs: Mapping[str, str]) -> str:
     known = [run.weights for run in settled.runs if run.weights and run.weights.location and "sha256" in run.weights.params]
     locations = {str(weights.params["sha256"]): weights.location for weights in known if weights.location}
     champion = champion_node(defended, _split(settled), locations)
     if champion is not None:
         builder.add(champion)
-    builder.add(decide_node(defended, settled.study, [run.name for run in settled.runs], needs))
+    return builder.add(decide_node(defended, settled.study, [run.name for run in settled.runs], needs))
 
 
 def _prepare(settled: Settled) -> Node:
@@ -242,7 +243,8 @@ def _report_params(settled: Settled) -> dict[str, Any]:
         "contrasts": contrasts(list(settled.runs), list(settled.controls)),
         "seen": settled.seen,
         **_split(settled),
-        **({"tests": settled.defended.tests} if settled.defended else {}),
+        **({"uses": settled.defended.uses} if settled.defended else {}),
+        **({"corrections": settled.corrections} if settled.corrections else {}),
     }
 
 

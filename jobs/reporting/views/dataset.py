@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.data.index import IndexEntry
-from jobs.data.pins import PINNED, load_pins
 from jobs.data.split import Split, split_index
 from jobs.reporting.analysis import Analysis
 from jobs.reporting.pictures import Picture, spread, stored_thumbnail
-from jobs.reporting.words import listing
+from jobs.reporting.pinned import Pinned, left_out
+from jobs.reporting.sources import Sources
+from jobs.reporting.words import listing, plural
 
 SAMPLES = 14
 MOST_LISTED = 40
@@ -36,15 +37,20 @@ class DataView:
     method: str
     left_out: int
     redrawn: bool
+    corrections: str = ""
+    pinned: str = ""  #: what a schedule pins and how worn it is
+    too_like: tuple[tuple[str, str], ...] = ()  #: path and reason
+    too_like_more: int = 0
 
 
 def build_data(analysis: Analysis, entries: Sequence[IndexEntry]) -> DataView:
-    split = study_split(analysis, entries)
+    split = study_split(analysis.sources, entries)
     classes = analysis.sources.classes
     parts = [Counter(entry.label for entry in part) for part in (split.train, split.validation, split.test)]
     data = analysis.data
     near = [(str(group.get("kind", "near")), listing([str(path) for path in group["paths"]])) for group in data.near]
     exact = [listing(paths) for paths in data.exact]
+    pinned, too_like = Pinned.of(analysis.sources), left_out(split)
     bad = [(str(file.get("path", "")), str(file.get("reason", ""))) for file in data.bad]
     return DataView(
         counts=tuple((name, parts[0][name], parts[1][name], parts[2][name]) for name in classes),
@@ -60,20 +66,32 @@ def build_data(analysis: Analysis, entries: Sequence[IndexEntry]) -> DataView:
         conflicting=tuple(listing(paths) for paths in data.conflicting[:MOST_LISTED]),
         method=data.method,
         left_out=len(split.left_out),
-        redrawn=_redraw(analysis) is not None,
+        redrawn=_redraw(analysis.sources) is not None,
+        pinned=pinned.words if pinned else "",
+        too_like=tuple(too_like[:MOST_LISTED]),
+        too_like_more=max(0, len(too_like) - MOST_LISTED),
+        corrections=_corrections(analysis.sources.params.get("corrections") or {}),
     )
 
 
-def study_split(analysis: Analysis, entries: Sequence[IndexEntry]) -> Split:
+def _corrections(applied: Mapping[str, int]) -> str:
+    """What people changed of the dataset's own labels; "" where nothing."""
+    changed, out = applied.get("corrected", 0), applied.get("left_out", 0)
+    said = [f"{plural(changed, 'label')} corrected"] if changed else []
+    said += [f"{plural(out, 'image')} left out"] if out else []
+    return f"By hand (tlbatch data relabel): {' and '.join(said)}." if said else ""
+
+
+def study_split(sources: Sources, entries: Sequence[IndexEntry]) -> Split:
     """The split that every task of the study computed; of the first redraw where training images are redrawn."""
-    params: Mapping[str, Any] = analysis.sources.params
-    artifact = analysis.sources.artifacts.get(PINNED)
-    pins = load_pins(artifact) if artifact is not None else None
-    return split_index(entries, {**params["split"], "classes": params["classes"]}, seed_redraw=_redraw(analysis), pins=pins)
+    params: Mapping[str, Any] = sources.params
+    pinned = Pinned.of(sources)
+    asked = {**params["split"], "classes": params["classes"]}
+    return split_index(entries, asked, seed_redraw=_redraw(sources), pins=pinned.pins if pinned else None)
 
 
-def _redraw(analysis: Analysis) -> int | None:
-    redraws = (run.card.get("redraw") for run in analysis.sources.runs)
+def _redraw(sources: Sources) -> int | None:
+    redraws = (run.card.get("redraw") for run in sources.runs)
     return next((int(redraw) for redraw in redraws if redraw is not None), None)
 
 
