@@ -7,6 +7,6 @@ STEP_VERSIONS: dict[str, int] = {
     "finetune": 1,
     "evaluate": 1,
     "decide": 1,
-    "report": 1,
+    "report": 2,
     "predict": 1,
 }

@@ -11,10 +11,11 @@ from jobs.reporting.analysis import Analysis
 from jobs.reporting.sources import RunSource
 
 Line = Sequence[Any]
+SUSPECT = ("predicted", "p_label", "p_predicted", "margin", "part")
 
 
 def write_spreadsheets(context: Context, analysis: Analysis) -> None:
-    """``metrics.csv`` and ``contrasts.csv``: UTF-8, one heading line, numbers as Python writes them."""
+    """``metrics.csv``, ``contrasts.csv`` and ``suspects.csv``: UTF-8, one heading line, numbers as Python writes them."""
     metrics = [line for run in analysis.sources.runs for line in _metrics(run)]
     _write(context, "metrics.csv", ("run", "role", "seed", "metric", "value", "low", "high", "n"), metrics)
     heading = (
@@ -33,6 +34,7 @@ def write_spreadsheets(context: Context, analysis: Analysis) -> None:
         "f1_high",
     )
     _write(context, "contrasts.csv", heading, list(_contrasts(analysis)))
+    _write(context, "suspects.csv", ("path", "label", "labelled", *SUSPECT, "run"), list(_suspects(analysis)))
 
 
 def _metrics(run: RunSource) -> Iterator[Line]:
@@ -47,6 +49,17 @@ def _contrasts(analysis: Analysis) -> Iterator[Line]:
         d, f1 = c.accuracy, c.macro_f1
         numbers = (d.value, d.low, d.high, d.p, c.p_adjusted, d.smallest, f1.value, f1.low, f1.high)
         yield c.a.name, c.b.name, " ".join(c.kinds), c.verdict, *numbers
+
+
+def _suspects(analysis: Analysis) -> Iterator[Line]:
+    """The best run's suspects, most suspect first, then what only other runs suspect. ``label`` is there to be edited."""
+    best, seen = analysis.findings.best, set[str]()
+    for run in sorted(analysis.sources.runs, key=lambda run: run is not best):
+        suspects = run.evaluate.read_json("suspects.json") if run.role == "run" and "suspects.json" in run.evaluate else []
+        for found in suspects:
+            if found["path"] not in seen:
+                seen.add(found["path"])
+                yield found["path"], found["label"], found["label"], *(found.get(name, "") for name in SUSPECT), run.name
 
 
 def _blank(value: Any) -> Any:

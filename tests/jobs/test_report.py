@@ -173,6 +173,11 @@ def test_figures_and_tables_are_files_too(out: Path) -> None:
         rows = list(csv.DictReader(file))
     assert {row["run"] for row in rows} == {trained.name for trained in RUNS}
     assert all(0 <= float(row["value"]) <= 1 for row in rows if row["metric"] == "accuracy")
+    with (out / "suspects.csv").open(newline="") as file:
+        suspects = list(csv.DictReader(file))
+    assert suspects
+    assert all(row["label"] == row["labelled"] for row in suspects)
+    assert len({row["path"] for row in suspects}) == len(suspects)
 
 
 def test_a_card_says_what_the_model_is_worth_and_made_of(out: Path, study: StudyOnDisk) -> None:

@@ -81,12 +81,19 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
     if output == "json":
         estimate = {"seconds": round(seconds, 1), "tasks_without_estimate": unknown}
         runs, tasks = [asdict(fact) for fact in facts], [asdict(line) for line in lines]
-        print_json({"study": loaded.study.name, "store": opened.url, "runs": runs, "tasks": tasks, "estimate": estimate})
+        changed = {"corrections": settled.corrections} if settled.corrections else {}
+        print_json(
+            {"study": loaded.study.name, "store": opened.url, "runs": runs, "tasks": tasks, "estimate": estimate, **changed}
+        )
         return
     from tlbatch.commands.display import duration, text_table
 
     images = settled.data.listing.count(b'"path"')
-    click.echo(f"{loaded.study.name}: {len(settled.data.classes)} classes, {images} files in {settled.data.url}\n")
+    click.echo(f"{loaded.study.name}: {len(settled.data.classes)} classes, {images} files in {settled.data.url}")
+    if settled.corrections:
+        corrected, out = settled.corrections["corrected"], settled.corrections["left_out"]
+        click.echo(f"by hand (tlbatch data relabel): {corrected} labels corrected, {out} images left out")
+    click.echo()
     rows = [_row(fact) for fact in facts]
     columns = ["run", "network", "strategy", "input", "", "frozen", "trained", "parameters", "features"]
     click.echo("\n".join(text_table(columns, rows, left=(0, 1, 2, 3, 4, 5, 6))))

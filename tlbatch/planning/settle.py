@@ -8,11 +8,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tlbatch.imagenet import class_mapping
-from tlbatch.listing import list_dataset
+from tlbatch.listing import Listing
 from tlbatch.planning.defence import Defence, settle_defence
 from tlbatch.planning.make import ListedData, Settled, ZeroLabel, make_plan
 from tlbatch.planning.plan import Plan
 from tlbatch.planning.runs import SettledRun, SettledWeights, seen_in_pretraining, settle_controls, settle_runs
+from tlbatch.relabelling import list_corrected
 from tlbatch.spec import LoadedStudy, Run, Study
 from tlbatch.spec.load import is_file_like
 from tlbatch.store import Store
@@ -33,7 +34,7 @@ def plan_study(loaded: LoadedStudy, store: Store, defence: Defence | None = None
 def settle(loaded: LoadedStudy, store: Store, defence: Defence | None = None) -> Settled:
     """Everything a plan follows from. Raises StudyError or DataError with what is wrong in study, data or store."""
     study = loaded.study
-    listing = list_dataset(study.dataset)
+    listing = list_corrected(study, store)
     data = ListedData(listing.url, listing.classes, listing.digest, listing.to_json())
     runs = settle_runs(study, _weights_of(store), settle_precision(study.resources.gpu))
     mapping = class_mapping(data.classes)
@@ -46,8 +47,15 @@ def settle(loaded: LoadedStudy, store: Store, defence: Defence | None = None) ->
         zero_label=zero_labels(runs, mapping) if mapping else [],
         seen=seen_in_pretraining(list(data.classes), mapping is not None, trained_on) if trained_on else {},
         document=document_of(loaded),
+        corrections=_corrections(listing),
         defended=settle_defence(defence, study, store) if defence is not None else None,
     )
+
+
+def _corrections(listing: Listing) -> dict[str, int]:
+    """How many labels were corrected and images left out by people; {} where none."""
+    applied = {"corrected": listing.corrected, "left_out": listing.left_out}
+    return applied if any(applied.values()) else {}
 
 
 def _validated(study: Study) -> bool:
