@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from tlbatch.pulling import Pulled
     from tlbatch.records import Execution
     from tlbatch.reports import ReportLine
+
+
+TABLES = ("metrics", "tests", "study", "images")
 
 
 class ReportGroup(click.Group):
@@ -173,6 +177,52 @@ def open_(execution: str, store: str, only_say: bool) -> None:
 
     if not webbrowser.open(page.as_uri()):
         click.echo("no browser was found here: open the page by hand", err=True)
+
+
+@report.command("compare")
+@click.argument("executions", nargs=-1, required=True, metavar="EXECUTION EXECUTION...")
+@kept_store_option
+@formats("csv", "md", "html")
+@click.option("-f", "--file", type=click.Path(path_type=Path), default=None, help="Write there instead of printing.")
+@click.option("--table", type=click.Choice(TABLES), default="metrics", show_default=True, help="What -o csv writes.")
+def compare(executions: tuple[str, ...], store: str, output: str, file: Path | None, table: str) -> None:
+    """Put executions of any studies side by side; each is held against the first.
+
+    Metrics with intervals, paired tests over the test images that both met, curves (html, json), what differs in the
+    studies, and which images were added, removed, relabelled, replaced or moved.
+
+    \b
+    tlbatch report compare pets-20261123-0412-x7k2 pets-20261124-0300-b2m9
+    tlbatch report compare pets s3://other/tlbatch/executions/pets-20261101-0300-aaaa -o html -f both.html
+    """
+    from tlbatch.comparing import compare_documents, compare_page
+    from tlbatch.reports import find_reports
+    from tlbatch.store import open_store
+
+    found = find_reports(open_store(store), executions)
+    text = compare_page(found) if output == "html" else _compared(compare_documents(found), output, table)
+    if file is None:
+        click.echo(text, nl=False)
+        return
+    _write(file, text)
+    click.echo(file)
+
+
+def _compared(document: dict[str, Any], output: str, table: str) -> str:
+    from tlbatch.commands.comparison import as_csv, as_markdown, as_text
+
+    if output == "json":
+        return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    return as_csv(document, table) if output == "csv" else as_markdown(document) if output == "md" else as_text(document)
+
+
+def _write(file: Path, text: str) -> None:
+    from tlbatch.errors import StudyError
+
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StudyError(f"{file} could not be written ({error.strerror}): name another file with -f") from error
 
 
 def _find(store: str, text: str) -> Execution:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.reporting.analysis import Analysis
@@ -47,14 +48,15 @@ class Results:
 def build_results(analysis: Analysis, figures: Figures) -> Results:
     return Results(
         table=analysis.table,
-        accuracies=_accuracies(analysis, figures),
-        differences=_differences(analysis.contrasts, figures),
-        contrasts=tuple(_line(contrast) for contrast in analysis.contrasts),
+        accuracies=draw_accuracies(analysis.table, figures),
+        differences=draw_differences(analysis.contrasts, figures),
+        contrasts=tuple(contrast_line(contrast) for contrast in analysis.contrasts),
     )
 
 
-def _accuracies(analysis: Analysis, figures: Figures) -> Drawn | None:
-    rows = [estimate for row in analysis.table.rows if (estimate := _estimate(row))]
+def draw_accuracies(table: Table, figures: Figures) -> Drawn | None:
+    """Every run's test accuracy with its interval; None where no run has any."""
+    rows = [estimate for row in table.rows if (estimate := _estimate(row))]
     if not rows:
         return None
     alt = "Test accuracy with 95 % intervals: " + "; ".join(f"{row.label} {row.text}" for row in rows)
@@ -69,7 +71,8 @@ def _estimate(row: Row) -> Estimate | None:
     return Estimate(row.name, 100 * score.value, low, high, percent(score.value), row.run.role)
 
 
-def _differences(contrasts: tuple[Contrast, ...], figures: Figures) -> Drawn | None:
+def draw_differences(contrasts: Sequence[Contrast], figures: Figures) -> Drawn | None:
+    """Paired differences with their intervals; None where there are none."""
     if not contrasts:
         return None
     rows = []
@@ -81,7 +84,7 @@ def _differences(contrasts: tuple[Contrast, ...], figures: Figures) -> Drawn | N
     return figures.add("differences", alt, draw_intervals(rows, "difference in accuracy, points", zero=True))
 
 
-def _line(c: Contrast) -> ContrastLine:
+def contrast_line(c: Contrast) -> ContrastLine:
     d, f1 = c.accuracy, c.macro_f1
     return ContrastLine(
         a=c.a.name,
