@@ -34,6 +34,7 @@ from tlbatch.steps import STEP_VERSIONS
 from tlbatch.store import ConflictError, Store
 from tlbatch.store.layout import check_format
 from tlbatch.store.lease import LeaseInfo
+from tlbatch.submission import FIRING
 
 FORGOTTEN_S = 3600.0
 """A firing in a cluster that was not heard of for so long comes back no more."""
@@ -103,6 +104,7 @@ def _fire(firing: Firing, store: Store, guard: Guard, started: float) -> FiringR
         if plan is None:
             return _unchanged(firing, store, opened)
         open_firing(store, opened)
+        store.put(execution.name(FIRING), json.dumps({"schedule": firing.name, "trigger": opened.trigger}).encode())
         with suppress(ConflictError):
             execution.save_study(text)
         state = firing.walk(execution, loaded, plan, guard)

@@ -1,4 +1,4 @@
-"""A schedule as people see it: when it fires, what its firings came to, which it missed, who is champion. From the store alone."""
+"""A schedule as people see it: when it fires, what came of it, what it missed, who is champion. From the store alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from tlbatch.champions import Champion, load_champion
 from tlbatch.concluding import TREND
-from tlbatch.firings import CRON, MISSED_AT_MOST, FiringRecord, load_firings, missed
+from tlbatch.firings import MISSED_AT_MOST, FiringRecord, load_firings, missed
 from tlbatch.opened import load_opened
 from tlbatch.pins import Pins, load_pins
 from tlbatch.schedules import HERE, StoredSchedule, is_suspended, live_lease, load_schedule, next_time, place
@@ -120,15 +120,7 @@ def cells(record: FiringRecord, timezone: str, metric: str) -> list[str]:
     values = [_value(both.get(who)) for who in ("challenger", "champion")]
     images = str(record.images) if record.images else ""
     fired = when(record.scheduled or record.started, timezone)
-    return [
-        fired,
-        "cron" if record.trigger == CRON else record.trigger,
-        state,
-        *values,
-        images,
-        record.execution,
-        record.sentence,
-    ]
+    return [fired, record.trigger, state, *values, images, record.execution, record.sentence]
 
 
 def when(seconds: float, timezone: str) -> str:
@@ -145,19 +137,17 @@ def _next(seen: View, now: float) -> str:
     if seen.next is None:
         by = "the study says so" if seen.schedule.suspend else f"`tlbatch schedule resume {seen.stored.name}`"
         return f"suspended: {by}"
-    minutes = max(0.0, (seen.next - now) / 60)
-    wait = (
-        f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.0f} h" if minutes < 48 * 60 else f"{minutes / 1440:.0f} days"
-    )
+    hours = max(0.0, (seen.next - now) / 3600)
+    wait = f"{hours * 60:.0f} min" if hours < 1.5 else f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.0f} days"
     return f"{when(seen.next, seen.schedule.timezone)} (in {wait})"
 
 
 def _rule(schedule: Schedule) -> str:
     metric = schedule.promote_on.replace("_", " ")
-    text = (
-        f"what is better in {metric}" if schedule.promote == "better" else f"what is not worse in {metric} and harms no class"
-    )
-    return text + (f", by {schedule.min_gain:g} or more" if schedule.promote == "better" and schedule.min_gain else "")
+    text = f"what is not worse in {metric} and harms no class"
+    if schedule.promote == "better":
+        text += f", and shown to be better{f' by {schedule.min_gain:g} or more' if schedule.min_gain else ''}"
+    return text
 
 
 def _champion(seen: View) -> str:
@@ -175,7 +165,7 @@ def _worn(seen: View) -> str:
         return "pinned at the first firing"
     count = seen.pins.uses.get(seen.pins.version, 0)
     level = seen.schedule.alpha * 6 / (math.pi**2 * (count + 1) ** 2)
-    times = "has decided once" if count == 1 else f"has decided {count} times"
+    times = "has decided nothing yet" if not count else "has decided once" if count == 1 else f"has decided {count} times"
     return f"version {seen.pins.version} {times}: the next test is at {level:.2g}"
 
 

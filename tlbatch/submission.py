@@ -25,6 +25,7 @@ from tlbatch.store import Store
 from tlbatch.store.layout import check_format
 
 SUBMITTED = "submitted.json"
+FIRING = "firing.json"  #: of an execution that a schedule began: its pins and its champion are not the study's alone
 POLL_S = 0.3
 
 
@@ -35,6 +36,7 @@ class Request:
     execution: str
     study_text: str
     job: dict[str, Any]
+    scheduled: bool = False
 
 
 def build_request(loaded: LoadedStudy, site: Site, execution: str | None = None, user: str = "") -> Request:
@@ -43,7 +45,8 @@ def build_request(loaded: LoadedStudy, site: Site, execution: str | None = None,
     name = execution or new_execution_id(loaded.study.name)
     needs = driver_needs(loaded.study, site.resources())
     job = build_driver_job(Submission(name, loaded.study.name, user), site, needs)
-    return Request(name, yaml.safe_dump(loaded.document, sort_keys=False, allow_unicode=True), job)
+    text = yaml.safe_dump(loaded.document, sort_keys=False, allow_unicode=True)
+    return Request(name, text, job, loaded.study.schedule is not None)
 
 
 def submit(request: Request, store: Store, cluster: Cluster) -> Execution:
@@ -73,8 +76,13 @@ def create_driver(cluster: Cluster, job: dict[str, Any]) -> None:
 def resume(execution: Execution, profile: Profile, cluster: Cluster, only: str = "") -> None:
     """Start an execution's driver again: what is done is kept, what failed is tried once more (``only``: just that task).
 
-    Raises StudyError for one that was cancelled (that is final), has succeeded, or runs.
+    Raises StudyError for one that was cancelled (that is final), has succeeded, or runs, and for a schedule's firing.
     """
+    schedule = load_document(execution.store, execution.name(FIRING))
+    if schedule is not None:
+        raise StudyError(
+            f"{execution.id} is a firing: `tlbatch schedule trigger {schedule['schedule']}` keeps what it has done"
+        )
     status = execution.load_status() or {}
     state = status.get("state")
     if execution.cancel_request() is not None or state == "cancelled":

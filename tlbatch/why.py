@@ -10,7 +10,8 @@ from tlbatch.cluster.client import JOBS, PODS, Cluster
 from tlbatch.cluster.diagnosis import explain_job
 from tlbatch.errors import StudyError, TlbatchError
 from tlbatch.manifests.names import EXECUTION, TASK
-from tlbatch.records import FINAL_STATES, Execution, read_exit
+from tlbatch.records import FINAL_STATES, Execution, load_document, read_exit
+from tlbatch.submission import FIRING
 
 STALE_S = 60.0
 
@@ -61,13 +62,32 @@ def _live(execution: Execution, cluster: Callable[[], Cluster], reasons: list[Re
         opened = cluster()
         selector = f"{EXECUTION}={execution.id}"
         jobs, pods = opened.list(JOBS, selector)[0], opened.list(PODS, selector)[0]
+        if all(job["metadata"]["name"] != execution.id for job in jobs):
+            jobs, pods = _with_driver(opened, execution.id, jobs, pods)
         said = {_task_of(job): _sentence(opened, job, pods) for job in jobs}
         driver = next((job for job in jobs if job["metadata"]["name"] == execution.id), None)
     except TlbatchError as error:
         return [*reasons, Reason("cluster", "unknown", str(error), "cluster")]
-    words = said.get("", "") if driver is not None else f"its driver's Job is gone: `tlbatch resume {execution.id}` goes on"
+    words = said.get("", "") if driver is not None else f"its driver's Job is gone: {_way_on(execution)} goes on"
     live = [Reason(r.what, r.state, said[r.what], "cluster") if said.get(r.what) else r for r in reasons]
     return [Reason(execution.id, state, words, "cluster"), *live] if words else live
+
+
+def _with_driver(
+    cluster: Cluster, execution: str, jobs: list[dict[str, Any]], pods: list[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """A CronJob's Jobs have the execution's name, and no label with it."""
+    from tlbatch.backends.kubernetes import JOB_NAME
+
+    driver = cluster.get(JOBS, execution)
+    if driver is None:
+        return jobs, pods
+    return [*jobs, driver], [*pods, *cluster.list(PODS, f"{JOB_NAME}={execution}")[0]]
+
+
+def _way_on(execution: Execution) -> str:
+    firing = load_document(execution.store, execution.name(FIRING))
+    return f"`tlbatch schedule trigger {firing['schedule']}`" if firing else f"`tlbatch resume {execution.id}`"
 
 
 def _sentence(cluster: Cluster, job: dict[str, Any], pods: list[dict[str, Any]]) -> str:

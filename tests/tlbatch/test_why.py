@@ -19,8 +19,12 @@ ID = "pets-20261123-0412-x7k2"
 class FakeCluster:
     """One Job of a task, without a pod, and its events."""
 
-    def __init__(self, *jobs: str, message: str = "") -> None:
-        self.jobs, self.message = jobs, message
+    def __init__(self, *jobs: str, message: str = "", cron: bool = False) -> None:
+        self.jobs, self.message, self.cron = jobs, message, cron
+
+    def get(self, kind: str, name: str) -> Any:
+        """A CronJob's Job: no label tells its execution."""
+        return {"metadata": {"name": name}, "spec": {}, "status": {}} if self.cron else None
 
     def list(self, kind: str, labels: str = "", fields: str = "") -> Any:
         if kind.endswith("jobs"):
@@ -75,6 +79,15 @@ def test_a_driver_that_is_gone(execution: Execution) -> None:
     execution.save_status({"state": "running", "tasks": {}})
     reasons = explain(execution, lambda: FakeCluster())  # type: ignore[arg-type, return-value]
     assert "tlbatch resume" in reasons[0].sentence
+
+
+def test_a_firing(execution: Execution) -> None:
+    execution.store.put(execution.name("firing.json"), b'{"schedule": "pets"}')
+    execution.save_status({"state": "running", "tasks": {}})
+    reasons = explain(execution, lambda: FakeCluster())  # type: ignore[arg-type, return-value]
+    assert "`tlbatch schedule trigger pets` goes on" in reasons[0].sentence
+    reasons = explain(execution, lambda: FakeCluster(cron=True))  # type: ignore[arg-type, return-value]
+    assert [r.sentence for r in reasons] == ["nothing is wrong: it runs"]
 
 
 def test_nothing_is_wrong(execution: Execution) -> None:

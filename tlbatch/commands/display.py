@@ -89,6 +89,11 @@ def line(work: Work) -> str:
     return "  ".join(part for part in parts if part).rstrip()
 
 
+def not_scheduled(study: str, how: str = "") -> str:
+    """What ``run`` and ``submit`` say of a study with ``schedule:``."""
+    return f"once, with no champion to defend; its schedule is applied by `tlbatch schedule apply {study}{how}`"
+
+
 def show_outcome(outcome: Outcome) -> None:
     """The result of a run on stdout: the table and where the page is, or what failed."""
     if outcome.report is None:

@@ -36,7 +36,7 @@ def run(
     if study is None:
         raise click.UsageError("name a STUDY, or a task of the store by --task KEY")
     from tlbatch.backends.local import LocalBackend
-    from tlbatch.commands.display import Display, show_outcome
+    from tlbatch.commands.display import Display, not_scheduled, show_outcome
     from tlbatch.launch import run_study
     from tlbatch.spec import load_study
     from tlbatch.store import open_store
@@ -45,6 +45,8 @@ def run(
     opened = open_store(store)
     backend = LocalBackend(opened, cores or len(os.sched_getaffinity(0)))
     display = Display(opened, quiet=quiet or output == "json")
+    if loaded.study.schedule is not None:
+        display.say(not_scheduled(study, " --here"))
     outcome = run_study(loaded, opened, backend, display, lambda execution: display.say(f"{execution.id} in {opened.url}"))
     display.close()
     if output == "json":

@@ -69,6 +69,10 @@ def submit(
         return 0
     profile.point_to_endpoint()
     execution = send(request, open_store(profile.checked_store()), cluster)
+    if request.scheduled:
+        from tlbatch.commands.display import not_scheduled
+
+        click.echo(not_scheduled(study), err=True)
     if output == "json":
         print_json({"id": execution.id, "store": execution.store.url, "namespace": profile.namespace})
     else:
