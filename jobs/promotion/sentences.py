@@ -10,7 +10,7 @@ from jobs.promotion.candidates import Candidate
 from jobs.promotion.paired import ClassTest, Estimate
 from jobs.promotion.rule import BETTER, Rule
 from jobs.promotion.verdict import BOUND, GAIN, HARMED, PROMOTED, WORSE, Verdict
-from jobs.reporting.words import interval_points, listing, number, p_value, percent, plural, points, signed_points
+from jobs.reporting.words import MINUS, interval_points, listing, number, p_value, percent, plural, points, signed_points
 
 NAMED = 3  #: classes told of, at most
 
@@ -31,32 +31,36 @@ def verdict_sentence(
 ) -> str:
     """The verdict, what it is about, and what it rests on."""
     compared = _compared(estimate, challenger, champion, test)
-    used = f"This was test {k} on this test set, at level {_level(rule.level(k))}"
+    return (
+        f"{_judged(verdict, rule, estimate, compared)}. This was test {k} on these test images, at level {rule.level(k):.2g}."
+    )
+
+
+def _judged(verdict: Verdict, rule: Rule, estimate: Estimate, compared: str) -> str:
     if verdict.outcome == PROMOTED:
         shown = f", which is shown ({p_value(estimate.p)})" if rule.promote == BETTER else ""
-        return f"Promoted: {compared}{shown}, and no class is shown to be harmed. {used}."
+        return f"Promoted: {compared}{shown}, and no class is shown to be harmed"
     if verdict.why == WORSE:
-        return f"Refused as worse: {compared}. {used}."
+        return f"Refused as worse: {compared}"
     if verdict.why == HARMED:
-        return f"Refused for a class that is harmed: {_classes(verdict.harmed, with_p=True)}; over all, {compared}. {used}."
+        return f"Refused for a class that is harmed: {_classes(verdict.harmed, with_p=True)}; over all, {compared}"
     if verdict.why == BOUND:
-        bounds = _classes(verdict.beyond, bounds=rule)
-        return f"Refused for a class beyond its bound: {bounds}; over all, {compared}. {used}."
+        return f"Refused for a class beyond its bound: {_classes(verdict.beyond, bounds=rule)}; over all, {compared}"
     if verdict.why == GAIN:
-        asked = f"at least {_amount(rule.promote_on, rule.min_gain)}" if rule.min_gain else "a gain"
-        return f"Refused, {asked} is asked for: {compared}. {used}."
-    return f"Refused, the gain is not shown: {compared}, {p_value(estimate.p)}. {used}: p must be below it."
+        asked = (
+            f"too small a gain (min_gain {_amount(rule.promote_on, rule.min_gain)})" if rule.min_gain else "lack of any gain"
+        )
+        return f"Refused for {asked}: {compared}"
+    return f"Refused, the gain is not shown ({p_value(estimate.p)}, which must be below the level): {compared}"
 
 
 def _compared(estimate: Estimate, challenger: str, champion: str, test: str) -> str:
-    title = metrics()[estimate.metric].title
+    title, difference = metrics()[estimate.metric].title, estimate.difference
     values = [_value(estimate.metric, value) for value in (estimate.challenger, estimate.champion)]
-    more = "as much" if estimate.difference == 0 else f"{_amount(estimate.metric, abs(estimate.difference))} "
-    more += "" if estimate.difference == 0 else "more" if estimate.difference > 0 else "less"
-    gained = f"right on {plural(estimate.gained, 'image')} that the champion gets wrong"
-    only = f"{gained}, wrong on {estimate.lost:,} that it gets right"
-    interval = f"95 % interval {_interval(estimate)}; {only}"
-    return f"{challenger} has {title} {values[0]} on {test}, the champion {champion} {values[1]}: {more} ({interval})"
+    more = f"{_amount(estimate.metric, abs(difference))} {'more' if difference > 0 else 'less'}" if difference else "as much"
+    alone = f"only the challenger gets {plural(estimate.gained, 'image')} right, only the champion {estimate.lost:,}"
+    details = f"95 % interval {_interval(estimate)}; {alone}"
+    return f"{challenger} has {title} {values[0]} on {test}, the champion {champion} {values[1]}: {more} ({details})"
 
 
 def _classes(rows: Sequence[ClassTest], *, with_p: bool = False, bounds: Rule | None = None) -> str:
@@ -66,7 +70,7 @@ def _classes(rows: Sequence[ClassTest], *, with_p: bool = False, bounds: Rule | 
         details = [f"{row.lost} lost, {row.gained} gained"]
         details += [f"{p_value(row.p_adjusted)} among all classes"] if with_p else []
         bound = bounds.bound(row.name) if bounds else None
-        details += [f"{points(bound)} are allowed"] if bound is not None else []
+        details += [f"bound {points(bound)}"] if bound is not None else []
         said.append(f"{text} ({', '.join(details)})")
     return listing(said) + (f", and {len(rows) - NAMED} more" if len(rows) > NAMED else "")
 
@@ -87,8 +91,4 @@ def _amount(metric: str, value: float) -> str:
 def _interval(estimate: Estimate) -> str:
     if metrics()[estimate.metric].higher_is_better:
         return interval_points(estimate.low, estimate.high) if estimate.low != estimate.high else signed_points(estimate.low)
-    return f"{estimate.low:+.3f} to {estimate.high:+.3f}"
-
-
-def _level(level: float) -> str:
-    return f"{level:.2g}"
+    return f"{estimate.low:+.3f} to {estimate.high:+.3f}".replace("-", MINUS)

@@ -48,9 +48,11 @@ class Defended:
 
 
 def settle_defence(defence: Defence, study: Study, store: Store) -> Defended:
-    """Reads how the champion was trained. Raises StudyError for a study without a schedule."""
+    """Reads how the champion was trained. Raises StudyError for a study without a schedule, and for a run called champion."""
     if study.schedule is None:
         raise StudyError(f"{study.name} has no schedule, so there is no champion to defend: add `schedule: {{cron: …}}`")
+    if any(run.name == "champion" for run in study.runs):
+        raise StudyError("runs: `champion` is the name of the model that a schedule stands by: call the run something else")
     champion, task = defence.champion, None
     if champion is not None:
         with suppress(NotFoundError, ValueError, KeyError, TypeError):
