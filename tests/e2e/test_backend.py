@@ -27,7 +27,9 @@ from tlbatch.tasks import Task
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 IMAGE = "localhost/python:3.11-slim"
-TIMEOUT_S = 150.0
+TIMEOUT_S = 240.0
+START_WITHIN_S = 15.0
+FIRST_POD_S = 40.0
 EXECUTION = "backend-20261123-0412-x7k2"
 SAY = """
 import json, signal, sys, time
@@ -77,7 +79,7 @@ def needs_of(node: Node) -> Needs:
 
 
 def scripts(now: float) -> dict[str, dict[str, Any]]:
-    """Scripts that go by the clock behave one way in a first pod, another in a second: a Job waits 10 s between."""
+    """Scripts that go by the clock behave one way in a first pod, another in a later one: a Job waits 10 s between."""
     return {
         "good": {"script": "print('good')"},
         "wrong-data": {"script": "say(65, 'too many bad files')"},
@@ -85,7 +87,7 @@ def scripts(now: float) -> dict[str, dict[str, Any]]:
         "bug": {"script": "raise ValueError('oops')"},
         "later": {"script": f"say(75, 'the store is away') if t < {now + 20} else say(0, 'done')"},
         "hungry": {"script": "x = bytearray(300_000_000); print(len(x))", "memory": "32Mi"},
-        "evicted": {"script": f"time.sleep(2 if t > {now + 20} else 600)"},
+        "evicted": {"script": f"time.sleep(2 if t > {now + FIRST_POD_S} else 600)"},
         "removed": {"script": "time.sleep(600)"},
         "sleeper": {"script": "time.sleep(599)"},
         "no-image": {"script": "1", "image": "registry.example/nobody/nothing:1"},
@@ -138,20 +140,23 @@ def open_backend(namespace: str, uid: str, folder: Path) -> KubernetesBackend:
         study="backend",
         owner=DriverIdentity(EXECUTION, uid),
         limit=100,
+        start_within_s=START_WITHIN_S,
     )
 
 
 @pytest.fixture(scope="module")
 def over(rig: Rig) -> Rig:
     """All tasks started; one evicted through the eviction API, one's Job deleted; followed until those that can end have."""
+    started = time.time()
     for name in rig.tasks:
         rig.start(name)
     cluster, backend = rig.backend.cluster, rig.backend
     places = backend.places
-    rig.follow(lambda: all(places()[name].get("phase") == "Running" for name in ("evicted", "removed")))
+    running = lambda name: places()[name].get("phase") == "Running"  # noqa: E731
+    rig.follow(lambda: running("evicted") and running("removed") and time.time() > started + FIRST_POD_S - 8)
     evict(backend, places()["evicted"]["pod"])
     cluster.delete(JOBS, places()["removed"]["job"])
-    ending = {"good", "wrong-data", "wrong-study", "bug", "later", "hungry", "evicted", "removed"}
+    ending = {"good", "wrong-data", "wrong-study", "bug", "later", "hungry", "evicted", "removed", "no-image", "no-secret"}
     waiting = {"no-image", "no-gpu", "no-secret", "privileged", "too-big"}
     rig.follow(lambda: ending <= set(rig.ended) and all(rig.waits[name] - {""} for name in waiting))
     return rig
@@ -221,6 +226,14 @@ def test_what_a_task_waits_for_is_said_in_a_sentence(over: Rig, name: str, words
     assert any(words in said for said in over.waits[name]), over.waits[name]
 
 
+def test_without_its_image_or_secret_a_task_is_given_up(over: Rig) -> None:
+    for name in ("no-image", "no-secret"):
+        end = over.ended[name]
+        assert (end.code, end.final) == (2, True)
+        assert end.sentence.endswith("given up after 0 min")
+    assert not {"no-gpu", "too-big"} & set(over.ended)  # those are waited for
+
+
 def test_a_driver_that_starts_anew_finds_its_children(over: Rig, tmp_path: Path) -> None:
     """Same owner: attached, no twin. Another owner (an earlier submission's): not ours, a Job of our own."""
     first = over.backend
@@ -237,7 +250,7 @@ def test_a_driver_that_starts_anew_finds_its_children(over: Rig, tmp_path: Path)
 def test_a_job_that_a_twin_made_is_taken_over(over: Rig, tmp_path: Path) -> None:
     """Created behind our back, before any watch could tell: the 409 means already there."""
     backend = over.backend
-    node = Node("twin", "prepare", {"script": "time.sleep(598)"})
+    node = Node("twin", "prepare", {"script": "print('ready', flush=True); time.sleep(598)"})
     task = Task("prepare", node.params, name="twin")
     other = open_backend(backend.cluster.namespace, backend.owner.uid, tmp_path)
     backend.start(task, node)
@@ -249,7 +262,8 @@ def test_a_job_that_a_twin_made_is_taken_over(over: Rig, tmp_path: Path) -> None
 
 def test_stop_ends_everything_within_20_s(over: Rig) -> None:
     over.follow(lambda: over.backend.places()["twin"].get("phase") == "Running")
-    time.sleep(1.0)  # until its signal handler stands: a process of number 1 is deaf before
+    pod = over.backend.places()["twin"]["pod"]
+    over.follow(lambda: "ready" in over.backend.cluster.logs(pod))  # a process of number 1 is deaf until its handler stands
     started = time.monotonic()
     stopped = over.backend.stop(60.0)
     assert {end.code for end in stopped} == {143}

@@ -11,10 +11,19 @@ from typing import Any
 
 from tlbatch.backends.protocol import Ended
 from tlbatch.cluster.client import EVENTS, JOBS, PODS, Cluster, Document
-from tlbatch.cluster.diagnosis import PodExit, explain_job, job_ended, out_of_memory, pod_exit, restarts
+from tlbatch.cluster.diagnosis import (
+    PodExit,
+    cannot_start,
+    explain_job,
+    explain_pod,
+    job_ended,
+    out_of_memory,
+    pod_exit,
+    restarts,
+)
 from tlbatch.cluster.errors import AlreadyThereError
 from tlbatch.cluster.watching import Watched
-from tlbatch.errors import DeadlineError, TransientError
+from tlbatch.errors import DeadlineError, StudyError, TransientError
 from tlbatch.manifests import DriverIdentity, Needs, Site, build_task_job, names
 from tlbatch.planning import Node
 from tlbatch.store import Store
@@ -26,6 +35,8 @@ OUTLIVE_S = 10.0
 """How long a Job stays after its end was told: by then the driver has recorded it."""
 EVENTS_AFTER_S, EVENTS_EVERY_S = 4.0, 30.0
 STOP_WAIT_S = 20.0
+START_WITHIN_S = 1800.0
+"""How long a pod may stand without its image or Secret: long enough for a registry to come back, not for ever."""
 COME_BACK_LATER, ASKED_TO_STOP = 75, 143
 
 
@@ -41,6 +52,7 @@ class _Child:
     pods: set[str] = field(default_factory=set)
     events: list[Document] = field(default_factory=list)
     asked: float = 0.0
+    stuck: float | None = None  # since when its pod cannot start
 
 
 @dataclass
@@ -58,6 +70,7 @@ class KubernetesBackend:
     study: str
     owner: DriverIdentity
     limit: int
+    start_within_s: float = START_WITHIN_S
     name: str = "kubernetes"
     clock: Callable[[], float] = time.time
     _children: dict[str, _Child] = field(default_factory=dict)
@@ -210,6 +223,10 @@ class KubernetesBackend:
         """Ends that the Job would go on from, in vain: memory at the same limit again, an input that is gone."""
         pods = self._pods_of(child)
         child.pods |= {pod["metadata"]["name"] for pod in pods}
+        if self._stands(child, pods):
+            self.cluster.delete(JOBS, child.job)
+            waited = f"given up after {self.start_within_s / 60:.0f} min"
+            return Ended(child.task.key, StudyError.exit_code, final=True, sentence=f"{explain_pod(pods[-1])}; {waited}")
         ends = [end for pod in pods if (end := pod_exit(pod)) is not None]
         new = [end for end in ends if end.pod not in child.seen]
         if not new:
@@ -221,6 +238,14 @@ class KubernetesBackend:
             sentence = f"{killed.explain()} (twice, with no checkpoint between)"
             return Ended(child.task.key, killed.code or 137, final=True, sentence=sentence)
         return self._input_gone(child, new)
+
+    def _stands(self, child: _Child, pods: list[Document]) -> bool:
+        """Whether its newest pod has had no image or Secret for too long."""
+        if not pods or not cannot_start(pods[-1]):
+            child.stuck = None
+            return False
+        child.stuck = child.stuck or self.clock()
+        return self.clock() - child.stuck > self.start_within_s
 
     def _input_gone(self, child: _Child, new: list[PodExit]) -> Ended | None:
         if all(end.code != COME_BACK_LATER for end in new):
@@ -240,10 +265,12 @@ class KubernetesBackend:
     # -- what it waits for --------------------------------------------------------------------------------------------
 
     def _pods_of(self, child: _Child) -> list[Document]:
-        return [pod for pod in self._pods.objects() if pod["metadata"]["labels"].get(JOB_NAME) == child.job]
+        """Oldest first."""
+        pods = [pod for pod in self._pods.objects() if pod["metadata"]["labels"].get(JOB_NAME) == child.job]
+        return sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
 
     def _place(self, child: _Child) -> dict[str, Any]:
-        pods = sorted(self._pods_of(child), key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
+        pods = self._pods_of(child)
         job = self._jobs.get(child.job)
         waits = explain_job(job, pods, [] if pods else self._events(child)) if job is not None else ""
         place: dict[str, Any] = {"job": child.job, "restarts": max(len(child.pods) - 1, restarts(pods))}

@@ -90,6 +90,13 @@ def explain_pod(pod: Document) -> str:
     return ""
 
 
+def cannot_start(pod: Document) -> bool:
+    """Whether a pod stands without its image, its Secret or another thing that its container needs."""
+    status = pod.get("status", {})
+    waiting = [container.get("state", {}).get("waiting") or {} for container in _containers(status)]
+    return any(each.get("reason") in IMAGE_REASONS | CONFIG_REASONS for each in waiting)
+
+
 def explain_job(job: Document, pods: Sequence[Document], events: Sequence[Document] = ()) -> str:
     """Why a Job stands still or failed; "" where all is well. ``events``: those of the Job (and its Kueue Workload)."""
     status, spec = job.get("status", {}), job.get("spec", {})
