@@ -17,12 +17,13 @@ from tlbatch.manifests.names import EXECUTION, STEP
 from tlbatch.records import Execution
 from tlbatch.store import open_store
 
+Runs = list[dict[str, Any]]
 TIMEOUT_S = 420.0
 STUDY = """
 apiVersion: tlbatch/v1
 kind: Study
 name: {name}
-dataset: {{url: "{url}", split: {{train: 40, validation: 10, test: 10}}, near_duplicates: false}}
+dataset: {{url: "{url}", split: {{train: 40, validation: 10, test: 10, seed: {seed}}}, near_duplicates: false}}
 control: none
 precision: fp32
 runs: {runs}
@@ -44,20 +45,24 @@ class User:
     """The command line, pointed at the cluster and a store of this test's own."""
 
     def __init__(self, folder: Path, store_url: str, dataset: str, images: Any) -> None:
-        self.folder, self.store_url, self.dataset = folder, store_url, dataset
+        self.folder, self.store_url, self.dataset, self.images = folder, store_url, dataset, images
         config = {"store": store_url, "images": images.prefix, "tag": images.tag}
         (folder / "config.yaml").write_text(json.dumps({"current-context": "e2e", "contexts": {"e2e": config}}))
 
-    def study(self, name: str, *, epochs: int = 2, url: str = "", runs: list[dict[str, Any]] | None = None) -> Path:
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "TLBATCH_CONFIG": str(self.folder / "config.yaml")}
+
+    def study(self, name: str, *, epochs: int = 2, url: str = "", seed: int = 42, runs: Runs | None = None) -> Path:
         """A study's file; by default of one small network."""
         path = self.folder / f"{name}.yaml"
-        path.write_text(STUDY.format(name=name, url=url or self.dataset, runs=json.dumps(runs or [cnn("cnn", epochs)])))
+        runs = runs or [cnn("cnn", epochs)]
+        path.write_text(STUDY.format(name=name, url=url or self.dataset, seed=seed, runs=json.dumps(runs)))
         return path
 
     def run(self, *arguments: str, code: int = 0) -> str:
-        environment = {**os.environ, "TLBATCH_CONFIG": str(self.folder / "config.yaml")}
         command = [sys.executable, "-m", "tlbatch", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, env=self.environment, timeout=TIMEOUT_S, check=False)
         assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return done.stdout
 
@@ -79,8 +84,9 @@ def state(execution: Execution) -> str:
     return str((execution.load_status() or {}).get("state"))
 
 
-def finished(execution: Execution) -> dict[str, Any]:
-    until(lambda: state(execution) in ("succeeded", "failed", "cancelled"), f"{execution.id} ends: {execution.load_status()}")
+def finished(execution: Execution, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+    """The status in the end."""
+    until(lambda: state(execution) in ("succeeded", "failed", "cancelled"), f"{execution.id} ends", timeout_s)
     return execution.load_status() or {}
 
 
