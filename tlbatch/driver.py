@@ -13,7 +13,8 @@ from tlbatch.earlier import older_artifacts, remember_extractor
 from tlbatch.errors import Stopped, TransientError
 from tlbatch.planning import Plan
 from tlbatch.rates import remember_rate
-from tlbatch.records import EventLog, Execution, read_exit
+from tlbatch.recording import Recording
+from tlbatch.records import Execution, read_exit
 from tlbatch.retries import RETRY, Verdict, judge, own_words
 from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest
@@ -22,7 +23,6 @@ from tlbatch.tasks import InputRef, Task, task_name
 from tlbatch.work import BLOCKED, CACHED, COMPLETE, DONE, FAILED, PENDING, READY, RUNNING, SETTLED, STOPPED, WAITING, Work
 
 LOOK_AGAIN_S = 1.0  # at a task that another execution computes
-STATUS_EVERY_S = 2.0
 CANCEL_EVERY_S = 5.0
 GRACE_S = 60.0
 
@@ -71,13 +71,12 @@ class Driver:
 
     def __post_init__(self) -> None:
         self.works = {node.name: Work(node) for node in self.plan}
-        self._events = EventLog(self.execution, "driver", self.clock)
-        self._started = float(self.before.get("started") or self.clock())
-        self._status_at = self._cancel_at = 0.0
+        self._recording = Recording(self.execution, self.plan.study, self.backend.name, self.before, self.clock)
+        self._cancel_at = 0.0
 
     def run(self) -> str:
         """Walk the plan to its end; returns the execution's state: succeeded, failed or cancelled. Raises Stopped."""
-        self._events.add("started", backend=self.backend.name, tasks=len(self.works))
+        self._recording.event("started", backend=self.backend.name, tasks=len(self.works))
         state = "failed"
         try:
             state = self._walk()
@@ -95,7 +94,7 @@ class Driver:
         return state
 
     def _end(self, state: str) -> None:
-        self._events.add("ended", state=state)
+        self._recording.event("ended", state=state)
         try:
             self._save(state)
         finally:
@@ -105,7 +104,7 @@ class Driver:
         """Let the tasks run: the next driver finds them. Whoever lost the execution to another writes nothing any more."""
         self.backend.close()
         if not isinstance(error, LeaseLostError):
-            self._events.add("driver left", why=str(error))
+            self._recording.event("driver left", why=str(error))
             with suppress(TransientError):
                 self._save("running")
 
@@ -279,7 +278,7 @@ class Driver:
                 work.lease.heartbeat()
             except LeaseLostError:  # the task goes on: whoever commits first wins, and both results are the same
                 work.lease = None
-                self._events.add("lease lost", task=work.name)
+                self._recording.event("lease lost", task=work.name)
 
     def _cancelled(self) -> bool:
         if self.clock() - self._cancel_at < CANCEL_EVERY_S:
@@ -287,37 +286,19 @@ class Driver:
         self._cancel_at = self.clock()
         return self.execution.cancel_request() is not None
 
+    def _say(self) -> None:
+        if self._recording.due:
+            with suppress(TransientError):  # status is for people: a store that is away for a moment ends no study
+                self._save("running")
+
     def _move(self, work: Work, state: str, sentence: str = "") -> None:
         if (work.state, work.sentence) == (state, sentence):
             return
         work.state, work.sentence = state, sentence
-        key = work.task.key if work.task else None
-        self._events.add("task", task=work.name, key=key, state=state, sentence=sentence)
-        self._status_at = min(self._status_at, self.clock() - STATUS_EVERY_S / 2)
+        self._recording.moved(work)
         self.observer.changed(work)
 
-    def _say(self) -> None:
-        if self.clock() - self._status_at < STATUS_EVERY_S:
-            return
-        try:
-            self._save("running")
-        except TransientError:  # status is for people: a store that is away for a moment ends no study
-            self._status_at = self.clock()
-
     def _save(self, state: str) -> None:
-        self._status_at = self.clock()
         for name, place in self.places().items():
             self.works[name].place = place
-        tasks = {work.name: work.to_json() for work in self.works.values()}
-        self._events.flush()
-        self.execution.save_plan({"study": self.plan.study, "tasks": tasks})
-        self.execution.save_status(self._status(state, tasks), self.clock)
-
-    def _status(self, state: str, tasks: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "study": self.plan.study,
-            "state": state,
-            "backend": self.backend.name,
-            "started": self._started,
-            "tasks": {name: {k: v for k, v in task.items() if k not in ("needs", "digest")} for name, task in tasks.items()},
-        }
+        self._recording.save(state, self.works)
