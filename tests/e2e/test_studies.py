@@ -117,6 +117,26 @@ def test_wrong_data_fails_once_and_is_told_without_the_cluster(user: User, api: 
     assert "failed" in user.run("status", execution.id)
 
 
+def test_after_a_failure_resume_keeps_what_is_done(user: User, api: Api) -> None:
+    execution = user.submit(user.study("resumed"), "--set", "resources.steps.evaluate={memory: 40Mi}")
+    status = finished(execution)
+    assert status["state"] == "failed", status
+    assert "40Mi" in status["tasks"]["evaluate:cnn"]["sentence"]
+    done = status["tasks"]["finetune:cnn:0"]["seconds"]
+    text = execution.load_study().replace("40Mi", "2Gi")
+    execution.store.put(execution.name("study.yaml"), text.encode())
+    user.run("resume", execution.id, "--task", "evaluate:cnn")
+    status = finished(execution)
+    assert status["state"] == "succeeded", status
+    assert {name: task["state"] for name, task in status["tasks"].items()} == {
+        "prepare": "done",
+        "finetune:cnn:0": "done",
+        "evaluate:cnn": "done",
+    }
+    assert status["tasks"]["finetune:cnn:0"]["seconds"] == pytest.approx(done, abs=2)
+    no_orphans(api, execution)
+
+
 def test_the_api_server_restarts_under_the_driver(user: User, api: Api, cluster: Any) -> None:
     execution = user.submit(user.study("no-api", epochs=600))
     until(lambda: running_pod(api, execution, "finetune"), "the training runs")
