@@ -37,8 +37,20 @@ LAUNCHER = [
     "tlbatch.commands.data",
     "tlbatch.commands.cleaning",
     "tlbatch.commands.drive",
+    "tlbatch.commands.predict",
+    "tlbatch.prediction.here",
+    "tlbatch.prediction.there",
 ]
-STEPS = ["jobs.prepare", "jobs.pin", "jobs.extract", "jobs.finetune", "jobs.evaluate", "jobs.decide", "jobs.report"]
+STEPS = [
+    "jobs.prepare",
+    "jobs.pin",
+    "jobs.extract",
+    "jobs.finetune",
+    "jobs.evaluate",
+    "jobs.decide",
+    "jobs.report",
+    "jobs.predict",
+]
 
 
 def imports(blocked: set[str], *modules: str) -> subprocess.CompletedProcess[str]:
@@ -57,7 +69,7 @@ def test_the_launcher_needs_neither_torch_nor_the_steps(module: str) -> None:
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("module", STEPS)
+@pytest.mark.parametrize("module", [*STEPS, "jobs.prediction.walking"])
 def test_steps_know_nothing_of_kubernetes(module: str) -> None:
     result = imports({"kubernetes"}, module)
     assert result.returncode == 0, result.stderr

@@ -109,7 +109,8 @@ def _on_cluster(prediction: Prediction, profile: Profile, output: str, options: 
 
     check_visible(prediction)
     cluster = open_cluster(profile.namespace, profile.kube_context)
-    job = build_job(prediction, profile.site(), options["shards"], {"gpu": options["gpu"]}, user_name())
+    site = profile.model_copy(update={"store": prediction.model.store.url}).site()
+    job = build_job(prediction, site, options["shards"], {"gpu": options["gpu"]}, user_name())
     check_alone(cluster, job, overwrite=options["overwrite"])
     task, store = begin(prediction, options["overwrite"]), prediction.model.store
     before = computed_before(store, task)

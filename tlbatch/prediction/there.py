@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from tlbatch.cluster.client import JOBS, PODS, Cluster, Document
@@ -39,8 +39,7 @@ def check_visible(prediction: Prediction) -> None:
 
 
 def build_job(prediction: Prediction, site: Site, shards: int, given: dict[str, Any], user: str) -> Document:
-    """What is sent: no more indexes than parts; the pods see the store that the model is in."""
-    site = replace(site, store=prediction.model.store.url)
+    """What is sent: no more indexes than parts. ``site`` names the store that the model is in."""
     wanted = min(shards, len(prediction.parts))
     model = str(prediction.model.identity.get("champion") or prediction.model.identity.get("run") or "model")
     return build_predict_job(prediction.task, site, predict_needs(site.resources(), given), wanted, model, user)
