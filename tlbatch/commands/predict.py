@@ -158,7 +158,8 @@ def _lines(prediction: Prediction, summary: dict[str, Any], computed: dict[str, 
 
     images, counts = summary["images"], summary["counts"]
     rows = [[name, f"{counts[name]:,}", f"{counts[name] / images:.1%}" if images else ""] for name in counts]
-    bad = f"; {summary['bad']} files cannot be used ({prediction.out.url}/bad.jsonl)" if summary["bad"] else ""
+    files = "1 file" if summary["bad"] == 1 else f"{summary['bad']} files"
+    bad = f"; {files} cannot be used ({prediction.out.url}/bad.jsonl)" if summary["bad"] else ""
     return [
         f"{images:,} images predicted by {prediction.model.name}{bad}",
         f"probabilities: {summary['probabilities']}",
