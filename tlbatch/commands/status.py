@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlbatch.commands.options import kept_store_option, output_option, print_json
+from tlbatch.commands.options import context_option, kept_store_option, namespace_option, output_option, print_json
 
 if TYPE_CHECKING:
+    from tlbatch.cluster import Cluster
     from tlbatch.records import Execution
-    from tlbatch.store import Store
+    from tlbatch.tasklogs import PodWords, TaskLog
 
 WATCH_S = 2.0
+ASK_S = 3.0
 FINISHED = ("succeeded", "failed", "cancelled", "stopped")
 
 
@@ -72,8 +74,12 @@ def _left(lines: list[str]) -> list[str]:
 @click.option("--execution", default="", help="An id, the start of one, or a study's name.  [default: the newest]")
 @click.option("--follow", "-f", is_flag=True, help="Go on printing until the task ends.")
 @kept_store_option
-def logs(task: str, execution: str, follow: bool, store: str) -> None:
+@context_option
+@namespace_option
+def logs(task: str, execution: str, follow: bool, store: str, context: str | None, namespace: str | None) -> None:
     """Print what TASK (a name as in `tlbatch status`, or its key) printed; without TASK, of all that failed or run.
+
+    Logs are in the store, some seconds behind. Of a task that has none there yet its pod is asked.
 
     \b
     tlbatch logs finetune:basic-cnn:0 -f
@@ -81,10 +87,12 @@ def logs(task: str, execution: str, follow: bool, store: str) -> None:
     from tlbatch.errors import StudyError
     from tlbatch.records import find_execution
     from tlbatch.store import open_store
+    from tlbatch.tasklogs import TaskLog
 
     opened = open_store(store)
     found = find_execution(opened, execution)
-    tasks = (found.load_status() or {}).get("tasks", {})
+    status = found.load_status() or {}
+    tasks = status.get("tasks", {})
     chosen = {n: t for n, t in tasks.items() if _matches(n, t, task)}
     if task and not chosen:
         raise StudyError(f"no task {task!r} there; there are {', '.join(tasks) or 'none'}")
@@ -92,19 +100,34 @@ def logs(task: str, execution: str, follow: bool, store: str) -> None:
         raise StudyError(f"--follow needs one task: {', '.join(chosen)}")
     for name, document in chosen.items():
         click.echo(f"== {name}", err=follow)
-        _print_log(opened, str(document.get("key") or ""), _ended(found, name) if follow else None)
+        key = str(document.get("key") or "")
+        words = _pod_words(found, key, context, namespace) if status.get("backend") == "kubernetes" else None
+        if key:
+            log = TaskLog(opened, key, words, lambda sentence: click.echo(sentence, err=True))
+            _print_log(log, _ended(found, name) if follow else None)
 
 
-def _print_log(store: Store, key: str, ended: Callable[[], bool] | None) -> None:
-    """The pieces there are; with ``ended``, those that come until it is true."""
-    from tlbatch.records import read_logs
+def _pod_words(found: Execution, key: str, context: str | None, namespace: str | None) -> Callable[[], PodWords]:
+    """What asks the task's pod; the cluster is opened once, when it is asked first."""
+    from functools import cache
 
-    after = ""
-    while key:
+    from tlbatch.cluster import open_cluster
+    from tlbatch.profiles import load_profile
+    from tlbatch.tasklogs import pod_words
+
+    @cache
+    def cluster() -> Cluster:
+        profile = load_profile(context, {"namespace": namespace})
+        return open_cluster(profile.namespace, profile.kube_context, ASK_S)
+
+    return lambda: pod_words(cluster(), found.id, key)
+
+
+def _print_log(log: TaskLog, ended: Callable[[], bool] | None) -> None:
+    """What there is; with ``ended``, what comes until it is true."""
+    while True:
         over = ended() if ended is not None else True  # asked before reading: what came before the end is read
-        for piece in read_logs(store, key, after):
-            click.echo(piece.text, nl=False)
-            after = piece.name
+        click.echo(log.news(), nl=False)
         if over:
             return
         time.sleep(WATCH_S)
