@@ -87,9 +87,14 @@ def finish(store: Store, opened: Opened, record: FiringRecord, hook: str, say: S
         if hook and record.state in (SUCCEEDED, FAILED):
             record = replace(record, webhook=_tell(store, record, hook, say))
         present = save_firing(store, record)
-    draw_trend_page(store, record.name)
-    close_firing(store, opened)
+    tidy(store, record.name, record.execution)
     return present
+
+
+def tidy(store: Store, name: str, execution: str) -> None:
+    """What is left to do for a firing that has its record: the trend page, then it is closed."""
+    draw_trend_page(store, name)
+    close_firing(store, name, execution)
 
 
 def draw_trend_page(store: Store, name: str) -> None:

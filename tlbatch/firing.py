@@ -16,11 +16,11 @@ from typing import Any, Protocol
 
 from tlbatch import __version__
 from tlbatch.champions import load_champion
-from tlbatch.concluding import Say, conclude, decision_of, end_otherwise
+from tlbatch.concluding import Say, conclude, decision_of, end_otherwise, tidy
 from tlbatch.errors import Stopped, TlbatchError, TransientError
 from tlbatch.firings import CANCELLED, FAILED, SKIPPED, UNCHANGED, FiringRecord, find_firing, last_concluded, save_firing
 from tlbatch.holding import hold_schedule
-from tlbatch.opened import Opened, close_firing, load_opened, open_firing, opened_firings
+from tlbatch.opened import Opened, load_opened, open_firing, opened_firings
 from tlbatch.pins import load_pins
 from tlbatch.planning import Plan
 from tlbatch.planning.defence import RULE, Defence
@@ -80,6 +80,7 @@ def fire(firing: Firing, store: Store) -> FiringRecord:
                 _conclude_left(firing, store, left)
         recorded = find_firing(store, firing.name, firing.execution)
         if recorded is not None:
+            tidy(store, firing.name, firing.execution)
             return recorded
         try:
             firing.prepare()
@@ -186,7 +187,7 @@ def _skipped(firing: Firing, store: Store, holder: LeaseInfo, started: float) ->
 def _conclude_left(firing: Firing, store: Store, left: Opened) -> None:
     """A firing whose driver died: what it had decided still counts; what it had not is for us to compute."""
     if find_firing(store, left.name, left.execution) is not None:
-        close_firing(store, left)
+        tidy(store, left.name, left.execution)
         return
     execution = Execution(store, left.execution)
     decision = decision_of(execution)

@@ -77,8 +77,8 @@ def opened_firings(store: Store, name: str) -> list[Opened]:
     return [Opened.from_json(document) for document in documents if document]
 
 
-def close_firing(store: Store, opened: Opened) -> None:
-    store.delete([_place(opened.name, opened.execution)])
+def close_firing(store: Store, name: str, execution: str) -> None:
+    store.delete([_place(name, execution)])
 
 
 def _place(name: str, execution: str) -> str:

@@ -20,6 +20,7 @@ from tlbatch.spec.resources import Schedule
 from tlbatch.store import Store
 
 RUNNING = "running"
+SENTENCE_LENGTH = 90
 COLUMNS = ["fired", "by", "state", "challenger", "champion", "images", "execution", ""]
 
 
@@ -120,7 +121,8 @@ def cells(record: FiringRecord, timezone: str, metric: str) -> list[str]:
     values = [_value(both.get(who)) for who in ("challenger", "champion")]
     images = str(record.images) if record.images else ""
     fired = when(record.scheduled or record.started, timezone)
-    return [fired, record.trigger, state, *values, images, record.execution, record.sentence]
+    said = record.sentence if len(record.sentence) <= SENTENCE_LENGTH else f"{record.sentence[: SENTENCE_LENGTH - 1].rstrip()}…"
+    return [fired, record.trigger, state, *values, images, record.execution, said]
 
 
 def when(seconds: float, timezone: str) -> str:

@@ -19,8 +19,9 @@ class Hook(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        super().__init__((host, 0), _Handler)
+        self.host = host
         self.got: list[Any] = []
         self.paths: list[str] = []
         self.answers = [200]
@@ -28,7 +29,7 @@ class Hook(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/services/T0/secret-token"
+        return f"http://{self.host}:{self.server_address[1]}/services/T0/secret-token"
 
 
 class _Handler(BaseHTTPRequestHandler):

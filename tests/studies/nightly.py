@@ -1,0 +1,114 @@
+"""A schedule on drawn shapes, and how to fire it: here, as its pod does, or up to a point where a driver might die."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tlbatch.backends.local import LocalBackend
+from tlbatch.champions import Champion, decisions, load_champion, reigns
+from tlbatch.driver import Driver, Silent
+from tlbatch.firing import Firing, Guard, fire
+from tlbatch.firings import CRON, FiringRecord, load_firings
+from tlbatch.firingwalks import fire_here
+from tlbatch.launch import publish_report
+from tlbatch.planning import Plan
+from tlbatch.records import Execution
+from tlbatch.scheduling import apply_here
+from tlbatch.spec import LoadedStudy, load_study
+from tlbatch.store import Store, open_store
+
+NAME = "shapes"
+STUDY = """
+apiVersion: tlbatch/v1
+kind: Study
+name: shapes
+dataset: {url: images, split: {train: 32, validation: 16, test: 32}, near_duplicates: false}
+control: none
+precision: fp32
+runs:
+  - name: cnn
+    model: {scratch: {channels: [4, 8], padding: same, dense: [8]}}
+    input: {size: 16}
+    train: {epochs: 3, batch_size: 8, lr: 3e-3}
+schedule: {cron: "0 3 * * *", timezone: Asia/Shanghai}
+"""
+
+
+class DeathError(BaseException):
+    """The driver dies here: nothing after this line happens, nobody catches it."""
+
+
+@dataclass(frozen=True)
+class Nights:
+    """A study with a schedule, its pictures and its store."""
+
+    folder: Path
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def store(self) -> Store:
+        return open_store(str(self.folder / "store"))
+
+    @property
+    def images(self) -> Path:
+        return self.folder / "images"
+
+    @property
+    def study(self) -> Path:
+        return self.folder / "study.yaml"
+
+    def apply(self, *overrides: str) -> None:
+        apply_here(load_study(self.study, overrides), self.store)
+
+    def here(self) -> FiringRecord:
+        """As ``schedule trigger --here`` fires."""
+        return fire_here(NAME, self.store, LocalBackend(self.store, 2), Silent(), self.said.append)
+
+    def pod(self, execution: str, hook: str = "", dies_after: str = "", scheduled: float | None = None) -> FiringRecord:
+        """As the pod of a CronJob's Job does; the same name again is the next pod. ``dies_after``: walking."""
+
+        def walk(execution: Execution, loaded: LoadedStudy, plan: Plan, guard: Guard) -> str:
+            before: Mapping[str, Any] = execution.load_status() or {}
+            driver = Driver(
+                plan, self.store, LocalBackend(self.store, 2), execution, Silent(), detach=True, guard=guard, before=before
+            )
+            driver.finish = lambda: publish_report(execution, driver.works.values())
+            state = driver.run()
+            if dies_after == "walking":
+                raise DeathError
+            return state
+
+        firing = Firing(NAME, execution, CRON, walk, scheduled, hook=hook, say=self.said.append, sleep=lambda _: None)
+        return fire(firing, self.store)
+
+    @property
+    def champion(self) -> Champion | None:
+        return load_champion(self.store, NAME)[0]
+
+    @property
+    def serials(self) -> list[int]:
+        return [reign.serial for reign in reigns(self.store, NAME)]
+
+    @property
+    def firings(self) -> list[FiringRecord]:
+        return load_firings(self.store, NAME)
+
+    @property
+    def decisions(self) -> list[dict[str, Any]]:
+        return decisions(self.store, NAME)
+
+    def file(self, name: str) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.store.get(f"schedules/{NAME}/{name}"))
+        return document
+
+    def names(self, prefix: str) -> list[str]:
+        return [stat.name for stat in self.store.list(prefix)]
+
+
+def numbers(record: FiringRecord) -> dict[str, Any]:
+    """All of a record but its times and names."""
+    return {name: value for name, value in asdict(record).items() if name not in ("started", "ended", "execution")}
