@@ -23,7 +23,7 @@ from tlbatch.cluster.diagnosis import (
 )
 from tlbatch.cluster.errors import AlreadyThereError
 from tlbatch.cluster.watching import Watched
-from tlbatch.errors import DeadlineError, StudyError, TransientError
+from tlbatch.errors import DeadlineError, StudyError, TlbatchError, TransientError
 from tlbatch.manifests import DriverIdentity, Needs, Site, build_task_job, names
 from tlbatch.planning import Node
 from tlbatch.store import Store
@@ -37,6 +37,7 @@ EVENTS_AFTER_S, EVENTS_EVERY_S = 4.0, 30.0
 STOP_WAIT_S = 20.0
 START_WITHIN_S = 1800.0
 """How long a pod may stand without its image or Secret: long enough for a registry to come back, not for ever."""
+LAST_LINES = 200
 COME_BACK_LATER, ASKED_TO_STOP = 75, 143
 
 
@@ -217,7 +218,14 @@ class KubernetesBackend:
         if failed.get("reason") == "DeadlineExceeded":
             code = DeadlineError.exit_code
         events = [] if pods else self._events(child)
-        return Ended(child.task.key, code, final=True, sentence=explain_job(job, pods, events))
+        return Ended(child.task.key, code, self._printed(ends), final=True, sentence=explain_job(job, pods, events))
+
+    def _printed(self, ends: list[PodExit]) -> str:
+        """The end of what the last pod printed: it may have died before it could store its log."""
+        try:
+            return self.cluster.logs(ends[-1].pod, tail=LAST_LINES) if ends else ""
+        except TlbatchError:  # gone with its node, or not started at all
+            return ""
 
     def _ended_early(self, child: _Child) -> Ended | None:
         """Ends that the Job would go on from, in vain: memory at the same limit again, an input that is gone."""
