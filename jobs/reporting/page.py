@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib import resources
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from jobs.context import Context
 from jobs.data.index import load_index
@@ -59,6 +60,7 @@ def render_page(analysis: Analysis, figures: Figures) -> str:
         several_seeds=max((len(run.seeds) for run in analysis.sources.runs), default=1),
         method_seeds=METHOD_SEEDS,
         many_classes=MANY_CLASSES,
+        js=Markup(resources.files(TEMPLATES).joinpath("matrix.js").read_text(encoding="utf-8")),
         css=Markup(resources.files(TEMPLATES).joinpath("style.css").read_text(encoding="utf-8")),
     )
 
@@ -74,8 +76,13 @@ def environment() -> Environment:
     found = Environment(
         loader=PackageLoader("jobs.reporting"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    found.filters |= {"figure": _figure, "duration": duration, "plural": plural, "number": number}
+    found.filters |= {"figure": _figure, "duration": duration, "plural": plural, "number": number, "breakable": breakable}
     return found
+
+
+def breakable(text: str) -> Markup:
+    """Escaped, and where it is too long to be broken after ``_``, ``/`` or ``.`` rather than in mid-word."""
+    return Markup(re.sub(r"([_/](?=\w)|\.(?=[A-Za-z]))", r"\1<wbr>", str(escape(text))))
 
 
 def _figure(drawn: Drawn, natural: bool = False) -> Markup:

@@ -117,7 +117,9 @@ def test_the_page_asks_nothing_of_anyone(page: str) -> None:
             assert (attrs.get(name) or "#").startswith(("#", "data:")), (tag, attrs)
     assert not re.search(r"url\((?!#|data:)", page)
     assert "@import" not in page
-    assert not parsed.of("script")
+    policy = next(str(attrs["content"]) for attrs in parsed.of("meta") if attrs.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    assert "http" not in policy
 
 
 def test_the_page_can_be_read_without_eyes(page: str) -> None:

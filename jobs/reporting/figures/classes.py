@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from jobs.reporting.figures.style import INK, SERIES, canvas
 
 COUNTS_UP_TO = 15  #: classes up to which counts are written into the cells
+AROUND_UP_TO = 40  #: classes up to which names stand on all four sides: they take most of the drawing's time
 HEAT = LinearSegmentedColormap.from_list("heat", ["#f4f7fb", "#9cc3e0", "#3b83bd", "#08306b"])
 
 
@@ -37,14 +38,14 @@ def draw_confusion(confusion: np.ndarray, names: Sequence[str]) -> Figure:
     n = len(names)
     cell = 34 if n <= COUNTS_UP_TO else 12.5 if n > 40 else 20
     label = min(max(len(name) for name in names), 28) * 5.6 + 24
-    side = cell * n + label * (2 if n > COUNTS_UP_TO else 1) + 10
+    side = cell * n + label * (2 if COUNTS_UP_TO < n <= AROUND_UP_TO else 1) + 10
     with canvas(side, side) as (figure, axes):
         shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
         axes.imshow(np.sqrt(shares), cmap=HEAT, vmin=0, vmax=1, interpolation="none")
         size = 10 if n <= COUNTS_UP_TO else 9
         axes.set_xticks(range(n), names, rotation=90, fontsize=size)
         axes.set_yticks(range(n), names, fontsize=size)
-        around = n > COUNTS_UP_TO  # a large matrix is scrolled: names on all sides
+        around = COUNTS_UP_TO < n <= AROUND_UP_TO  # a large matrix is scrolled: names on all sides
         axes.tick_params(length=0, labelcolor=INK, labelright=around, labeltop=around)
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)

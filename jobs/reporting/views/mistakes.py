@@ -12,25 +12,15 @@ from numpy.typing import NDArray
 
 from jobs.data.index import IndexEntry
 from jobs.reporting.analysis import Analysis
-from jobs.reporting.figures.classes import draw_confusion, draw_recalls
+from jobs.reporting.figures.classes import draw_recalls
 from jobs.reporting.figures.style import Drawn, Figures
 from jobs.reporting.pictures import Picture, artifact_picture, stored_thumbnail
 from jobs.reporting.sources import RunSource
-from jobs.reporting.words import number, percent, plural
+from jobs.reporting.views.confusion import Confusion, build_confusion, confusion_of, taken_for
+from jobs.reporting.words import number, percent
 
-TABLE_UP_TO = 12  #: classes up to which a confusion matrix is a table
-MOST_ERRORS, MOST_SUSPECTS, MOST_PAIRS, MOST_PREDICTIONS = 21, 21, 10, 21
+MOST_ERRORS, MOST_SUSPECTS, MOST_WORST, MOST_PREDICTIONS = 21, 21, 10, 21
 GALLERY_SIDE = 180
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """``rows``: (class, [(count, share of the row)]); empty where the matrix is too large for a table."""
-
-    run: str
-    rows: tuple[tuple[str, tuple[tuple[int, float], ...]], ...]
-    figure: Drawn
-    pairs: tuple[tuple[str, str, int, int], ...]  #: true, predicted, how often, of how many
 
 
 @dataclass(frozen=True)
@@ -42,6 +32,7 @@ class ClassLine:
     precision: str
     f1: str
     share: float
+    taken_for: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,12 +60,13 @@ def build_mistakes(analysis: Analysis, figures: Figures, index: Mapping[str, Ind
     suspects = champion.evaluate.read_json("suspects.json") if "suspects.json" in champion.evaluate else []
     told = champion.metrics.get("suspects") or {}
     ordered = [champion, *(run for run in analysis.sources.runs if run is not champion)]
-    lines = class_lines(champion)
+    classes = analysis.sources.classes
+    lines = class_lines(champion, taken_for(confusion_of(champion, len(classes)), classes))
     return Mistakes(
         run=champion.name,
-        confusions=tuple(_confusion(run, analysis.sources.classes, figures) for run in ordered),
+        confusions=tuple(build_confusion(run, classes, figures, first=run is champion) for run in ordered),
         classes=tuple(lines),
-        worst_classes=tuple(sorted((line for line in lines if line.n), key=lambda line: line.share)[:MOST_PAIRS]),
+        worst_classes=tuple(sorted((line for line in lines if line.n), key=lambda line: line.share)[:MOST_WORST]),
         recalls=_recalls(champion, lines, figures),
         errors=tuple(_errors(champion, gallery)),
         overlay=gallery.get("overlay"),
@@ -95,31 +87,8 @@ def first_probabilities(run: RunSource) -> NDArray[np.float64]:
     return run.probabilities(run.seeds[0])
 
 
-def confusion_of(run: RunSource, classes: int) -> NDArray[np.int64]:
-    """[c, c] counts of the first seed, rows truth."""
-    matrix = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(matrix, (run.labels, first_probabilities(run).argmax(axis=1)), 1)
-    return matrix
-
-
-def _confusion(run: RunSource, classes: list[str], figures: Figures) -> Confusion:
-    matrix = confusion_of(run, len(classes))
-    totals = matrix.sum(axis=1)
-    right = int(matrix.trace())
-    alt = f"Confusion matrix of {run.name}: {right:,} of {plural(int(totals.sum()), 'test image')} on the diagonal."
-    rows = []
-    for name, row, total in zip(classes, matrix, totals, strict=True) if len(classes) <= TABLE_UP_TO else ():
-        rows.append((name, tuple((int(n), float(n / max(total, 1))) for n in row)))
-    wrong = matrix - np.diag(matrix.diagonal())
-    order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_PAIRS]
-    places = [divmod(int(place), len(classes)) for place in order if wrong.flat[place] > 0]
-    pairs = [(classes[true], classes[said], int(wrong[true, said]), int(totals[true])) for true, said in places]
-    drawn = figures.add(f"confusion-{run.name}", alt, draw_confusion(matrix, classes))
-    return Confusion(run.name, tuple(rows), drawn, tuple(pairs) if len(classes) > 2 else ())
-
-
-def class_lines(run: RunSource) -> list[ClassLine]:
-    """The per-class report of the first seed, from the metrics; [] where they have none."""
+def class_lines(run: RunSource, taken: Mapping[str, str]) -> list[ClassLine]:
+    """The per-class report of the first seed, from the metrics; [] where they have none. ``taken``: what each is taken for."""
     lines = []
     for entry in run.metrics.get("per_class") or []:
         recall, precision = entry.get("recall") or {}, entry.get("precision") or {}
@@ -135,6 +104,7 @@ def class_lines(run: RunSource) -> list[ClassLine]:
                 precision=percent(precision["value"]) if precision.get("value") is not None else "–",
                 f1=number(entry.get("f1") if not isinstance(entry.get("f1"), dict) else entry["f1"].get("value")),
                 share=float(value or 0.0),
+                taken_for=taken.get(str(entry["class"]), ""),
             )
         )
     return lines
