@@ -1,0 +1,190 @@
+"""Schedules changed: ``schedule apply``, ``suspend``, ``resume``, ``delete``."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlbatch.commands.options import (
+    DEFAULT_STORE,
+    context_option,
+    kept_store_option,
+    namespace_option,
+    output_option,
+    print_json,
+    set_option,
+)
+
+if TYPE_CHECKING:
+    from tlbatch.cluster import Cluster
+    from tlbatch.schedules import StoredSchedule
+
+store_option = click.option(
+    "--store", default=None, metavar="DIR|s3://BUCKET/PREFIX", help=f"[default: the context's, else {DEFAULT_STORE}]"
+)
+name_argument = click.argument("name")
+
+
+@click.command()
+@click.argument("study", type=click.Path())
+@context_option
+@namespace_option
+@store_option
+@set_option
+@output_option
+@click.option("--here", is_flag=True, help="No cluster: something here calls `tlbatch schedule trigger --here`.")
+@click.option(
+    "--dry-run", type=click.Choice(["client", "server"]), default=None, help="Print the CronJob; or let the server check it."
+)
+def apply(
+    study: str,
+    context: str | None,
+    namespace: str | None,
+    store: str | None,
+    overrides: tuple[str, ...],
+    output: str,
+    here: bool,
+    dry_run: str | None,
+) -> None:
+    """Apply the schedule of STUDY: puts the study into the store and applies one CronJob. Again: changes both.
+
+    \b
+    tlbatch schedule apply study.yaml
+    tlbatch schedule apply study.yaml --set schedule.cron="30 2 * * *"
+    tlbatch schedule apply study.yaml --dry-run=server
+    tlbatch schedule apply study.yaml --here --store results/
+    """
+    from tlbatch.profiles import load_profile
+    from tlbatch.scheduling import apply as apply_there
+    from tlbatch.scheduling import apply_here, build_request
+    from tlbatch.spec import load_study
+    from tlbatch.store import open_store
+    from tlbatch.submission import user_name
+
+    loaded = load_study(study, overrides)
+    profile = load_profile(context, {"namespace": namespace, "store": store})
+    if here or (profile.images is None and context is None):
+        _say_applied(apply_here(loaded, open_store(profile.store or DEFAULT_STORE)), output, asked=here)
+        return
+    site = profile.site()
+    if dry_run == "client":
+        _print(build_request(loaded, site, user_name()), output)
+        return
+    from tlbatch.cluster import open_cluster
+    from tlbatch.cluster.client import CRONJOBS
+
+    cluster = open_cluster(profile.namespace, profile.kube_context)
+    if dry_run == "server":
+        cluster.apply(CRONJOBS, build_request(loaded, site, user_name()), dry_run=True)
+        click.echo(f"{loaded.study.name}: the cluster would take it (nothing was sent to the store)")
+        return
+    profile.point_to_endpoint()
+    _say_applied(apply_there(loaded, open_store(profile.checked_store()), site, cluster), output, asked=True)
+
+
+@click.command()
+@name_argument
+@context_option
+@namespace_option
+@kept_store_option
+def suspend(name: str, context: str | None, namespace: str | None, store: str) -> None:
+    """Let schedule NAME rest: a firing that runs goes on, no other starts until `resume`.
+
+    \b
+    tlbatch schedule suspend pets
+    """
+    _suspend(name, context, namespace, store, suspended=True)
+
+
+@click.command()
+@name_argument
+@context_option
+@namespace_option
+@kept_store_option
+def resume(name: str, context: str | None, namespace: str | None, store: str) -> None:
+    """Let schedule NAME fire again.
+
+    \b
+    tlbatch schedule resume pets
+    """
+    _suspend(name, context, namespace, store, suspended=False)
+
+
+@click.command()
+@name_argument
+@context_option
+@namespace_option
+@kept_store_option
+@click.option("--purge", is_flag=True, help="Forget its firings and pinned images, too. Champions stay.")
+def delete(name: str, context: str | None, namespace: str | None, store: str, purge: bool) -> None:
+    """End schedule NAME. Its firings, pinned images and champion stay in the store: applied again, it goes on with them.
+
+    \b
+    tlbatch schedule delete pets
+    """
+    from tlbatch.schedules import CLUSTER, load_schedule
+    from tlbatch.scheduling import delete as end
+    from tlbatch.store import open_store
+
+    opened = open_store(store)
+    stored = load_schedule(opened, name)
+    cluster = open_schedules_cluster(stored, context, namespace) if stored.where == CLUSTER else None
+    was_there = end(opened, name, cluster, purge=purge)
+    gone = "" if cluster is None or was_there else " (its CronJob was gone already)"
+    kept = "its firings and pins are forgotten; champions stay" if purge else "firings, pins and champion stay in the store"
+    click.echo(f"{name}: deleted{gone}; {kept}")
+
+
+# -- inside -------------------------------------------------------------------------------------------------------------
+
+
+def _suspend(name: str, context: str | None, namespace: str | None, store: str, *, suspended: bool) -> None:
+    from tlbatch.schedules import CLUSTER, load_schedule, next_time
+    from tlbatch.scheduleview import when
+    from tlbatch.scheduling import suspend as change
+    from tlbatch.store import open_store
+
+    opened = open_store(store)
+    stored = load_schedule(opened, name)
+    cluster = open_schedules_cluster(stored, context, namespace) if stored.where == CLUSTER else None
+    after = change(opened, name, cluster, suspended=suspended)
+    upcoming = next_time(after, time.time())
+    zone = after.periods[-1].timezone
+    click.echo(f"{name}: " + ("suspended" if upcoming is None else f"fires next {when(upcoming, zone)}"))
+
+
+def open_schedules_cluster(stored: StoredSchedule, context: str | None, namespace: str | None) -> Cluster:
+    """The one it was applied to: its namespace unless another is named."""
+    from tlbatch.cluster import open_cluster
+    from tlbatch.profiles import load_profile
+
+    profile = load_profile(context, {"namespace": namespace})
+    return open_cluster(namespace or stored.site.get("namespace") or profile.namespace, profile.kube_context)
+
+
+def _say_applied(stored: StoredSchedule, output: str, *, asked: bool) -> None:
+    from tlbatch.schedules import HERE, next_time
+    from tlbatch.scheduleview import when
+
+    upcoming = next_time(stored, time.time())
+    if output == "json":
+        print_json({"name": stored.name, "where": stored.where, "next": upcoming, "site": stored.site})
+        return
+    fires = f"fires next {when(upcoming, stored.periods[-1].timezone)}" if upcoming else "is suspended"
+    if stored.where == HERE:
+        why = "" if asked else " (no context names a cluster: `tlbatch context set images=… store=s3://…`)"
+        click.echo(f"{stored.name}: kept here{why}; nothing fires it by itself: let cron call")
+        click.echo(f"  tlbatch schedule trigger {stored.name} --here")
+        return
+    click.echo(f"{stored.name}: {fires}, in namespace {stored.site.get('namespace')}")
+
+
+def _print(request: dict[str, Any], output: str) -> None:
+    if output == "json":
+        print_json(request)
+        return
+    import yaml
+
+    click.echo(yaml.safe_dump(request, sort_keys=False, allow_unicode=True), nl=False)
