@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 
 from tlbatch.backends import Ended
@@ -27,7 +28,7 @@ def predict_here(store: Store, task: Task, cores: int | None, tick: Callable[[Wo
     """Compute what is missing. Raises Stopped on SIGINT and SIGTERM, and what the step failed with, with its exit code."""
     backend = LocalBackend(store, cores or len(os.sched_getaffinity(0)), warm=False)
     node = Node(STEP, STEP, task.params)
-    work = Work(node, task=task, state=RUNNING, started=backend_clock())
+    work = Work(node, task=task, state=RUNNING, started=time.time())
     with stop_requests() as stop:
         backend.start(task, node)
         try:
@@ -38,13 +39,6 @@ def predict_here(store: Store, task: Task, cores: int | None, tick: Callable[[Wo
         finally:
             backend.close()
     _check(store, ended[0], work)
-
-
-def backend_clock() -> float:
-    """Unix time, as exit.json has it."""
-    import time
-
-    return time.time()
 
 
 def _check(store: Store, ended: Ended, work: Work) -> None:

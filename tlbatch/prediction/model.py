@@ -50,10 +50,17 @@ class Chosen:
     @property
     def name(self) -> str:
         """In a few words."""
-        champion, run = self.identity.get("champion"), self.identity.get("run")
-        if champion:
-            return f"champion {champion} number {self.identity['serial']}"
-        return f"run {run} of {self.identity['execution']}" if run else f"model {self.identity['models'][0]['key'][:12]}"
+        return model_words(self.identity)
+
+
+def model_words(identity: Mapping[str, Any]) -> str:
+    """A model's identity in a few words."""
+    if identity.get("champion"):
+        return f"champion {identity['champion']} number {identity.get('serial')}"
+    if identity.get("run"):
+        return f"run {identity['run']} of {identity.get('execution')}"
+    models = identity.get("models") or [{}]
+    return f"model {str(models[0].get('key', '?'))[:12]}"
 
 
 def choose_model(text: str, default_store: str) -> Chosen:

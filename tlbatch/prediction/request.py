@@ -10,7 +10,7 @@ from typing import Any
 
 from tlbatch.errors import StudyError
 from tlbatch.listing import ListedFile
-from tlbatch.prediction.model import Chosen
+from tlbatch.prediction.model import Chosen, model_words
 from tlbatch.prediction.parts import (
     BAD,
     PREDICTIONS,
@@ -33,7 +33,6 @@ from tlbatch.tasks import Task, task_name
 STEP = "predict"
 ASKED = ("source", "model", "format", "chunk", "batch", "raw")
 WORDS = {
-    "source": "pictures of {0}",
     "format": "--format {0}",
     "chunk": "--chunk {0}",
     "batch": "--batch-size {0}",
@@ -126,16 +125,6 @@ def _refusal(url: str, present: Mapping[str, Any], prediction: Prediction, diffe
     else:
         said = f"made with {WORDS[differs[0]].format(json.dumps(present.get(differs[0])))}"
     return f"{url} has predictions {said}: name another place for these, or replace those with --overwrite"
-
-
-def model_words(identity: Mapping[str, Any]) -> str:
-    """A model's identity in a few words."""
-    if identity.get("champion"):
-        return f"champion {identity['champion']} number {identity.get('serial')}"
-    if identity.get("run"):
-        return f"run {identity['run']} of {identity.get('execution')}"
-    models = identity.get("models") or [{}]
-    return f"model {str(models[0].get('key', '?'))[:12]}"
 
 
 def complete(prediction: Prediction, done: Mapping[int, PartRecord]) -> dict[str, Any] | None:
