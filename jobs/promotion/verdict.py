@@ -45,10 +45,10 @@ def is_beyond(row: ClassTest, rule: Rule) -> bool:
 def _why(rule: Rule, level: float, estimate: Estimate, harmed: bool, beyond: bool) -> str | None:
     if estimate.gain < -1e-12:
         return WORSE
+    if beyond:  # what the study says itself comes before what a test shows
+        return BOUND
     if harmed:
         return HARMED
-    if beyond:
-        return BOUND
     if rule.promote != BETTER:
         return None
     if estimate.gain < rule.min_gain - 1e-12 or estimate.gain <= 1e-12:
