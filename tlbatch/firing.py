@@ -74,6 +74,10 @@ def fire(firing: Firing, store: Store) -> FiringRecord:
     started = firing.clock()
     with hold_schedule(store, firing.name, firing.execution, firing.sleep) as held:
         if isinstance(held, LeaseInfo):
+            if load_opened(store, firing.name, firing.execution) is not None:
+                raise TransientError(
+                    f"{firing.execution} has begun, but {held.holder} holds the schedule: it goes on after that"
+                )
             return _skipped(firing, store, held, started)
         for left in opened_firings(store, firing.name):
             if left.execution != firing.execution:

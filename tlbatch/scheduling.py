@@ -10,6 +10,7 @@ from typing import Any
 from tlbatch.cluster.client import CRONJOBS, JOBS, Cluster
 from tlbatch.errors import StudyError, TlbatchError
 from tlbatch.manifests import Cron, Site, build_cron_job, build_triggered_job, driver_needs
+from tlbatch.manifests.names import SCHEDULE
 from tlbatch.records import new_execution_id
 from tlbatch.schedules import (
     CLUSTER,
@@ -58,7 +59,8 @@ def apply_here(loaded: LoadedStudy, store: Store, clock: Clock = time.time) -> S
 def apply(loaded: LoadedStudy, store: Store, site: Site, cluster: Cluster, clock: Clock = time.time) -> StoredSchedule:
     """Put the study, apply the CronJob. Where the cluster refuses, the store has again what it had."""
     name, by = loaded.study.name, user_name()
-    build_request(loaded, site, by)
+    request = build_request(loaded, site, by)
+    _check_own(request, cluster.get(CRONJOBS, name))
     check_format(store)
 
     def change(before: StoredSchedule | None) -> StoredSchedule:
@@ -75,6 +77,23 @@ def apply(loaded: LoadedStudy, store: Store, site: Site, cluster: Cluster, clock
             store.put(place(name, "schedule.json"), before.to_json())
         raise
     return after
+
+
+def _check_own(request: dict[str, Any], present: dict[str, Any] | None) -> None:
+    """Raises StudyError for a CronJob of this name that is somebody else's, or that another store's schedule has."""
+    if present is None:
+        return
+    name, namespace = request["metadata"]["name"], request["metadata"]["namespace"]
+    if present["metadata"].get("labels", {}).get(SCHEDULE) != name:
+        raise StudyError(f"namespace {namespace} has a CronJob {name} that is no schedule of tlbatch: rename the study")
+    stores = [
+        each["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"][-1] for each in (present, request)
+    ]
+    if stores[0] != stores[1]:
+        raise StudyError(
+            f"{name} is scheduled in namespace {namespace} with store {stores[0]}: "
+            f"`tlbatch schedule delete {name} --store {stores[0]}` first, or rename the study"
+        )
 
 
 def suspend(store: Store, name: str, cluster: Cluster | None, *, suspended: bool, clock: Clock = time.time) -> StoredSchedule:

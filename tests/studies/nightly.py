@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -68,7 +69,7 @@ class Nights:
         """As ``schedule trigger --here`` fires."""
         return fire_here(NAME, self.store, LocalBackend(self.store, 2), Silent(), self.said.append)
 
-    def pod(self, execution: str, hook: str = "", dies_after: str = "", scheduled: float | None = None) -> FiringRecord:
+    def pod(self, execution: str, hook: str = "", dies_after: str = "", pause: float = 0.0) -> FiringRecord:
         """As the pod of a CronJob's Job does; the same name again is the next pod. ``dies_after``: walking."""
 
         def walk(execution: Execution, loaded: LoadedStudy, plan: Plan, guard: Guard) -> str:
@@ -82,7 +83,7 @@ class Nights:
                 raise DeathError
             return state
 
-        firing = Firing(NAME, execution, CRON, walk, scheduled, hook=hook, say=self.said.append, sleep=lambda _: None)
+        firing = Firing(NAME, execution, CRON, walk, hook=hook, say=self.said.append, sleep=lambda _: time.sleep(pause))
         return fire(firing, self.store)
 
     @property

@@ -19,7 +19,7 @@ from tests.studies.nightly import NAME, STUDY, DeathError, Nights
 from tests.studies.shapes import draw_shapes
 from tests.tlbatch.test_webhook import Hook
 from tlbatch.champions import crown, load_champion
-from tlbatch.errors import StudyError
+from tlbatch.errors import StudyError, TransientError
 from tlbatch.firings import FAILED, SKIPPED, SUCCEEDED, UNCHANGED
 from tlbatch.holding import beating
 from tlbatch.records import Execution
@@ -236,17 +236,43 @@ def test_a_champion_changed_by_hand_meanwhile_is_not_overthrown(walked: Nights) 
     assert "not crowned" in record.sentence
 
 
+def training(nights: Nights, command: list[str]) -> subprocess.Popen[bytes]:
+    """A firing that trains."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not any("/checkpoints/" in name for name in nights.names("work/")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return process
+
+
+def test_ctrl_c_ends_a_firing_here_and_is_recorded(nights: Nights) -> None:
+    draw_shapes(nights.images, 6, first=600)
+    nights.apply("runs[cnn].train.epochs=3000")
+    command = [sys.executable, "-m", "tlbatch", "schedule", "trigger", NAME, "--here", "--store", str(nights.folder / "store")]
+    process = training(nights, command)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 143
+    record = nights.firings[0]
+    assert (record.state, record.serial) == ("cancelled", 1)
+    assert nights.names(f"schedules/{NAME}/open/") == []
+
+
+def test_who_has_begun_waits_for_its_turn_and_is_not_skipped(walked: Nights) -> None:
+    lease = acquire_named(walked.store, f"schedules/{NAME}/lease.json", "shapes-29000009", 30.0)
+    assert isinstance(lease, Lease)
+    with beating(lease, 0.01, ""), pytest.raises(TransientError, match="shapes-29000009 holds the schedule: it goes on after"):
+        walked.pod("shapes-29000002", pause=0.02)
+    assert walked.pod("shapes-29000002").outcome == "promoted"
+
+
 def test_killed_in_the_midst_of_training_the_next_firing_goes_on(nights: Nights) -> None:
     draw_shapes(nights.images, 6, first=600)
     nights.apply("runs[cnn].train.epochs=3000")
     command = [sys.executable, "-m", "tlbatch", "schedule", "trigger", NAME, "--here", "--store", str(nights.folder / "store")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not any("/checkpoints/" in name for name in nights.names("work/")):
-        time.sleep(0.1)
+    process = training(nights, command)
     process.send_signal(signal.SIGKILL)
     process.wait(10)
-    time.sleep(0.5)
     nights.apply("runs[cnn].train.epochs=4")
     record = nights.here()
     assert record.state == SUCCEEDED

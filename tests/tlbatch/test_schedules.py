@@ -222,6 +222,22 @@ def test_applied_to_a_cluster(store: Store, site: Any, cluster: Any) -> None:
         apply_here(study(), store)
 
 
+def test_a_cron_job_that_is_not_ours_is_left_alone(store: Store, site: Any, cluster: Any) -> None:
+    cluster.cron_jobs["pets"] = {"metadata": {"name": "pets", "labels": {"team": "x"}}, "spec": {"schedule": "@daily"}}
+    with pytest.raises(StudyError, match="no schedule of tlbatch: rename the study"):
+        apply(study(), store, site, cluster)
+    assert cluster.cron_jobs["pets"]["spec"] == {"schedule": "@daily"}
+    cluster.cron_jobs.clear()
+    apply(study(), store, replace(site, store="s3://other/store"), cluster)
+    with pytest.raises(
+        StudyError, match=r"with store s3://other/store: `tlbatch schedule delete pets --store s3://other/store`"
+    ):
+        apply(study(), store, site, cluster)
+    assert cluster.cron_jobs["pets"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"][-1].endswith(
+        "other/store"
+    )
+
+
 def test_where_the_cluster_refuses_the_store_has_what_it_had(store: Store, site: Any, cluster: Any) -> None:
     cluster.refuses = True
     with pytest.raises(StudyError, match="forbidden"):
