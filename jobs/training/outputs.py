@@ -43,10 +43,10 @@ def write_outputs(context: Context, settings: Settings, parts: Parts, outcome: O
     context.write_json("history.json", outcome.history)
     context.write_json("validation.json", _validation(parts, outcome.logits))
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in outcome.network.state_dict().items()}
-    save_file(_unshared(state), context.out("model.safetensors"))
+    save_file(unshared(state), context.out("model.safetensors"))
 
 
-def _unshared(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def unshared(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Tied weights (one memory under two names) are written under both."""
     seen: set[int] = set()
     for name, tensor in state.items():

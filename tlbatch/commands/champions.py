@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -119,6 +120,62 @@ def rollback(name: str, to: int | None, store: str, output: str) -> None:
     from tlbatch.submission import user_name
 
     _say(bring_back(open_store(store), name, to, user_name()), output)
+
+
+@champion.command("pull")
+@click.argument("name")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["safetensors", "onnx"]),
+    default="safetensors",
+    show_default=True,
+    help="onnx: both.",
+)
+@click.option("--serial", type=click.IntRange(1), default=None, help="An earlier champion's number.  [default: the present]")
+@click.option("--images", type=click.IntRange(1), default=200, show_default=True, help="Test images to compare on, at most.")
+@click.option(
+    "--tolerance", type=click.FloatRange(0), default=None, help="Largest difference of a probability.  [default: 0.001]"
+)
+@kept_store_option
+@output_option
+def pull(
+    name: str,
+    folder: Path,
+    format_: str,
+    serial: int | None,
+    images: int,
+    tolerance: float | None,
+    store: str,
+    output: str,
+) -> None:
+    """Bring the champion NAME to DIR as files that need no tlbatch: weights, a card, on demand ONNX.
+
+    Backbone and head come as one safetensors file (a file for each fold). Before anything is kept, the probabilities of
+    real test images are compared with those of the evaluation; past the tolerance (0.1 for runs in bf16) it is refused.
+
+    \b
+    tlbatch champion pull pets model/
+    tlbatch champion pull pets model/ --format onnx
+    """
+    from tlbatch.exporting import FORMATS, build_request, pull_champion
+    from tlbatch.store import open_store
+
+    formats = FORMATS if format_ == "onnx" else FORMATS[:1]
+    pulled = pull_champion(build_request(open_store(store), name, serial, formats, images, tolerance), folder)
+    if output == "json":
+        print_json(asdict(pulled))
+        return
+    card = pulled.card
+    click.echo(f"{folder}: {card['name']}, number {card['serial']} ({card['run']}, seed {card['seed']})")
+    for file in (*pulled.files, "model.json"):
+        click.echo(f"  {file}  {(folder / file).stat().st_size:,} bytes")
+    for kind, check in card["check"].items():
+        click.echo(
+            f"{kind}: largest difference of a probability from the evaluated model on {check['images']} test images: "
+            f"{check['difference']:.2g} (allowed: {check['tolerance']:g}); same class for {check['same_class']}"
+        )
 
 
 def _say(made: Champion, output: str) -> None:

@@ -1,0 +1,167 @@
+"""``model.json`` and ``README.md``: which model the files hold, how to feed it, what it is worth, how they were checked.
+
+``model.json``::
+
+    format, name, serial, study, run, seed, classes, files: {name: {size, sha256}}
+    input       as in a study, + shorter_side: pixels of the shorter side before the centre crop (resize: crop)
+    network     {backbone: name and weights, or scratch}, layer, pool, head, features, parameters, folds
+    temperature, trained_on, test: {version, images}, metrics (Estimates on the test images)
+    check       {safetensors, onnx: {images, difference, mean_difference, same_class, tolerance, why}}
+    lineage     {models: {role: InputRef}, evaluation, pins, decided, sentence, by}
+
+No times and no places: pulling the same champion again gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.exporting.agreement import Agreement, Evaluated
+from jobs.exporting.usage import onnx_snippet
+from jobs.exporting.whole import Whole
+from tlbatch.exporting import CARD, Request
+from tlbatch.store.artifacts import file_sha256
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written: ``card`` is the (first) finetune artifact's; ``checks`` by format."""
+
+    request: Request
+    card: Mapping[str, Any]
+    whole: Whole
+    files: Sequence[str]
+    evaluated: Evaluated
+    checks: Mapping[str, Agreement]
+
+
+def write_card(out: Path, exported: Exported) -> None:
+    """The README first: its hash is in the card."""
+    document = _document(out, exported)
+    (out / "README.md").write_text(_readme(document), encoding="utf-8")
+    document["files"]["README.md"] = _entry(out / "README.md")
+    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    (out / CARD).write_text(text + "\n", encoding="utf-8")
+
+
+def _document(out: Path, exported: Exported) -> dict[str, Any]:
+    champion, card = exported.request.champion, exported.card
+    network = exported.whole.__dict__["networks"][0]
+    lineage = ("models", "evaluation", "pins", "decided", "sentence", "by")
+    return {
+        "format": FORMAT,
+        **{name: champion[name] for name in ("name", "serial", "study", "run", "seed")},
+        "classes": list(card["classes"]),
+        "files": {name: _entry(out / name) for name in exported.files},
+        "input": described_input(card["input"]),
+        "network": {
+            **card["model"],
+            "layer": network.backbone.layer.name,
+            "features": network.backbone.dim,
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "folds": len(exported.whole.__dict__["networks"]),
+        },
+        "temperature": exported.evaluated.temperature,
+        "trained_on": card.get("trained_on") or "",
+        "images": card["images"],
+        "test": {"version": champion.get("test_version"), "images": exported.evaluated.test_images},
+        "metrics": champion.get("metrics") or {},
+        "check": {name: asdict(agreement) for name, agreement in exported.checks.items()},
+        "lineage": {name: champion.get(name) for name in lineage},
+    }
+
+
+def described_input(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as a study has them, and what follows from them."""
+    short = int(int(settings["size"]) / float(settings["crop"]) + 1e-6)  # as jobs.data.pixels rounds it
+    return {**settings, **({"shorter_side": short} if settings["resize"] == "crop" else {})}
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    return {"size": path.stat().st_size, "sha256": file_sha256(path)}
+
+
+# -- for people ---------------------------------------------------------------------------------------------------------
+
+
+def _readme(document: Mapping[str, Any]) -> str:
+    parts = [
+        f"# {document['name']}, champion number {document['serial']}\n\n{_what(document)}",
+        f"## Classes\n\n{', '.join(document['classes'])}",
+        f"## What it is worth\n\n{_worth(document)}",
+        f"## How images are fed\n\n{_fed(document['input'])}",
+        f"## Files\n\n{_files(document)}",
+        f"## Lineage\n\n{_lineage(document)}",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _what(document: Mapping[str, Any]) -> str:
+    network, images = document["network"], document["images"]
+    name = network["backbone"]["name"] if network.get("backbone") else "a CNN trained from scratch"
+    folds = f", {network['folds']} folds" if network["folds"] > 1 else ""
+    learned = f" Its backbone learned from {document['trained_on']}." if document["trained_on"] else ""
+    said = document["lineage"].get("sentence") or ""
+    return (
+        f"Run `{document['run']}` of the study `{document['study']}` (seed {document['seed']}{folds}): "
+        f"{name or 'an earlier model'} up to `{network['layer']}`, {network['parameters']:,} parameters, "
+        f"trained on {images['train']:,} images, chosen on {images['validation']:,}.{learned} {said}"
+    ).strip()
+
+
+def _worth(document: Mapping[str, Any]) -> str:
+    rows = ["| metric | value | 95 % interval |", "|---|---|---|"]
+    for name, found in sorted(document["metrics"].items()):
+        if found and found.get("value") is not None:
+            among = f"{found['low']:.3f} – {found['high']:.3f}" if found.get("low") is not None else ""
+            rows.append(f"| {name.replace('_', ' ')} | {found['value']:.3f} | {among} |")
+    return "\n".join(rows) + f"\n\nOn {document['test']['images']:,} test images it did not learn from."
+
+
+def _fed(settings: Mapping[str, Any]) -> str:
+    size = settings["size"]
+    resize = {
+        "crop": f"shorter side to {settings.get('shorter_side')} pixels, then the central {size} x {size}",
+        "squash": f"to {size} x {size} pixels, whatever the aspect ratio",
+        "pad": f"longer side to {size} pixels, black bars to {size} x {size}",
+    }[settings["resize"]]
+    colour = "one grey channel (ITU-R 601)" if settings["grayscale"] else "RGB"
+    white = "pixels / 255" if settings["scale"] == "unit" else "pixels (0 to 255)"
+    order = ", channels in the order BGR" if settings["channels"] == "bgr" else ""
+    return (
+        f"Upright (EXIF), transparency over white, {colour}; resized ({settings['interpolation']}): {resize}. "
+        f"Then ({white} - mean) / std with mean {settings['mean']} and std {settings['std']}{order}. "
+        "The ONNX file does the last step itself."
+    )
+
+
+def _files(document: Mapping[str, Any]) -> str:
+    check = document["check"]
+    lines = [
+        f"- `{name}`: backbone and head (`backbone.body.*`, `head.*`), float32"
+        for name in document["files"]
+        if name.endswith("s")
+    ]
+    if "onnx" in check:
+        lines.append("- `model.onnx`: `pixels` uint8 [images, channels, height, width] to `probabilities` [images, classes]")
+    for name, found in check.items():
+        lines.append(
+            f"- {name}: on {found['images']} test images the probabilities differ from the evaluated ones by at most "
+            f"{found['difference']:.2g} (allowed: {found['tolerance']:g}); "
+            f"the likeliest class is the same for {found['same_class']}"
+        )
+    text = "\n".join(lines)
+    return text + (f"\n\n```python\n{onnx_snippet(document['input'])}```" if "onnx" in check else "")
+
+
+def _lineage(document: Mapping[str, Any]) -> str:
+    models = document["lineage"]["models"].items()
+    lines = [f"- {role}: `artifacts/{ref['step']}/{ref['key']}`, digest `{ref['digest']}`" for role, ref in models]
+    evaluation = document["lineage"]["evaluation"]
+    return "\n".join([*lines, f"- evaluation: `artifacts/{evaluation['step']}/{evaluation['key']}`"])
