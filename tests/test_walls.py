@@ -75,6 +75,13 @@ def test_steps_know_nothing_of_kubernetes(module: str) -> None:
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.parametrize("module", ["jobs.data.pinning", "jobs.promotion.decision", "jobs.evaluation.champion"])
+def test_pins_and_decisions_need_no_torch(module: str) -> None:
+    """Nor does a champion whose test set is the one it was evaluated on."""
+    result = imports({"torch", "torchvision", "timm", "sklearn", "kubernetes"}, module)
+    assert result.returncode == 0, result.stderr
+
+
 @pytest.mark.parametrize("module", ["jobs.prepare", "jobs.report"])
 def test_the_data_steps_need_no_torch(module: str) -> None:
     """Their modules are imported inside ``run``; so they are imported here with it."""

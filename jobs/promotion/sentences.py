@@ -18,7 +18,10 @@ NAMED = 3  #: classes told of, at most
 def first_sentence(
     challenger: Candidate, metric: str, value: dict[str, Any], test: str, candidates: Sequence[Candidate]
 ) -> str:
-    best = f", the best of {plural(len(candidates), 'model')} on validation" if len(candidates) > 1 else ""
+    several = len(candidates) > 1
+    best = f", the best of {plural(len(candidates), 'model')} on validation" if several else ""
+    if several and challenger.validation is None:
+        best = f", the first of {plural(len(candidates), 'model')} (no validation images to choose by)"
     return f"The first champion is {challenger.label}{best}: {_measured(metric, value)} on {test}."
 
 

@@ -11,6 +11,7 @@ from tlbatch.champions import Champion
 from tlbatch.errors import StudyError
 from tlbatch.planning.plan import Node
 from tlbatch.spec import Study
+from tlbatch.spec.decode import suggestion
 from tlbatch.store import NotFoundError, Store
 from tlbatch.tasks import InputRef, Task, task_name
 
@@ -47,12 +48,19 @@ class Defended:
         return {str(version): count for version, count in sorted(self.defence.uses.items()) if count}
 
 
-def settle_defence(defence: Defence, study: Study, store: Store) -> Defended:
-    """Reads how the champion was trained. Raises StudyError for a study without a schedule, and for a run called champion."""
+def settle_defence(defence: Defence, study: Study, store: Store, classes: Sequence[str]) -> Defended:
+    """Reads how the champion was trained.
+
+    Raises StudyError for a study without a schedule, a run called champion, and bounds of classes that the data has not.
+    """
     if study.schedule is None:
         raise StudyError(f"{study.name} has no schedule, so there is no champion to defend: add `schedule: {{cron: …}}`")
     if any(run.name == "champion" for run in study.runs):
         raise StudyError("runs: `champion` is the name of the model that a schedule stands by: call the run something else")
+    bounds = study.schedule.class_bound
+    unknown = [name for name in bounds if name not in classes] if isinstance(bounds, dict) else []
+    if unknown:
+        raise StudyError(f"schedule.class_bound: the dataset has no class {unknown[0]!r}{suggestion(unknown[0], classes)}")
     champion, task = defence.champion, None
     if champion is not None:
         with suppress(NotFoundError, ValueError, KeyError, TypeError):

@@ -48,7 +48,7 @@ def settle(loaded: LoadedStudy, store: Store, defence: Defence | None = None) ->
         seen=seen_in_pretraining(list(data.classes), mapping is not None, trained_on) if trained_on else {},
         document=document_of(loaded),
         corrections=_corrections(listing),
-        defended=settle_defence(defence, study, store) if defence is not None else None,
+        defended=settle_defence(defence, study, store, data.classes) if defence is not None else None,
     )
 
 

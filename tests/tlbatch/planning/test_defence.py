@@ -30,7 +30,7 @@ REIGNING = Champion("pets", 3, "pets", "tuned", 1, {"model:1": MODEL}, EVALUATIO
 def defended(store: Store, defence: Defence, *overrides: str) -> Plan:
     study = parse_study(TEXT + SCHEDULE, overrides=overrides).study
     runs = settle_runs(study, weights_for, "fp32")
-    found = settle_defence(defence, study, store)
+    found = settle_defence(defence, study, store, ("cat", "dog"))
     return make_plan(Settled(study, ListedData("pets", ("cat", "dog"), "d"), runs, settle_controls(runs), defended=found))
 
 
@@ -125,6 +125,8 @@ def test_no_gpu_for_pins_decisions_and_the_champion(directory_store: Store) -> N
 
 def test_what_cannot_be_defended_is_refused(directory_store: Store) -> None:
     with pytest.raises(StudyError, match="pets has no schedule"):
-        settle_defence(Defence(), parse_study(TEXT).study, directory_store)
+        settle_defence(Defence(), parse_study(TEXT).study, directory_store, ("cat", "dog"))
     with pytest.raises(StudyError, match="call the run something else"):
-        settle_defence(Defence(), parse_study(TEXT + SCHEDULE, overrides=["runs[0].name=champion"]).study, directory_store)
+        defended(directory_store, Defence(), "runs[0].name=champion")
+    with pytest.raises(StudyError, match=r"the dataset has no class 'cta' .did you mean 'cat'"):
+        defended(directory_store, Defence(), "schedule.class_bound={cta: 0.1}")
