@@ -66,7 +66,7 @@ class Pair:
 
 def compare_sides(first: Side, others: Sequence[Side]) -> list[Pair]:
     """Of each other execution against the first one: the best runs, and runs of the same name. One family for Holm."""
-    pairs = [_tested(pair) for other in others for pair in _pairs(first, other)]
+    pairs = [with_test(pair) for other in others for pair in _pairs(first, other)]
     tested = [pair.contrast for pair in pairs if pair.contrast]
     adjusted = iter(holm([contrast.accuracy.p for contrast in tested]))
     return [
@@ -110,7 +110,8 @@ def common_images(a: RunSource, b: RunSource) -> Common:
     return Common(ordered[:, 0], ordered[:, 1], only_a, only_b, relabelled)
 
 
-def _tested(pair: Pair) -> Pair:
+def with_test(pair: Pair) -> Pair:
+    """The pair with its contrast, not yet adjusted; as it is where there is nothing to test."""
     if pair.same or pair.common.images < FEWEST:
         return pair
     a, b, common = pair.a, pair.b, pair.common
