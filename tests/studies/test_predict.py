@@ -252,6 +252,23 @@ def test_a_bad_file_costs_one_line_and_changes_no_other(desk: Desk) -> None:
     assert desk.summary("more")["bad"] == 3
 
 
+@pytest.mark.s3
+def test_from_s3_to_s3_the_bytes_are_the_same(desk: Desk, s3_bucket: str) -> None:
+    from tlbatch.copying import put
+
+    (desk.pictures / "notes.txt").write_text("no picture")
+    desk.compute(desk.prediction())
+    source, out = (open_store(f"s3://{s3_bucket}/{desk.folder.name}/{name}") for name in ("pictures", "out"))
+    put(desk.pictures, source)
+    there = replace(desk.prediction(), source=source.url, out=out, files=list_pictures(source.url))
+    assert desk.compute(there)["forward_passes"] == 96
+    names = [stat.name for stat in out.list() if not stat.name.startswith(("parts/", "request"))]
+    assert {name: out.get(name) for name in names} == {
+        name: data for name, data in desk.files().items() if not name.startswith("parts/")
+    }
+    assert desk.compute(there)["forward_passes"] == 0
+
+
 def test_parquet_has_the_same_numbers_and_the_same_bytes_again(desk: Desk) -> None:
     pq = pytest.importorskip("pyarrow.parquet")
     desk.compute(desk.prediction())

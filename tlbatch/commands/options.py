@@ -66,3 +66,13 @@ output_option = click.option(
 
 def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=1, ensure_ascii=False, default=str))
+
+
+def print_object(document: Any, output: str) -> None:
+    """A cluster object, for people and for ``kubectl apply -f -``."""
+    import yaml
+
+    if output == "json":
+        print_json(document)
+    else:
+        click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlbatch.commands.options import context_option, namespace_option, output_option, print_json
+from tlbatch.commands.options import context_option, namespace_option, output_option, print_json, print_object
 
 if TYPE_CHECKING:
     from tlbatch.prediction.request import Prediction
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--shards", type=click.IntRange(1, 1000), default=1, show_default=True, help="Pods at once, on the cluster.")
 @click.option("--gpu", type=click.IntRange(0), default=None, help="GPUs a pod.  [default: the context's]")
 @click.option("--follow", "-f", is_flag=True, help="Stay until the cluster is done; Ctrl-C only stops telling.")
+@click.option("--dry-run", is_flag=True, help="Print the Job that --cluster would create; send nothing.")
 @context_option
 @namespace_option
 @output_option
@@ -55,7 +56,7 @@ def predict(source: str, out: str, output: str, **options: Any) -> int:
     profile = load_profile(options["context"], given)
     profile.point_to_endpoint()
     prediction = _prediction(source, out, profile, options)
-    if options["on_cluster"]:
+    if options["on_cluster"] or options["dry_run"]:
         return _on_cluster(prediction, profile, output, options)
     return _here(prediction, output, options)
 
@@ -108,9 +109,12 @@ def _on_cluster(prediction: Prediction, profile: Profile, output: str, options: 
     from tlbatch.submission import user_name
 
     check_visible(prediction)
-    cluster = open_cluster(profile.namespace, profile.kube_context)
     site = profile.model_copy(update={"store": prediction.model.store.url}).site()
     job = build_job(prediction, site, options["shards"], {"gpu": options["gpu"]}, user_name())
+    if options["dry_run"]:
+        print_object(job, output)
+        return 0
+    cluster = open_cluster(profile.namespace, profile.kube_context)
     check_alone(cluster, job, overwrite=options["overwrite"])
     task, store = begin(prediction, options["overwrite"]), prediction.model.store
     before = computed_before(store, task)
