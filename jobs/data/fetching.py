@@ -66,7 +66,7 @@ class Source:
         return data
 
     def _changed(self, file: ListedFile) -> DataError:
-        return DataError(f"{self.url}/{file.path} has changed since the dataset was listed: run the study again")
+        return DataError(f"{self.url}/{file.path} has changed since it was listed: the same command once more lists anew")
 
 
 def ahead(

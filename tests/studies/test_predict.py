@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.studies.shapes import Bench, draw_shapes
-from tlbatch.errors import StudyError
+from tlbatch.errors import DataError, StudyError
 from tlbatch.launch import Outcome
 from tlbatch.prediction.model import choose_model
 from tlbatch.prediction.pictures import list_pictures
@@ -250,6 +250,15 @@ def test_a_bad_file_costs_one_line_and_changes_no_other(desk: Desk) -> None:
     assert first["path"] == "a/b/c/turned.png"
     assert first["id"] == next(line["id"] for line in others if line["path"] == "disc/001.png")
     assert desk.summary("more")["bad"] == 3
+
+
+def test_a_picture_that_changed_since_it_was_listed_ends_it_with_a_sentence(desk: Desk) -> None:
+    prediction = desk.prediction()
+    (desk.pictures / "square" / "000.png").write_bytes((desk.pictures / "square" / "001.png").read_bytes())
+    with pytest.raises(DataError, match=r"square/000\.png has changed since it was listed: the same command"):
+        desk.compute(prediction)
+    assert set(done_parts(prediction)) == {0, 1}
+    assert desk.compute(desk.prediction())["forward_passes"] == 96 - 40
 
 
 @pytest.mark.s3
