@@ -53,6 +53,13 @@ def fire_here(name: str, store: Store, backend: Backend, observer: Observer, say
         return fire(firing, store)
 
 
+def failed_code(store: Store, record: FiringRecord) -> int:
+    """The code of the first task that failed, as ``tlbatch run`` ends with it."""
+    tasks = (Execution(store, record.execution).load_status() or {}).get("tasks", {})
+    codes = [task["codes"][-1] for task in tasks.values() if task.get("state") == "failed" and task.get("codes")]
+    return int(codes[0]) if codes else 1
+
+
 def fired_by(name: str, job: str) -> tuple[str, float | None]:
     """CRON and the scheduled time (Unix, s), which the CronJob's controller puts into its Jobs' names in minutes; else HAND."""
     match = re.fullmatch(rf"{re.escape(name)}-(\d{{7,9}})", job)

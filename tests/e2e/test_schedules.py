@@ -16,7 +16,7 @@ from tests.tlbatch.test_webhook import Hook
 from tlbatch.champions import load_champion, reigns
 from tlbatch.cluster import Cluster as Api
 from tlbatch.cluster.client import CRONJOBS, JOBS, PODS
-from tlbatch.firings import SKIPPED, SUCCEEDED, UNCHANGED, FiringRecord, find_firing, load_firings
+from tlbatch.firings import CANCELLED, SKIPPED, SUCCEEDED, UNCHANGED, FiringRecord, find_firing, load_firings
 from tlbatch.manifests.names import EXECUTION, SCHEDULE
 from tlbatch.records import Execution
 from tlbatch.store import Store, open_store
@@ -213,3 +213,17 @@ def test_two_triggers_at_once_one_is_skipped(user: User, api: Api, ended: Callab
     assert first.state == SUCCEEDED
     assert not list(store.list(f"executions/{two}/"))
     assert api.list(JOBS, f"{EXECUTION}={two}")[0][0]["status"].get("succeeded") == 1
+
+
+def test_a_cancelled_firing_is_recorded_and_the_next_one_fires(user: User, api: Api, ended: Callable[[str], str]) -> None:
+    name, store = ended("nightly-cancel"), open_store(user.store_url)
+    user.run("schedule", "apply", str(user.study(name, runs=[cnn("cnn", 20000)])), "--set", BY_HAND)
+    execution = Execution(store, user.run("schedule", "trigger", name).strip())
+    until(lambda: running_pod(api, execution, "finetune"), "it trains")
+    user.run("cancel", execution.id)
+    record = until(lambda: find_firing(store, name, execution.id), "it is recorded", 60)
+    assert record.state == CANCELLED
+    assert (execution.load_status() or {})["state"] == "cancelled"
+    user.run("schedule", "apply", str(user.study(name)), "--set", BY_HAND)
+    user.run("schedule", "trigger", name, "--follow")
+    assert [each.state for each in load_firings(store, name)] == [SUCCEEDED, CANCELLED]

@@ -21,6 +21,7 @@ from tests.tlbatch.test_webhook import Hook
 from tlbatch.champions import crown, load_champion
 from tlbatch.errors import StudyError, TransientError
 from tlbatch.firings import FAILED, SKIPPED, SUCCEEDED, UNCHANGED
+from tlbatch.firingwalks import failed_code
 from tlbatch.holding import beating
 from tlbatch.records import Execution
 from tlbatch.store.artifacts import load_manifest
@@ -302,6 +303,7 @@ def test_a_task_that_fails_is_told_and_tried_again_next_time(nights: Nights) -> 
     record = nights.here()
     assert record.state == FAILED
     assert record.sentence.startswith("finetune:cnn:0: ")
+    assert failed_code(nights.store, record) == 124
     assert nights.serials == [1]
     nights.apply()
     assert nights.here().state == SUCCEEDED

@@ -77,7 +77,7 @@ def _fire_here(what: str, store: Store, cores: int | None, output: str, quiet: b
     from tlbatch.backends.local import LocalBackend
     from tlbatch.commands.display import Display
     from tlbatch.firings import FAILED, SKIPPED
-    from tlbatch.firingwalks import fire_here
+    from tlbatch.firingwalks import failed_code, fire_here
     from tlbatch.schedules import is_suspended
 
     stored = _found(what, store)
@@ -90,7 +90,7 @@ def _fire_here(what: str, store: Store, cores: int | None, output: str, quiet: b
     display.close()
     if output == "json":
         print_json(asdict(record))
-    return {FAILED: 1, SKIPPED: 75}.get(record.state, 0)
+    return failed_code(store, record) if record.state == FAILED else 75 if record.state == SKIPPED else 0
 
 
 def _found(what: str, store: Store) -> StoredSchedule:
