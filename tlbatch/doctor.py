@@ -35,6 +35,8 @@ PERMISSIONS = (
     ("list", "pods", ""),
     ("delete", "pods", ""),
     ("list", "events", ""),
+    ("patch", "cronjobs", "batch"),
+    ("delete", "cronjobs", "batch"),
 )
 
 

@@ -118,6 +118,8 @@ def test_steps_have_no_token(cluster: Any, namespace: str, pod: Any) -> None:
         (["get", "namespace", "tlbatch"], True),
         (["get", "secret", "tlbatch-s3", "-n", "tlbatch"], True),
         (["get", "nodes"], True),
+        (["create", "cronjob", "x", "--image=x", "--schedule=@daily", "-n", "tlbatch", "--dry-run=server"], True),
+        (["auth", "can-i", "patch", "cronjobs.batch", "-n", "tlbatch"], True),
         (["get", "secrets", "-n", "tlbatch"], False),
         (["get", "secret", "another", "-n", "tlbatch"], False),
         (["get", "pods", "-n", "kube-system"], False),
