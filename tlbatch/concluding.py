@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from tlbatch.champions import CROWNING, load_champion, reigns, settle_decision
-from tlbatch.errors import TlbatchError
-from tlbatch.firings import FAILED, SUCCEEDED, FiringRecord, find_firing, load_firings, save_firing
+from tlbatch.errors import StudyError, TlbatchError
+from tlbatch.firings import FAILED, SUCCEEDED, FiringRecord, find_firing, load_firings, missed, save_firing
 from tlbatch.opened import Opened, close_firing
 from tlbatch.pins import Pins, save_pins
 from tlbatch.planning.defence import CHAMPION, DECIDE, PIN
 from tlbatch.records import EventLog, Execution
 from tlbatch.reports import load_report
-from tlbatch.schedules import place
+from tlbatch.schedules import load_schedule, place
 from tlbatch.store import Store
 from tlbatch.store.artifacts import open_artifact
 from tlbatch.tasks import InputRef
@@ -27,6 +27,8 @@ from tlbatch.trend import trend_page
 from tlbatch.webhook import message, post
 
 TREND = "trend/index.html"
+MOST_SHOWN = 1000
+"""Records are read one by one: a schedule that fires every minute has so many in a day."""
 BEATEN = "beaten"
 Say = Callable[[str], None]
 
@@ -98,8 +100,12 @@ def tidy(store: Store, name: str, execution: str) -> None:
 
 
 def draw_trend_page(store: Store, name: str) -> None:
-    """``schedules/<name>/trend/index.html``."""
-    firings = [asdict(record) for record in load_firings(store, name)]
+    """``schedules/<name>/trend/index.html``: the newest firings, and the missed ones among them."""
+    records = load_firings(store, name, MOST_SHOWN)
+    oldest = records[-1].started if len(records) == MOST_SHOWN else 0.0
+    with suppress(StudyError):  # a schedule deleted meanwhile misses nothing
+        records += [each for each in missed(load_schedule(store, name), records, None, time.time()) if each.started > oldest]
+    firings = [asdict(record) for record in records]
     crowned = [json.loads(champion.to_json()) for champion in reigns(store, name)]
     store.put(place(name, TREND), trend_page(name, firings, crowned).encode())
 

@@ -215,6 +215,15 @@ def test_the_next_pod_promotes_once(walked: Nights, monkeypatch: pytest.MonkeyPa
     finished_once(walked)
 
 
+def test_the_trend_shows_missed_nights(nights: Nights) -> None:
+    stored = nights.file("schedule.json")
+    stored["periods"] = [{**stored["periods"][-1], "since": time.time() - 3 * 86400}]
+    nights.store.put(f"schedules/{NAME}/schedule.json", json.dumps(stored).encode())
+    nights.here()
+    page = nights.store.get(f"schedules/{NAME}/trend/index.html").decode()
+    assert page.count("cluster or machine were away") >= 2
+
+
 def test_the_next_firing_finishes_what_was_left(walked: Nights) -> None:
     record = walked.pod("shapes-29000003")
     assert record.state == UNCHANGED
