@@ -92,6 +92,9 @@ def walk(
     guard: Callable[[], None],
 ) -> tuple[str, list[int]]:
     """Walk a plan with Jobs and publish its report; returns the execution's state and the last codes of tasks that failed."""
+    if execution.cancel_request() is not None:
+        _cancelled(execution)
+        return "cancelled", []
     before = execution.load_status() or {}
     plan = with_deadlines(plan, study, place.site.resources())
     backend = open_backend(execution, place, study)

@@ -88,6 +88,12 @@ def test_what_would_be_applied_is_printed(place: Path, capsys: pytest.CaptureFix
     assert "which pods cannot see" in capsys.readouterr().err
 
 
+def test_a_dry_run_never_writes(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tlbatch("apply", "study.yaml", "--here", "--dry-run", "client") == 2
+    assert "--dry-run is for CronJobs" in capsys.readouterr().err
+    assert not (place / ".tlbatch").exists()
+
+
 def test_a_firing_that_runs_keeps_the_schedule(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tlbatch("apply", "study.yaml", "--here", "--store", "results") == 0
     acquire_named(open_store(str(place / "results")), "schedules/pets/lease.json", "pets-29849460", 30.0)

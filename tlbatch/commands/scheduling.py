@@ -66,6 +66,8 @@ def apply(
     loaded = load_study(study, overrides)
     profile = load_profile(context, {"namespace": namespace, "store": store})
     if here or (profile.images is None and context is None):
+        if dry_run is not None:
+            raise click.UsageError("--dry-run is for CronJobs: name a --context that has images, and leave out --here")
         _say_applied(apply_here(loaded, open_store(profile.store or DEFAULT_STORE)), output, asked=here)
         return
     site = profile.site()
