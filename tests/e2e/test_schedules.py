@@ -171,7 +171,7 @@ def by_hand_after(user: User, store: Store, name: str, second: FiringRecord) -> 
     chain = [(reign.serial, reign.by.partition(" ")[0]) for reign in reigns(store, name)]
     assert [serial for serial, _ in chain] == list(range(other + 2, 0, -1))
     assert [by for _, by in chain[:2]] == ["rolled", "promoted"]
-    firings = json.loads(user.run("schedule", "history", name, "-n", "1000", "-o", "json"))
+    firings = json.loads(user.run("schedule", "history", name, "--limit", "1000", "-o", "json"))
     assert {"first", second.outcome} <= {firing["outcome"] for firing in firings}
     assert {UNCHANGED, SUCCEEDED} <= {firing["state"] for firing in firings}
     print(user.run("schedule", "history", name))

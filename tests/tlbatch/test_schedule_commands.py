@@ -107,3 +107,11 @@ def test_a_study_without_a_schedule(place: Path, capsys: pytest.CaptureFixture[s
     (place / "study.yaml").write_text(STUDY.partition("schedule:")[0])
     assert tlbatch("apply", "study.yaml") == 2
     assert 'schedule: is missing; add e.g. schedule: {cron: "0 3 * * *"}' in capsys.readouterr().err
+
+
+def test_run_says_that_it_applies_no_schedule(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "study.yaml").write_text(STUDY.replace("s3://pets/images", "away"))
+    with pytest.raises(SystemExit):
+        main(["run", "study.yaml"])
+    said = capsys.readouterr().err
+    assert "its schedule is applied by `tlbatch schedule apply study.yaml --here`" in said

@@ -75,13 +75,13 @@ def show(name: str, store: str, output: str) -> None:
 @name_argument
 @kept_store_option
 @output_option
-@click.option("-n", "--limit", type=click.IntRange(1), default=30, show_default=True, help="So many, the newest first.")
+@click.option("--limit", type=click.IntRange(1), default=30, show_default=True, help="So many, the newest first.")
 def history(name: str, store: str, output: str, limit: int) -> None:
     """List the firings of schedule NAME, the missed ones too, the newest first.
 
     \b
     tlbatch schedule history pets
-    tlbatch schedule history pets -n 1000 -o json
+    tlbatch schedule history pets --limit 1000 -o json
     """
     from dataclasses import asdict
 
@@ -97,7 +97,7 @@ def history(name: str, store: str, output: str, limit: int) -> None:
     rows = [cells(record, seen.schedule.timezone, seen.schedule.promote_on) for record in shown]
     click.echo("\n".join(text_table(COLUMNS, rows, left=(0, 1, 2, 6, 7))))
     if len(seen.firings) > limit:
-        click.echo(f"{len(seen.firings) - limit} earlier ones: -n {len(seen.firings)}", err=True)
+        click.echo(f"{len(seen.firings) - limit} earlier ones: --limit {len(seen.firings)}", err=True)
 
 
 for command in (apply, trigger, suspend, resume, delete):
