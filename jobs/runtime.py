@@ -81,7 +81,7 @@ def _parse(step: str, argv: list[str] | None) -> argparse.Namespace:
         epilog=f"example: python -m jobs.{step} --task s3://bucket/prefix/tasks/<key>.json",
     )
     parser.add_argument("--task", required=True, metavar="URL", help="the task document, <store>/tasks/<key>.json")
-    parser.add_argument("--shard", metavar="I/N", type=_shard, default=None, help="compute only part I of N (from 0); extract")
+    parser.add_argument("--shard", metavar="I/N", type=_shard, default=None, help="compute only part I of N (from 0)")
     parser.add_argument("--attempt", default=None, help="name of this attempt (default: made from time and process)")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser.parse_args(argv)

@@ -8,28 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.browser.opened import DESKTOP, PHONE, Opened
+
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
-
-DESKTOP, PHONE = 1280, 390
-
-
-class Opened:
-    """A page with what it did while it was opened."""
-
-    def __init__(self, browser: Browser, path: Path, width: int, **settings: Any) -> None:
-        self.context = browser.new_context(viewport={"width": width, "height": 900}, **settings)
-        self.page: Page = self.context.new_page()
-        self.said: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(path.as_uri())
-        self.page.evaluate("document.querySelectorAll('img').forEach(image => { image.loading = 'eager' })")
-        self.page.wait_for_function("[...document.images].every(image => image.complete)")
 
 
 @pytest.fixture(params=[DESKTOP, PHONE])
@@ -45,21 +29,73 @@ def test_it_is_quiet_and_asks_nothing_of_anyone(opened: Opened, report_page: Pat
 
 
 def test_nothing_sticks_out_sideways(opened: Opened) -> None:
-    opened.page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true })")
+    opened.unfold()
     width = opened.page.viewport_size["width"] if opened.page.viewport_size else 0
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
-    wide = opened.page.evaluate(
-        """width => [...document.querySelectorAll('main *, header *')].filter(element => !element.closest('.scroll')
-             && element.getBoundingClientRect().right > width + 1).map(element => element.outerHTML.slice(0, 80))""",
-        width,
+    assert opened.outside() == []
+
+
+def test_it_is_small_enough_to_send(report_page: Path) -> None:
+    assert report_page.stat().st_size < 5_000_000
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(browser: Browser, report_page: Path, scheme: Any) -> None:
+    for width in (DESKTOP, PHONE):
+        found = Opened(browser, report_page, width, color_scheme=scheme)
+        found.unfold()
+        faults = found.faults()
+        found.context.close()
+        assert faults == [], width
+
+
+def test_names_of_classes_are_never_broken_in_mid_word(opened: Opened) -> None:
+    """Heads of the matrix are one line each (turned where there are many)."""
+    broken = opened.page.evaluate(
+        """[...document.querySelectorAll('.confusion thead span, .confusion tbody th span')].filter(span => {
+             const range = document.createRange(); range.selectNodeContents(span)
+             return range.getClientRects().length > 1 }).map(span => span.textContent)"""
     )
-    assert wide == []
+    assert broken == []
+
+
+def test_a_cell_of_the_matrix_is_read_by_mouse_and_by_keyboard(opened: Opened) -> None:
+    matrix = opened.page.locator("#mistakes .matrix").first
+    said, cells = matrix.locator("output"), matrix.locator("tbody tr").first.locator("td")
+    names = matrix.locator("thead span").all_inner_texts()
+    cells.nth(1).hover()
+    assert said.inner_text().startswith(f"{names[0]} taken for {names[1]}: ")
+    matrix.locator("td[tabindex='0']").focus()
+    n = cells.first.inner_text()
+    assert said.inner_text().startswith(f"{names[0]} recognised: {n} of ")
+    for key in ("ArrowRight", "ArrowDown", "End", "PageDown"):
+        opened.page.keyboard.press(key)
+    assert opened.page.evaluate("document.activeElement.cellIndex") == len(names)
+    row = min(11, len(names) - 1)
+    wanted = "recognised" if row == len(names) - 1 else f"taken for {names[-1]}"
+    assert said.inner_text().startswith(f"{names[row]} {wanted}: ")
+    hidden = opened.page.evaluate(
+        """() => { const cell = document.activeElement.getBoundingClientRect()
+             const top = document.elementFromPoint(cell.x + cell.width / 2, cell.y + cell.height / 2)
+             return top !== document.activeElement && top.outerHTML.slice(0, 80) }"""
+    )
+    assert not hidden  # heads that stay in view do not cover it
+
+
+def test_rows_of_the_matrix_add_up_to_the_classes_images(opened: Opened) -> None:
+    rows, totals = opened.page.evaluate(
+        """() => [[...document.querySelector('#mistakes .matrix tbody').rows].map(row =>
+             [...row.cells].slice(1).reduce((sum, cell) => sum + Number(cell.textContent.replace(/\\D/g, '')), 0)),
+           [...[...document.querySelectorAll('#mistakes table.classes')].at(-1).tBodies[0].rows].map(row =>
+             Number(row.cells[1].textContent))]"""
+    )
+    assert rows == totals
 
 
 def test_every_picture_is_drawn_and_figures_have_legible_text(opened: Opened) -> None:
     broken = opened.page.evaluate("[...document.images].filter(image => image.naturalWidth === 0).length")
     assert broken == 0
-    opened.page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true })")
+    opened.unfold()
     heights = opened.page.evaluate(
         "[...document.querySelectorAll('svg.figure text')].map(text => parseFloat(getComputedStyle(text).fontSize) "
         "* text.ownerSVGElement.getBoundingClientRect().width / text.ownerSVGElement.viewBox.baseVal.width)"

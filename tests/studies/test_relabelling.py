@@ -50,7 +50,9 @@ def relabel(bench: Bench, path: Path) -> None:
     assert not end.value.code
 
 
-def test_suspects_are_edited_handed_back_and_learned_from(flipped: tuple[Bench, Outcome], tmp_path: Path) -> None:
+def test_suspects_are_edited_handed_back_and_learned_from(
+    flipped: tuple[Bench, Outcome], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     bench, first = flipped
     assert first.state == "succeeded"
     moved = {f"{'square' if path.startswith('disc') else 'disc'}/from-{path.replace('/', '-')}" for path in FLIPPED}
@@ -67,6 +69,10 @@ def test_suspects_are_edited_handed_back_and_learned_from(flipped: tuple[Bench, 
         writer.writeheader()
         writer.writerows(rows)
     relabel(bench, edited)
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["check", str(bench.study), "--store", str(bench.store)])
+    assert f"by hand (tlbatch data relabel): labels corrected: {len(found)}, images left out: 0" in capsys.readouterr().out
     second = bench.run()
     before, after = index_labels(bench, first), index_labels(bench, second)
     assert {path for path in before if after.get(path) != before[path]} == {row["path"] for row in found}

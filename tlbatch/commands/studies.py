@@ -92,7 +92,7 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
     click.echo(f"{loaded.study.name}: {len(settled.data.classes)} classes, {images} files in {settled.data.url}")
     if settled.corrections:
         corrected, out = settled.corrections["corrected"], settled.corrections["left_out"]
-        click.echo(f"by hand (tlbatch data relabel): {corrected} labels corrected, {out} images left out")
+        click.echo(f"by hand (tlbatch data relabel): labels corrected: {corrected}, images left out: {out}")
     click.echo()
     rows = [_row(fact) for fact in facts]
     columns = ["run", "network", "strategy", "input", "", "frozen", "trained", "parameters", "features"]
