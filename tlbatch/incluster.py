@@ -13,7 +13,6 @@ from tlbatch import __version__
 from tlbatch.backends.kubernetes import KubernetesBackend
 from tlbatch.driver import Driver, Observer
 from tlbatch.errors import Stopped, StudyError, TlbatchError, TransientError
-from tlbatch.holding import beating
 from tlbatch.launch import publish_report, stop_requests
 from tlbatch.manifests import DriverIdentity, Site
 from tlbatch.manifests.needs import parallelism, task_needs, with_deadlines
@@ -21,6 +20,7 @@ from tlbatch.planning import Plan
 from tlbatch.planning.settle import plan_study
 from tlbatch.records import Execution
 from tlbatch.retries import FINAL_CODES
+from tlbatch.schedules.holding import beating
 from tlbatch.spec import Study
 from tlbatch.spec.load import parse_study
 from tlbatch.store.lease import Lease, LeaseInfo, acquire_named

@@ -12,13 +12,13 @@ from typing import Any
 from tlbatch.backends.local import LocalBackend
 from tlbatch.champions import Champion, decisions, load_champion, reigns
 from tlbatch.driver import Driver, Silent
-from tlbatch.firing import Firing, Guard, fire
-from tlbatch.firings import CRON, FiringRecord, load_firings
-from tlbatch.firingwalks import fire_here
 from tlbatch.launch import publish_report
 from tlbatch.planning import Plan
 from tlbatch.records import Execution
-from tlbatch.scheduling import apply_here
+from tlbatch.schedules.applying import apply_here
+from tlbatch.schedules.firing import Firing, Guard, fire
+from tlbatch.schedules.firings import CRON, FiringRecord, load_firings
+from tlbatch.schedules.walks import fire_here
 from tlbatch.spec import LoadedStudy, load_study
 from tlbatch.store import Store, open_store
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from tests.studies.shapes import Bench
 from tlbatch.backends.local import LocalBackend
-from tlbatch.concluding import refs_of
 from tlbatch.driver import Silent
-from tlbatch.firings import SUCCEEDED
-from tlbatch.firingwalks import fire_here
-from tlbatch.pins import load_pins
 from tlbatch.planning.defence import DECIDE, PIN
 from tlbatch.records import Execution
-from tlbatch.scheduling import apply_here
+from tlbatch.schedules.applying import apply_here
+from tlbatch.schedules.concluding import refs_of
+from tlbatch.schedules.firings import SUCCEEDED
+from tlbatch.schedules.pins import load_pins
+from tlbatch.schedules.walks import fire_here
 from tlbatch.spec import load_study
 from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import Manifest, load_manifest

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.tlbatch.test_webhook import Hook
 
 from tests.studies.nightly import NAME, STUDY, DeathError, Nights
 from tests.studies.shapes import draw_shapes
-from tests.tlbatch.test_webhook import Hook
 from tlbatch.champions import crown, load_champion
 from tlbatch.errors import StudyError, TransientError
-from tlbatch.firings import FAILED, SKIPPED, SUCCEEDED, UNCHANGED
-from tlbatch.firingwalks import failed_code
-from tlbatch.holding import beating
 from tlbatch.records import Execution
+from tlbatch.schedules.firings import FAILED, SKIPPED, SUCCEEDED, UNCHANGED
+from tlbatch.schedules.holding import beating
+from tlbatch.schedules.walks import failed_code
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.store.lease import Lease, acquire_named
 
@@ -107,7 +107,7 @@ def test_when_it_fires_changes_nothing_what_it_promotes_does(nights: Nights, mon
     record = nights.here()
     assert (record.state, record.outcome) == (SUCCEEDED, "same")
     assert nights.serials == [1]
-    monkeypatch.setattr("tlbatch.firing.__version__", "99.0")
+    monkeypatch.setattr("tlbatch.schedules.firing.__version__", "99.0")
     assert nights.here().state == SUCCEEDED
 
 
@@ -147,7 +147,7 @@ def pinned(nights: Nights) -> Any:
 
 
 def test_a_second_firing_at_once_is_skipped_and_recorded(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tlbatch.holding.LOOK_AGAIN_S", 0.02)
+    monkeypatch.setattr("tlbatch.schedules.holding.LOOK_AGAIN_S", 0.02)
     lease = acquire_named(nights.store, f"schedules/{NAME}/lease.json", "shapes-29000001", 30.0)
     assert isinstance(lease, Lease)
     with beating(lease, 0.05, ""):
@@ -170,7 +170,7 @@ def test_two_triggers_at_once_train_once(nights: Nights) -> None:
 
 
 def test_a_holder_that_died_is_waited_for_and_followed(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tlbatch.holding.LOOK_AGAIN_S", 0.05)
+    monkeypatch.setattr("tlbatch.schedules.holding.LOOK_AGAIN_S", 0.05)
     monkeypatch.setattr("tlbatch.store.lease.SKEW_S", 0.1)
     acquire_named(nights.store, f"schedules/{NAME}/lease.json", "shapes-29000001", 0.5)  # and nobody beats
     assert nights.here().state == UNCHANGED
@@ -196,7 +196,7 @@ def finished_once(nights: Nights) -> None:
 @pytest.mark.parametrize("point", ["settle_decision", "crown", "save_pins", "save_firing", "draw_trend_page", "close_firing"])
 @pytest.mark.parametrize("side", ["before", "after"])
 def test_the_next_pod_promotes_once(walked: Nights, monkeypatch: pytest.MonkeyPatch, point: str, side: str) -> None:
-    module = "tlbatch.champions" if point == "crown" else "tlbatch.concluding"
+    module = "tlbatch.champions" if point == "crown" else "tlbatch.schedules.concluding"
     real = getattr(sys.modules[module], point)
 
     def dies(*arguments: Any, **named: Any) -> Any:

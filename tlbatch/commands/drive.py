@@ -28,10 +28,10 @@ def drive(execution: str, store: str, only: str, schedule: str) -> int:
 
     from tlbatch.commands.display import Display
     from tlbatch.errors import TlbatchError
-    from tlbatch.firingwalks import fire_in_pod
     from tlbatch.incluster import Place
     from tlbatch.incluster import drive as drive_execution
     from tlbatch.records import Execution
+    from tlbatch.schedules.walks import fire_in_pod
     from tlbatch.store import open_store
 
     try:

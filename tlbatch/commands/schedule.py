@@ -31,8 +31,8 @@ def list_(store: str, output: str) -> None:
     tlbatch schedule list
     """
     from tlbatch.commands.display import text_table
-    from tlbatch.schedules import schedule_names
-    from tlbatch.scheduleview import view, when
+    from tlbatch.schedules.schedule import schedule_names
+    from tlbatch.schedules.view import view, when
     from tlbatch.store import open_store
 
     opened = open_store(store)
@@ -61,7 +61,7 @@ def show(name: str, store: str, output: str) -> None:
     \b
     tlbatch schedule show pets
     """
-    from tlbatch.scheduleview import lines, view
+    from tlbatch.schedules.view import lines, view
     from tlbatch.store import open_store
 
     seen = view(open_store(store), name)
@@ -86,7 +86,7 @@ def history(name: str, store: str, output: str, limit: int) -> None:
     from dataclasses import asdict
 
     from tlbatch.commands.display import text_table
-    from tlbatch.scheduleview import COLUMNS, cells, view
+    from tlbatch.schedules.view import COLUMNS, cells, view
     from tlbatch.store import open_store
 
     seen = view(open_store(store), name)

@@ -19,7 +19,7 @@ from tlbatch.commands.options import (
 
 if TYPE_CHECKING:
     from tlbatch.cluster import Cluster
-    from tlbatch.schedules import StoredSchedule
+    from tlbatch.schedules.schedule import StoredSchedule
 
 store_option = click.option(
     "--store", default=None, metavar="DIR|s3://BUCKET/PREFIX", help=f"[default: the context's, else {DEFAULT_STORE}]"
@@ -57,8 +57,8 @@ def apply(
     tlbatch schedule apply study.yaml --here --store results/
     """
     from tlbatch.profiles import load_profile
-    from tlbatch.scheduling import apply as apply_there
-    from tlbatch.scheduling import apply_here, build_request
+    from tlbatch.schedules.applying import apply as apply_there
+    from tlbatch.schedules.applying import apply_here, build_request
     from tlbatch.spec import load_study
     from tlbatch.store import open_store
     from tlbatch.submission import user_name
@@ -126,8 +126,8 @@ def delete(name: str, context: str | None, namespace: str | None, store: str, pu
     \b
     tlbatch schedule delete pets
     """
-    from tlbatch.schedules import CLUSTER, load_schedule
-    from tlbatch.scheduling import delete as end
+    from tlbatch.schedules.applying import delete as end
+    from tlbatch.schedules.schedule import CLUSTER, load_schedule
     from tlbatch.store import open_store
 
     opened = open_store(store)
@@ -143,9 +143,9 @@ def delete(name: str, context: str | None, namespace: str | None, store: str, pu
 
 
 def _suspend(name: str, context: str | None, namespace: str | None, store: str, *, suspended: bool) -> None:
-    from tlbatch.schedules import CLUSTER, load_schedule, next_time
-    from tlbatch.scheduleview import when
-    from tlbatch.scheduling import suspend as change
+    from tlbatch.schedules.applying import suspend as change
+    from tlbatch.schedules.schedule import CLUSTER, load_schedule, next_time
+    from tlbatch.schedules.view import when
     from tlbatch.store import open_store
 
     opened = open_store(store)
@@ -167,8 +167,8 @@ def open_schedules_cluster(stored: StoredSchedule, context: str | None, namespac
 
 
 def _say_applied(stored: StoredSchedule, output: str, *, asked: bool) -> None:
-    from tlbatch.schedules import HERE, next_time
-    from tlbatch.scheduleview import when
+    from tlbatch.schedules.schedule import HERE, next_time
+    from tlbatch.schedules.view import when
 
     upcoming = next_time(stored, time.time())
     if output == "json":

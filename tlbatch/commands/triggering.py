@@ -10,7 +10,7 @@ import click
 from tlbatch.commands.options import context_option, kept_store_option, namespace_option, output_option, print_json
 
 if TYPE_CHECKING:
-    from tlbatch.schedules import StoredSchedule
+    from tlbatch.schedules.schedule import StoredSchedule
     from tlbatch.store import Store
 
 
@@ -50,8 +50,8 @@ def trigger(
         return _fire_here(what, open_store(store), cores, output, quiet)
     from tlbatch.commands.scheduling import open_schedules_cluster
     from tlbatch.errors import StudyError
-    from tlbatch.schedules import HERE, load_schedule
-    from tlbatch.scheduling import trigger as fire
+    from tlbatch.schedules.applying import trigger as fire
+    from tlbatch.schedules.schedule import HERE, load_schedule
     from tlbatch.submission import user_name
 
     opened = open_store(store)
@@ -66,7 +66,7 @@ def trigger(
         click.echo(execution)
     if not follow:
         return 0
-    from tlbatch.followfiring import follow_firing
+    from tlbatch.schedules.following import follow_firing
 
     return follow_firing(opened, what, execution, cluster)
 
@@ -76,9 +76,9 @@ def _fire_here(what: str, store: Store, cores: int | None, output: str, quiet: b
 
     from tlbatch.backends.local import LocalBackend
     from tlbatch.commands.display import Display
-    from tlbatch.firings import FAILED, SKIPPED
-    from tlbatch.firingwalks import failed_code, fire_here
-    from tlbatch.schedules import is_suspended
+    from tlbatch.schedules.firings import FAILED, SKIPPED
+    from tlbatch.schedules.schedule import is_suspended
+    from tlbatch.schedules.walks import failed_code, fire_here
 
     stored = _found(what, store)
     if is_suspended(stored):
@@ -98,8 +98,8 @@ def _found(what: str, store: Store) -> StoredSchedule:
     from pathlib import Path
 
     from tlbatch.errors import StudyError
-    from tlbatch.schedules import CLUSTER, load_schedule, schedule_names, study_text
-    from tlbatch.scheduling import apply_here
+    from tlbatch.schedules.applying import apply_here
+    from tlbatch.schedules.schedule import CLUSTER, load_schedule, schedule_names, study_text
     from tlbatch.spec import load_study
 
     if not Path(what).suffix and not Path(what).exists():

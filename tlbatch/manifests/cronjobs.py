@@ -12,8 +12,8 @@ from tlbatch.manifests.jobs import DRIVER_BACKOFF_LIMIT, FAILURE_POLICY
 from tlbatch.manifests.needs import Needs
 from tlbatch.manifests.pods import build_driver_template
 from tlbatch.manifests.site import Site
+from tlbatch.schedules.webhook import VARIABLE
 from tlbatch.spec.resources import Schedule
-from tlbatch.webhook import VARIABLE
 
 CRONJOB_LENGTH = 45
 """The controller adds a dash and the scheduled time in minutes; what a driver is called must stay within 52 letters."""

@@ -13,18 +13,18 @@ from typing import Any
 
 from tlbatch.champions import CROWNING, load_champion, reigns, settle_decision
 from tlbatch.errors import StudyError, TlbatchError
-from tlbatch.firings import FAILED, SUCCEEDED, FiringRecord, find_firing, load_firings, missed, save_firing
-from tlbatch.opened import Opened, close_firing
-from tlbatch.pins import Pins, save_pins
 from tlbatch.planning.defence import CHAMPION, DECIDE, PIN
 from tlbatch.records import EventLog, Execution
 from tlbatch.reports import load_report
-from tlbatch.schedules import load_schedule, place
+from tlbatch.schedules.firings import FAILED, SUCCEEDED, FiringRecord, find_firing, load_firings, missed, save_firing
+from tlbatch.schedules.opened import Opened, close_firing
+from tlbatch.schedules.pins import Pins, save_pins
+from tlbatch.schedules.schedule import load_schedule, place
+from tlbatch.schedules.trend import trend_page
+from tlbatch.schedules.webhook import message, post
 from tlbatch.store import Store
 from tlbatch.store.artifacts import open_artifact
 from tlbatch.tasks import InputRef
-from tlbatch.trend import trend_page
-from tlbatch.webhook import message, post
 
 TREND = "trend/index.html"
 MOST_SHOWN = 1000

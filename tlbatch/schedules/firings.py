@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from tlbatch.records import load_document
-from tlbatch.schedules import CLUSTER, Period, StoredSchedule, known, place
+from tlbatch.schedules.schedule import CLUSTER, Period, StoredSchedule, known, place
 from tlbatch.spec.cron import firing_times
 from tlbatch.store import ConflictError, Store
 

@@ -1,7 +1,7 @@
 """One firing of a schedule, here or in its pod: what is new is computed, a challenger is judged, all of it is recorded.
 
-It may end at any moment. What it starts from (tlbatch.opened) is written before its first task and kept until its record is,
-so whoever goes on with it decides the same, once.
+It may end at any moment. What it starts from (``opened``) is written before its first task and kept until its record is, so
+whoever goes on with it decides the same, once.
 """
 
 from __future__ import annotations
@@ -16,18 +16,27 @@ from typing import Any, Protocol
 
 from tlbatch import __version__
 from tlbatch.champions import load_champion
-from tlbatch.concluding import Say, conclude, decision_of, end_otherwise, tidy
 from tlbatch.errors import Stopped, TlbatchError, TransientError
-from tlbatch.firings import CANCELLED, FAILED, SKIPPED, UNCHANGED, FiringRecord, find_firing, last_concluded, save_firing
-from tlbatch.holding import hold_schedule
-from tlbatch.opened import Opened, load_opened, open_firing, opened_firings
-from tlbatch.pins import load_pins
 from tlbatch.planning import Plan
 from tlbatch.planning.defence import RULE, Defence
 from tlbatch.planning.make import Settled
 from tlbatch.planning.settle import plan_study
 from tlbatch.records import Execution
-from tlbatch.schedules import load_schedule, schedule_of
+from tlbatch.schedules.concluding import Say, conclude, decision_of, end_otherwise, tidy
+from tlbatch.schedules.firings import (
+    CANCELLED,
+    FAILED,
+    SKIPPED,
+    UNCHANGED,
+    FiringRecord,
+    find_firing,
+    last_concluded,
+    save_firing,
+)
+from tlbatch.schedules.holding import hold_schedule
+from tlbatch.schedules.opened import Opened, load_opened, open_firing, opened_firings
+from tlbatch.schedules.pins import load_pins
+from tlbatch.schedules.schedule import load_schedule, schedule_of
 from tlbatch.spec import LoadedStudy
 from tlbatch.spec.load import parse_study
 from tlbatch.steps import STEP_VERSIONS

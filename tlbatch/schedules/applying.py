@@ -12,7 +12,7 @@ from tlbatch.errors import StudyError, TlbatchError
 from tlbatch.manifests import Cron, Site, build_cron_job, build_triggered_job, driver_needs
 from tlbatch.manifests.names import SCHEDULE
 from tlbatch.records import new_execution_id
-from tlbatch.schedules import (
+from tlbatch.schedules.schedule import (
     CLUSTER,
     HERE,
     StoredSchedule,

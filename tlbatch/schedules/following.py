@@ -8,9 +8,9 @@ from collections.abc import Callable
 import click
 
 from tlbatch.cluster.client import Cluster
-from tlbatch.firings import FAILED, find_firing
 from tlbatch.following import ASK_CLUSTER_AFTER_S, FAILED_CODE, follow, waiting_for
 from tlbatch.records import Execution
+from tlbatch.schedules.firings import FAILED, find_firing
 from tlbatch.store import Store
 
 EVERY_S = 1.0

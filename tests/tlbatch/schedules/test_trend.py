@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tlbatch.trend import MOST_DRAWN, trend_page
-from tlbatch.trendchart import _scale
+from tlbatch.schedules.trend import MOST_DRAWN, trend_page
+from tlbatch.schedules.trendchart import _scale
 
 DAY, START = 86400.0, 1_795_500_000.0
 
@@ -21,7 +21,7 @@ def estimate(value: float) -> dict[str, float]:
 def firing(
     day: int, state: str = "succeeded", outcome: str = "", challenger: float = 0.0, champion: float = 0.0
 ) -> dict[str, Any]:
-    """As ``tlbatch.firings`` records it."""
+    """As ``tlbatch.schedules.firings`` records it."""
     metrics = {"challenger": estimate(challenger), "champion": estimate(champion) if champion else None}
     return {
         "execution": f"pets-{day:04}" if state != "missed" else "",

@@ -8,8 +8,19 @@ from html import escape
 from importlib import resources
 from typing import Any
 
-from tlbatch.trendchart import draw_trend
-from tlbatch.trendpoints import Point, Reign, Value, day, in_words, metric_of, points_of, reigns_of, shown, shown_interval
+from tlbatch.schedules.trendchart import draw_trend
+from tlbatch.schedules.trendpoints import (
+    Point,
+    Reign,
+    Value,
+    day,
+    in_words,
+    metric_of,
+    points_of,
+    reigns_of,
+    shown,
+    shown_interval,
+)
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """Nothing may be asked of anyone, whatever the page holds."""
@@ -43,7 +54,7 @@ def trend_page(name: str, firings: Sequence[Mapping[str, Any]], reigns: Sequence
     crowned = reigns_of(reigns, metric)
     points = points_of(firings, crowned, metric)
     title = f"{name}: trend of {metric.replace('_', ' ')}"
-    css = resources.files("tlbatch").joinpath("trend.css").read_text(encoding="utf-8")
+    css = resources.files("tlbatch.schedules").joinpath("trend.css").read_text(encoding="utf-8")
     main = [_chart(points, crowned, metric), _firings(points, metric), _champions(crowned, metric)]
     return f"""<!doctype html>
 <html lang="en">

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tlbatch.errors import StudyError
-from tlbatch.firings import (
+from tlbatch.schedules.applying import apply, apply_here, build_request, delete, suspend, trigger
+from tlbatch.schedules.firings import (
     CRON,
     FAILED,
     HAND,
@@ -24,11 +25,19 @@ from tlbatch.firings import (
     missed,
     save_firing,
 )
-from tlbatch.firingwalks import fired_by
-from tlbatch.pins import Pins, load_pins, save_pins
-from tlbatch.schedules import CLUSTER, HERE, Period, StoredSchedule, is_suspended, load_schedule, next_time, schedule_names
-from tlbatch.scheduleview import cells, lines, view
-from tlbatch.scheduling import apply, apply_here, build_request, delete, suspend, trigger
+from tlbatch.schedules.pins import Pins, load_pins, save_pins
+from tlbatch.schedules.schedule import (
+    CLUSTER,
+    HERE,
+    Period,
+    StoredSchedule,
+    is_suspended,
+    load_schedule,
+    next_time,
+    schedule_names,
+)
+from tlbatch.schedules.view import cells, lines, view
+from tlbatch.schedules.walks import fired_by
 from tlbatch.spec import LoadedStudy
 from tlbatch.spec.load import parse_study
 from tlbatch.store import ConflictError, Store

@@ -10,7 +10,7 @@ from typing import Any
 from tlbatch.champions import Champion
 from tlbatch.planning.defence import Defence
 from tlbatch.records import load_document
-from tlbatch.schedules import known, place
+from tlbatch.schedules.schedule import known, place
 from tlbatch.store import Store
 from tlbatch.tasks import InputRef
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from itertools import pairwise
 
-from tlbatch.trendpoints import CROWNED, SHARES, Point, Reign, day, in_words
+from tlbatch.schedules.trendpoints import CROWNED, SHARES, Point, Reign, day, in_words
 
 COLUMN, NARROWEST, HEIGHT = 26, 480, 250
 LEFT, RIGHT, TOP, STRIP, BOTTOM = 58, 58, 34, 28, 30

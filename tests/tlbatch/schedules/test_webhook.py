@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tlbatch.webhook import BLOCK_LENGTH, message, post
+from tlbatch.schedules.webhook import BLOCK_LENGTH, message, post
 
 
 class Hook(ThreadingHTTPServer):

@@ -11,11 +11,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tlbatch.champions import Champion, load_champion
-from tlbatch.concluding import TREND
-from tlbatch.firings import MISSED_AT_MOST, FiringRecord, load_firings, missed
-from tlbatch.opened import load_opened
-from tlbatch.pins import Pins, load_pins
-from tlbatch.schedules import HERE, StoredSchedule, is_suspended, live_lease, load_schedule, next_time, place
+from tlbatch.schedules.concluding import TREND
+from tlbatch.schedules.firings import MISSED_AT_MOST, FiringRecord, load_firings, missed
+from tlbatch.schedules.opened import load_opened
+from tlbatch.schedules.pins import Pins, load_pins
+from tlbatch.schedules.schedule import HERE, StoredSchedule, is_suspended, live_lease, load_schedule, next_time, place
 from tlbatch.spec.resources import Schedule
 from tlbatch.store import Store
 

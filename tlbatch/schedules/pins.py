@@ -9,7 +9,7 @@ from typing import Any
 
 from tlbatch.errors import StudyError
 from tlbatch.records import load_document
-from tlbatch.schedules import SWAPS, place
+from tlbatch.schedules.schedule import SWAPS, place
 from tlbatch.store import ConflictError, NotFoundError, Store
 from tlbatch.tasks import InputRef
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from threading import Event, Thread
 
 from tlbatch.errors import TlbatchError, TransientError
-from tlbatch.schedules import place
+from tlbatch.schedules.schedule import place
 from tlbatch.store import Store
 from tlbatch.store.lease import Lease, LeaseInfo, LeaseLostError, acquire_named
 
