@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlbatch.commands.options import output_option, print_json, store_option
+from tlbatch.commands.options import output_option, print_json, kept_store_option
 
 if TYPE_CHECKING:
     from tlbatch.catalogue import BackboneInfo
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.argument("name", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every model of torchvision and timm, too.")
 @click.option("--size", type=click.IntRange(8), default=None, help="Input size for the feature sizes.  [default: its own]")
-@store_option
+@kept_store_option
 @output_option
 def backbones(name: str | None, everything: bool, size: int | None, store: str, output: str) -> None:
     """List pretrained networks; with NAME, its stages, layers, feature sizes, input, parameters and weights.
@@ -139,7 +139,7 @@ def weights() -> None:
 
 @weights.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME…")
-@store_option
+@kept_store_option
 @output_option
 def mirror(names: tuple[str, ...], store: str, output: str) -> None:
     """Copy the weights of backbones into the store's weights/, their hashes checked. NAME:WEIGHTS for others than the default.
