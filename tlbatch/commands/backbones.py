@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlbatch.commands.options import output_option, print_json, kept_store_option
+from tlbatch.commands.options import kept_store_option, output_option, print_json
 
 if TYPE_CHECKING:
     from tlbatch.catalogue import BackboneInfo
