@@ -17,7 +17,7 @@ from tlbatch.manifests.names import EXECUTION, STEP
 from tlbatch.records import Execution
 from tlbatch.store.artifacts import load_manifest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = pytest.mark.e2e
 
 HUNGRY_ONCE = """
 import os, runpy, sys
@@ -41,6 +41,7 @@ def one_manifest_each(execution: Execution) -> None:
     assert sorted(name.split("/")[2] for name in manifests) == sorted(keys)
 
 
+@pytest.mark.slow
 def test_a_removed_pod_counts_as_a_try_and_its_training_goes_on(user: User, api: Api) -> None:
     execution = user.submit(user.study("removed", epochs=1500))
     pod = until(lambda: running_pod(api, execution, "finetune"), "the training runs")
@@ -53,6 +54,7 @@ def test_a_removed_pod_counts_as_a_try_and_its_training_goes_on(user: User, api:
     one_manifest_each(execution)
 
 
+@pytest.mark.slow
 def test_killed_for_memory_once_it_succeeds_at_the_second_try(user: User, api: Api) -> None:
     patch = json.dumps({"containers": [{"name": "step", "command": ["python", "-c", HUNGRY_ONCE]}]})
     resources = f"resources.steps.finetune={{memory: 2Gi, pod_patch: {patch}}}"

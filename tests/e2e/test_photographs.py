@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.user import User, finished, no_orphans
 from tlbatch.cluster import Cluster as Api
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.shared]
+pytestmark = [pytest.mark.e2e, pytest.mark.shared]
 EACH = 200
 RUNS: list[dict[str, Any]] = [
     {

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tlbatch.test_webhook import Hook
 
 from tests.e2e.user import User, cnn, running_pod, until
+from tests.tlbatch.schedules.test_webhook import Hook
 from tlbatch.champions import load_champion, reigns
 from tlbatch.cluster import Cluster as Api
 from tlbatch.cluster.client import CRONJOBS, JOBS, PODS

@@ -18,7 +18,7 @@ from tlbatch.manifests.names import EXECUTION
 from tlbatch.records import Execution
 from tlbatch.store import open_store
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = pytest.mark.e2e
 
 
 def test_the_same_study_here_and_there_gives_the_same_artifacts(user: User, api: Api, pictures: Path, tmp_path: Path) -> None:
@@ -34,6 +34,7 @@ def test_the_same_study_here_and_there_gives_the_same_artifacts(user: User, api:
     assert "cnn" in user.run("report", execution.id)
 
 
+@pytest.mark.slow
 def test_a_second_submit_computes_nothing(user: User) -> None:
     study = user.study("twice")
     assert finished(user.submit(study))["state"] == "succeeded"
@@ -73,6 +74,7 @@ def test_a_training_is_evicted_and_goes_on_from_its_checkpoint(user: User, api: 
     assert status["tasks"]["finetune:cnn:0"]["place"]["restarts"] == 1
 
 
+@pytest.mark.slow
 def test_two_executions_at_once_compute_each_task_once(user: User) -> None:
     study = user.study("at-once")
     with ThreadPoolExecutor(2) as pool:
@@ -117,6 +119,7 @@ def test_wrong_data_fails_once_and_is_told_without_the_cluster(user: User, api: 
     assert "failed" in user.run("status", execution.id)
 
 
+@pytest.mark.slow
 def test_after_a_failure_resume_keeps_what_is_done(user: User, api: Api) -> None:
     execution = user.submit(user.study("resumed"), "--set", "resources.steps.evaluate={memory: 40Mi}")
     status = finished(execution)
@@ -137,6 +140,7 @@ def test_after_a_failure_resume_keeps_what_is_done(user: User, api: Api) -> None
     no_orphans(api, execution)
 
 
+@pytest.mark.slow
 def test_the_api_server_restarts_under_the_driver(user: User, api: Api, cluster: Any) -> None:
     execution = user.submit(user.study("no-api", epochs=600))
     until(lambda: running_pod(api, execution, "finetune"), "the training runs")

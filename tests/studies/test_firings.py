@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tlbatch.test_webhook import Hook
 
 from tests.studies.nightly import NAME, STUDY, DeathError, Nights
 from tests.studies.shapes import draw_shapes
+from tests.tlbatch.schedules.test_webhook import Hook
 from tlbatch.champions import crown, load_champion
 from tlbatch.errors import StudyError, TransientError
 from tlbatch.records import Execution
