@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.tlbatch.test_trend import FIRINGS, REIGNS, firing, reign
 
 from jobs.comparing.analysis import compare
 from jobs.comparing.page import render_page
@@ -17,6 +16,7 @@ from jobs.comparing.sides import load_sides
 from jobs.report import run
 from tests.jobs.reporting.drawn import Trained, draw_study
 from tests.requirements import missing
+from tests.tlbatch.schedules.test_trend import FIRINGS, REIGNS, firing, reign
 from tlbatch.schedules.trend import trend_page
 
 if TYPE_CHECKING:
