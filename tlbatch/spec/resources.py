@@ -11,6 +11,9 @@ from tlbatch.spec.base import Part
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")]
 
 
+Step = Literal["prepare", "extract", "finetune", "evaluate", "report", "pin", "decide"]
+
+
 class Resources(Part):
     """Per task. ``steps`` overrides single fields for one step; a run's own ``resources`` come last."""
 
@@ -41,7 +44,7 @@ class Resources(Part):
 
 class StudyResources(Resources):
     parallelism: Annotated[int, Field(ge=1)] | None = Field(default=None, description="tasks at once")
-    steps: dict[Literal["prepare", "extract", "finetune", "evaluate", "report"], Resources] = Field(default_factory=dict)
+    steps: dict[Step, Resources] = Field(default_factory=dict)
 
 
 class Webhook(Part):
