@@ -43,10 +43,10 @@ images:  ## launcher, data, extract, finetune, evaluate: docker buildx or builda
 	$(PYTHON) images/build.py $(if $(PUSH),--push) $(if $(wildcard $(CLUSTER)),--bud "$(abspath $(CLUSTER)) bud" --push-with "$(abspath $(CLUSTER)) push")
 
 e2e: $(STAMP)  ## on a real cluster, which is built and started here where it is not up
-	CLUSTER=$(CLUSTER) tests/e2e/with-cluster.sh $(BIN)/python -m pytest -m "e2e and not slow" $(PYTEST_ARGS) tests
+	CLUSTER=$(CLUSTER) tests/e2e/with-cluster.sh $(BIN)/python -m pytest -m "e2e and not slow and not bench" $(PYTEST_ARGS) tests
 
 e2e-full: $(STAMP)  ## on a real cluster, the slow ones too
-	CLUSTER=$(CLUSTER) tests/e2e/with-cluster.sh $(BIN)/python -m pytest -m e2e $(PYTEST_ARGS) tests
+	CLUSTER=$(CLUSTER) tests/e2e/with-cluster.sh $(BIN)/python -m pytest -m "e2e and not bench" $(PYTEST_ARGS) tests
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
