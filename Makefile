@@ -36,7 +36,7 @@ test: $(STAMP)  ## the tests, without the slow part
 test-all: $(STAMP)  ## the slow part too
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not bench and not e2e" $(PYTEST_ARGS)
 
-bench: $(STAMP)  ## timing, as ratios in one run
+bench: $(STAMP)  ## timing, as ratios in one run (those of the cluster where one is up)
 	$(BIN)/python -m pytest -m bench -s $(PYTEST_ARGS)
 
 images:  ## launcher, data, extract, finetune, evaluate: docker buildx or buildah (PREFIX=, TORCH=cuda|cpu, PUSH=1)

@@ -21,9 +21,8 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from tlbatch.errors import StudyError, TlbatchError
-
-NEEDED = "to pull a champion install what runs its network here: pip install 'tlbatch[export]'"
+from jobs.exporting.needs import missing
+from tlbatch.errors import TlbatchError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -59,7 +58,7 @@ def _needed() -> None:
         import safetensors.torch  # noqa: F401
         import torch  # noqa: F401
     except ModuleNotFoundError as error:
-        raise StudyError(f"there is no {error.name} here: {NEEDED}") from error
+        raise missing(error) from error
 
 
 if __name__ == "__main__":

@@ -90,8 +90,13 @@ def _accuracies(new: Champion, old: Champion | None) -> str:
     if value is None:
         return ""
     own = "" if old is None or accuracy(old) is None else f", against {accuracy(old):.3f}"
-    other = old is not None and bool(own) and (old.test_version, old.pins) != (new.test_version, new.pins)
+    other = old is not None and bool(own) and _test_images(old) != _test_images(new)
     return f"; accuracy {value:.3f}{own}" + (" on other test images" if other else "")
+
+
+def _test_images(champion: Champion) -> tuple[str, bool, int]:
+    """What names them: a version of the schedule's pinned ones. (Each firing has pins of its own, mostly the same again.)"""
+    return champion.study, champion.pins is None, champion.test_version
 
 
 def accuracy(champion: Champion) -> float | None:

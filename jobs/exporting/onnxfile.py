@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jobs.export import NEEDED
+from jobs.exporting.needs import missing
 from jobs.exporting.whole import BATCH, Whole
-from tlbatch.errors import DataError, StudyError
+from tlbatch.errors import DataError
 
 OPSET = 18
 INPUT = "pixels"
@@ -34,7 +34,7 @@ def write_onnx(whole: Whole, path: Path, description: Mapping[str, Any]) -> None
         import onnx
         import onnxscript  # noqa: F401
     except ModuleNotFoundError as error:
-        raise StudyError(f"there is no {error.name} here: {NEEDED}") from error
+        raise missing(error) from error
     example = torch.zeros((2, *whole.shape), dtype=torch.uint8)
     try:
         with _quiet():
@@ -102,7 +102,7 @@ def run_onnx(path: Path, pixels: Tensor) -> Tensor:
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
-        raise StudyError(f"there is no {error.name} here: {NEEDED}") from error
+        raise missing(error) from error
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     pieces, start = [], 0
     for size in (*PIECES, *[BATCH] * (len(pixels) // BATCH + 1)):

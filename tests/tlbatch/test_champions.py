@@ -23,6 +23,7 @@ from tlbatch.champions import (
     settle_decision,
 )
 from tlbatch.errors import StudyError
+from tlbatch.promoting import bring_back
 from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import FileEntry, Manifest, manifest_name
 from tlbatch.tasks import InputRef
@@ -105,6 +106,18 @@ def test_a_swap_lost_at_the_last_moment_leaves_nothing(store: Store, monkeypatch
         crown(store, champion(1, run="slower"), None)
     assert [reign.run for reign in reigns(store, "pets")] == ["faster"]
     assert len(files(store)) == 2
+
+
+@pytest.mark.parametrize(
+    ("now", "said"), [({}, ""), ({"test_version": 2}, " on other test images"), ({"study": "cats"}, " on other test images")]
+)
+def test_accuracies_are_told_apart_by_the_version_of_the_test_set(store: Store, now: dict[str, Any], said: str) -> None:
+    """Two firings pin the same images under keys of their own. ``now``: how the later champion differs."""
+    for serial, (value, fields) in enumerate(((0.8, {}), (0.9, now)), 1):
+        pins = InputRef("pin", str(serial) * 40, str(serial) * 64)
+        made = champion(serial, before=serial - 1 or None, pins=pins, metrics={"accuracy": {"value": value}}, **fields)
+        crown(store, made, load_champion(store, "pets")[1])
+    assert bring_back(store, "pets", None, "ada").sentence.endswith(f"; accuracy 0.800, against 0.900{said}. No test was made.")
 
 
 def test_a_record_is_read_leniently_and_a_newer_format_refused(store: Store) -> None:
