@@ -38,6 +38,10 @@ LAUNCHER = [
     "tlbatch.commands.cleaning",
     "tlbatch.commands.drive",
     "tlbatch.commands.predict",
+    "tlbatch.commands.reports",
+    "tlbatch.commands.comparison",
+    "tlbatch.comparing",
+    "tlbatch.schedules.trend",
     "tlbatch.prediction.here",
     "tlbatch.prediction.there",
 ]
@@ -90,3 +94,10 @@ def test_the_data_steps_need_no_torch(module: str) -> None:
     assert result.returncode == 0, result.stderr
     wall = BLOCK.format(blocked={"torch", "torchvision", "timm"}, code=code)
     assert subprocess.run([sys.executable, "-c", wall], capture_output=True, timeout=120, check=False).returncode == 0
+
+
+def test_comparing_needs_no_torch() -> None:
+    code = "import jobs.compare, jobs.comparing.analysis, jobs.comparing.document, jobs.comparing.page, jobs.comparing.sides"
+    wall = BLOCK.format(blocked={"torch", "torchvision", "timm", "kubernetes"}, code=code)
+    result = subprocess.run([sys.executable, "-c", wall], capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr

@@ -81,8 +81,8 @@ def environment() -> Environment:
 
 
 def breakable(text: str) -> Markup:
-    """Escaped, and where it is too long to be broken after ``_``, ``/`` or ``.`` rather than in mid-word."""
-    return Markup(re.sub(r"([_/](?=\w)|\.(?=[A-Za-z]))", r"\1<wbr>", str(escape(text))))
+    """Escaped, and where it is too long to be broken after ``_`` or ``/`` rather than in mid-word."""
+    return Markup(re.sub(r"([_/])(?=\w)", r"\1<wbr>", str(escape(text))))
 
 
 def _figure(drawn: Drawn, natural: bool = False) -> Markup:

@@ -54,7 +54,9 @@ def test_names_of_classes_are_never_broken_in_mid_word(opened: Opened) -> None:
     broken = opened.page.evaluate(
         """[...document.querySelectorAll('.confusion thead span, .confusion tbody th span')].filter(span => {
              const range = document.createRange(); range.selectNodeContents(span)
-             return range.getClientRects().length > 1 }).map(span => span.textContent)"""
+             const turned = getComputedStyle(span).writingMode !== 'horizontal-tb'
+             const lines = new Set([...range.getClientRects()].map(box => Math.round(turned ? box.left : box.top)))
+             return lines.size > 1 }).map(span => span.textContent)"""
     )
     assert broken == []
 
@@ -155,6 +157,18 @@ def test_the_dark_is_dark(browser: Browser, report_page: Path) -> None:
     background = found.page.evaluate("getComputedStyle(document.body).backgroundColor")
     found.context.close()
     assert background == "rgb(20, 23, 29)"
+
+
+def test_tables_fit_on_paper(browser: Browser, report_page: Path) -> None:
+    """A4 between its margins is 718 px wide; nothing scrolls there."""
+    found = Opened(browser, report_page, 718)
+    found.page.emulate_media(media="print")
+    wide = found.page.evaluate(
+        """[...document.querySelectorAll('main *')].filter(element => element.getBoundingClientRect().right > 719)
+             .map(element => element.outerHTML.slice(0, 80))"""
+    )
+    found.context.close()
+    assert wide == []
 
 
 def test_paper_gets_everything(browser: Browser, report_page: Path, tmp_path: Path) -> None:
