@@ -15,6 +15,7 @@ from PIL import Image
 from tests.studies.shapes import Bench, draw_shapes
 from tlbatch.cli import main
 from tlbatch.launch import Outcome
+from tlbatch.store import open_store
 
 ADDED = {f"{label}/{number}.png" for label in ("disc", "square") for number in (900, 901, 902)}
 
@@ -120,6 +121,26 @@ def test_an_execution_against_itself_differs_in_nothing(
     assert (change["study"], change["same_data"], change["parts"], change["versions"]) == ([], True, [], {})
     assert not any(change["images"].values())
     assert all(pair["same_evaluation"] and pair["verdict"] is None for pair in document["pairs"])
+
+
+@pytest.mark.s3
+def test_a_store_in_s3_against_one_in_a_folder(
+    first_run: tuple[Bench, Outcome], s3_bucket: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench, outcome = first_run
+    remote = open_store(f"s3://{s3_bucket}/copied")
+    for path in bench.store.rglob("*"):
+        name = path.relative_to(bench.store).as_posix()
+        if path.is_file() and not name.startswith((".tlbatch/", "work/")):
+            remote.upload(path, name)
+    there = f"{remote.url}/executions/{outcome.execution.id}"
+    assert tlbatch("report", "compare", outcome.execution.id, there, "--store", str(bench.store), "-o", "json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [side["store"] for side in document["executions"]] == [str(bench.store), remote.url]
+    assert document["changes"][0]["same_data"]
+    assert [run["metrics"] for run in document["executions"][0]["runs"]] == [
+        run["metrics"] for run in document["executions"][1]["runs"]
+    ]
 
 
 def test_one_execution_is_not_enough(first_run: tuple[Bench, Outcome], capsys: pytest.CaptureFixture[str]) -> None:
