@@ -52,7 +52,7 @@ class Needs:
     pod_patch: dict[str, Any] | None = None
 
 
-DRIVER = Needs(cpu="100m", memory="512Mi", scratch="1Gi", cpu_limit="1", ttl_s=DRIVER_TTL_S)
+DRIVER = Needs(cpu="25m", memory="512Mi", scratch="1Gi", cpu_limit="1", ttl_s=DRIVER_TTL_S)
 DATA = Needs(cpu="1", memory="2Gi", scratch="20Gi")
 LIGHT = Needs(cpu="1", memory="4Gi", scratch="20Gi")
 HEAVY = Needs(cpu="2", memory="8Gi", scratch="50Gi")

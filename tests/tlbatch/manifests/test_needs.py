@@ -58,7 +58,7 @@ def test_a_profiles_defaults_come_before_the_study(study: Study, nodes: dict[str
 
 def test_the_driver_is_small_and_has_its_own_queue(study: Study) -> None:
     needs = driver_needs(study)
-    assert (needs.gpu, needs.cpu, needs.queue, needs.ttl_s) == (0, "100m", "small", 2 * 86400)
+    assert (needs.gpu, needs.cpu, needs.queue, needs.ttl_s) == (0, "25m", "small", 2 * 86400)
     assert needs.node_selector == {}
     assert needs.image_pull_secrets == ("registry",)
 
