@@ -16,7 +16,7 @@ from tlbatch.errors import StudyError, TlbatchError
 from tlbatch.planning.defence import CHAMPION, DECIDE, PIN
 from tlbatch.records import EventLog, Execution
 from tlbatch.reports import load_report
-from tlbatch.schedules.firings import FAILED, SUCCEEDED, FiringRecord, find_firing, load_firings, missed, save_firing
+from tlbatch.schedules.firings import BEATEN, FAILED, SUCCEEDED, FiringRecord, find_firing, load_firings, missed, save_firing
 from tlbatch.schedules.opened import Opened, close_firing
 from tlbatch.schedules.pins import Pins, save_pins
 from tlbatch.schedules.schedule import load_schedule, place
@@ -29,7 +29,7 @@ from tlbatch.tasks import InputRef
 TREND = "trend/index.html"
 MOST_SHOWN = 1000
 """Records are read one by one: a schedule that fires every minute has so many in a day."""
-BEATEN = "beaten"
+
 Say = Callable[[str], None]
 
 

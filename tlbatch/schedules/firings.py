@@ -20,6 +20,7 @@ CRON, HAND = "cron", "hand"
 UNCHANGED, SUCCEEDED, FAILED, CANCELLED, SKIPPED = "unchanged", "succeeded", "failed", "cancelled", "skipped"
 MISSED = "missed"  #: never a record's state: what ``missed`` finds has no record
 CONCLUDED = frozenset({UNCHANGED, SUCCEEDED})
+BEATEN = "beaten"  #: an outcome: the challenger won, and another champion was there before it
 READS_AT_ONCE = 16
 MISSED_AT_MOST = 1000
 
@@ -95,9 +96,13 @@ def load_firings(store: Store, name: str, limit: int | None = None) -> list[Firi
 
 
 def last_concluded(store: Store, name: str) -> FiringRecord | None:
-    """The newest firing that came to its end: whatever equals it is unchanged."""
+    """The newest firing that came to its end: whatever equals it is unchanged.
+
+    None where its challenger was beaten to the place by another champion: it has not met that one yet.
+    """
     records = (_read(store, each) for each in _names(store, name))
-    return next((record for record in records if record is not None and record.state in CONCLUDED), None)
+    newest = next((record for record in records if record is not None and record.state in CONCLUDED), None)
+    return None if newest is not None and newest.outcome == BEATEN else newest
 
 
 def _names(store: Store, name: str) -> list[str]:

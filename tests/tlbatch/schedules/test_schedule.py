@@ -12,6 +12,7 @@ import pytest
 from tlbatch.errors import StudyError
 from tlbatch.schedules.applying import apply, apply_here, build_request, delete, suspend, trigger
 from tlbatch.schedules.firings import (
+    BEATEN,
     CRON,
     FAILED,
     HAND,
@@ -151,6 +152,12 @@ def test_the_newest_first_and_what_is_unchanged_is_held_against_what_concluded(s
     concluded = last_concluded(store, "pets")
     assert concluded is not None
     assert concluded.state == UNCHANGED
+
+
+def test_a_challenger_that_was_beaten_to_the_place_is_judged_again(store: Store) -> None:
+    save_firing(store, record("21T03:00"))
+    save_firing(store, replace(record("22T03:00"), outcome=BEATEN))
+    assert last_concluded(store, "pets") is None
 
 
 def test_pins_only_grow(store: Store) -> None:
