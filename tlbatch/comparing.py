@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tlbatch.errors import DataError, StudyError, TlbatchError, TransientError
+from tlbatch.errors import BY_CODE, TlbatchError, error_of
 from tlbatch.records import Execution
-
-ERRORS: dict[int, type[TlbatchError]] = {error.exit_code: error for error in (StudyError, DataError, TransientError)}
 
 
 def compare_documents(executions: Sequence[Execution], python: str = sys.executable) -> dict[str, Any]:
@@ -37,8 +35,7 @@ def _run(executions: Sequence[Execution], options: list[str], python: str) -> st
     )
     if done.returncode:
         said = done.stderr.strip()
-        error = ERRORS.get(done.returncode)
-        if error is None:
+        if done.returncode not in BY_CODE:
             raise TlbatchError(f"comparing ended with {done.returncode}: {said.splitlines()[-1] if said else 'no word'}")
-        raise error(said)
+        raise error_of(done.returncode, said)
     return done.stdout

@@ -42,3 +42,13 @@ class Stopped(TlbatchError):  # noqa: N818 - it is a request, not an error
     """Asked to stop (SIGTERM, Ctrl-C): state is saved, a later start goes on from there."""
 
     exit_code = 143
+
+
+BY_CODE: dict[int, type[TlbatchError]] = {
+    error.exit_code: error for error in (StudyError, DataError, TransientError, DeadlineError, Stopped)
+}
+
+
+def error_of(code: int, sentence: str) -> TlbatchError:
+    """What a process of ours that ended with ``code`` would have raised here."""
+    return BY_CODE.get(code, TlbatchError)(sentence)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tlbatch.champions import Champion, find_champion, reigns
-from tlbatch.errors import DataError, DeadlineError, StudyError, TlbatchError, TransientError
+from tlbatch.errors import StudyError, TransientError, error_of
 from tlbatch.store import NotFoundError, Store
 from tlbatch.store.artifacts import file_sha256
 from tlbatch.tasks import InputRef, Task, task_name
@@ -21,9 +21,6 @@ from tlbatch.tasks import InputRef, Task, task_name
 CARD = "model.json"
 IMAGES = 200
 FORMATS = ("safetensors", "onnx")
-ERRORS: dict[int, type[TlbatchError]] = {
-    error.exit_code: error for error in (StudyError, DataError, TransientError, DeadlineError)
-}
 
 
 @dataclass(frozen=True)
@@ -143,20 +140,13 @@ def _run(request: Request, out: Path) -> None:
         document = Path(folder) / "request.json"
         document.write_bytes(request.to_json())
         command = [sys.executable, "-m", "jobs.export", "--request", str(document), "--out", str(out)]
-        code = subprocess.run(command, stdin=subprocess.DEVNULL, env=_environment(), check=False).returncode
+        code = subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
     outcome = out / "outcome.json"
     said: Mapping[str, Any] = json.loads(outcome.read_bytes()) if outcome.exists() else {}
     outcome.unlink(missing_ok=True)
     if code or not said:
         what = f"the export ended with {code} and without a word: is there memory enough for the network?"
-        raise ERRORS.get(int(said.get("code", code)), TlbatchError)(str(said.get("sentence") or what))
-
-
-def _environment() -> dict[str, str]:
-    """This process's, with the way to this tlbatch and its jobs where they are not installed."""
-    root = str(Path(__file__).resolve().parents[1])
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        raise error_of(int(said.get("code", code)), str(said.get("sentence") or what))
 
 
 def _check(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import BoundedSemaphore
+from typing import TypeVar
 
 from PIL import Image
 
@@ -17,6 +18,7 @@ from jobs.data.storing import Stored, encode_stored
 from jobs.data.thumbnails import thumbnail
 from tlbatch.listing import ListedFile, Listing
 
+T = TypeVar("T")
 IN_FLIGHT_BYTES = 64 * 2**20
 FETCHES = 12  # requests under way at once where the dataset is remote
 LEAST_BYTES = 256 * 1024  # what a file in flight counts at least
@@ -46,7 +48,14 @@ class BadFile:
 def read_images(
     listing: Listing, source: Source, stored_size: int, threads: int, *, thumbnails: bool
 ) -> Generator[ReadImage | BadFile, None, None]:
-    """Read and decode every file. Files in flight take bounded memory; ``threads`` pictures are decoded at a time.
+    """Every file of a listing, decoded, checked and packed for storing, in order."""
+    return read_files(listing.files, source, threads, lambda file, data: _read(file, data, stored_size, thumbnails))
+
+
+def read_files(
+    files: Sequence[ListedFile], source: Source, threads: int, decode: Callable[[ListedFile, bytes], T]
+) -> Generator[T | BadFile, None, None]:
+    """What ``decode`` makes of every file, in order. Files in flight take bounded memory; ``threads`` are decoded at a time.
 
     Threads do as well as processes here: reading, decoding, scaling and hashing run outside Python's lock.
     """
@@ -54,18 +63,18 @@ def read_images(
     Image.init()
     decoding = BoundedSemaphore(threads)
 
-    def read(file: ListedFile) -> ReadImage | BadFile:
+    def read(file: ListedFile) -> T | BadFile:
         try:
             data = source.read(file)
             with decoding:
-                return _read(file, data, stored_size, thumbnails)
+                return decode(file, data)
         except BadImageError as error:
             return BadFile(file, str(error))
 
     workers = threads + (FETCHES if source.is_remote else 0)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="read")
     try:
-        yield from ahead(pool, read, listing.files, lambda file: max(file.size, LEAST_BYTES), IN_FLIGHT_BYTES)
+        yield from ahead(pool, read, files, lambda file: max(file.size, LEAST_BYTES), IN_FLIGHT_BYTES)
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jobs.data.reading import BadFile
 from jobs.evaluation.scores import written
 from jobs.extraction.computing import AHEAD, in_order
 from jobs.extraction.extractor import one_thread_each
 from jobs.metrics.predictions import Floats
 from jobs.prediction.networks import Model
-from jobs.prediction.pictures import Bad, Fed
+from jobs.prediction.pictures import Fed
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,14 @@ class Said:
     paths: list[str]
     ids: list[str]
     probabilities: Floats
-    bad: list[Bad]
+    bad: list[BadFile]
 
 
 def predict(
-    model: Model, pictures: Generator[Fed | Bad, None, None], threads: int, *, raw: bool, tick: Callable[[int], None]
+    model: Model, pictures: Generator[Fed | BadFile, None, None], threads: int, *, raw: bool, tick: Callable[[int], None]
 ) -> Said:
     """All pictures of a part. ``tick`` hears after each batch how many of its images are computed, and may raise."""
-    bad: list[Bad] = []
+    bad: list[BadFile] = []
     paths: list[str] = []
     ids: list[str] = []
     rows: list[Floats] = []
@@ -45,14 +46,14 @@ def predict(
             rows.append(written(model.probabilities([one[:count] for one in logits], raw=raw)))
             tick(count)
     empty = np.zeros((0, len(model.classes)))
-    return Said(paths, ids, np.concatenate([empty, *rows]), sorted(bad, key=lambda each: each.path))
+    return Said(paths, ids, np.concatenate([empty, *rows]), sorted(bad, key=lambda each: each.file.path))
 
 
-def _batches(pictures: Iterable[Fed | Bad], size: int, bad: list[Bad]) -> Iterator[list[Fed]]:
+def _batches(pictures: Iterable[Fed | BadFile], size: int, bad: list[BadFile]) -> Iterator[list[Fed]]:
     """Usable pictures in groups of ``size``; the others are added to ``bad``."""
     batch: list[Fed] = []
     for picture in pictures:
-        if isinstance(picture, Bad):
+        if isinstance(picture, BadFile):
             bad.append(picture)
             continue
         batch.append(picture)

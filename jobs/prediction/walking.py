@@ -99,7 +99,7 @@ def _record(part: Part, data: bytes, said: Said, model: Model) -> PartRecord:
         sha256=hashlib.sha256(data).hexdigest(),
         images=len(said.paths),
         counts=dict(sorted(counts.items())),
-        bad=[{"path": bad.path, "reason": bad.reason} for bad in said.bad],
+        bad=[{"path": bad.file.path, "reason": bad.reason} for bad in said.bad],
     )
 
 

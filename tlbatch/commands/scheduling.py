@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from tlbatch.commands.options import (
     DEFAULT_STORE,
+    Command,
     context_option,
     kept_store_option,
     namespace_option,
     output_option,
     print_json,
+    print_object,
     set_option,
 )
 
@@ -25,6 +27,13 @@ store_option = click.option(
     "--store", default=None, metavar="DIR|s3://BUCKET/PREFIX", help=f"[default: the context's, else {DEFAULT_STORE}]"
 )
 name_argument = click.argument("name")
+
+
+def _of_a_schedule(command: Command) -> Command:
+    """NAME, and where its store and its cluster are."""
+    for option in (kept_store_option, namespace_option, context_option, name_argument):
+        command = option(command)
+    return command
 
 
 @click.command()
@@ -72,7 +81,7 @@ def apply(
         return
     site = profile.site()
     if dry_run == "client":
-        _print(build_request(loaded, site, user_name()), output)
+        print_object(build_request(loaded, site, user_name()), output)
         return
     from tlbatch.cluster import open_cluster
     from tlbatch.cluster.client import CRONJOBS
@@ -87,10 +96,7 @@ def apply(
 
 
 @click.command()
-@name_argument
-@context_option
-@namespace_option
-@kept_store_option
+@_of_a_schedule
 def suspend(name: str, context: str | None, namespace: str | None, store: str) -> None:
     """Let schedule NAME rest: a firing that runs goes on, no other starts until `resume`.
 
@@ -101,10 +107,7 @@ def suspend(name: str, context: str | None, namespace: str | None, store: str) -
 
 
 @click.command()
-@name_argument
-@context_option
-@namespace_option
-@kept_store_option
+@_of_a_schedule
 def resume(name: str, context: str | None, namespace: str | None, store: str) -> None:
     """Let schedule NAME fire again.
 
@@ -115,10 +118,7 @@ def resume(name: str, context: str | None, namespace: str | None, store: str) ->
 
 
 @click.command()
-@name_argument
-@context_option
-@namespace_option
-@kept_store_option
+@_of_a_schedule
 @click.option("--purge", is_flag=True, help="Forget its firings and pinned images, too. Champions stay.")
 def delete(name: str, context: str | None, namespace: str | None, store: str, purge: bool) -> None:
     """End schedule NAME. Its firings, pinned images and champion stay in the store: applied again, it goes on with them.
@@ -181,12 +181,3 @@ def _say_applied(stored: StoredSchedule, output: str, *, asked: bool) -> None:
         click.echo(f"  tlbatch schedule trigger {stored.name} --here")
         return
     click.echo(f"{stored.name}: {fires}, in namespace {stored.site.get('namespace')}")
-
-
-def _print(request: dict[str, Any], output: str) -> None:
-    if output == "json":
-        print_json(request)
-        return
-    import yaml
-
-    click.echo(yaml.safe_dump(request, sort_keys=False, allow_unicode=True), nl=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +14,7 @@ from tlbatch.commands.options import (
     namespace_option,
     output_option,
     print_json,
+    print_object,
     set_option,
 )
 
@@ -60,7 +61,7 @@ def submit(
 
     profile, request = _request(study, context, namespace, store, overrides)
     if dry_run == "client":
-        _print(request, output)
+        print_object(request.job, output)
         return 0
     cluster = open_cluster(profile.namespace, profile.kube_context)
     if dry_run == "server":
@@ -97,7 +98,7 @@ def render(
     tlbatch render study.yaml | kubectl apply --dry-run=server -f -
     """
     _, request = _request(study, context, namespace, store, overrides)
-    _print(request, output)
+    print_object(request.job, output)
 
 
 def _request(
@@ -110,12 +111,3 @@ def _request(
     profile = load_profile(context, {"namespace": namespace, "store": store})
     loaded = load_study(study, overrides)
     return profile, build_request(loaded, profile.site(), user=user_name())
-
-
-def _print(request: Any, output: str) -> None:
-    if output == "json":
-        print_json(request.job)
-        return
-    import yaml
-
-    click.echo(yaml.safe_dump(request.job, sort_keys=False, allow_unicode=True), nl=False)
