@@ -10,8 +10,7 @@ import sys
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from jobs.context import Context
 from jobs.data.decode import content_id
 from jobs.data.index import load_index, read_encoded
 from jobs.prepare import run
+from tests.nobody import as_nobody
 from tlbatch.errors import DataError, Stopped
 from tlbatch.listing import list_dataset
 from tlbatch.spec.dataset import Dataset
@@ -277,22 +277,8 @@ def test_no_usable_image_at_all(prepared, tmp_path):
         prepared(tmp_path / "data", max_bad=1.0)
 
 
-@contextmanager
-def as_nobody(folder: Path) -> Iterator[None]:
-    """Root reads every file: be somebody else for a while, who owns the folder."""
-    if os.geteuid() != 0:
-        yield
-        return
-    for path in [folder, *folder.rglob("*")]:
-        os.chown(path, 65534, 65534, follow_symlinks=False)
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-def test_unreadable_files_are_listed_and_used_once_they_can_be_read():
+def test_unreadable_files_are_listed_and_used_once_they_can_be_read(prepared, tmp_path):
+    prepared(two_classes(tmp_path / "before", 4))  # imports what it needs: from where another user may not read
     with tempfile.TemporaryDirectory() as folder:
         root = two_classes(Path(folder) / "data", 4)
         (root / "cat" / "1.jpg").chmod(0)

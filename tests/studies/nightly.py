@@ -6,9 +6,9 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
+from tests.studies.nights import Nights
 from tlbatch.backends.local import LocalBackend
 from tlbatch.champions import Champion, decisions, load_champion, reigns
 from tlbatch.driver import Driver, Silent
@@ -20,7 +20,6 @@ from tlbatch.schedules.firing import Firing, Guard, fire
 from tlbatch.schedules.firings import CRON, FiringRecord, load_firings
 from tlbatch.schedules.walks import fire_here
 from tlbatch.spec import LoadedStudy, load_study
-from tlbatch.store import Store, open_store
 
 NAME = "shapes"
 STUDY = """
@@ -44,30 +43,17 @@ class DeathError(BaseException):
 
 
 @dataclass(frozen=True)
-class Nights:
-    """A study with a schedule, its pictures and its store."""
+class Pods(Nights):
+    """A study that is applied once, fired here or as its pods do; ``said`` is what the firings told."""
 
-    folder: Path
     said: list[str] = field(default_factory=list)
 
-    @property
-    def store(self) -> Store:
-        return open_store(str(self.folder / "store"))
-
-    @property
-    def images(self) -> Path:
-        return self.folder / "images"
-
-    @property
-    def study(self) -> Path:
-        return self.folder / "study.yaml"
-
     def apply(self, *overrides: str) -> None:
-        apply_here(load_study(self.study, overrides), self.store)
+        apply_here(load_study(self.study, overrides), self.opened)
 
     def here(self) -> FiringRecord:
         """As ``schedule trigger --here`` fires."""
-        return fire_here(NAME, self.store, LocalBackend(self.store, 2), Silent(), self.said.append)
+        return fire_here(NAME, self.opened, LocalBackend(self.opened, 2), Silent(), self.said.append)
 
     def pod(self, execution: str, hook: str = "", dies_after: str = "", pause: float = 0.0) -> FiringRecord:
         """As the pod of a CronJob's Job does; the same name again is the next pod. ``dies_after``: walking."""
@@ -75,7 +61,7 @@ class Nights:
         def walk(execution: Execution, loaded: LoadedStudy, plan: Plan, guard: Guard) -> str:
             before: Mapping[str, Any] = execution.load_status() or {}
             driver = Driver(
-                plan, self.store, LocalBackend(self.store, 2), execution, Silent(), detach=True, guard=guard, before=before
+                plan, self.opened, LocalBackend(self.opened, 2), execution, Silent(), detach=True, guard=guard, before=before
             )
             driver.finish = lambda: publish_report(execution, driver.works.values())
             state = driver.run()
@@ -84,30 +70,30 @@ class Nights:
             return state
 
         firing = Firing(NAME, execution, CRON, walk, hook=hook, say=self.said.append, sleep=lambda _: time.sleep(pause))
-        return fire(firing, self.store)
+        return fire(firing, self.opened)
 
     @property
     def champion(self) -> Champion | None:
-        return load_champion(self.store, NAME)[0]
+        return load_champion(self.opened, NAME)[0]
 
     @property
     def serials(self) -> list[int]:
-        return [reign.serial for reign in reigns(self.store, NAME)]
+        return [reign.serial for reign in reigns(self.opened, NAME)]
 
     @property
     def firings(self) -> list[FiringRecord]:
-        return load_firings(self.store, NAME)
+        return load_firings(self.opened, NAME)
 
     @property
     def decisions(self) -> list[dict[str, Any]]:
-        return decisions(self.store, NAME)
+        return decisions(self.opened, NAME)
 
     def file(self, name: str) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.store.get(f"schedules/{NAME}/{name}"))
+        document: dict[str, Any] = json.loads(self.opened.get(f"schedules/{NAME}/{name}"))
         return document
 
     def names(self, prefix: str) -> list[str]:
-        return [stat.name for stat in self.store.list(prefix)]
+        return [stat.name for stat in self.opened.list(prefix)]
 
 
 def numbers(record: FiringRecord) -> dict[str, Any]:

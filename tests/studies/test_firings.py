@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.studies.nightly import NAME, STUDY, DeathError, Nights
+from tests.studies.nightly import NAME, STUDY, DeathError, Pods
 from tests.studies.shapes import draw_shapes
 from tests.tlbatch.schedules.test_webhook import Hook
 from tlbatch.champions import crown, load_champion
@@ -31,9 +31,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="session")
-def one_night(tmp_path_factory: pytest.TempPathFactory) -> Nights:
+def one_night(tmp_path_factory: pytest.TempPathFactory) -> Pods:
     """The first firing done; never fired again."""
-    nights = Nights(tmp_path_factory.mktemp("nights"))
+    nights = Pods(tmp_path_factory.mktemp("nights"))
     draw_shapes(nights.images, 48)
     nights.study.write_text(STUDY)
     nights.apply()
@@ -42,21 +42,21 @@ def one_night(tmp_path_factory: pytest.TempPathFactory) -> Nights:
     return nights
 
 
-def copied(nights: Nights, folder: Path) -> Nights:
+def copied(nights: Pods, folder: Path) -> Pods:
     shutil.copytree(nights.folder, folder)
-    copy = Nights(folder)
+    copy = Pods(folder)
     copy.apply()
     return copy
 
 
 @pytest.fixture
-def nights(one_night: Nights, tmp_path: Path) -> Nights:
+def nights(one_night: Pods, tmp_path: Path) -> Pods:
     """A copy of everything after the first firing."""
     return copied(one_night, tmp_path / "nights")
 
 
 @pytest.fixture(scope="session")
-def walked_night(one_night: Nights, tmp_path_factory: pytest.TempPathFactory) -> Nights:
+def walked_night(one_night: Pods, tmp_path_factory: pytest.TempPathFactory) -> Pods:
     """A second firing whose driver died when all tasks were done and nothing had followed from it; its challenger is better."""
     nights = copied(one_night, tmp_path_factory.mktemp("walked") / "nights")
     draw_shapes(nights.images, 20, first=500)
@@ -67,12 +67,12 @@ def walked_night(one_night: Nights, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def walked(walked_night: Nights, tmp_path: Path) -> Nights:
+def walked(walked_night: Pods, tmp_path: Path) -> Pods:
     shutil.copytree(walked_night.folder, tmp_path / "walked")
-    return Nights(tmp_path / "walked")
+    return Pods(tmp_path / "walked")
 
 
-def test_the_first_firing_pins_crowns_and_records(one_night: Nights) -> None:
+def test_the_first_firing_pins_crowns_and_records(one_night: Pods) -> None:
     record = one_night.firings[-1]
     assert all([record.listing, record.study, record.version])
     assert record.images == 96
@@ -81,15 +81,15 @@ def test_the_first_firing_pins_crowns_and_records(one_night: Nights) -> None:
     assert (champion.serial, champion.by, record.serial) == (1, f"execution {record.execution}", 1)
     assert record.metrics["accuracy"]["challenger"]["value"] == champion.metrics["accuracy"]["value"]
     pins = one_night.file("pins.json")
-    assert load_manifest(one_night.store, "pin", pins["ref"]["key"]) is not None
+    assert load_manifest(one_night.opened, "pin", pins["ref"]["key"]) is not None
     assert pins["version"] == 1
-    page = one_night.store.get(f"schedules/{NAME}/trend/index.html").decode()
+    page = one_night.opened.get(f"schedules/{NAME}/trend/index.html").decode()
     assert record.execution in page or "first champion" in page
-    assert one_night.store.stat(f"executions/{record.execution}/report/index.html") is not None
+    assert one_night.opened.stat(f"executions/{record.execution}/report/index.html") is not None
     assert one_night.names(f"schedules/{NAME}/open/") == []
 
 
-def test_nothing_new_ends_within_seconds_and_leaves_only_its_record(nights: Nights) -> None:
+def test_nothing_new_ends_within_seconds_and_leaves_only_its_record(nights: Pods) -> None:
     before = set(nights.names("executions/") + nights.names("tasks/") + nights.names("artifacts/"))
     started = time.monotonic()
     record = nights.here()
@@ -100,7 +100,7 @@ def test_nothing_new_ends_within_seconds_and_leaves_only_its_record(nights: Nigh
     assert [each.state for each in nights.firings] == [UNCHANGED, SUCCEEDED]
 
 
-def test_when_it_fires_changes_nothing_what_it_promotes_does(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_it_fires_changes_nothing_what_it_promotes_does(nights: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
     nights.apply('schedule.cron="30 1 * * *"', "schedule.keep_failed=9", "resources.cpu=7")
     assert nights.here().state == UNCHANGED
     nights.apply("schedule.promote=better")
@@ -111,7 +111,7 @@ def test_when_it_fires_changes_nothing_what_it_promotes_does(nights: Nights, mon
     assert nights.here().state == SUCCEEDED
 
 
-def test_new_images_train_and_never_test(nights: Nights) -> None:
+def test_new_images_train_and_never_test(nights: Pods) -> None:
     before = pinned(nights)
     draw_shapes(nights.images, 5, first=900)
     record = nights.here()
@@ -127,28 +127,28 @@ def test_new_images_train_and_never_test(nights: Nights) -> None:
     assert nights.serials == ([2, 1] if record.outcome == "promoted" else [1])
 
 
-def artifact_file(nights: Nights, execution: str, task: str, file: str) -> bytes:
-    plan: Any = Execution(nights.store, execution).load_plan()
+def artifact_file(nights: Pods, execution: str, task: str, file: str) -> bytes:
+    plan: Any = Execution(nights.opened, execution).load_plan()
     said = plan["tasks"][task]
-    manifest = load_manifest(nights.store, said["step"], said["key"])
+    manifest = load_manifest(nights.opened, said["step"], said["key"])
     assert manifest is not None
     assert file in manifest.files, sorted(manifest.files)
-    return nights.store.get(manifest.files[file].path)
+    return nights.opened.get(manifest.files[file].path)
 
 
-def pinned(nights: Nights) -> Any:
-    manifest = load_manifest(nights.store, "pin", nights.file("pins.json")["ref"]["key"])
+def pinned(nights: Pods) -> Any:
+    manifest = load_manifest(nights.opened, "pin", nights.file("pins.json")["ref"]["key"])
     assert manifest is not None
-    document = json.loads(nights.store.get(manifest.files["pins.json"].path))
+    document = json.loads(nights.opened.get(manifest.files["pins.json"].path))
     return document["validation"], document["test"]
 
 
 # -- at once --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_second_firing_at_once_is_skipped_and_recorded(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_firing_at_once_is_skipped_and_recorded(nights: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tlbatch.schedules.holding.LOOK_AGAIN_S", 0.02)
-    lease = acquire_named(nights.store, f"schedules/{NAME}/lease.json", "shapes-29000001", 30.0)
+    lease = acquire_named(nights.opened, f"schedules/{NAME}/lease.json", "shapes-29000001", 30.0)
     assert isinstance(lease, Lease)
     with beating(lease, 0.05, ""):
         record = nights.here()
@@ -158,7 +158,7 @@ def test_a_second_firing_at_once_is_skipped_and_recorded(nights: Nights, monkeyp
     assert nights.here().state == UNCHANGED  # let go: the next one fires
 
 
-def test_two_triggers_at_once_train_once(nights: Nights) -> None:
+def test_two_triggers_at_once_train_once(nights: Pods) -> None:
     draw_shapes(nights.images, 4, first=700)
     command = [sys.executable, "-m", "tlbatch", "schedule", "trigger", NAME, "--here", "-o", "json"]
     command += ["--store", str(nights.folder / "store")]
@@ -169,17 +169,17 @@ def test_two_triggers_at_once_train_once(nights: Nights) -> None:
     assert len(nights.serials) <= 2
 
 
-def test_a_holder_that_died_is_waited_for_and_followed(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_holder_that_died_is_waited_for_and_followed(nights: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tlbatch.schedules.holding.LOOK_AGAIN_S", 0.05)
     monkeypatch.setattr("tlbatch.store.lease.SKEW_S", 0.1)
-    acquire_named(nights.store, f"schedules/{NAME}/lease.json", "shapes-29000001", 0.5)  # and nobody beats
+    acquire_named(nights.opened, f"schedules/{NAME}/lease.json", "shapes-29000001", 0.5)  # and nobody beats
     assert nights.here().state == UNCHANGED
 
 
 # -- a driver that dies -----------------------------------------------------------------------------------------------------
 
 
-def finished_once(nights: Nights) -> None:
+def finished_once(nights: Pods) -> None:
     """The second firing was concluded, once."""
     assert nights.serials == [2, 1]
     assert [(each.execution, each.outcome) for each in nights.firings if each.execution == "shapes-29000002"] == [
@@ -195,7 +195,7 @@ def finished_once(nights: Nights) -> None:
 
 @pytest.mark.parametrize("point", ["settle_decision", "crown", "save_pins", "save_firing", "draw_trend_page", "close_firing"])
 @pytest.mark.parametrize("side", ["before", "after"])
-def test_the_next_pod_promotes_once(walked: Nights, monkeypatch: pytest.MonkeyPatch, point: str, side: str) -> None:
+def test_the_next_pod_promotes_once(walked: Pods, monkeypatch: pytest.MonkeyPatch, point: str, side: str) -> None:
     module = "tlbatch.champions" if point == "crown" else "tlbatch.schedules.concluding"
     real = getattr(sys.modules[module], point)
 
@@ -216,16 +216,16 @@ def test_the_next_pod_promotes_once(walked: Nights, monkeypatch: pytest.MonkeyPa
     finished_once(walked)
 
 
-def test_the_trend_shows_missed_nights(nights: Nights) -> None:
+def test_the_trend_shows_missed_nights(nights: Pods) -> None:
     stored = nights.file("schedule.json")
     stored["periods"] = [{**stored["periods"][-1], "since": time.time() - 3 * 86400}]
-    nights.store.put(f"schedules/{NAME}/schedule.json", json.dumps(stored).encode())
+    nights.opened.put(f"schedules/{NAME}/schedule.json", json.dumps(stored).encode())
     nights.here()
-    page = nights.store.get(f"schedules/{NAME}/trend/index.html").decode()
+    page = nights.opened.get(f"schedules/{NAME}/trend/index.html").decode()
     assert page.count("cluster or machine were away") >= 2
 
 
-def test_the_next_firing_finishes_what_was_left(walked: Nights) -> None:
+def test_the_next_firing_finishes_what_was_left(walked: Pods) -> None:
     record = walked.pod("shapes-29000003")
     assert record.state == UNCHANGED
     assert walked.serials == [2, 1]
@@ -235,10 +235,10 @@ def test_the_next_firing_finishes_what_was_left(walked: Nights) -> None:
     ]
 
 
-def test_a_champion_changed_by_hand_meanwhile_is_not_overthrown(walked: Nights) -> None:
-    present, etag = load_champion(walked.store, NAME)
+def test_a_champion_changed_by_hand_meanwhile_is_not_overthrown(walked: Pods) -> None:
+    present, etag = load_champion(walked.opened, NAME)
     assert present is not None
-    crown(walked.store, replace(present, serial=2, before=1, by="promoted by jane"), etag)
+    crown(walked.opened, replace(present, serial=2, before=1, by="promoted by jane"), etag)
     record = walked.pod("shapes-29000002")
     assert record.outcome == "beaten"
     assert walked.serials == [2, 1]
@@ -247,7 +247,7 @@ def test_a_champion_changed_by_hand_meanwhile_is_not_overthrown(walked: Nights) 
     assert "not crowned" in record.sentence
 
 
-def training(nights: Nights, command: list[str]) -> subprocess.Popen[bytes]:
+def training(nights: Pods, command: list[str]) -> subprocess.Popen[bytes]:
     """A firing that trains."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -257,7 +257,7 @@ def training(nights: Nights, command: list[str]) -> subprocess.Popen[bytes]:
     return process
 
 
-def test_ctrl_c_ends_a_firing_here_and_is_recorded(nights: Nights) -> None:
+def test_ctrl_c_ends_a_firing_here_and_is_recorded(nights: Pods) -> None:
     draw_shapes(nights.images, 6, first=600)
     nights.apply("runs[cnn].train.epochs=3000")
     command = [sys.executable, "-m", "tlbatch", "schedule", "trigger", NAME, "--here", "--store", str(nights.folder / "store")]
@@ -269,15 +269,15 @@ def test_ctrl_c_ends_a_firing_here_and_is_recorded(nights: Nights) -> None:
     assert nights.names(f"schedules/{NAME}/open/") == []
 
 
-def test_who_has_begun_waits_for_its_turn_and_is_not_skipped(walked: Nights) -> None:
-    lease = acquire_named(walked.store, f"schedules/{NAME}/lease.json", "shapes-29000009", 30.0)
+def test_who_has_begun_waits_for_its_turn_and_is_not_skipped(walked: Pods) -> None:
+    lease = acquire_named(walked.opened, f"schedules/{NAME}/lease.json", "shapes-29000009", 30.0)
     assert isinstance(lease, Lease)
     with beating(lease, 0.01, ""), pytest.raises(TransientError, match="shapes-29000009 holds the schedule: it goes on after"):
         walked.pod("shapes-29000002", pause=0.02)
     assert walked.pod("shapes-29000002").outcome == "promoted"
 
 
-def test_killed_in_the_midst_of_training_the_next_firing_goes_on(nights: Nights) -> None:
+def test_killed_in_the_midst_of_training_the_next_firing_goes_on(nights: Pods) -> None:
     draw_shapes(nights.images, 6, first=600)
     nights.apply("runs[cnn].train.epochs=3000")
     command = [sys.executable, "-m", "tlbatch", "schedule", "trigger", NAME, "--here", "--store", str(nights.folder / "store")]
@@ -296,7 +296,7 @@ def test_killed_in_the_midst_of_training_the_next_firing_goes_on(nights: Nights)
 # -- what goes wrong ------------------------------------------------------------------------------------------------------
 
 
-def test_data_that_is_gone_fails_with_a_sentence_and_the_next_night_may_do(nights: Nights) -> None:
+def test_data_that_is_gone_fails_with_a_sentence_and_the_next_night_may_do(nights: Pods) -> None:
     away = nights.images.rename(nights.folder / "away")
     with pytest.raises(StudyError):
         nights.here()
@@ -307,19 +307,19 @@ def test_data_that_is_gone_fails_with_a_sentence_and_the_next_night_may_do(night
     assert nights.here().state == UNCHANGED
 
 
-def test_a_task_that_fails_is_told_and_tried_again_next_time(nights: Nights) -> None:
+def test_a_task_that_fails_is_told_and_tried_again_next_time(nights: Pods) -> None:
     draw_shapes(nights.images, 4, first=650)
     nights.apply("runs[cnn].train.epochs=1000000", "runs[cnn].resources.deadline=2s")
     record = nights.here()
     assert record.state == FAILED
     assert record.sentence.startswith("finetune:cnn:0: ")
-    assert failed_code(nights.store, record) == 124
+    assert failed_code(nights.opened, record) == 124
     assert nights.serials == [1]
     nights.apply()
     assert nights.here().state == SUCCEEDED
 
 
-def test_the_webhook_hears_the_line_and_the_table(walked: Nights, hook: Hook) -> None:
+def test_the_webhook_hears_the_line_and_the_table(walked: Pods, hook: Hook) -> None:
     record = walked.pod("shapes-29000002", hook=hook.url)
     assert record.webhook == "sent"
     (got,) = hook.got
@@ -327,19 +327,19 @@ def test_the_webhook_hears_the_line_and_the_table(walked: Nights, hook: Hook) ->
     assert "cnn" in got["blocks"][1]["text"]["text"]
 
 
-def test_a_webhook_that_fails_is_an_event_and_a_line(walked: Nights, hook: Hook) -> None:
+def test_a_webhook_that_fails_is_an_event_and_a_line(walked: Pods, hook: Hook) -> None:
     hook.answers = [500]
     record = walked.pod("shapes-29000002", hook=hook.url)
     assert (record.state, record.outcome) == (SUCCEEDED, "promoted")
     assert record.webhook == "the webhook at 127.0.0.1 answered 500 (2 tries)"
     assert record.webhook in walked.said
-    events = [event for event in Execution(walked.store, record.execution).events() if event["kind"] == "webhook"]
+    events = [event for event in Execution(walked.opened, record.execution).events() if event["kind"] == "webhook"]
     assert [event["sent"] for event in events] == [False]
-    whole = b"".join(walked.store.get(name) for name in walked.names(""))
+    whole = b"".join(walked.opened.get(name) for name in walked.names(""))
     assert b"secret-token" not in whole
 
 
-def test_trigger_of_a_study_applies_it_here(nights: Nights) -> None:
+def test_trigger_of_a_study_applies_it_here(nights: Pods) -> None:
     command = [sys.executable, "-m", "tlbatch", "schedule", "trigger", str(nights.study), "--here"]
     done = subprocess.run([*command, "--store", str(nights.folder / "store")], capture_output=True, text=True, check=True)
     assert "unchanged" in done.stdout

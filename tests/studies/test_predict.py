@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -279,7 +280,6 @@ def test_from_s3_to_s3_the_bytes_are_the_same(desk: Desk, s3_bucket: str) -> Non
 
 
 def test_parquet_has_the_same_numbers_and_the_same_bytes_again(desk: Desk) -> None:
-    pq = pytest.importorskip("pyarrow.parquet")
     desk.compute(desk.prediction())
     desk.compute(desk.prediction(out="one", format="parquet"))
     desk.compute(desk.prediction(out="two", format="parquet"))
@@ -294,7 +294,6 @@ def test_parquet_has_the_same_numbers_and_the_same_bytes_again(desk: Desk) -> No
 
 
 def test_a_part_of_bad_files_alone_is_an_empty_file(desk: Desk) -> None:
-    pytest.importorskip("pyarrow")
     shutil.rmtree(desk.pictures)
     desk.pictures.mkdir()
     (desk.pictures / "a.txt").write_text("no picture")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.nobody import as_nobody
 from tlbatch.errors import DataError, StudyError
 from tlbatch.listing import ListedFile, Listing, list_dataset
 from tlbatch.spec.dataset import Dataset
@@ -81,16 +83,17 @@ def test_a_name_that_is_not_text_is_named(tmp_path):
     assert "UTF-8" in bad[0].problem
 
 
-@pytest.mark.skipif(
-    os.geteuid() == 0, reason="root opens every folder: run as another user (tests/jobs/test_prepare.py drops to one)"
-)
-def test_a_folder_that_cannot_be_opened_is_named(tmp_path):
-    fill(tmp_path, "cat/1.jpg", "dog/1.jpg", "dog/shut/2.jpg")
-    (tmp_path / "dog" / "shut").chmod(0)
-    try:
-        assert "cannot be opened" in by_path(listed(tmp_path))["dog/shut"].problem
-    finally:
-        (tmp_path / "dog" / "shut").chmod(0o755)
+def test_a_folder_that_cannot_be_opened_is_named():
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        fill(root, "cat/1.jpg", "dog/1.jpg", "dog/shut/2.jpg")
+        (root / "dog" / "shut").chmod(0)
+        try:
+            with as_nobody(root):
+                problem = by_path(listed(root))["dog/shut"].problem
+        finally:
+            (root / "dog" / "shut").chmod(0o755)
+    assert "cannot be opened" in problem
 
 
 def test_the_digest_knows_content_and_labels_but_not_the_place(tmp_path):

@@ -8,18 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.tlbatch.schedules.pets import STUDY
 from tlbatch.cli import main
 from tlbatch.store import open_store
 from tlbatch.store.lease import acquire_named
-
-STUDY = """
-apiVersion: tlbatch/v1
-kind: Study
-name: pets
-dataset: {url: s3://pets/images}
-runs: [{name: cnn, model: {scratch: {channels: [4], dense: [8]}}}]
-schedule: {cron: "0 3 * * *", timezone: Asia/Shanghai}
-"""
 
 
 @pytest.fixture(autouse=True)

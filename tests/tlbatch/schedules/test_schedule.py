@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from tests.tlbatch.schedules.pets import STUDY
 from tlbatch.errors import StudyError
 from tlbatch.schedules.applying import apply, apply_here, build_request, delete, suspend, trigger
 from tlbatch.schedules.firings import (
@@ -45,14 +46,6 @@ from tlbatch.store import ConflictError, Store
 from tlbatch.store.lease import acquire_named
 from tlbatch.tasks import InputRef
 
-STUDY = """
-apiVersion: tlbatch/v1
-kind: Study
-name: pets
-dataset: {url: s3://pets/images}
-runs: [{name: cnn, model: {scratch: {channels: [4], dense: [8]}}}]
-schedule: {cron: "0 3 * * *", timezone: Asia/Shanghai}
-"""
 ZONE = ZoneInfo("Asia/Shanghai")
 
 
