@@ -18,7 +18,6 @@ CONNECT_S, READ_S = 5.0, 30.0
 DEADLINE_S = 20.0
 """How long one request is tried again while the server does not answer or says it is busy."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.3, 5.0
-RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 PAGE = 500
 MANAGER = "tlbatch"
 JSON, APPLY, MERGE = "application/json", "application/apply-patch+yaml", "application/merge-patch+json"
@@ -174,7 +173,7 @@ class Cluster:
                 if response.status < 400:
                     return str(response.data.decode(errors="replace"))
                 error = refusal(response.status, response.data, what, self.host, self.namespace)
-                if response.status not in RETRIED:
+                if not isinstance(error, UnreachableError):
                     raise error
                 asked_s = float(response.headers.get("Retry-After") or 0) if response.status == 429 else 0.0
             except UnreachableError as unreachable:

@@ -9,6 +9,9 @@ from typing import Any
 from tlbatch.errors import StudyError, TlbatchError, TransientError
 
 
+BUSY = frozenset({408, 429, 500, 502, 503, 504})
+
+
 class ClusterError(StudyError):
     """The cluster refused what was asked: mend it and try again."""
 
@@ -43,6 +46,8 @@ def refusal(status: int, body: bytes, what: str, host: str, namespace: str) -> T
             f"the quota of namespace {namespace} is used up ({said}): `kubectl -n {namespace} describe resourcequota` shows "
             "it; try again when something has ended"
         )
+    if status == 403 and "status unknown for quota" in said:  # a namespace made, or a quota changed, a moment ago
+        return UnreachableError(f"{host}: could not {what} now ({said}): its quota is not counted yet; try again in a moment")
     if status == 403:
         return ClusterError(_forbidden(said, what, namespace))
     if status == 404:
@@ -51,7 +56,7 @@ def refusal(status: int, body: bytes, what: str, host: str, namespace: str) -> T
         return AlreadyThereError(said)
     if status == 410:
         return GoneError(said)
-    if status in (429, 500, 502, 503, 504):
+    if status in BUSY:
         return UnreachableError(f"{host}: could not {what} now (HTTP {status}: {said}); try again later")
     return ClusterError(f"{host}: could not {what} (HTTP {status}): {said}")
 

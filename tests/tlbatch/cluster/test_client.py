@@ -48,6 +48,16 @@ def test_refusals_are_not_asked_again(server: Any, client: Callable[..., Cluster
     assert len(server.asked) == 1
 
 
+def test_a_quota_that_is_not_counted_yet_is_waited_for(server: Any, client: Callable[..., Cluster]) -> None:
+    """The API server refuses (403) until the controller has counted a new namespace's, or a changed, quota."""
+    server.answers = [
+        status(403, 'jobs.batch "j" is forbidden: status unknown for quota: tlbatch, resources: count/jobs.batch'),
+        (201, JOB),
+    ]
+    assert client().create(JOBS, JOB) == JOB
+    assert len(server.asked) == 2
+
+
 def test_absent_is_none_and_present_is_said(server: Any, client: Callable[..., Cluster]) -> None:
     server.answers = [status(404, 'jobs.batch "j" not found')]
     assert client().get(JOBS, "j") is None
