@@ -8,7 +8,6 @@ from typing import Any
 
 from tlbatch.errors import StudyError, TlbatchError, TransientError
 
-
 BUSY = frozenset({408, 429, 500, 502, 503, 504})
 
 
