@@ -162,6 +162,7 @@ def _lines(prediction: Prediction, summary: dict[str, Any], computed: dict[str, 
 
     images, counts = summary["images"], summary["counts"]
     rows = [[name, f"{counts[name]:,}", f"{counts[name] / images:.1%}" if images else ""] for name in counts]
+    parts = "1 part" if len(summary["parts"]) == 1 else f"{len(summary['parts'])} parts"
     files = "1 file" if summary["bad"] == 1 else f"{summary['bad']} files"
     bad = f"; {files} cannot be used ({prediction.out.url}/bad.jsonl)" if summary["bad"] else ""
     return [
@@ -170,5 +171,5 @@ def _lines(prediction: Prediction, summary: dict[str, Any], computed: dict[str, 
         "",
         *text_table(["class", "images", "share"], sorted(rows, key=lambda row: -counts[row[0]])),
         "",
-        f"{prediction.out.url}/predictions/: {len(summary['parts'])} parts; {computed['forward_passes']:,} forward passes now",
+        f"{prediction.out.url}/predictions/: {parts}; {computed['forward_passes']:,} forward passes now",
     ]
