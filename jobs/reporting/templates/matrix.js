@@ -1,5 +1,9 @@
 // Confusion matrices: what a cell says is read out where one points or walks to with the arrow keys; cells of large ones can
 // be made larger and smaller. Without this script they are plain tables.
+// A cell that scrolls under a resting pointer is not pointed at: else what the arrow keys just read would be taken away again.
+const where = event => `${event.screenX},${event.screenY}`
+let pointer = "", resting = ""
+document.addEventListener("mousemove", event => { pointer = where(event) })
 for (const matrix of document.querySelectorAll(".matrix")) {
   const table = matrix.querySelector("table"), said = matrix.querySelector("output")
   const heads = [...table.tHead.rows[0].cells].slice(1), rows = [...table.tBodies[0].rows]
@@ -31,8 +35,8 @@ for (const matrix of document.querySelectorAll(".matrix")) {
     cell(row, column).tabIndex = 0
     if (focus) cell(row, column).focus()
   }
-  table.addEventListener("mouseover", event => { const at = place(event.target); if (at) tell(...at) })
-  table.addEventListener("focusin", event => { const at = place(event.target); if (at) tell(...at) })
+  table.addEventListener("mouseover", event => { const at = place(event.target); if (at && where(event) !== resting) tell(...at) })
+  table.addEventListener("focusin", event => { const at = place(event.target); if (at) { resting = pointer; tell(...at) } })
   table.addEventListener("click", event => { const at = place(event.target); if (at) go(...at, true) })
   table.addEventListener("keydown", event => {
     const steps = {
