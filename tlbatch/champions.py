@@ -96,7 +96,7 @@ def find_champion(store: Store, name: str) -> tuple[Champion, str]:
     if champion is None or etag is None:
         names = champion_names(store)
         known = f"there: {', '.join(names)}" if names else "a schedule's first firing, or `tlbatch champion promote`, makes one"
-        raise StudyError(f"no champion {name!r} in {store.url}{suggestion(name, names)}; {known}")
+        raise StudyError(f"no champion {name!r} in {store.url}{suggestion(name, names, most=0)}; {known}")
     return champion, etag
 
 

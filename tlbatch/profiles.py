@@ -120,7 +120,7 @@ def load_profile(context: str | None = None, given: Mapping[str, Any] | None = N
     if name is not None and name not in config["contexts"]:
         there = ", ".join(config["contexts"]) or "none"
         raise StudyError(
-            f"no context {name!r} in {config_path()}{suggestion(str(name), config['contexts'])}; there: {there}; "
+            f"no context {name!r} in {config_path()}{suggestion(str(name), config['contexts'], most=0)}; there: {there}; "
             f"`tlbatch context set --context {name} store=s3://…` makes it"
         )
     fields = dict(config["contexts"].get(name) or {}) if name is not None else {}

@@ -85,7 +85,6 @@ def test_two_executions_at_once_compute_each_task_once(user: User) -> None:
         assert sorted(end["tasks"][name]["state"] for end in ends) == ["cached", "done"], name
 
 
-@pytest.mark.slow
 def test_cancel_ends_everything_within_20_s_and_what_was_done_is_told(user: User, api: Api) -> None:
     execution = user.submit(user.study("cancelled", epochs=20000))
     until(lambda: running_pod(api, execution, "finetune"), "the training runs")

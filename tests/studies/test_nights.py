@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -150,6 +153,16 @@ def test_copies_of_pinned_images_are_left_out_and_the_report_lists_them(story: S
         path = left_out[f"a copy of a pinned {part} image, or of one group with it"]
         assert path in paths
         assert f"<code>{path}</code>" in page
+
+
+def test_reports_of_firings_are_of_their_schema(story: Story) -> None:
+    schema = json.loads(files("jobs.reporting").joinpath("report.schema.json").read_text())
+    described = set(schema["properties"])
+    schema["required"] += ["pinned", "decision"]
+    for night in (story.first, story.added, story.changed, story.later):
+        jsonschema.Draft202012Validator(schema).validate(night.report)
+        assert set(night.report) <= described
+    assert not jsonschema.Draft202012Validator(schema).is_valid({**story.first.report, "decision": {"outcome": "maybe"}})
 
 
 def test_the_report_tells_of_the_decision_and_of_how_worn_the_test_set_is(story: Story) -> None:

@@ -200,7 +200,8 @@ def _lines(found: Champion) -> list[str]:
         ("test images", f"version {found.test_version}" if found.pins else "not pinned"),
         ("files", models),
     ]
-    return [*(f"{title:<18} {text}" for title, text in rows), found.sentence]
+    width = max(18, *(len(title) for title, _ in rows))
+    return [*(f"{title:<{width}} {text}" for title, text in rows), found.sentence]
 
 
 def _estimate(value: Any) -> str:

@@ -55,8 +55,11 @@ class Display:
         every_s = PLAIN_EVERY_S if not self.stream.isatty() else EVERY_S if self.store.local_path("x") else EVERY_S_REMOTE
         if self.quiet or not running or self.clock() - self._looked_at < every_s:
             return
+        progress = [self._progress(work) for work in running]
+        if not self.stream.isatty() and not any(progress):
+            return  # a name alone says nothing that the line of its start did not
         self._looked_at = self.clock()
-        text = "   ".join(f"{work.name} {self._progress(work)}".strip() for work in running)
+        text = "   ".join(f"{work.name} {done}".strip() for work, done in zip(running, progress, strict=True))
         if not self.stream.isatty():
             click.echo(f"  {text}", file=self.stream)
             return

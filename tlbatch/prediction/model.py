@@ -107,7 +107,9 @@ def _run(store: Store, text: str, whole: str) -> Chosen:
     runs = list(dict.fromkeys(part[1] for part in parts))
     if match["run"] not in runs:
         there = f"; it has {', '.join(runs)}" if runs else "; it has trained none"
-        raise StudyError(f"--model {whole}: {execution.id} has no run {match['run']}{suggestion(match['run'], runs)}{there}")
+        raise StudyError(
+            f"--model {whole}: {execution.id} has no run {match['run']}{suggestion(match['run'], runs, most=0)}{there}"
+        )
     seeds = sorted({int(part[2]) for part in parts if part[1] == match["run"]})
     seed = int(match["seed"]) if match["seed"] is not None else seeds[0]
     if seed not in seeds:

@@ -97,7 +97,7 @@ def load_schedule(store: Store, name: str) -> StoredSchedule:
         names = schedule_names(store)
         there = f"there: {', '.join(names)}" if names else "there is none yet"
         raise StudyError(
-            f"no schedule {name!r} in {store.url}{suggestion(name, names)}; {there}; `tlbatch schedule apply STUDY`"
+            f"no schedule {name!r} in {store.url}{suggestion(name, names, most=0)}; {there}; `tlbatch schedule apply STUDY`"
         )
     try:
         return StoredSchedule.from_json(document)
