@@ -11,6 +11,7 @@ from typing import Any
 from tlbatch.champions import ROOT, Champion, crown, find_champion, load_champion, reigns
 from tlbatch.errors import StudyError
 from tlbatch.records import Execution
+from tlbatch.schedules.pins import load_pins
 from tlbatch.spec.decode import suggestion
 from tlbatch.store import NotFoundError, Store
 from tlbatch.store.artifacts import Manifest, load_manifest
@@ -42,9 +43,19 @@ def promote_run(
     place = f"takes the place of number {present.serial}" if present else "becomes the first champion"
     sentence = (
         f"By hand: {challenger.run} (seed {challenger.seed}) of execution {execution.id} {place}"
-        f"{_accuracies(challenger, present)}. No test was made."
+        f"{_accuracies(challenger, present)}. No test was made.{_flattery(store, challenger)}"
     )
     return crown(store, _next(challenger, present, sentence, f"promoted by {user}", clock()), etag)
+
+
+def _flattery(store: Store, champion: Champion) -> str:
+    """What to beware of where a schedule holds on to test images that the model was not kept away from."""
+    if load_pins(store, champion.name) is None or (champion.pins is not None and champion.study == champion.name):
+        return ""
+    return (
+        f" It may have been trained on test images that {champion.name} holds on to: on these it looks better than it is, "
+        "and challengers have a harder stand."
+    )
 
 
 def bring_back(

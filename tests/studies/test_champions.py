@@ -12,6 +12,7 @@ from tests.studies.shapes import Bench
 from tlbatch.champions import decisions, load_champion, reigns, settle_decision
 from tlbatch.cli import main
 from tlbatch.launch import Outcome
+from tlbatch.schedules.pins import Pins, save_pins
 from tlbatch.store import open_store
 from tlbatch.tasks import InputRef
 
@@ -65,6 +66,16 @@ def test_promoted_by_hand_then_another_then_back_and_back(call: Call, bench: Ben
     assert [line.split()[2:4] for line in text.splitlines() if line.startswith("20")] == [
         ["number", str(n)] for n in range(6, 0, -1)
     ]
+
+
+def test_a_model_that_may_know_the_pinned_images_is_crowned_with_a_warning(
+    call: Call, bench: Bench, first_run: tuple[Bench, Outcome]
+) -> None:
+    warning = "It may have been trained on test images that shapes holds on to"
+    assert warning not in call("promote", "shapes", first_run[1].execution.id, "--run", "cnn")[1]
+    save_pins(open_store(str(bench.store)), "shapes", Pins(InputRef("pin", "0" * 40, "1" * 64), version=1))
+    assert warning in call("promote", "shapes", first_run[1].execution.id, "--run", "features")[1]
+    assert warning in call("show", "shapes")[1]
 
 
 def test_what_is_shown_is_what_was_evaluated(call: Call, bench: Bench, first_run: tuple[Bench, Outcome]) -> None:
