@@ -44,7 +44,7 @@ def _run(places: list[str], html: Path | None) -> None:
         from jobs.comparing.sides import load_sides
     except ModuleNotFoundError as error:
         raise StudyError(f"comparing needs {error.name}: pip install 'tlbatch[data]'") from error
-    from tlbatch.reports import find_reports
+    from tlbatch.reports.listing import find_reports
     from tlbatch.store import open_store
 
     with tempfile.TemporaryDirectory(prefix="tlbatch-compare-") as scratch:

@@ -1,6 +1,6 @@
 """export: a champion's networks as files that need no tlbatch. No step: a program that ``tlbatch champion pull`` starts.
 
-``python -m jobs.export --request FILE --out DIR``; the request is ``tlbatch.exporting.Request`` as JSON. Leaves in ``out``:
+``python -m jobs.export --request FILE --out DIR``; the request is ``champions.exporting.Request`` as JSON. Leaves in ``out``:
 
 ``model.safetensors``        backbone and head together, also where only a head was trained; ``model-fold<i>.safetensors``, one
                              a fold, where it was trained in folds
@@ -28,7 +28,9 @@ from tlbatch.errors import TlbatchError
 def main(argv: list[str] | None = None) -> int:
     """0, or the exit code of tlbatch.errors; ``outcome.json`` has the sentence."""
     parser = argparse.ArgumentParser(prog="python -m jobs.export", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--request", required=True, type=Path, metavar="FILE", help="tlbatch.exporting.Request as JSON")
+    parser.add_argument(
+        "--request", required=True, type=Path, metavar="FILE", help="champions.exporting.Request as JSON"
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="an empty folder for the files")
     arguments = parser.parse_args(argv)
     code, sentence = _export(arguments.request, arguments.out)
@@ -40,7 +42,7 @@ def _export(request: Path, out: Path) -> tuple[int, str]:
     try:
         _needed()
         from jobs.exporting.champion import export
-        from tlbatch.exporting import Request
+        from tlbatch.champions.exporting import Request
 
         with tempfile.TemporaryDirectory(prefix="tlbatch-export-") as scratch:
             export(Request.from_json(request.read_bytes()), out, Path(scratch))

@@ -31,8 +31,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jobs.runtime import Context, step_main
+from tlbatch.datasets.listing import ListedFile, Listing
 from tlbatch.errors import DataError
-from tlbatch.listing import ListedFile, Listing
 
 if TYPE_CHECKING:
     from jobs.data.index import IndexEntry

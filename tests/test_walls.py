@@ -40,7 +40,7 @@ LAUNCHER = [
     "tlbatch.commands.predict",
     "tlbatch.commands.reports",
     "tlbatch.commands.comparison",
-    "tlbatch.comparing",
+    "tlbatch.reports.comparing",
     "tlbatch.schedules.trend",
     "tlbatch.prediction.here",
     "tlbatch.prediction.there",

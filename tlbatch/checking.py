@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from tlbatch.catalogue import BackboneInfo, backbones
+from tlbatch.backbones.catalogue import BackboneInfo, backbones
 from tlbatch.planning import Node, Plan
 from tlbatch.planning.make import Settled
 from tlbatch.planning.runs import SettledRun

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tlbatch.backends import Backend, Ended
-from tlbatch.earlier import older_artifacts, remember_extractor
 from tlbatch.errors import Stopped, TransientError
+from tlbatch.executions.earlier import older_artifacts, remember_extractor
+from tlbatch.executions.recording import Recording
+from tlbatch.executions.records import Execution, read_exit
 from tlbatch.planning import Plan
 from tlbatch.rates import remember_rate
-from tlbatch.recording import Recording
-from tlbatch.records import Execution, read_exit
 from tlbatch.retries import RETRY, Verdict, judge, own_words
 from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest

@@ -13,12 +13,12 @@ from tlbatch import __version__
 from tlbatch.backends.kubernetes import KubernetesBackend
 from tlbatch.driver import Driver, Observer
 from tlbatch.errors import Stopped, StudyError, TlbatchError, TransientError
+from tlbatch.executions.records import Execution
 from tlbatch.launch import publish_report, stop_requests
 from tlbatch.manifests import DriverIdentity, Site
 from tlbatch.manifests.needs import parallelism, task_needs, with_deadlines
 from tlbatch.planning import Plan
 from tlbatch.planning.settle import plan_study
-from tlbatch.records import Execution
 from tlbatch.retries import FINAL_CODES
 from tlbatch.schedules.holding import beating
 from tlbatch.spec import Study

@@ -16,10 +16,10 @@ import yaml
 
 from tlbatch.backends import Backend
 from tlbatch.driver import Driver, Observer
+from tlbatch.executions.records import Execution, new_execution_id
 from tlbatch.manifests.needs import with_deadlines
 from tlbatch.planning.settle import plan_study
-from tlbatch.records import Execution, new_execution_id
-from tlbatch.reports import load_report, report_place
+from tlbatch.reports.listing import load_report, report_place
 from tlbatch.spec import LoadedStudy
 from tlbatch.store import Store
 from tlbatch.store.artifacts import Manifest, load_manifest

@@ -7,8 +7,8 @@ import json
 from contextlib import suppress
 
 from tlbatch.errors import TlbatchError
+from tlbatch.executions.records import load_document
 from tlbatch.planning import Node
-from tlbatch.records import load_document
 from tlbatch.store import Store
 
 START_S = 4.0  # a process with torch to start

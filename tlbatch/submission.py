@@ -16,9 +16,9 @@ from tlbatch.cluster.client import JOBS, Cluster
 from tlbatch.cluster.diagnosis import job_ended
 from tlbatch.cluster.errors import AlreadyThereError
 from tlbatch.errors import StudyError
+from tlbatch.executions.records import Execution, load_document, new_execution_id
 from tlbatch.manifests import Site, Submission, build_driver_job, driver_needs
 from tlbatch.profiles import Profile
-from tlbatch.records import Execution, load_document, new_execution_id
 from tlbatch.spec import LoadedStudy, Study
 from tlbatch.spec.load import is_file_like, parse_study
 from tlbatch.store import Store

@@ -10,7 +10,7 @@ from typing import Any
 from jobs.data.index import IndexEntry
 from jobs.data.reading import BadFile
 from jobs.data.shards import SpooledPicture
-from tlbatch.listing import Listing
+from tlbatch.datasets.listing import Listing
 
 
 def data_card(

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from jobs.data.decode import BadImageError
+from tlbatch.datasets.foldertree import file_etag
+from tlbatch.datasets.listing import ListedFile
 from tlbatch.errors import DataError, StudyError
-from tlbatch.foldertree import file_etag
-from tlbatch.listing import ListedFile
 from tlbatch.store import NotFoundError, Store, open_store
 
 Item = TypeVar("Item")

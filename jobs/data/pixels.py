@@ -1,4 +1,4 @@
-"""Encoded image to the pixels that a run feeds: decoded, resized and cropped by its ``input`` (tlbatch.preprocessing).
+"""Encoded image to the pixels that a run feeds: decoded, resized and cropped by its ``input`` (backbones.preprocessing).
 
 PIL decodes (outside Python's lock, so threads help). Resizing is torch's on uint8, faster than PIL's and within a level of it;
 nearest neighbour takes exactly the pixels that PIL (and so Keras) takes.

@@ -16,7 +16,7 @@ from jobs.data.decode import BadImageError, content_id, decoded
 from jobs.data.fetching import Source, ahead
 from jobs.data.storing import Stored, encode_stored
 from jobs.data.thumbnails import thumbnail
-from tlbatch.listing import ListedFile, Listing
+from tlbatch.datasets.listing import ListedFile, Listing
 
 T = TypeVar("T")
 IN_FLIGHT_BYTES = 64 * 2**20

@@ -13,8 +13,8 @@ from jobs.context import Context
 from jobs.data.index import load_index, read_encoded
 from jobs.data.pixels import load_pixels
 from jobs.training.images import load_images
+from tlbatch.champions.exporting import Request
 from tlbatch.errors import StudyError
-from tlbatch.exporting import Request
 from tlbatch.store.artifacts import open_artifact
 from tlbatch.tasks import InputRef
 

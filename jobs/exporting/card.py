@@ -23,7 +23,7 @@ from typing import Any
 from jobs.exporting.agreement import Agreement, Evaluated
 from jobs.exporting.usage import onnx_snippet
 from jobs.exporting.whole import Whole
-from tlbatch.exporting import CARD, Request
+from tlbatch.champions.exporting import CARD, Request
 from tlbatch.store.artifacts import file_sha256
 
 FORMAT = 1

@@ -15,8 +15,8 @@ from jobs.exporting.whole import Whole
 from jobs.models.network import Network
 from jobs.models.trained import load_trained
 from jobs.training.outputs import unshared
+from tlbatch.champions.exporting import Request
 from tlbatch.errors import DataError
-from tlbatch.exporting import Request
 from tlbatch.store import open_store
 from tlbatch.tasks import Task
 

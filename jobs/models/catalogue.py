@@ -1,4 +1,4 @@
-"""``python -m jobs.models.catalogue`` writes tlbatch/catalogue.json and imagenet.json from torchvision, timm and families.py.
+"""``python -m jobs.models.catalogue`` writes tlbatch/backbones/*.json from torchvision, timm and families.py.
 
 The launcher reads the files, so that it knows backbones without torch. Same versions of the libraries, same bytes.
 """
@@ -20,10 +20,10 @@ from jobs.models.cutting import Tap, drop_modules, unreached, walk
 from jobs.models.families import FAMILIES, Family
 from jobs.models.library import find, timm_names, torchvision_names
 from jobs.models.stages import Layer, Stage
-from tlbatch.preprocessing import IMAGENET_MEAN, IMAGENET_STD, SCRATCH_INPUT
+from tlbatch.backbones.preprocessing import IMAGENET_MEAN, IMAGENET_STD, SCRATCH_INPUT
 
-CATALOGUE = Path(tlbatch.__file__).parent / "catalogue.json"
-IMAGENET = Path(tlbatch.__file__).parent / "imagenet.json"
+CATALOGUE = Path(tlbatch.__file__).parent / "backbones" / "catalogue.json"
+IMAGENET = Path(tlbatch.__file__).parent / "backbones" / "imagenet.json"
 FIRST, STRIDES, FAR = 256, 32, 512
 """Layers are measured at the input sizes 256 to 288 and at 512: strides are powers of two up to 32."""
 LITE0_FILE = "efficientnet-lite0-57934424.pth"

@@ -9,12 +9,12 @@ from typing import Any
 
 from jobs.context import Context
 from jobs.models.reading import State, read_state
-from tlbatch.catalogue import weights_of
+from tlbatch.backbones.catalogue import weights_of
+from tlbatch.backbones.weightfiles import fetch, find_weight
 from tlbatch.errors import StudyError
 from tlbatch.store import NotFoundError
 from tlbatch.store.artifacts import Artifact, file_sha256, open_artifact
 from tlbatch.tasks import Task, task_name
-from tlbatch.weightfiles import fetch, find_weight
 
 BODY = "backbone.body."
 SOURCE = "source"

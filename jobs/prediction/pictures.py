@@ -13,7 +13,7 @@ from jobs.data.fetching import Source
 from jobs.data.pixels import load_pixels
 from jobs.data.reading import BadFile, read_files
 from jobs.data.storing import encode_stored
-from tlbatch.listing import ListedFile
+from tlbatch.datasets.listing import ListedFile
 
 
 @dataclass(frozen=True)

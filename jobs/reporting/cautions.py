@@ -9,7 +9,7 @@ from jobs.reporting.datacard import DataCard
 from jobs.reporting.lineage import TaskRecord
 from jobs.reporting.sources import RunSource, Sources
 from jobs.reporting.words import listing, plural
-from tlbatch.preprocessing import mismatch
+from tlbatch.backbones.preprocessing import mismatch
 
 FEW = 10  #: test images of a class below which only counts say anything
 

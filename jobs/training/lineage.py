@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jobs.context import Context
-from tlbatch.catalogue import weights_of
+from tlbatch.backbones.catalogue import weights_of
 
 
 def trained_on(context: Context, backbone: Mapping[str, Any] | None) -> str:

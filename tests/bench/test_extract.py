@@ -23,8 +23,8 @@ from jobs.context import Context
 from jobs.data.features import load_features
 from jobs.data.index import load_index
 from tests.requirements import missing
-from tlbatch.listing import list_dataset
-from tlbatch.preprocessing import NORMALIZATIONS, SCRATCH_INPUT
+from tlbatch.backbones.preprocessing import NORMALIZATIONS, SCRATCH_INPUT
+from tlbatch.datasets.listing import list_dataset
 from tlbatch.spec.dataset import Dataset
 from tlbatch.store.artifacts import Artifact, Manifest, file_sha256, open_artifact
 from tlbatch.store.directory import DirectoryStore

@@ -10,8 +10,8 @@ import pytest
 from tests.e2e.user import User, finished, state, until
 from tlbatch.cluster import Cluster as Api
 from tlbatch.cluster.client import JOBS
+from tlbatch.executions.records import Execution
 from tlbatch.profiles import Profile
-from tlbatch.records import Execution
 from tlbatch.spec import load_study
 from tlbatch.store import open_store
 from tlbatch.submission import build_request, submit

@@ -13,11 +13,11 @@ import pytest
 
 from tests.e2e.user import User, cnn, running_pod, until
 from tests.tlbatch.schedules.test_webhook import Hook
-from tlbatch.champions import load_champion, reigns
+from tlbatch.champions.champion import load_champion, reigns
 from tlbatch.cluster import Cluster as Api
 from tlbatch.cluster.client import CRONJOBS, JOBS, PODS
+from tlbatch.executions.records import Execution
 from tlbatch.manifests.names import EXECUTION, SCHEDULE
-from tlbatch.records import Execution
 from tlbatch.schedules.firings import CANCELLED, SKIPPED, SUCCEEDED, UNCHANGED, FiringRecord, find_firing, load_firings
 from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import load_manifest

@@ -10,11 +10,11 @@ from typing import Any
 
 from tests.studies.nights import Nights
 from tlbatch.backends.local import LocalBackend
-from tlbatch.champions import Champion, decisions, load_champion, reigns
+from tlbatch.champions.champion import Champion, decisions, load_champion, reigns
 from tlbatch.driver import Driver, Silent
+from tlbatch.executions.records import Execution
 from tlbatch.launch import publish_report
 from tlbatch.planning import Plan
-from tlbatch.records import Execution
 from tlbatch.schedules.applying import apply_here
 from tlbatch.schedules.firing import Firing, Guard, fire
 from tlbatch.schedules.firings import CRON, FiringRecord, load_firings

@@ -9,8 +9,8 @@ from typing import Any
 from tests.studies.shapes import Bench
 from tlbatch.backends.local import LocalBackend
 from tlbatch.driver import Silent
+from tlbatch.executions.records import Execution
 from tlbatch.planning.defence import DECIDE, PIN
-from tlbatch.records import Execution
 from tlbatch.schedules.applying import apply_here
 from tlbatch.schedules.concluding import refs_of
 from tlbatch.schedules.firings import SUCCEEDED

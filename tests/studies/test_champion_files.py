@@ -15,13 +15,13 @@ from safetensors.torch import load_file
 
 from jobs.exporting.usage import onnx_snippet
 from tests.studies.shapes import Bench
-from tlbatch.champions import find_champion
+from tlbatch.champions.champion import find_champion
+from tlbatch.champions.exporting import build_request, pull_champion
+from tlbatch.champions.promoting import promote_run
 from tlbatch.cli import main
 from tlbatch.errors import StudyError
-from tlbatch.exporting import build_request, pull_champion
+from tlbatch.executions.records import find_execution
 from tlbatch.launch import Outcome
-from tlbatch.promoting import promote_run
-from tlbatch.records import find_execution
 from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import file_sha256, load_manifest
 

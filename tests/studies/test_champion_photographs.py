@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 
 from jobs.exporting.usage import onnx_snippet
 from tests.studies.shapes import Bench
-from tlbatch.exporting import Pulled, build_request, pull_champion
-from tlbatch.promoting import promote_run
+from tlbatch.champions.exporting import Pulled, build_request, pull_champion
+from tlbatch.champions.promoting import promote_run
 from tlbatch.store import open_store
 from tlbatch.store.artifacts import load_manifest
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.studies.shapes import Bench
-from tlbatch.champions import decisions, load_champion, reigns, settle_decision
+from tlbatch.champions.champion import decisions, load_champion, reigns, settle_decision
 from tlbatch.cli import main
 from tlbatch.launch import Outcome
 from tlbatch.schedules.pins import Pins, save_pins

@@ -18,9 +18,9 @@ import pytest
 from tests.studies.nightly import NAME, STUDY, DeathError, Pods
 from tests.studies.shapes import draw_shapes
 from tests.tlbatch.schedules.test_webhook import Hook
-from tlbatch.champions import crown, load_champion
+from tlbatch.champions.champion import crown, load_champion
 from tlbatch.errors import StudyError, TransientError
-from tlbatch.records import Execution
+from tlbatch.executions.records import Execution
 from tlbatch.schedules.firings import FAILED, SKIPPED, SUCCEEDED, UNCHANGED
 from tlbatch.schedules.holding import beating
 from tlbatch.schedules.walks import failed_code
@@ -196,7 +196,7 @@ def finished_once(nights: Pods) -> None:
 @pytest.mark.parametrize("point", ["settle_decision", "crown", "save_pins", "save_firing", "draw_trend_page", "close_firing"])
 @pytest.mark.parametrize("side", ["before", "after"])
 def test_the_next_pod_promotes_once(walked: Pods, monkeypatch: pytest.MonkeyPatch, point: str, side: str) -> None:
-    module = "tlbatch.champions" if point == "crown" else "tlbatch.schedules.concluding"
+    module = "tlbatch.champions.champion" if point == "crown" else "tlbatch.schedules.concluding"
     real = getattr(sys.modules[module], point)
 
     def dies(*arguments: Any, **named: Any) -> Any:

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 from tests.studies.nights import Night, Nights
 from tests.studies.shapes import draw_shapes
-from tlbatch.champions import load_champion
+from tlbatch.champions.champion import load_champion
 from tlbatch.planning.defence import CHAMPION, DECIDE, PIN
 from tlbatch.work import DONE
 

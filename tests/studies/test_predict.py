@@ -264,7 +264,7 @@ def test_a_picture_that_changed_since_it_was_listed_ends_it_with_a_sentence(desk
 
 @pytest.mark.s3
 def test_from_s3_to_s3_the_bytes_are_the_same(desk: Desk, s3_bucket: str) -> None:
-    from tlbatch.copying import put
+    from tlbatch.datasets.copying import put
 
     (desk.pictures / "notes.txt").write_text("no picture")
     desk.compute(desk.prediction())

@@ -84,7 +84,7 @@ def test_sentences_and_exit_codes(bench: Bench) -> None:
 
 
 def test_a_champions_summary_says_who_it_is(bench: Bench) -> None:
-    from tlbatch.champions import Champion, crown, load_champion
+    from tlbatch.champions.champion import Champion, crown, load_champion
     from tlbatch.prediction.model import choose_model
     from tlbatch.store import open_store
     from tlbatch.tasks import InputRef

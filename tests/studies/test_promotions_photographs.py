@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from tests.studies.nights import Night, Nights
-from tlbatch.champions import decisions, load_champion, reigns
+from tlbatch.champions.champion import decisions, load_champion, reigns
 
 STUDY = """
 apiVersion: tlbatch/v1

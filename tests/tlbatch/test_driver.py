@@ -13,8 +13,8 @@ import pytest
 from tlbatch.backends import Ended
 from tlbatch.driver import Driver
 from tlbatch.errors import Stopped
+from tlbatch.executions.records import Execution, read_logs
 from tlbatch.planning import Node, Plan
-from tlbatch.records import Execution, read_logs
 from tlbatch.store import Store
 from tlbatch.store.artifacts import Manifest, artifact_files, commit, load_manifest, open_artifact, set_aside
 from tlbatch.store.lease import Lease, LeaseLostError

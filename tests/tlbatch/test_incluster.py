@@ -10,11 +10,11 @@ import pytest
 from tlbatch import __version__
 from tlbatch.commands.display import Display
 from tlbatch.errors import Stopped, StudyError
+from tlbatch.executions.records import Execution
 from tlbatch.incluster import Place, check_versions, drive, exit_code, hold, part
 from tlbatch.manifests import DriverIdentity, Site
 from tlbatch.manifests.needs import with_deadlines
 from tlbatch.planning import Node, Plan
-from tlbatch.records import Execution
 from tlbatch.spec.load import parse_study
 from tlbatch.store import Store
 from tlbatch.store.lease import LeaseLostError, acquire_named

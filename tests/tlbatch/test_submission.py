@@ -12,9 +12,9 @@ from tlbatch.cli import main
 from tlbatch.cluster.errors import AlreadyThereError, ClusterError
 from tlbatch.credentials import secret_data
 from tlbatch.errors import StudyError
+from tlbatch.executions.records import Execution
 from tlbatch.manifests import Site
 from tlbatch.profiles import Profile
-from tlbatch.records import Execution
 from tlbatch.spec.load import parse_study
 from tlbatch.store import Store
 from tlbatch.submission import build_request, resume, submit, submitted_by_me

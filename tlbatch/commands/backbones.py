@@ -10,7 +10,7 @@ import click
 from tlbatch.commands.options import kept_store_option, output_option, print_json
 
 if TYPE_CHECKING:
-    from tlbatch.catalogue import BackboneInfo
+    from tlbatch.backbones.catalogue import BackboneInfo
     from tlbatch.store import Store
 
 
@@ -27,8 +27,8 @@ def backbones(name: str | None, everything: bool, size: int | None, store: str, 
     tlbatch backbones
     tlbatch backbones vgg16 --size 150
     """
-    from tlbatch.catalogue import backbones as catalogue
-    from tlbatch.catalogue import known_names
+    from tlbatch.backbones.catalogue import backbones as catalogue
+    from tlbatch.backbones.catalogue import known_names
     from tlbatch.store import open_store
 
     if name is not None:
@@ -70,11 +70,11 @@ def _facts(info: BackboneInfo) -> dict[str, Any]:
 
 
 def _show(name: str, size: int | None, store: Store, output: str) -> None:
-    from tlbatch.catalogue import backbones as catalogue
-    from tlbatch.catalogue import known_names, other
+    from tlbatch.backbones.catalogue import backbones as catalogue
+    from tlbatch.backbones.catalogue import known_names, other
+    from tlbatch.backbones.weights import places
     from tlbatch.errors import StudyError
     from tlbatch.spec.decode import suggestion
-    from tlbatch.weights import places
 
     info = catalogue().get(name)
     rest = other(name) if info is None else None
@@ -148,9 +148,9 @@ def mirror(names: tuple[str, ...], store: str, output: str) -> None:
     tlbatch weights mirror efficientnet_lite0 --store s3://bucket/prefix
     tlbatch weights mirror mobilenet_v2:IMAGENET1K_V1 vgg16
     """
+    from tlbatch.backbones.weights import mirror as mirror_weights
     from tlbatch.store import open_store
     from tlbatch.store.layout import check_format
-    from tlbatch.weights import mirror as mirror_weights
 
     opened = open_store(store)
     check_format(opened)

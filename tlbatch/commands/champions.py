@@ -12,7 +12,7 @@ import click
 from tlbatch.commands.options import kept_store_option, output_option, print_json
 
 if TYPE_CHECKING:
-    from tlbatch.champions import Champion
+    from tlbatch.champions.champion import Champion
 
 
 @click.group()
@@ -37,7 +37,7 @@ def show(name: str, store: str, output: str) -> None:
     tlbatch champion show pets
     tlbatch champion show pets -o json
     """
-    from tlbatch.champions import champion_names, find_champion
+    from tlbatch.champions.champion import champion_names, find_champion
     from tlbatch.store import open_store
 
     opened = open_store(store)
@@ -60,7 +60,7 @@ def history(name: str, store: str, output: str) -> None:
     \b
     tlbatch champion history pets
     """
-    from tlbatch.champions import decisions, find_champion, reigns
+    from tlbatch.champions.champion import decisions, find_champion, reigns
     from tlbatch.store import open_store
 
     opened = open_store(store)
@@ -87,8 +87,8 @@ def promote(name: str, execution: str, run: str | None, seed: int | None, serial
     tlbatch champion promote pets pets-20261123-0412-x7k2 --run vgg16-features
     tlbatch champion promote pets --serial 3
     """
-    from tlbatch.promoting import bring_back, promote_run
-    from tlbatch.records import find_execution
+    from tlbatch.champions.promoting import bring_back, promote_run
+    from tlbatch.executions.records import find_execution
     from tlbatch.store import open_store
     from tlbatch.submission import user_name
 
@@ -115,7 +115,7 @@ def rollback(name: str, to: int | None, store: str, output: str) -> None:
     tlbatch champion rollback pets
     tlbatch champion rollback pets --to 2
     """
-    from tlbatch.promoting import bring_back
+    from tlbatch.champions.promoting import bring_back
     from tlbatch.store import open_store
     from tlbatch.submission import user_name
 
@@ -159,7 +159,7 @@ def pull(
     tlbatch champion pull pets model/
     tlbatch champion pull pets model/ --format onnx
     """
-    from tlbatch.exporting import FORMATS, build_request, pull_champion
+    from tlbatch.champions.exporting import FORMATS, build_request, pull_champion
     from tlbatch.store import open_store
 
     formats = FORMATS if format_ == "onnx" else FORMATS[:1]

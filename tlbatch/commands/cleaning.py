@@ -19,8 +19,8 @@ def gc(store: str, output: str, keep: str, dry_run: bool) -> None:
     tlbatch gc --dry-run
     tlbatch gc --keep 90d
     """
-    from tlbatch.collecting import describe, find_garbage, remove
     from tlbatch.errors import StudyError
+    from tlbatch.executions.collecting import describe, find_garbage, remove
     from tlbatch.manifests.needs import seconds
     from tlbatch.store import open_store
 
@@ -43,7 +43,7 @@ def gc(store: str, output: str, keep: str, dry_run: bool) -> None:
 
 
 def _unfinished(store: object, dry_run: bool) -> int:
-    from tlbatch.collecting import YOUNG_S
+    from tlbatch.executions.collecting import YOUNG_S
 
     ending = getattr(store, "abort_uploads", None)
     return int(ending(YOUNG_S, dry_run)) if ending is not None else 0
@@ -59,9 +59,9 @@ def rm(execution: str, store: str, output: str) -> None:
     \b
     tlbatch rm dogs-vs-cats-20261123-0412-x7k2
     """
-    from tlbatch.collecting import remove_execution
     from tlbatch.errors import StudyError
-    from tlbatch.records import find_execution
+    from tlbatch.executions.collecting import remove_execution
+    from tlbatch.executions.records import find_execution
     from tlbatch.store import open_store
 
     opened = open_store(store)

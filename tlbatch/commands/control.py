@@ -17,8 +17,8 @@ from tlbatch.commands.options import (
 
 if TYPE_CHECKING:
     from tlbatch.cluster import Cluster
+    from tlbatch.executions.records import Execution
     from tlbatch.profiles import Profile
-    from tlbatch.records import Execution
 
 
 @click.command()
@@ -34,8 +34,8 @@ def cancel(execution: str, store: str, context: str | None, namespace: str | Non
     \b
     tlbatch cancel dogs-vs-cats-20261123-0412-x7k2
     """
-    from tlbatch.cancelling import cancel as end
     from tlbatch.errors import StudyError
+    from tlbatch.executions.cancelling import cancel as end
 
     found, profile = _find(execution, store, context, namespace)
     status = found.load_status() or {}
@@ -72,7 +72,7 @@ def resume(execution: str, store: str, context: str | None, namespace: str | Non
     click.echo(found.id)
     if not follow:
         return 0
-    from tlbatch.following import follow as tell
+    from tlbatch.executions.following import follow as tell
 
     return tell(found, cluster)
 
@@ -93,7 +93,7 @@ def why(execution: str, task: str, store: str, context: str | None, namespace: s
     """
     from dataclasses import asdict
 
-    from tlbatch.why import explain
+    from tlbatch.executions.why import explain
 
     found, profile = _find(execution, store, context, namespace)
     reasons = explain(found, lambda: _cluster(profile, deadline_s=3.0), task)
@@ -105,8 +105,8 @@ def why(execution: str, task: str, store: str, context: str | None, namespace: s
 
 
 def _find(execution: str, store: str, context: str | None, namespace: str | None) -> tuple[Execution, Profile]:
+    from tlbatch.executions.records import find_execution
     from tlbatch.profiles import load_profile
-    from tlbatch.records import find_execution
     from tlbatch.store import open_store
 
     profile = load_profile(context, {"namespace": namespace})

@@ -12,7 +12,7 @@ import click
 from tlbatch.commands.options import context_option, kept_store_option, output_option, print_json, set_option
 
 if TYPE_CHECKING:
-    from tlbatch.relabelling import Relabelling
+    from tlbatch.datasets.relabelling import Relabelling
 
 MOST_CHANGES = 20
 
@@ -39,7 +39,7 @@ def put(folder: Path, url: str, context: str | None, output: str) -> None:
     \b
     tlbatch data put photos/ s3://pets/photos
     """
-    from tlbatch.copying import put as copy
+    from tlbatch.datasets.copying import put as copy
     from tlbatch.errors import StudyError
     from tlbatch.store import open_store
 
@@ -71,7 +71,7 @@ def check(url: str, csv: str | None, context: str | None, output: str) -> None:
     """
     from collections import Counter
 
-    from tlbatch.listing import list_dataset
+    from tlbatch.datasets.listing import list_dataset
     from tlbatch.spec.dataset import CsvLabels, Dataset
 
     _reach(context)
@@ -120,8 +120,8 @@ def relabel(
     tlbatch data relabel study.yaml suspects.csv
     tlbatch data relabel study.yaml --undo
     """
+    from tlbatch.datasets.relabelling import plan_relabelling, save_corrections
     from tlbatch.errors import StudyError
-    from tlbatch.relabelling import plan_relabelling, save_corrections
     from tlbatch.spec import load_study
     from tlbatch.store import open_store
     from tlbatch.store.layout import check_format
@@ -147,8 +147,8 @@ def relabel(
 
 
 def _undo(study: str, store: str, output: str, dry_run: bool) -> None:
+    from tlbatch.datasets.relabelling import undo
     from tlbatch.errors import StudyError
-    from tlbatch.relabelling import undo
     from tlbatch.store import open_store
 
     if dry_run:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from tlbatch.records import read_progress
+from tlbatch.executions.records import read_progress
 from tlbatch.store import Store
 from tlbatch.work import BLOCKED, CACHED, DONE, FAILED, READY, RUNNING, STOPPED, WAITING, Work
 

@@ -28,9 +28,9 @@ def drive(execution: str, store: str, only: str, schedule: str) -> int:
 
     from tlbatch.commands.display import Display
     from tlbatch.errors import TlbatchError
+    from tlbatch.executions.records import Execution
     from tlbatch.incluster import Place
     from tlbatch.incluster import drive as drive_execution
-    from tlbatch.records import Execution
     from tlbatch.schedules.walks import fire_in_pod
     from tlbatch.store import open_store
 

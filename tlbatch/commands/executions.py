@@ -21,7 +21,7 @@ def list_(store: str, output: str, mine: bool) -> None:
     tlbatch list --mine
     """
     from tlbatch.commands.display import text_table
-    from tlbatch.records import list_executions
+    from tlbatch.executions.records import list_executions
     from tlbatch.store import open_store
 
     opened = open_store(store)

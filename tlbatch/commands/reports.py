@@ -14,9 +14,9 @@ import click
 from tlbatch.commands.options import kept_store_option, output_option, print_json
 
 if TYPE_CHECKING:
-    from tlbatch.pulling import Pulled
-    from tlbatch.records import Execution
-    from tlbatch.reports import ReportLine
+    from tlbatch.executions.records import Execution
+    from tlbatch.reports.listing import ReportLine
+    from tlbatch.reports.pulling import Pulled
 
 
 TABLES = ("metrics", "tests", "study", "images")
@@ -63,7 +63,7 @@ def list_(store: str, output: str, study: str, since: str) -> None:
     \b
     tlbatch report list --study pets --since 30d
     """
-    from tlbatch.reports import list_reports, since_when
+    from tlbatch.reports.listing import list_reports, since_when
     from tlbatch.store import open_store
 
     lines = list_reports(open_store(store), study, since_when(since) if since else 0.0)
@@ -92,7 +92,7 @@ def show(execution: str, store: str, output: str) -> None:
     """
     from tlbatch.commands.display import show_report
     from tlbatch.commands.tables import csv_of_report, markdown_of_report
-    from tlbatch.reports import report_place, reported
+    from tlbatch.reports.listing import report_place, reported
 
     found = _find(store, execution)
     document = reported(found)
@@ -122,9 +122,9 @@ def pull(executions: tuple[str, ...], store: str, output: str, study: str, since
     tlbatch report pull --since 2026-11-23 reports/
     """
     from tlbatch.errors import DataError, StudyError
-    from tlbatch.pulling import pull_report
-    from tlbatch.records import Execution
-    from tlbatch.reports import find_reports, list_reports, since_when
+    from tlbatch.executions.records import Execution
+    from tlbatch.reports.listing import find_reports, list_reports, since_when
+    from tlbatch.reports.pulling import pull_report
     from tlbatch.store import open_store
 
     *texts, folder = executions or ("",)
@@ -165,7 +165,7 @@ def open_(execution: str, store: str, only_say: bool) -> None:
     tlbatch report open pets
     """
     from tlbatch.errors import DataError
-    from tlbatch.pulling import local_page
+    from tlbatch.reports.pulling import local_page
 
     page, damaged = local_page(_find(store, execution))
     if page is None:
@@ -195,8 +195,8 @@ def compare(executions: tuple[str, ...], store: str, output: str, file: Path | N
     tlbatch report compare pets-20261123-0412-x7k2 pets-20261124-0300-b2m9
     tlbatch report compare pets s3://other/tlbatch/executions/pets-20261101-0300-aaaa -o html -f both.html
     """
-    from tlbatch.comparing import compare_documents, compare_page
-    from tlbatch.reports import find_reports
+    from tlbatch.reports.comparing import compare_documents, compare_page
+    from tlbatch.reports.listing import find_reports
     from tlbatch.store import open_store
 
     found = find_reports(open_store(store), executions)
@@ -226,7 +226,7 @@ def _write(file: Path, text: str) -> None:
 
 
 def _find(store: str, text: str) -> Execution:
-    from tlbatch.reports import find_reports
+    from tlbatch.reports.listing import find_reports
     from tlbatch.store import open_store
 
     return find_reports(open_store(store), [text])[0]

@@ -82,7 +82,7 @@ def submit(
         if output != "json" and sys.stderr.isatty():
             click.echo(f"tlbatch status -w {execution.id}     shows how it goes", err=True)
         return 0
-    from tlbatch.following import follow as tell
+    from tlbatch.executions.following import follow as tell
 
     return tell(execution, cluster)
 

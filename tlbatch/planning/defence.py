@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tlbatch.champions import Champion
+from tlbatch.champions.champion import Champion
 from tlbatch.errors import StudyError
 from tlbatch.planning.plan import Node
 from tlbatch.spec import Study

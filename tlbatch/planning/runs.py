@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tlbatch.preprocessing import SCRATCH_INPUT, resolve_input
+from tlbatch.backbones.preprocessing import SCRATCH_INPUT, resolve_input
 from tlbatch.spec import Run, Study
 from tlbatch.spec.check import strategy_name
 from tlbatch.spec.model import FinetuneStrategy, FromRun

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tlbatch.imagenet import class_mapping
-from tlbatch.listing import Listing
+from tlbatch.backbones.imagenet import class_mapping
+from tlbatch.backbones.weights import has_imagenet_head, settle_weights
+from tlbatch.datasets.listing import Listing
+from tlbatch.datasets.relabelling import list_corrected
 from tlbatch.planning.defence import Defence, settle_defence
 from tlbatch.planning.make import ListedData, Settled, ZeroLabel, make_plan
 from tlbatch.planning.plan import Plan
 from tlbatch.planning.runs import SettledRun, SettledWeights, seen_in_pretraining, settle_controls, settle_runs
-from tlbatch.relabelling import list_corrected
 from tlbatch.spec import LoadedStudy, Run, Study
 from tlbatch.spec.load import is_file_like
 from tlbatch.store import Store
-from tlbatch.weights import has_imagenet_head, settle_weights
 
 BF16_FLAGS = ("avx512_bf16", "amx_bf16")
 

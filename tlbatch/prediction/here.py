@@ -11,10 +11,10 @@ from tlbatch.backends import Ended
 from tlbatch.backends.local import LocalBackend
 from tlbatch.driver import GRACE_S
 from tlbatch.errors import Stopped, TlbatchError
+from tlbatch.executions.records import read_exit
 from tlbatch.launch import stop_requests
 from tlbatch.planning import Node
 from tlbatch.prediction.request import STEP
-from tlbatch.records import read_exit
 from tlbatch.retries import judge
 from tlbatch.store import Store
 from tlbatch.tasks import Task

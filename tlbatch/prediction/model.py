@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tlbatch.errors import StudyError
+from tlbatch.executions.records import find_execution
 from tlbatch.prediction.parts import model_digests
-from tlbatch.records import find_execution
 from tlbatch.spec.dataset import Dataset
 from tlbatch.spec.decode import suggestion
 from tlbatch.store import NotFoundError, Store, open_store
@@ -88,7 +88,7 @@ def _opened(url: str, text: str) -> Store:
 
 
 def _champion(store: Store, name: str) -> Chosen:
-    from tlbatch.champions import find_champion
+    from tlbatch.champions.champion import find_champion
 
     champion, _ = find_champion(store, name)
     for ref in champion.models.values():

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tlbatch.listing import ListedFile
-from tlbatch.records import load_document
+from tlbatch.datasets.listing import ListedFile
+from tlbatch.executions.records import load_document
 from tlbatch.store import NotFoundError, Store
 from tlbatch.tasks import InputRef
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tlbatch.datasets.foldertree import FoundFile, is_litter, walk_folder
+from tlbatch.datasets.listing import ListedFile
 from tlbatch.errors import DataError, StudyError
-from tlbatch.foldertree import FoundFile, is_litter, walk_folder
-from tlbatch.listing import ListedFile
 from tlbatch.store import open_store
 
 

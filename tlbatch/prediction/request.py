@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from tlbatch.datasets.listing import ListedFile
 from tlbatch.errors import StudyError
-from tlbatch.listing import ListedFile
 from tlbatch.prediction.model import Chosen, model_words
 from tlbatch.prediction.parts import (
     BAD,

@@ -9,9 +9,9 @@ from typing import Any
 
 from tlbatch.cluster.client import CRONJOBS, JOBS, Cluster
 from tlbatch.errors import StudyError, TlbatchError
+from tlbatch.executions.records import new_execution_id
 from tlbatch.manifests import Cron, Site, build_cron_job, build_triggered_job, driver_needs
 from tlbatch.manifests.names import SCHEDULE
-from tlbatch.records import new_execution_id
 from tlbatch.schedules.schedule import (
     CLUSTER,
     HERE,

@@ -11,11 +11,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tlbatch.champions import CROWNING, load_champion, reigns, settle_decision
+from tlbatch.champions.champion import CROWNING, load_champion, reigns, settle_decision
 from tlbatch.errors import StudyError, TlbatchError
+from tlbatch.executions.records import EventLog, Execution
 from tlbatch.planning.defence import CHAMPION, DECIDE, PIN
-from tlbatch.records import EventLog, Execution
-from tlbatch.reports import load_report
+from tlbatch.reports.listing import load_report
 from tlbatch.schedules.firings import BEATEN, FAILED, SUCCEEDED, FiringRecord, find_firing, load_firings, missed, save_firing
 from tlbatch.schedules.opened import Opened, close_firing
 from tlbatch.schedules.pins import Pins, save_pins

@@ -15,13 +15,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from tlbatch import __version__
-from tlbatch.champions import load_champion
+from tlbatch.champions.champion import load_champion
 from tlbatch.errors import Stopped, TlbatchError, TransientError
+from tlbatch.executions.records import Execution
 from tlbatch.planning import Plan
 from tlbatch.planning.defence import RULE, Defence
 from tlbatch.planning.make import Settled
 from tlbatch.planning.settle import plan_study
-from tlbatch.records import Execution
 from tlbatch.schedules.concluding import Say, conclude, decision_of, end_otherwise, tidy
 from tlbatch.schedules.firings import (
     CANCELLED,

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
-from tlbatch.records import load_document
+from tlbatch.executions.records import load_document
 from tlbatch.schedules.schedule import CLUSTER, Period, StoredSchedule, known, place
 from tlbatch.spec.cron import firing_times
 from tlbatch.store import ConflictError, Store

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import click
 
 from tlbatch.cluster.client import Cluster
-from tlbatch.following import ASK_CLUSTER_AFTER_S, FAILED_CODE, follow, waiting_for
-from tlbatch.records import Execution
+from tlbatch.executions.following import ASK_CLUSTER_AFTER_S, FAILED_CODE, follow, waiting_for
+from tlbatch.executions.records import Execution
 from tlbatch.schedules.firings import FAILED, find_firing
 from tlbatch.store import Store
 

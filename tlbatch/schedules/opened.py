@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tlbatch.champions import Champion
+from tlbatch.champions.champion import Champion
+from tlbatch.executions.records import load_document
 from tlbatch.planning.defence import Defence
-from tlbatch.records import load_document
 from tlbatch.schedules.schedule import known, place
 from tlbatch.store import Store
 from tlbatch.tasks import InputRef

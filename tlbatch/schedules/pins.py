@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tlbatch.errors import StudyError
-from tlbatch.records import load_document
+from tlbatch.executions.records import load_document
 from tlbatch.schedules.schedule import SWAPS, place
 from tlbatch.store import ConflictError, NotFoundError, Store
 from tlbatch.tasks import InputRef

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from tlbatch.errors import StudyError
-from tlbatch.records import load_document
+from tlbatch.executions.records import load_document
 from tlbatch.spec import LoadedStudy
 from tlbatch.spec.cron import next_firing
 from tlbatch.spec.decode import suggestion

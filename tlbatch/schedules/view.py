@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tlbatch.champions import Champion, load_champion
+from tlbatch.champions.champion import Champion, load_champion
 from tlbatch.schedules.concluding import TREND
 from tlbatch.schedules.firings import MISSED_AT_MOST, FiringRecord, load_firings, missed
 from tlbatch.schedules.opened import load_opened

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from tlbatch.backends import Backend
 from tlbatch.driver import Driver, Observer
+from tlbatch.executions.records import Execution, new_execution_id
 from tlbatch.incluster import Place, check_versions, exit_code, hold, walk
 from tlbatch.launch import publish_report, stop_requests
 from tlbatch.manifests.needs import with_deadlines
 from tlbatch.planning import Plan
-from tlbatch.records import Execution, new_execution_id
 from tlbatch.schedules.firing import Firing, Guard, fire
 from tlbatch.schedules.firings import CRON, FAILED, HAND, FiringRecord
 from tlbatch.schedules.webhook import VARIABLE

@@ -12,9 +12,9 @@ from typing import Any
 def _catalogue() -> Any:
     """The catalogue's module, or None where the launcher was taken without it: then names are checked by the steps."""
     try:
-        return import_module("tlbatch.catalogue")
+        return import_module("tlbatch.backbones.catalogue")
     except ModuleNotFoundError as error:
-        if error.name != "tlbatch.catalogue":
+        if error.name != "tlbatch.backbones.catalogue":
             raise
         return None
 

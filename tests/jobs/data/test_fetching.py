@@ -13,9 +13,9 @@ import pytest
 
 from jobs.data.decode import BadImageError
 from jobs.data.fetching import Source, ahead
+from tlbatch.datasets.foldertree import file_etag
+from tlbatch.datasets.listing import ListedFile
 from tlbatch.errors import DataError
-from tlbatch.foldertree import file_etag
-from tlbatch.listing import ListedFile
 from tlbatch.store import Store
 
 

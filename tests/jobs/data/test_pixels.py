@@ -15,8 +15,8 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as reference
 
 from jobs.data.pixels import decode, load_pixels, normaliser, resize
+from tlbatch.backbones.preprocessing import NORMALIZATIONS, SCRATCH_INPUT
 from tlbatch.errors import DataError
-from tlbatch.preprocessing import NORMALIZATIONS, SCRATCH_INPUT
 
 SIZES = [(320, 200), (201, 333), (224, 224), (97, 150), (64, 511), (500, 37)]
 BYTE = 255.0

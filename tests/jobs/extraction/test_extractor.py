@@ -12,7 +12,7 @@ from torch import Tensor
 from jobs.extraction.extractor import Extractor, one_thread_each
 from jobs.models.building import build_backbone
 from jobs.models.pretrained import Pretrained
-from tlbatch.preprocessing import SCRATCH_INPUT
+from tlbatch.backbones.preprocessing import SCRATCH_INPUT
 
 CPU = torch.device("cpu")
 

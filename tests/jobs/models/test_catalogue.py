@@ -1,4 +1,4 @@
-"""tlbatch/catalogue.json is what the libraries and families.py say: stale files fail here."""
+"""tlbatch/backbones/catalogue.json is what the libraries and families.py say: stale files fail here."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-import tlbatch.catalogue
+import tlbatch.backbones.catalogue
 from jobs.models.building import build_backbone
 from jobs.models.catalogue import CATALOGUE, IMAGENET, Inputs, build, build_imagenet, describe, torchvision_weights
 from jobs.models.families import FAMILIES
 from jobs.models.library import find, timm_names, torchvision_names
 from jobs.models.pretrained import Pretrained
 
-STALE = "tlbatch/catalogue.json is stale: python -m jobs.models.catalogue"
+STALE = "tlbatch/backbones/catalogue.json is stale: python -m jobs.models.catalogue"
 
 
 def resolved(entry: Any, inputs: list[dict[str, Any]]) -> Any:
@@ -61,7 +61,7 @@ def test_the_whole_file_is_up_to_date() -> None:
 @pytest.mark.parametrize("name", ["vgg16", "mobilenet_v2", "xception", "inception_v3"])
 def test_feature_sizes_and_parameters_hold_for_real_networks(name: str) -> None:
     """At a size that was not measured, and at the smallest size of the default layer."""
-    info = tlbatch.catalogue.backbones()[name]
+    info = tlbatch.backbones.catalogue.backbones()[name]
     network = find(name).create_empty()
     for layer in (None, info.layers[len(info.layers) // 2].name):
         found = info.layer(layer)
@@ -90,7 +90,7 @@ def build_on_meta(network: torch.nn.Module, name: str, model: dict[str, Any], si
 
 
 def test_one_pixel_less_than_the_smallest_does_not_work() -> None:
-    smallest = tlbatch.catalogue.backbones()["squeezenet1_1"].layer()
+    smallest = tlbatch.backbones.catalogue.backbones()["squeezenet1_1"].layer()
     assert smallest is not None
     model = {"backbone": {"name": "squeezenet1_1"}, "layer": None, "pool": "avg"}
     assert build_backbone(model, {"size": smallest.smallest}, Pretrained("r")).shape.map == (512, 1, 1)

@@ -16,9 +16,9 @@ from jobs.models.building import build_backbone, build_classifier
 from jobs.models.library import find
 from jobs.models.pretrained import Pretrained
 from jobs.models.reading import convert_densenet, convert_lite0, fit_state, read_state
-from tlbatch.catalogue import backbones
+from tlbatch.backbones.catalogue import backbones
+from tlbatch.backbones.weightfiles import package_file
 from tlbatch.errors import StudyError
-from tlbatch.weightfiles import package_file
 
 STATE = {"0.weight": torch.arange(6.0).reshape(2, 3), "0.bias": torch.tensor([1.0, 2.0])}
 
@@ -174,7 +174,7 @@ def squares(paths: list[Path]) -> Tensor:
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v2"])
 def test_real_weights_know_cats_from_dogs(name: str, shared_data: Callable[[str], Path]) -> None:
     """Conversion and preprocessing are right: on 1,000 photographs 0.913 and 0.930 were measured without any label."""
-    from tlbatch.imagenet import class_mapping
+    from tlbatch.backbones.imagenet import class_mapping
 
     files = (
         shared_data("weights/mobilenet_v2_torchvision_norm.safetensors"),

@@ -25,8 +25,8 @@ from jobs.metrics.per_class import class_report
 from jobs.metrics.predictions import Predictions
 from jobs.metrics.ranking import curves
 from jobs.metrics.summary import summarise
+from tlbatch.executions.records import Execution
 from tlbatch.planning.runs import SettledRun, contrasts
-from tlbatch.records import Execution
 from tlbatch.store.artifacts import Manifest, artifact_files, commit
 from tlbatch.store.directory import DirectoryStore
 from tlbatch.tasks import InputRef, Task, task_key, task_name

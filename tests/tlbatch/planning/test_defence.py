@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.tlbatch.planning.test_make import TEXT, changed, keys, plan_of, weights_for
-from tlbatch.champions import Champion
+from tlbatch.champions.champion import Champion
 from tlbatch.errors import StudyError
 from tlbatch.manifests.needs import task_needs
 from tlbatch.planning import Plan

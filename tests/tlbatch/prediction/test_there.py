@@ -10,8 +10,8 @@ import pytest
 
 from tests.tlbatch.cluster.conftest import Scripted
 from tlbatch.cluster import Cluster
+from tlbatch.datasets.listing import ListedFile
 from tlbatch.errors import StudyError, TlbatchError
-from tlbatch.listing import ListedFile
 from tlbatch.manifests import Site
 from tlbatch.prediction.model import Chosen
 from tlbatch.prediction.request import Prediction

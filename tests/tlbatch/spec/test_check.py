@@ -26,7 +26,7 @@ def catalogue(monkeypatch):
     module = SimpleNamespace(
         backbones=lambda: {"vgg16": info}, layer_names=lambda name: ("block5_conv1",), known_names=lambda: ("convnext_tiny",)
     )
-    monkeypatch.setitem(sys.modules, "tlbatch.catalogue", module)
+    monkeypatch.setitem(sys.modules, "tlbatch.backbones.catalogue", module)
     known._catalogue.cache_clear()
     yield
     known._catalogue.cache_clear()
@@ -267,6 +267,6 @@ def test_nothing_is_said_of_what_rests_on_a_mistake():
 
 
 def test_without_a_catalogue_names_are_left_to_the_steps(monkeypatch):
-    monkeypatch.setitem(sys.modules, "tlbatch.catalogue", None)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "tlbatch.backbones.catalogue", None)  # type: ignore[arg-type]
     known._catalogue.cache_clear()
     assert study(features(", layer: anything")) == []

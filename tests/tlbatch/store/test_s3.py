@@ -202,7 +202,7 @@ def test_objects_that_could_not_be_deleted_are_named(stubbed: tuple[S3Store, Stu
 
 def test_boto3_is_imported_only_for_s3() -> None:
     code = (
-        "import sys, tlbatch.store, tlbatch.store.artifacts, tlbatch.store.lease, tlbatch.records\n"
+        "import sys, tlbatch.store, tlbatch.store.artifacts, tlbatch.store.lease, tlbatch.executions.records\n"
         "tlbatch.store.open_store('.')\nprint('boto3' in sys.modules, 'botocore' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,0 +1,51 @@
+"""A folder into a store: everything arrives, nothing is sent twice, changes are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tlbatch.datasets.copying import Copied, put
+from tlbatch.errors import StudyError, TransientError
+from tlbatch.store import Store
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("a/1.png", "a/2.png", "b/3.png", ".hidden/x", "b/.DS_Store"):
+        (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pictures" / name).write_bytes(name.encode())
+    return tmp_path / "pictures"
+
+
+def test_all_files_arrive_and_are_sent_once(store: Store, folder: Path) -> None:
+    assert put(folder, store) == Copied(3, 3, 21)
+    assert {stat.name: store.get(stat.name) for stat in store.list()} == {
+        n: n.encode() for n in ("a/1.png", "a/2.png", "b/3.png")
+    }
+    assert put(folder, store) == Copied(3, 0, 0)
+
+
+def test_what_was_broken_off_goes_on(store: Store, folder: Path) -> None:
+    store.put("a/2.png", b"a/2.png")
+    assert put(folder, store).sent == 2
+
+
+@pytest.mark.s3
+def test_a_change_of_the_same_size_is_sent(s3_store: Store, folder: Path) -> None:
+    put(folder, s3_store)
+    (folder / "a/1.png").write_bytes(b"A/1.PNG")
+    assert put(folder, s3_store).sent == 1
+    assert s3_store.get("a/1.png") == b"A/1.PNG"
+
+
+def test_what_does_not_arrive_as_it_was_is_said(store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(store), "upload", lambda self, path, name: self.put(name, b"half"))
+    with pytest.raises(TransientError, match="did not arrive as they were"):
+        put(folder, store)
+
+
+def test_no_folder(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="is not a folder"):
+        put(tmp_path / "nothing", store)

@@ -1,0 +1,1 @@
+"""Pretrained networks without torch: what is known of them, where their weights are."""

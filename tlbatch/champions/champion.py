@@ -1,0 +1,283 @@
+"""Champions: the model a schedule stands by, who stood before it, and every decision about it.
+
+``champions/<name>.json`` is a pointer, moved by compare-and-swap only. It names the whole record of the present champion,
+``champions/<name>/<serial>-<random>.json``, which is written before the swap, never changed, and names the record before
+it: so the history is complete whenever a process ends. ``champions/<name>/decisions/`` has what firings decided.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from itertools import takewhile
+from typing import Any
+
+from tlbatch.errors import StudyError, TransientError
+from tlbatch.executions.records import load_document
+from tlbatch.spec.decode import suggestion
+from tlbatch.store import ConflictError, NotFoundError, Store
+from tlbatch.store.artifacts import load_manifest
+from tlbatch.store.names import is_name
+from tlbatch.tasks import InputRef
+
+CHAMPION_FORMAT = 1
+ROOT = "champions/"
+CROWNING = ("first", "promoted")
+"""Outcomes of a decision that make its challenger the champion."""
+
+
+class BeatenError(TransientError):
+    """Another process moved the champion meanwhile: look again at who it is now, and decide anew."""
+
+
+@dataclass(frozen=True)
+class Champion:
+    """One reign. ``models`` has a role ``model:<seed>[:<fold>]`` for each file of weights, ``metrics`` Estimates by name.
+
+    ``serial`` counts reigns from 1; ``before`` is the serial of the reign before. ``restores`` is the serial whose model a
+    rollback or a promotion by hand brought back. ``decided`` is the artifact of the decision, null where a person decided.
+    ``crowned`` is Unix time in s. ``record`` and ``previous`` are the object names of its record and of the one before.
+    """
+
+    name: str
+    serial: int
+    study: str
+    run: str
+    seed: int
+    models: dict[str, InputRef]
+    evaluation: InputRef
+    pins: InputRef | None = None
+    test_version: int = 1
+    classes: tuple[str, ...] = ()
+    metrics: dict[str, Any] = field(default_factory=dict)
+    crowned: float = 0.0
+    by: str = ""
+    sentence: str = ""
+    before: int | None = None
+    decided: InputRef | None = None
+    restores: int | None = None
+    record: str = ""
+    previous: str | None = None
+
+    def to_json(self) -> bytes:
+        return _dump({"format": CHAMPION_FORMAT, **asdict(self)})
+
+    @staticmethod
+    def from_json(data: bytes) -> Champion:
+        """Decode, leniently towards unknown and missing fields. Raises StudyError for a newer format."""
+        document = json.loads(data)
+        if document.get("format", 1) > CHAMPION_FORMAT:
+            raise StudyError(
+                f"champion {document.get('name')}: its record has format {document['format']}, this tlbatch reads up to "
+                f"{CHAMPION_FORMAT}; upgrade it"
+            )
+        known = {name: value for name, value in document.items() if name in Champion.__dataclass_fields__}
+        known["models"] = {role: InputRef(**ref) for role, ref in known["models"].items()}
+        for name in ("evaluation", "pins", "decided"):
+            known[name] = InputRef(**known[name]) if known.get(name) else None
+        return Champion(**{**known, "classes": tuple(known.get("classes", ()))})
+
+
+# -- who it is ----------------------------------------------------------------------------------------------------------
+
+
+def load_champion(store: Store, name: str) -> tuple[Champion | None, str | None]:
+    """The champion and the etag to give to ``crown``; (None, None) where there is none yet."""
+    record, etag = _pointer(store, name)
+    return (None if record is None else _load_record(store, record)), etag
+
+
+def find_champion(store: Store, name: str) -> tuple[Champion, str]:
+    """Like ``load_champion``. Raises StudyError, with the names there are, where there is none."""
+    champion, etag = load_champion(store, name) if is_name(f"{ROOT}{name}.json") else (None, None)
+    if champion is None or etag is None:
+        names = champion_names(store)
+        known = f"there: {', '.join(names)}" if names else "a schedule's first firing, or `tlbatch champion promote`, makes one"
+        raise StudyError(f"no champion {name!r} in {store.url}{suggestion(name, names, most=0)}; {known}")
+    return champion, etag
+
+
+def champion_names(store: Store) -> list[str]:
+    """Names of all that have a champion, sorted."""
+    names = [stat.name.removeprefix(ROOT) for stat in store.list(ROOT)]
+    return sorted(name.removesuffix(".json") for name in names if "/" not in name and name.endswith(".json"))
+
+
+def reigns(store: Store, name: str) -> list[Champion]:
+    """All champions there were, the present one first."""
+    return list(_walk(store, name))
+
+
+def _walk(store: Store, name: str) -> Iterator[Champion]:
+    record, _ = _pointer(store, name)
+    while record is not None:
+        champion = _load_record(store, record)
+        yield champion
+        record = champion.previous
+
+
+def _pointer(store: Store, name: str) -> tuple[str | None, str | None]:
+    """The object name of the present record, and the pointer's etag."""
+    try:
+        data, etag = store.get_with_etag(f"{ROOT}{name}.json")
+    except NotFoundError:
+        return None, None
+    try:
+        return str(json.loads(data)["record"]), etag
+    except (ValueError, KeyError, TypeError) as error:
+        raise StudyError(
+            f'{store.url}/{ROOT}{name}.json does not say who the champion is: put back {{"record": "{ROOT}{name}/'
+            '<serial>-<random>.json"} with the newest record beside it'
+        ) from error
+
+
+def _load_record(store: Store, record: str) -> Champion:
+    try:
+        return Champion.from_json(store.get(record))
+    except NotFoundError as error:
+        raise StudyError(f"{store.url}/{record} is gone, a champion's record: restore it from a backup of the store") from error
+
+
+# -- who becomes it -----------------------------------------------------------------------------------------------------
+
+
+def crown(store: Store, champion: Champion, etag: str | None) -> Champion:
+    """Make it the champion if the pointer is still the one of ``etag`` (None: there was none). Returns it as recorded.
+
+    Raises BeatenError, and leaves nothing, where another process moved the pointer meanwhile.
+    """
+    name = champion.name
+    previous, present = _pointer(store, name)
+    if present != etag:
+        raise _beaten(store, name)
+    record = f"{ROOT}{name}/{champion.serial:04d}-{secrets.token_hex(4)}.json"
+    recorded = replace(champion, record=record, previous=previous)
+    store.put(record, recorded.to_json(), if_absent=True)
+    pointer = _dump({"format": CHAMPION_FORMAT, "name": name, "serial": champion.serial, "record": record})
+    try:
+        store.put(f"{ROOT}{name}.json", pointer, if_absent=etag is None, if_match=etag)
+    except ConflictError as error:
+        store.delete([record])
+        raise _beaten(store, name) from error
+    return recorded
+
+
+def _beaten(store: Store, name: str) -> BeatenError:
+    champion, _ = load_champion(store, name)
+    now = f"it is now number {champion.serial} ({champion.by})" if champion else "there is none any more"
+    return BeatenError(f"the champion of {name} changed meanwhile: {now}; look at it and decide anew")
+
+
+# -- decisions ----------------------------------------------------------------------------------------------------------
+
+
+def record_decision(
+    store: Store, name: str, execution_id: str, document: Mapping[str, Any], clock: Callable[[], float] = time.time
+) -> str:
+    """Write ``champions/<name>/decisions/<time>-<execution>.json``; a second one of the same execution takes its place."""
+    now = clock()
+    place = _decision_name(store, name, execution_id)
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+    place = place or f"{ROOT}{name}/decisions/{stamp}-{execution_id}.json"
+    store.put(place, _dump({"time": now, **document, "execution": execution_id}))
+    return place
+
+
+def _decision_name(store: Store, name: str, execution_id: str) -> str | None:
+    """Where this execution's decision is recorded; None where it is not."""
+    prefix = f"{ROOT}{name}/decisions/"
+    names = [stat.name for stat in store.list(prefix)]
+    return next((each for each in names if each.removeprefix(prefix).partition("-")[2] == f"{execution_id}.json"), None)
+
+
+def decisions(store: Store, name: str) -> list[dict[str, Any]]:
+    """All decisions about a champion, the newest first. Unreadable ones are left out."""
+    names = [stat.name for stat in store.list(f"{ROOT}{name}/decisions/")]
+    documents = [load_document(store, place) for place in reversed(names)]
+    return [document for document in documents if document is not None]
+
+
+def settle_decision(
+    store: Store,
+    name: str,
+    execution_id: str,
+    decision: Mapping[str, Any],
+    decided: InputRef,
+    pins: InputRef | None,
+    seen: tuple[Champion | None, str | None],
+    clock: Callable[[], float] = time.time,
+) -> Champion | None:
+    """What follows from a firing's decision: it is recorded, and on ``first`` and ``promoted`` its challenger is crowned.
+
+    ``seen`` is what ``load_champion`` said when the plan was made. Returns the champion that this execution made, else
+    None; where another process moved the champion meanwhile, nothing is crowned and the record says ``beaten``. An
+    execution that settles twice (its driver started anew) settles once.
+    """
+    by = f"execution {execution_id}"
+    place = _decision_name(store, name, execution_id)
+    earlier = (load_document(store, place) if place else None) or {}
+    made = _made_by(store, name, by, int(earlier.get("seen") or 0)) if earlier else None
+    if earlier.get("settled"):
+        return made
+    if made is not None:
+        record_decision(store, name, execution_id, {**earlier, "settled": {"serial": made.serial}}, clock)
+        return made
+    seen_serial = seen[0].serial if seen[0] else 0
+    refs = {"decided": asdict(decided), "pins": asdict(pins) if pins else None, "seen": seen_serial}
+    document: dict[str, Any] = {**decision, **refs, "settled": None}
+    record_decision(store, name, execution_id, document, clock)
+    if decision["outcome"] in CROWNING:
+        try:
+            challenger = _challenger(store, name, decision, decided, pins, seen[0])
+            made = crown(store, replace(challenger, crowned=clock(), by=by), seen[1])
+        except BeatenError as error:
+            document["outcome"] = "beaten"
+            document["sentence"] = f"{decision.get('sentence', '')} It was not crowned: {error}.".strip()
+    settled = {"serial": made.serial if made else None}
+    record_decision(store, name, execution_id, {**document, "settled": settled}, clock)
+    return made
+
+
+def _made_by(store: Store, name: str, by: str, after: int) -> Champion | None:
+    """The reign that ``by`` began, of those with serials above ``after``."""
+    later = takewhile(lambda reign: reign.serial > after, _walk(store, name))
+    return next((reign for reign in later if reign.by == by), None)
+
+
+def _challenger(
+    store: Store, name: str, decision: Mapping[str, Any], decided: InputRef, pins: InputRef | None, before: Champion | None
+) -> Champion:
+    """The champion that the decision's challenger would be."""
+    challenger = decision["challenger"]
+    evaluation = InputRef(**challenger["evaluation"])
+    return Champion(
+        name=name,
+        serial=before.serial + 1 if before else 1,
+        study=name,
+        run=str(challenger["run"]),
+        seed=int(challenger["seed"]),
+        models={role: InputRef(**ref) for role, ref in challenger["models"].items()},
+        evaluation=evaluation,
+        pins=pins,
+        test_version=int((decision.get("test") or {}).get("version") or 1),
+        classes=classes_of(store, evaluation),
+        metrics=dict(challenger.get("metrics") or {}),
+        sentence=str(decision.get("sentence", "")),
+        before=before.serial if before else None,
+        decided=decided,
+    )
+
+
+def classes_of(store: Store, evaluation: InputRef) -> tuple[str, ...]:
+    """The classes a model was evaluated on. Raises StudyError where the evaluation is gone."""
+    manifest = load_manifest(store, evaluation.step, evaluation.key)
+    if manifest is None or "metrics.json" not in manifest.files:
+        raise StudyError(f"{store.url}/artifacts/{evaluation.step}/{evaluation.key} is gone: run the study again")
+    return tuple(json.loads(store.get(manifest.files["metrics.json"].path))["classes"])
+
+
+def _dump(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, indent=1, sort_keys=True).encode()

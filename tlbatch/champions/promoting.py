@@ -1,0 +1,207 @@
+"""Champions made by people: an execution's run promoted, an earlier reign brought back. No test is made, and that is said."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from tlbatch.champions.champion import ROOT, Champion, crown, find_champion, load_champion, reigns
+from tlbatch.errors import StudyError
+from tlbatch.executions.records import Execution
+from tlbatch.schedules.pins import load_pins
+from tlbatch.spec.decode import suggestion
+from tlbatch.store import NotFoundError, Store
+from tlbatch.store.artifacts import Manifest, load_manifest
+from tlbatch.store.names import is_name
+from tlbatch.tasks import InputRef, Task, task_name
+from tlbatch.work import COMPLETE
+
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
+EVALUATE, PIN, OF_CHAMPION = "evaluate:", "pin", "evaluate:champion"
+
+
+def promote_run(
+    store: Store,
+    name: str,
+    execution: Execution,
+    run: str | None,
+    seed: int | None,
+    user: str,
+    clock: Callable[[], float] = time.time,
+) -> Champion:
+    """Make a run of an execution the champion called ``name``; the seed that is best on validation where none is named.
+
+    Raises StudyError where there is no such model, BeatenError where another process moved the champion meanwhile.
+    """
+    if not is_name(f"{ROOT}{name}.json") or "/" in name:
+        raise StudyError(f"{name!r} is no name for a champion: take its study's name")
+    present, etag = load_champion(store, name)
+    challenger = replace(_of_execution(store, execution, run, seed), name=name)
+    place = f"takes the place of number {present.serial}" if present else "becomes the first champion"
+    sentence = (
+        f"By hand: {challenger.run} (seed {challenger.seed}) of execution {execution.id} {place}"
+        f"{_accuracies(challenger, present)}. No test was made.{_flattery(store, challenger)}"
+    )
+    return crown(store, _next(challenger, present, sentence, f"promoted by {user}", clock()), etag)
+
+
+def _flattery(store: Store, champion: Champion) -> str:
+    """What to beware of where a schedule holds on to test images that the model was not kept away from."""
+    if load_pins(store, champion.name) is None or (champion.pins is not None and champion.study == champion.name):
+        return ""
+    return (
+        f" It may have been trained on test images that {champion.name} holds on to: on these it looks better than it is, "
+        "and challengers have a harder stand."
+    )
+
+
+def bring_back(
+    store: Store,
+    name: str,
+    serial: int | None,
+    user: str,
+    clock: Callable[[], float] = time.time,
+    verb: str = "rolled back",
+) -> Champion:
+    """Crown the model of an earlier reign once more: ``serial``, or (None) the reign before the one that counts now.
+
+    A reign that was itself brought back counts as the one it restored, so that going back twice goes back two reigns.
+    """
+    present, etag = find_champion(store, name)
+    history = {reign.serial: reign for reign in reigns(store, name)}
+    stands_for = history.get(present.restores or present.serial, present)
+    wanted = serial if serial is not None else stands_for.before
+    if wanted is None:
+        raise StudyError(f"{name} has no champion before number {stands_for.serial}: `tlbatch champion history {name}`")
+    if wanted not in history:
+        known = ", ".join(str(number) for number in sorted(history))
+        raise StudyError(f"{name} has no champion number {wanted}: there are {known}; `tlbatch champion history {name}`")
+    origin = history[history[wanted].restores or wanted]
+    if origin.serial == stands_for.serial:
+        raise StudyError(f"number {wanted} is what {name} stands by already (now number {present.serial})")
+    sentence = (
+        f"By hand: {origin.run} (seed {origin.seed}), number {origin.serial}, takes the place of number {present.serial}"
+        f"{_accuracies(origin, present)}. No test was made."
+    )
+    back = replace(origin, restores=origin.serial, decided=None)
+    return crown(store, _next(back, present, sentence, f"{verb} by {user}", clock()), etag)
+
+
+def _next(champion: Champion, before: Champion | None, sentence: str, by: str, now: float) -> Champion:
+    serial, earlier = (before.serial + 1, before.serial) if before else (1, None)
+    return replace(champion, serial=serial, before=earlier, sentence=sentence, by=by, crowned=now, record="", previous=None)
+
+
+def _accuracies(new: Champion, old: Champion | None) -> str:
+    """``; accuracy 0.93 on its test images, against 0.91`` as far as it is known. Not compared where test sets differ."""
+    value = accuracy(new)
+    if value is None:
+        return ""
+    own = "" if old is None or accuracy(old) is None else f", against {accuracy(old):.3f}"
+    other = old is not None and bool(own) and _test_images(old) != _test_images(new)
+    return f"; accuracy {value:.3f}{own}" + (" on other test images" if other else "")
+
+
+def _test_images(champion: Champion) -> tuple[str, bool, int]:
+    """What names them: a version of the schedule's pinned ones. (Each firing has pins of its own, mostly the same again.)"""
+    return champion.study, champion.pins is None, champion.test_version
+
+
+def accuracy(champion: Champion) -> float | None:
+    """Top-1 accuracy on the test images it was last measured on."""
+    value = (champion.metrics.get("accuracy") or {}).get("value")
+    return None if value is None else float(value)
+
+
+# -- a model of an execution --------------------------------------------------------------------------------------------
+
+
+def _of_execution(store: Store, execution: Execution, run: str | None, seed: int | None) -> Champion:
+    tasks: Mapping[str, Any] = (execution.load_plan() or {}).get("tasks", {})
+    name = _run_of(execution, tasks, run)
+    manifest = _artifact(store, tasks[f"{EVALUATE}{name}"], f"{EVALUATE}{name} of {execution.id}")
+    metrics = json.loads(store.get(manifest.files["metrics.json"].path))
+    models = _models(store, manifest, f"{name} of {execution.id}")
+    chosen = _seed_of(metrics, models, name, seed)
+    pins = _artifact(store, tasks[PIN], f"{PIN} of {execution.id}") if PIN in tasks else None
+    study = str((execution.load_plan() or {}).get("study") or "")
+    return Champion(
+        name=study,
+        serial=1,
+        study=study,
+        run=name,
+        seed=chosen,
+        models={role: ref for role, ref in models.items() if role.split(":")[1] == str(chosen)},
+        evaluation=_ref(manifest),
+        pins=_ref(pins) if pins else None,
+        test_version=_test_version(store, pins),
+        classes=tuple(metrics["classes"]),
+        metrics={name: value for name, value in metrics["seeds"][str(chosen)].items() if name in METRICS},
+    )
+
+
+def _run_of(execution: Execution, tasks: Mapping[str, Any], run: str | None) -> str:
+    """The run meant: the one named, or the only one that was evaluated."""
+    names = [task.removeprefix(EVALUATE) for task in tasks if task.startswith(EVALUATE) and task != OF_CHAMPION]
+    done = [name for name in names if tasks[f"{EVALUATE}{name}"].get("state") in COMPLETE]
+    if run is None and len(done) == 1:
+        return done[0]
+    if run is None:
+        raise StudyError(
+            f"{execution.id} has {len(done)} evaluated runs: name one with --run ({', '.join(done) or 'none yet'})"
+        )
+    if run not in names:
+        raise StudyError(f"{execution.id} has no run {run!r}{suggestion(run, names)}")
+    if run not in done:
+        state = tasks[f"{EVALUATE}{run}"].get("state")
+        raise StudyError(f"{execution.id}: {run} is not evaluated ({state}): `tlbatch status {execution.id}`")
+    return run
+
+
+def _artifact(store: Store, task: Mapping[str, Any], what: str) -> Manifest:
+    manifest = load_manifest(store, str(task["step"]), str(task["key"])) if task.get("key") else None
+    if manifest is None:
+        raise StudyError(f"{what} is not in {store.url} any more: run the study again")
+    return manifest
+
+
+def _ref(manifest: Manifest) -> InputRef:
+    return InputRef(manifest.step, manifest.key, manifest.digest)
+
+
+def _models(store: Store, evaluation: Manifest, what: str) -> dict[str, InputRef]:
+    """Roles ``model:<seed>[:<fold>]`` of the evaluation's task."""
+    try:
+        task = Task.from_json(store.get(task_name(evaluation.key)))
+    except NotFoundError as error:
+        raise StudyError(f"{what}: its task document is gone from {store.url}: run the study again") from error
+    models = {role: ref for role, ref in task.inputs.items() if role.startswith("model:")}
+    if not models:
+        raise StudyError(
+            f"{what} has no model of its own (it tells what pretraining knows without labels): promote another run"
+        )
+    return models
+
+
+def _seed_of(metrics: Mapping[str, Any], models: Mapping[str, InputRef], run: str, seed: int | None) -> int:
+    seeds = sorted({int(role.split(":")[1]) for role in models})
+    if seed is not None:
+        if seed not in seeds:
+            raise StudyError(f"{run} has no seed {seed}: there are {', '.join(map(str, seeds))}")
+        return seed
+    validation = metrics.get("validation") or {}
+
+    def worth(number: int) -> tuple[float, float, int]:
+        said = validation.get(str(number)) or {}
+        return float(said.get("accuracy", 0.0)), -float(said.get("log_loss", 0.0)), -number
+
+    return max(seeds, key=worth)
+
+
+def _test_version(store: Store, pins: Manifest | None) -> int:
+    if pins is None:
+        return 1
+    return int(json.loads(store.get(pins.files["pins.json"].path)).get("version") or 1)

@@ -1,0 +1,228 @@
+"""Corrected labels: a CSV of paths and labels, kept in the store beside the dataset's own, which stay as they are.
+
+``labels/<study>/corrections.csv`` is replaced by compare-and-swap; what it held before is beside it as
+``corrections-<number>.csv``. An empty label (or ``-``) leaves the image out. ``tlbatch.planning.settle`` applies them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tlbatch.datasets.labels import DELIMITERS
+from tlbatch.datasets.listing import Listing, list_dataset
+from tlbatch.errors import DataError, StudyError, TransientError
+from tlbatch.spec import Study
+from tlbatch.spec.decode import suggestion
+from tlbatch.store import ConflictError, NotFoundError, Store
+
+OUT = "-"
+LABELLED = "labelled"
+"""A column of the report's suspects: the label at that time. Lines that still have it were not edited and say nothing."""
+SHOWN = 20
+NEAR = 3  # unknown paths for which a near one is looked up: that is slow among many
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """Path to label ("" leaves the file out), and the etag to replace them with (None: there are none yet)."""
+
+    labels: dict[str, str] = field(default_factory=dict)
+    etag: str | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a relabelling does to one file; labels as they count before and after it."""
+
+    path: str
+    before: str
+    after: str  #: "" leaves it out
+
+
+@dataclass(frozen=True)
+class Relabelling:
+    """A CSV held against dataset and earlier corrections: all ``corrections`` after it, and what it changes.
+
+    ``lines`` of the CSV say something, ``same`` of them what counts already. ``emptied`` classes lose their last image.
+    """
+
+    corrections: dict[str, str]
+    changes: tuple[Change, ...]
+    lines: int
+    same: int
+    emptied: tuple[str, ...] = ()
+
+
+def corrections_name(study: str) -> str:
+    return f"labels/{study}/corrections.csv"
+
+
+def load_corrections(store: Store, study: str) -> Corrections:
+    """The corrections that count for a study now."""
+    try:
+        data, etag = store.get_with_etag(corrections_name(study))
+    except NotFoundError:
+        return Corrections()
+    return Corrections(dict(_rows(data, f"{store.url}/{corrections_name(study)}")), etag)
+
+
+def list_corrected(study: Study, store: Store) -> Listing:
+    """The study's dataset with its corrections applied. Raises as ``list_dataset``."""
+    return list_dataset(study.dataset, load_corrections(store, study.name).labels)
+
+
+# -- a CSV of corrections -----------------------------------------------------------------------------------------------
+
+
+def plan_relabelling(study: Study, store: Store, data: bytes, name: str) -> tuple[Relabelling, Corrections]:
+    """What the CSV ``data`` would do. Raises StudyError, with all lines at once, for unknown paths and classes."""
+    present = load_corrections(store, study.name)
+    listing = list_dataset(study.dataset.model_copy(update={"classes": None}))
+    own = {file.path: file.label for file in listing.files}
+    known = sorted({*own.values(), *listing.empty_classes})
+    wanted = _checked(list(_lines(data, name)), own, known, name)
+    now = {path: present.labels.get(path, label) for path, label in own.items()}
+    changes = [Change(path, now[path], label) for path, label in sorted(wanted.items()) if now[path] != label]
+    merged = {**present.labels, **wanted}
+    kept = {path: label for path, label in sorted(merged.items()) if own.get(path) != label}
+    after = Counter({**now, **wanted}.values())
+    emptied = tuple(label for label in sorted(set(now.values())) if label and not after[label])
+    return Relabelling(kept, tuple(changes), len(wanted), len(wanted) - len(changes), emptied), present
+
+
+@dataclass(frozen=True)
+class _Line:
+    number: int
+    path: str
+    label: str
+
+
+def _lines(data: bytes, name: str) -> Iterator[_Line]:
+    """Lines that say something: those of the report's suspects only where they were edited."""
+    for number, row in _table(data, name):
+        path, label = row.get("path", ""), row.get("label", "")
+        label = "" if label == OUT else label
+        if path and label != row.get(LABELLED, None):
+            yield _Line(number, path, label)
+
+
+def _rows(data: bytes, name: str) -> Iterator[tuple[str, str]]:
+    return ((line.path, line.label) for line in _lines(data, name))
+
+
+def _table(data: bytes, name: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and cells by column. Raises DataError for what is no table with the columns path and label."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    header = text.lstrip("\r\n").partition("\n")[0]
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=header.count))
+    try:
+        columns = [column.strip() for column in reader.fieldnames or ()]
+        for column in ("path", "label"):
+            if column not in columns:
+                raise DataError(
+                    f"{name}: it has no column {column!r}{suggestion(column, columns)}; its first line names columns"
+                )
+        reader.fieldnames = columns
+        for row in reader:
+            cells = {key: value or "" for key, value in row.items() if isinstance(key, str)}
+            yield reader.line_num, {key: value if key == "path" else value.strip() for key, value in cells.items()}
+    except csv.Error as error:
+        raise DataError(f"{name}, line {reader.line_num}: not a table of labels ({error})") from error
+
+
+def _checked(lines: Sequence[_Line], own: Mapping[str, str], known: Sequence[str], name: str) -> dict[str, str]:
+    """Path to label. Raises StudyError with a sentence for each line that cannot be."""
+    problems: list[str] = []
+    wanted: dict[str, _Line] = {}
+    looked_up = 0
+    for line in lines:
+        place = f"{name}:{line.number}:"
+        earlier = wanted.setdefault(line.path, line)
+        if line.path not in own:
+            near = suggestion(line.path, own, most=0) if looked_up < NEAR else ""
+            looked_up += 1
+            problems.append(f"{place} {line.path!r} is no labelled file of the dataset{near}")
+        elif line.label and line.label not in known:
+            problems.append(f"{place} {line.label!r} is no class of the dataset{suggestion(line.label, known)}")
+        elif earlier.label != line.label:
+            problems.append(
+                f"{place} {line.path!r} is {line.label or OUT!r} here and {earlier.label or OUT!r} in line {earlier.number}"
+            )
+    if problems:
+        more = [f"… and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+        raise StudyError(
+            "\n".join([*problems[:SHOWN], *more, "nothing was changed: mend these lines and hand the file in again"])
+        )
+    return {path: line.label for path, line in wanted.items()}
+
+
+# -- keeping them -------------------------------------------------------------------------------------------------------
+
+
+def save_corrections(store: Store, study: str, labels: Mapping[str, str], before: Corrections) -> None:
+    """Put ``labels`` in the place of ``before``, which stays beside them. Raises TransientError where another was faster."""
+    numbers = _numbers(store, study)
+    held = _earlier_name(study, max(numbers, default=0) + 1)
+    try:
+        store.put(held, _csv(before.labels), if_absent=True)
+    except ConflictError as error:
+        raise _beaten(study) from error
+    try:
+        store.put(corrections_name(study), _csv(labels), if_absent=before.etag is None, if_match=before.etag)
+    except ConflictError as error:
+        store.delete([held])
+        raise _beaten(study) from error
+
+
+def undo(store: Store, study: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Take the last relabelling back; returns the corrections before and after. What is taken back stays beside them."""
+    present = load_corrections(store, study)
+    for number in sorted(_numbers(store, study), reverse=True):
+        held = _earlier_name(study, number)
+        earlier = dict(_rows(store.get(held), f"{store.url}/{held}"))
+        if earlier != present.labels:
+            break
+        store.delete([held])  # it was kept for a relabelling that then did not happen
+    else:
+        raise StudyError(f"{study}: there is no relabelling to take back in {store.url}")
+    store.put(f"labels/{study}/undone-{number:04d}-{secrets.token_hex(2)}.csv", _csv(present.labels))
+    try:
+        store.put(corrections_name(study), _csv(earlier), if_match=present.etag)
+    except ConflictError as error:
+        raise _beaten(study) from error
+    store.delete([held])
+    return present.labels, earlier
+
+
+def _beaten(study: str) -> TransientError:
+    return TransientError(f"the corrections of {study} changed meanwhile: look at them and hand the file in again")
+
+
+def _earlier_name(study: str, number: int) -> str:
+    return f"labels/{study}/corrections-{number:04d}.csv"
+
+
+def _numbers(store: Store, study: str) -> list[int]:
+    prefix = f"labels/{study}/corrections-"
+    names = (stat.name.removeprefix(prefix).removesuffix(".csv") for stat in store.list(prefix))
+    return [int(name) for name in names if name.isdigit()]
+
+
+def _csv(labels: Mapping[str, str]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows(_with_heading(labels.items()))
+    return text.getvalue().encode()
+
+
+def _with_heading(rows: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    yield "path", "label"
+    yield from sorted((path, label or OUT) for path, label in rows)

@@ -1,0 +1,47 @@
+"""Earlier artifacts that may save a task work: features of the same extractor. They never change an output.
+
+``work/<extractor>/older/<key>.json`` names an extraction's artifact; ``<extractor>`` is a hash over all that decides an
+image's features, but for which images there are.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, replace
+
+from tlbatch.errors import TlbatchError
+from tlbatch.executions.records import load_document
+from tlbatch.store import Store
+from tlbatch.store.artifacts import load_manifest
+from tlbatch.tasks import InputRef, Task, task_key
+
+MOST = 4  # extractions looked at: the newest ones have nearly all images
+EXTRACTOR = ("backbone", "layer", "pool", "input", "precision")
+
+
+def extractor_of(task: Task) -> str:
+    """A key over what decides the features of one image."""
+    params = {name: task.params[name] for name in EXTRACTOR}
+    views = task.params.get("views") or {}
+    params["views"] = {"count": views.get("count", 0), "augmentation": views.get("augmentation")}
+    source = {role: ref.digest for role, ref in task.inputs.items() if role == "source"}
+    return task_key(task.step, params, source)
+
+
+def remember_extractor(store: Store, task: Task, ref: InputRef) -> None:
+    """Note a finished extraction for later ones. A failure costs only their time."""
+    if task.step == "extract":
+        with suppress(TlbatchError):
+            store.put(f"work/{extractor_of(task)}/older/{ref.key}.json", json.dumps(asdict(ref)).encode())
+
+
+def older_artifacts(store: Store, task: Task) -> Task:
+    """The task with ``older`` filled in, newest first; other steps as they are."""
+    if task.step != "extract":
+        return task
+    stats = sorted(store.list(f"work/{extractor_of(task)}/older/"), key=lambda stat: -stat.modified)
+    documents = [load_document(store, stat.name) for stat in stats[:MOST]]
+    refs = [InputRef(d["step"], d["key"], d["digest"]) for d in documents if d]
+    present = [ref for ref in refs if ref.key != task.key and load_manifest(store, ref.step, ref.key) is not None]
+    return replace(task, older=present)
