@@ -28,9 +28,7 @@ from tlbatch.errors import TlbatchError
 def main(argv: list[str] | None = None) -> int:
     """0, or the exit code of tlbatch.errors; ``outcome.json`` has the sentence."""
     parser = argparse.ArgumentParser(prog="python -m jobs.export", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument(
-        "--request", required=True, type=Path, metavar="FILE", help="champions.exporting.Request as JSON"
-    )
+    parser.add_argument("--request", required=True, type=Path, metavar="FILE", help="champions.exporting.Request as JSON")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="an empty folder for the files")
     arguments = parser.parse_args(argv)
     code, sentence = _export(arguments.request, arguments.out)

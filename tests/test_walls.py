@@ -22,7 +22,7 @@ LAUNCHER = [
     "tlbatch.commands.studies",
     "tlbatch.commands.executions",
     "tlbatch.commands.backbones",
-    "tlbatch.commands.display",
+    "tlbatch.telling.display",
     "tlbatch.launch",
     "tlbatch.checking",
     "tlbatch.planning.settle",

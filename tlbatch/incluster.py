@@ -20,9 +20,9 @@ from tlbatch.manifests.needs import parallelism, task_needs, with_deadlines
 from tlbatch.planning import Plan
 from tlbatch.planning.settle import plan_study
 from tlbatch.retries import FINAL_CODES
-from tlbatch.schedules.holding import beating
 from tlbatch.spec import Study
 from tlbatch.spec.load import parse_study
+from tlbatch.store.heartbeat import beating
 from tlbatch.store.lease import Lease, LeaseInfo, acquire_named
 
 LEASE_S = 30.0

@@ -22,9 +22,9 @@ from tlbatch.champions.champion import crown, load_champion
 from tlbatch.errors import StudyError, TransientError
 from tlbatch.executions.records import Execution
 from tlbatch.schedules.firings import FAILED, SKIPPED, SUCCEEDED, UNCHANGED
-from tlbatch.schedules.holding import beating
 from tlbatch.schedules.walks import failed_code
 from tlbatch.store.artifacts import load_manifest
+from tlbatch.store.heartbeat import beating
 from tlbatch.store.lease import Lease, acquire_named
 
 pytestmark = pytest.mark.slow

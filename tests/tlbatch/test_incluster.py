@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tlbatch import __version__
-from tlbatch.commands.display import Display
 from tlbatch.errors import Stopped, StudyError
 from tlbatch.executions.records import Execution
 from tlbatch.incluster import Place, check_versions, drive, exit_code, hold, part
@@ -18,6 +17,7 @@ from tlbatch.planning import Node, Plan
 from tlbatch.spec.load import parse_study
 from tlbatch.store import Store
 from tlbatch.store.lease import LeaseLostError, acquire_named
+from tlbatch.telling.display import Display
 
 ENVIRONMENT = {
     "TLBATCH_JOB_NAME": "pets-1",

@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tlbatch.backbones.settled import SettledWeights
 from tlbatch.errors import CorruptArtifactError, StudyError
 from tlbatch.executions.records import list_executions
-from tlbatch.planning.runs import SettledWeights
 from tlbatch.spec.model import FromRun
 from tlbatch.store import NotFoundError, Store
 from tlbatch.store.artifacts import Artifact, load_manifest, open_artifact

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tlbatch.backbones.catalogue import BackboneInfo, OtherInfo, WeightInfo, backbones, other, weights_of
+from tlbatch.backbones.settled import SettledWeights
 from tlbatch.backbones.weightfiles import FOLDER, STORE_PREFIX, Place, fetch, find_weight, place_of
 from tlbatch.errors import StudyError
-from tlbatch.planning.runs import SettledWeights
 from tlbatch.spec.decode import suggestion
 from tlbatch.spec.load import is_file_like
 from tlbatch.spec.model import FromRun

@@ -11,7 +11,6 @@ from typing import Any
 from tlbatch.champions.champion import ROOT, Champion, crown, find_champion, load_champion, reigns
 from tlbatch.errors import StudyError
 from tlbatch.executions.records import Execution
-from tlbatch.schedules.pins import load_pins
 from tlbatch.spec.decode import suggestion
 from tlbatch.store import NotFoundError, Store
 from tlbatch.store.artifacts import Manifest, load_manifest
@@ -31,8 +30,11 @@ def promote_run(
     seed: int | None,
     user: str,
     clock: Callable[[], float] = time.time,
+    pinned: bool = False,
 ) -> Champion:
     """Make a run of an execution the champion called ``name``; the seed that is best on validation where none is named.
+
+    ``pinned``: a schedule of that name holds on to test images, which a model of another study may have been trained on.
 
     Raises StudyError where there is no such model, BeatenError where another process moved the champion meanwhile.
     """
@@ -43,14 +45,14 @@ def promote_run(
     place = f"takes the place of number {present.serial}" if present else "becomes the first champion"
     sentence = (
         f"By hand: {challenger.run} (seed {challenger.seed}) of execution {execution.id} {place}"
-        f"{_accuracies(challenger, present)}. No test was made.{_flattery(store, challenger)}"
+        f"{_accuracies(challenger, present)}. No test was made.{_flattery(challenger) if pinned else ''}"
     )
     return crown(store, _next(challenger, present, sentence, f"promoted by {user}", clock()), etag)
 
 
-def _flattery(store: Store, champion: Champion) -> str:
-    """What to beware of where a schedule holds on to test images that the model was not kept away from."""
-    if load_pins(store, champion.name) is None or (champion.pins is not None and champion.study == champion.name):
+def _flattery(champion: Champion) -> str:
+    """What to beware of with a model that was not kept away from the test images of its schedule."""
+    if champion.pins is not None and champion.study == champion.name:
         return ""
     return (
         f" It may have been trained on test images that {champion.name} holds on to: on these it looks better than it is, "

@@ -45,7 +45,7 @@ def backbones(name: str | None, everything: bool, size: int | None, store: str, 
 
 
 def _list(infos: list[BackboneInfo]) -> None:
-    from tlbatch.commands.display import text_table
+    from tlbatch.telling.text import text_table
 
     rows = [[i.name, i.library, f"{i.parameters:,}", str(i.input["size"]), _features(i), _stages(i)] for i in infos]
     columns = ["backbone", "from", "parameters", "input", "features", "stages"]
@@ -103,7 +103,7 @@ def _layers_document(info: BackboneInfo, size: int | None) -> dict[str, Any]:
 
 
 def _show_layers(info: BackboneInfo, size: int) -> None:
-    from tlbatch.commands.display import text_table
+    from tlbatch.telling.text import text_table
 
     fed = info.input
     click.echo(f"{info.name} (from {info.library}): {info.parameters:,} parameters")

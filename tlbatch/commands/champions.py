@@ -89,6 +89,7 @@ def promote(name: str, execution: str, run: str | None, seed: int | None, serial
     """
     from tlbatch.champions.promoting import bring_back, promote_run
     from tlbatch.executions.records import find_execution
+    from tlbatch.schedules.pins import load_pins
     from tlbatch.store import open_store
     from tlbatch.submission import user_name
 
@@ -100,7 +101,8 @@ def promote(name: str, execution: str, run: str | None, seed: int | None, serial
     if serial is not None:
         _say(bring_back(opened, name, serial, user_name(), verb="promoted"), output)
         return
-    _say(promote_run(opened, name, find_execution(opened, execution), run, seed, user_name()), output)
+    found, pinned = find_execution(opened, execution), load_pins(opened, name) is not None
+    _say(promote_run(opened, name, found, run, seed, user_name(), pinned=pinned), output)
 
 
 @champion.command("rollback")

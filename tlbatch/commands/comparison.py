@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tlbatch.commands.display import text_table
-from tlbatch.commands.tables import csv_text, markdown_table
+from tlbatch.telling.tables import csv_text, markdown_table
+from tlbatch.telling.text import text_table
 
 MOST_LISTED = 40
 SIGNS = {"added": "+", "removed": "-", "relabelled": "~", "replaced": "!", "moved": ">"}

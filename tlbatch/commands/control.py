@@ -72,7 +72,7 @@ def resume(execution: str, store: str, context: str | None, namespace: str | Non
     click.echo(found.id)
     if not follow:
         return 0
-    from tlbatch.executions.following import follow as tell
+    from tlbatch.telling.following import follow as tell
 
     return tell(found, cluster)
 
@@ -93,7 +93,7 @@ def why(execution: str, task: str, store: str, context: str | None, namespace: s
     """
     from dataclasses import asdict
 
-    from tlbatch.executions.why import explain
+    from tlbatch.telling.why import explain
 
     found, profile = _find(execution, store, context, namespace)
     reasons = explain(found, lambda: _cluster(profile, deadline_s=3.0), task)

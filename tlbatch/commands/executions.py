@@ -20,9 +20,9 @@ def list_(store: str, output: str, mine: bool) -> None:
     \b
     tlbatch list --mine
     """
-    from tlbatch.commands.display import text_table
     from tlbatch.executions.records import list_executions
     from tlbatch.store import open_store
+    from tlbatch.telling.text import text_table
 
     opened = open_store(store)
     summaries = list_executions(opened)

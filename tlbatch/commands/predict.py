@@ -84,9 +84,9 @@ def _prediction(source: str, out: str, profile: Profile, options: dict[str, Any]
 
 
 def _here(prediction: Prediction, output: str, options: dict[str, Any]) -> int:
-    from tlbatch.commands.display import Display
     from tlbatch.prediction.here import computed_before, computed_since, predict_here
     from tlbatch.prediction.request import begin, complete, done_parts
+    from tlbatch.telling.display import Display
 
     task, store = begin(prediction, options["overwrite"]), prediction.model.store
     display = Display(store, quiet=output == "json")
@@ -158,7 +158,7 @@ def _show(prediction: Prediction, output: str, computed: dict[str, int]) -> int:
 
 
 def _lines(prediction: Prediction, summary: dict[str, Any], computed: dict[str, int]) -> list[str]:
-    from tlbatch.commands.display import text_table
+    from tlbatch.telling.text import text_table
 
     images, counts = summary["images"], summary["counts"]
     rows = [[name, f"{counts[name]:,}", f"{counts[name] / images:.1%}" if images else ""] for name in counts]

@@ -70,7 +70,7 @@ def list_(store: str, output: str, study: str, since: str) -> None:
     if output == "json":
         print_json([asdict(line) for line in lines])
         return
-    from tlbatch.commands.tables import print_table
+    from tlbatch.telling.tables import print_table
 
     columns = ["execution", "study", "made (UTC)", "best run", "accuracy", "95 % interval", "what it says"]
     print_table(columns, [_cells(line, whole=output != "text") for line in lines], output, left=(0, 1, 2, 3, 6))
@@ -90,9 +90,9 @@ def show(execution: str, store: str, output: str) -> None:
     tlbatch report dogs-vs-cats -o json
     tlbatch report show s3://pets/tlbatch/executions/pets-20261123-0412-x7k2 -o md
     """
-    from tlbatch.commands.display import show_report
-    from tlbatch.commands.tables import csv_of_report, markdown_of_report
     from tlbatch.reports.listing import report_place, reported
+    from tlbatch.telling.display import show_report
+    from tlbatch.telling.tables import csv_of_report, markdown_of_report
 
     found = _find(store, execution)
     document = reported(found)

@@ -36,10 +36,10 @@ def run(
     if study is None:
         raise click.UsageError("name a STUDY, or a task of the store by --task KEY")
     from tlbatch.backends.local import LocalBackend
-    from tlbatch.commands.display import Display, not_scheduled, show_outcome
     from tlbatch.launch import run_study
     from tlbatch.spec import load_study
     from tlbatch.store import open_store
+    from tlbatch.telling.display import Display, not_scheduled, show_outcome
 
     loaded = load_study(study, overrides)
     opened = open_store(store)

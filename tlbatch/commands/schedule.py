@@ -30,10 +30,10 @@ def list_(store: str, output: str) -> None:
     \b
     tlbatch schedule list
     """
-    from tlbatch.commands.display import text_table
     from tlbatch.schedules.schedule import schedule_names
     from tlbatch.schedules.view import view, when
     from tlbatch.store import open_store
+    from tlbatch.telling.text import text_table
 
     opened = open_store(store)
     views = [view(opened, name) for name in schedule_names(opened)]
@@ -85,9 +85,9 @@ def history(name: str, store: str, output: str, limit: int) -> None:
     """
     from dataclasses import asdict
 
-    from tlbatch.commands.display import text_table
     from tlbatch.schedules.view import COLUMNS, cells, view
     from tlbatch.store import open_store
+    from tlbatch.telling.text import text_table
 
     seen = view(open_store(store), name)
     shown = seen.firings[:limit]

@@ -13,7 +13,7 @@ from tlbatch.commands.options import context_option, kept_store_option, namespac
 if TYPE_CHECKING:
     from tlbatch.cluster import Cluster
     from tlbatch.executions.records import Execution
-    from tlbatch.executions.tasklogs import PodWords, TaskLog
+    from tlbatch.telling.tasklogs import PodWords, TaskLog
 
 WATCH_S = 2.0
 ASK_S = 3.0
@@ -48,8 +48,8 @@ def status(execution: str, store: str, output: str, watch: bool) -> None:
 
 def _show(found: Execution) -> str:
     """Print the table; returns the execution's state."""
-    from tlbatch.commands.display import text_table
-    from tlbatch.executions.showing import COLUMNS, cells, rows, stale
+    from tlbatch.telling.showing import COLUMNS, cells, rows, stale
+    from tlbatch.telling.text import text_table
 
     document = found.load_status() or {"state": "unknown", "tasks": {}}
     said = f": {document['sentence']}" if document.get("sentence") else ""
@@ -86,8 +86,8 @@ def logs(task: str, execution: str, follow: bool, store: str, context: str | Non
     """
     from tlbatch.errors import StudyError
     from tlbatch.executions.records import find_execution
-    from tlbatch.executions.tasklogs import TaskLog
     from tlbatch.store import open_store
+    from tlbatch.telling.tasklogs import TaskLog
 
     opened = open_store(store)
     found = find_execution(opened, execution)
@@ -112,8 +112,8 @@ def _pod_words(found: Execution, key: str, context: str | None, namespace: str |
     from functools import cache
 
     from tlbatch.cluster import open_cluster
-    from tlbatch.executions.tasklogs import pod_words
     from tlbatch.profiles import load_profile
+    from tlbatch.telling.tasklogs import pod_words
 
     @cache
     def cluster() -> Cluster:

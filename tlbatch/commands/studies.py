@@ -86,7 +86,7 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
             {"study": loaded.study.name, "store": opened.url, "runs": runs, "tasks": tasks, "estimate": estimate, **changed}
         )
         return
-    from tlbatch.commands.display import duration, text_table
+    from tlbatch.telling.text import duration, text_table
 
     images = settled.data.listing.count(b'"path"')
     click.echo(f"{loaded.study.name}: {len(settled.data.classes)} classes, {images} files in {settled.data.url}")

@@ -71,7 +71,7 @@ def submit(
     profile.point_to_endpoint()
     execution = send(request, open_store(profile.checked_store()), cluster)
     if request.scheduled:
-        from tlbatch.commands.display import not_scheduled
+        from tlbatch.telling.display import not_scheduled
 
         click.echo(not_scheduled(study), err=True)
     if output == "json":
@@ -82,7 +82,7 @@ def submit(
         if output != "json" and sys.stderr.isatty():
             click.echo(f"tlbatch status -w {execution.id}     shows how it goes", err=True)
         return 0
-    from tlbatch.executions.following import follow as tell
+    from tlbatch.telling.following import follow as tell
 
     return tell(execution, cluster)
 

@@ -75,10 +75,10 @@ def _fire_here(what: str, store: Store, cores: int | None, output: str, quiet: b
     from dataclasses import asdict
 
     from tlbatch.backends.local import LocalBackend
-    from tlbatch.commands.display import Display
     from tlbatch.schedules.firings import FAILED, SKIPPED
     from tlbatch.schedules.schedule import is_suspended
     from tlbatch.schedules.walks import failed_code, fire_here
+    from tlbatch.telling.display import Display
 
     stored = _found(what, store)
     if is_suspended(stored):

@@ -12,11 +12,12 @@ from tlbatch.manifests.jobs import DRIVER_BACKOFF_LIMIT, FAILURE_POLICY
 from tlbatch.manifests.needs import Needs
 from tlbatch.manifests.pods import build_driver_template
 from tlbatch.manifests.site import Site
-from tlbatch.schedules.webhook import VARIABLE
 from tlbatch.spec.resources import Schedule
 
 CRONJOB_LENGTH = 45
 """The controller adds a dash and the scheduled time in minutes; what a driver is called must stay within 52 letters."""
+WEBHOOK_VARIABLE = "TLBATCH_WEBHOOK"
+"""Where the driver finds the URL; its pod has it from the study's Secret."""
 MANUAL = {"cronjob.kubernetes.io/instantiate": "manual"}
 """As ``kubectl create job --from`` marks a Job."""
 
@@ -41,7 +42,7 @@ def build_cron_job(cron: Cron, site: Site, needs: Needs) -> dict[str, Any]:
     template = build_driver_template(site, needs, args, environment, labels)
     if schedule.webhook is not None:
         url = {"name": schedule.webhook.secret, "key": schedule.webhook.key, "optional": True}
-        template["spec"]["containers"][0]["env"].append({"name": VARIABLE, "valueFrom": {"secretKeyRef": url}})
+        template["spec"]["containers"][0]["env"].append({"name": WEBHOOK_VARIABLE, "valueFrom": {"secretKeyRef": url}})
     queue = {names.QUEUE: needs.queue} if needs.queue else {}
     job = {
         "backoffLimit": DRIVER_BACKOFF_LIMIT,

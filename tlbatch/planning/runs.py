@@ -4,34 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 from pydantic import BaseModel
 
 from tlbatch.backbones.preprocessing import SCRATCH_INPUT, resolve_input
+from tlbatch.backbones.settled import SettledWeights
 from tlbatch.spec import Run, Study
 from tlbatch.spec.check import strategy_name
 from tlbatch.spec.model import FinetuneStrategy, FromRun
-from tlbatch.tasks import InputRef
 
 PATIENT = {"patience": 10, "metric": "loss", "min_delta": 0.0}
 PLATEAU: dict[str, Any] = {"epochs": 100, "early_stopping": PATIENT, "select": "best"}
 """How a full control is trained: until validation has not improved for ten epochs, a hundred epochs at most."""
 HEAD_LR = 1e-3
 """The rate of a cheap control's head where the run's own is meant for fine-tuning."""
-
-
-@dataclass(frozen=True)
-class SettledWeights:
-    """Which weights (part of the key) and where their bytes are (not part of it). ``source`` is an earlier study's model."""
-
-    params: dict[str, Any]
-    location: str | None = None
-    own_input: dict[str, Any] = field(default_factory=dict)
-    source: InputRef | None = None
-    trained_on: str = ""
 
 
 WeightsFor = Callable[[Run], SettledWeights]

@@ -8,13 +8,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tlbatch.backbones.imagenet import class_mapping
+from tlbatch.backbones.settled import SettledWeights
 from tlbatch.backbones.weights import has_imagenet_head, settle_weights
 from tlbatch.datasets.listing import Listing
 from tlbatch.datasets.relabelling import list_corrected
 from tlbatch.planning.defence import Defence, settle_defence
 from tlbatch.planning.make import ListedData, Settled, ZeroLabel, make_plan
 from tlbatch.planning.plan import Plan
-from tlbatch.planning.runs import SettledRun, SettledWeights, seen_in_pretraining, settle_controls, settle_runs
+from tlbatch.planning.runs import SettledRun, seen_in_pretraining, settle_controls, settle_runs
 from tlbatch.spec import LoadedStudy, Run, Study
 from tlbatch.spec.load import is_file_like
 from tlbatch.store import Store

@@ -142,7 +142,7 @@ def summary(record: FiringRecord) -> str:
 
 
 def _table(execution: Execution) -> list[str]:
-    from tlbatch.commands.display import text_table
+    from tlbatch.telling.text import text_table
 
     table = (load_report(execution) or {}).get("table") or {}
     return text_table([str(column) for column in table.get("columns", [])], table.get("rows", []))

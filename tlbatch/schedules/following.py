@@ -8,10 +8,10 @@ from collections.abc import Callable
 import click
 
 from tlbatch.cluster.client import Cluster
-from tlbatch.executions.following import ASK_CLUSTER_AFTER_S, FAILED_CODE, follow, waiting_for
 from tlbatch.executions.records import Execution
 from tlbatch.schedules.firings import FAILED, find_firing
 from tlbatch.store import Store
+from tlbatch.telling.following import ASK_CLUSTER_AFTER_S, FAILED_CODE, follow, waiting_for
 
 EVERY_S = 1.0
 

@@ -11,6 +11,7 @@ from tlbatch.errors import StudyError
 from tlbatch.executions.records import load_document
 from tlbatch.schedules.schedule import SWAPS, place
 from tlbatch.store import ConflictError, NotFoundError, Store
+from tlbatch.store.names import is_name
 from tlbatch.tasks import InputRef
 
 FILE = "pins.json"
@@ -41,7 +42,7 @@ class Pins:
 
 def load_pins(store: Store, name: str) -> Pins | None:
     """None before the first decision."""
-    document = load_document(store, place(name, FILE))
+    document = load_document(store, place(name, FILE)) if is_name(place(name, FILE)) else None
     return Pins.from_json(document) if document else None
 
 

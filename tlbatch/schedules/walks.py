@@ -11,11 +11,11 @@ from tlbatch.driver import Driver, Observer
 from tlbatch.executions.records import Execution, new_execution_id
 from tlbatch.incluster import Place, check_versions, exit_code, hold, walk
 from tlbatch.launch import publish_report, stop_requests
+from tlbatch.manifests.cronjobs import WEBHOOK_VARIABLE
 from tlbatch.manifests.needs import with_deadlines
 from tlbatch.planning import Plan
 from tlbatch.schedules.firing import Firing, Guard, fire
 from tlbatch.schedules.firings import CRON, FAILED, HAND, FiringRecord
-from tlbatch.schedules.webhook import VARIABLE
 from tlbatch.spec import LoadedStudy
 from tlbatch.store import Store
 
@@ -75,4 +75,4 @@ def _both(one: Guard, other: Guard) -> Guard:
 
 
 def _hook() -> str:
-    return os.environ.get(VARIABLE, "").strip()
+    return os.environ.get(WEBHOOK_VARIABLE, "").strip()

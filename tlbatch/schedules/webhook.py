@@ -12,8 +12,6 @@ from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
-VARIABLE = "TLBATCH_WEBHOOK"
-"""Where the driver finds the URL; its pod has it from the study's Secret."""
 TIMEOUT_S = 10.0
 TRIES = 2
 WAIT_S = 1.0

@@ -172,7 +172,7 @@ def draw_study(
 
 def _settled(trained: list[Trained]) -> tuple[list[SettledRun], list[SettledRun]]:
     """Runs and controls as far as planning's contrasts look at them."""
-    from tlbatch.planning.runs import SettledWeights
+    from tlbatch.backbones.settled import SettledWeights
 
     def settle(run: Trained) -> SettledRun:
         weights = SettledWeights({"kind": "named" if run.pretrained else "random"}) if "backbone" in run.model else None

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tlbatch.backbones.catalogue import backbones, weights_of
+from tlbatch.backbones.settled import SettledWeights
 from tlbatch.backbones.weights import has_imagenet_head, mirror, places, safetensors_shapes, settle_weights
 from tlbatch.errors import StudyError
-from tlbatch.planning.runs import SettledWeights
 from tlbatch.spec import parse_study
 from tlbatch.store import Store
 from tlbatch.store.artifacts import file_sha256

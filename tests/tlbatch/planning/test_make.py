@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from tlbatch.backbones.settled import SettledWeights
 from tlbatch.planning import Node, Plan
 from tlbatch.planning.make import ListedData, Settled, make_plan
-from tlbatch.planning.runs import SettledWeights, contrasts, settle_controls, settle_runs
+from tlbatch.planning.runs import contrasts, settle_controls, settle_runs
 from tlbatch.spec import Run, parse_study
 from tlbatch.tasks import InputRef
 

@@ -13,6 +13,7 @@ import click
 
 from tlbatch.executions.records import read_progress
 from tlbatch.store import Store
+from tlbatch.telling.text import duration, text_table
 from tlbatch.work import BLOCKED, CACHED, DONE, FAILED, READY, RUNNING, STOPPED, WAITING, Work
 
 if TYPE_CHECKING:
@@ -20,14 +21,6 @@ if TYPE_CHECKING:
 
 EVERY_S, EVERY_S_REMOTE, PLAIN_EVERY_S = 1.0, 5.0, 30.0
 MARKS = {CACHED: "=", DONE: "✓", FAILED: "✗", BLOCKED: "-", STOPPED: "-", RUNNING: "›", WAITING: "…", READY: "↻"}
-
-
-def duration(seconds: float) -> str:
-    """``4.2 s``, ``3 min 5 s``, ``1 h 2 min``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 @dataclass
@@ -120,17 +113,3 @@ def show_report(report: dict[str, Any]) -> None:
     click.echo("\n".join(text_table([str(c) for c in table.get("columns", [])], table.get("rows", []))))
     for sentence in [*report.get("sentences", []), *report.get("warnings", [])]:
         click.echo(f"\n{sentence}" if isinstance(sentence, str) else f"\n{sentence.get('text', '')}")
-
-
-def text_table(columns: list[str], rows: list[list[str]], left: tuple[int, ...] = (0,)) -> list[str]:
-    """Aligned lines: the columns of ``left`` to the left, the others to the right."""
-    if not columns:
-        return []
-    lines = [columns, *[[str(cell) for cell in row] for row in rows]]
-    widths = [max(len(row[i]) for row in lines) for i in range(len(columns))]
-
-    def shown(row: list[str]) -> str:
-        cells = [cell.ljust(widths[i]) if i in left else cell.rjust(widths[i]) for i, cell in enumerate(row)]
-        return "  ".join(cells).rstrip()
-
-    return [shown(lines[0]), "  ".join("-" * width for width in widths), *map(shown, lines[1:])]

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tlbatch.commands.display import text_table
+from tlbatch.telling.text import text_table
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], form: str, left: tuple[int, ...] = (0,)) -> None:

@@ -45,7 +45,7 @@ def as_documents(shown: list[Row]) -> list[dict[str, Any]]:
 
 def cells(row: Row) -> list[str]:
     """A row's texts under COLUMNS."""
-    from tlbatch.commands.display import duration
+    from tlbatch.telling.text import duration
 
     progress = f"{row.done:g}/{row.total:g} {row.unit}" if row.total else ""
     rate = f"{row.rate:.3g} {row.unit}/s" if row.rate and row.state == "running" else ""

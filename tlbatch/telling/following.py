@@ -12,7 +12,7 @@ from tlbatch.cluster.client import JOBS, PODS, Cluster
 from tlbatch.cluster.diagnosis import explain_job
 from tlbatch.errors import TransientError
 from tlbatch.executions.records import FINAL_STATES, Execution
-from tlbatch.executions.showing import state_of
+from tlbatch.telling.showing import state_of
 
 EVERY_S = 2.0
 ASK_CLUSTER_AFTER_S = 6.0
@@ -79,7 +79,7 @@ def _ending(execution: Execution, status: dict[str, Any], tell: Callable[[str], 
     if state == "succeeded":
         report = load_report(execution)
         if report is not None:
-            from tlbatch.commands.display import show_report
+            from tlbatch.telling.display import show_report
 
             show_report(report)
             click.echo(f"\nReport: {report_place(execution)}")

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tlbatch.executions.following import follow
 from tlbatch.executions.records import Execution
-from tlbatch.executions.showing import COLUMNS, cells, rows, stale
 from tlbatch.store import Store
+from tlbatch.telling.following import follow
+from tlbatch.telling.showing import COLUMNS, cells, rows, stale
 
 KEY = "0" * 40
 

@@ -9,9 +9,9 @@ import pytest
 from tlbatch.cluster.errors import UnreachableError
 from tlbatch.errors import StudyError
 from tlbatch.executions.records import Execution
-from tlbatch.executions.why import explain
 from tlbatch.manifests.names import TASK
 from tlbatch.store import Store
+from tlbatch.telling.why import explain
 
 ID = "pets-20261123-0412-x7k2"
 

@@ -10,8 +10,8 @@ import pytest
 from tests.tlbatch.cluster.conftest import Scripted, client, server
 from tlbatch.cluster import Cluster
 from tlbatch.errors import TransientError
-from tlbatch.executions.tasklogs import PodWords, TaskLog, overlap, pod_words
 from tlbatch.store import Store
+from tlbatch.telling.tasklogs import PodWords, TaskLog, overlap, pod_words
 
 __all__ = ["client", "server"]
 KEY = "a" * 40
