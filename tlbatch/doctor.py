@@ -12,7 +12,7 @@ from typing import Any
 
 from tlbatch import __version__
 from tlbatch.backends.kubernetes import job_events
-from tlbatch.cluster.client import JOBS, NAMESPACES, NODES, PODS, QUOTAS, SECRETS, Cluster
+from tlbatch.cluster.client import JOB_NAME, JOBS, NAMESPACES, NODES, PODS, QUOTAS, SECRETS, Cluster
 from tlbatch.cluster.diagnosis import explain_job, job_ended
 from tlbatch.errors import TlbatchError
 from tlbatch.manifests import Needs, Site
@@ -223,7 +223,7 @@ def _outcome(cluster: Cluster, job: dict[str, Any]) -> Finding:
     name, until, words = job["metadata"]["name"], time.monotonic() + POD_TIMEOUT_S, ""
     while time.monotonic() < until:
         job = cluster.get(JOBS, name) or job
-        pods, _ = cluster.list(PODS, f"batch.kubernetes.io/job-name={name}")
+        pods, _ = cluster.list(PODS, f"{JOB_NAME}={name}")
         how = job_ended(job)
         if how == "Complete" and pods:
             return Finding("pod", OK, _version_words(cluster.logs(pods[0]["metadata"]["name"]).strip()))

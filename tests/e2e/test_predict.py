@@ -78,6 +78,11 @@ def test_500_photographs_here_and_there(user: User, api: Api, trained: str, phot
     there = [*command, url, said, "--cluster", "--shards", "3"]
     job = json.loads(user.run(*there))["job"]
     until(lambda: len(_running(api, job)) == 3, "three indexes run")
+    assert json.loads(user.run("cancel", job, "-o", "json")) == {"id": job, "state": "cancelled", "pods_ended": 3}
+    until(lambda: not _running(api, job) and api.get(JOBS, job) is None, "nothing runs", 20)
+    user.run("cancel", job, code=2)
+    assert json.loads(user.run(*there))["job"] == job
+    until(lambda: len(_running(api, job)) == 3, "three indexes run again")
     api.delete(PODS, _running(api, job)[0])
     there.append("--follow")
     user.run(*there, "--overwrite", code=2)  # while it is at work

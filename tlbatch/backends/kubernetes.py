@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from tlbatch.backends.protocol import Ended
-from tlbatch.cluster.client import EVENTS, JOBS, PODS, Cluster, Document
+from tlbatch.cluster.client import EVENTS, JOB_NAME, JOBS, PODS, Cluster, Document
 from tlbatch.cluster.diagnosis import (
     PodExit,
     cannot_start,
@@ -30,7 +30,6 @@ from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.tasks import Task
 
-JOB_NAME = "batch.kubernetes.io/job-name"
 OUTLIVE_S = 10.0
 """How long a Job stays after its end was told: by then the driver has recorded it."""
 EVENTS_AFTER_S, EVENTS_EVERY_S = 4.0, 30.0
@@ -94,7 +93,7 @@ class KubernetesBackend:
 
     @property
     def _labels(self) -> str:
-        return f"{names.EXECUTION}={self.execution},app.kubernetes.io/component=step"
+        return f"{names.EXECUTION}={self.execution},{names.COMPONENT}=step"
 
     @property
     def requests(self) -> int:

@@ -13,6 +13,8 @@ from tlbatch.cluster.errors import ClusterError, NotThereError, UnreachableError
 
 JOBS, CRONJOBS, PODS, EVENTS = "batch/v1/jobs", "batch/v1/cronjobs", "v1/pods", "v1/events"
 SECRETS, QUOTAS, NODES, NAMESPACES = "v1/secrets", "v1/resourcequotas", "v1/nodes", "v1/namespaces"
+JOB_NAME = "batch.kubernetes.io/job-name"
+"""The label by which a Job's pods are found."""
 CLUSTER_WIDE = frozenset({NODES, NAMESPACES})
 CONNECT_S, READ_S = 5.0, 30.0
 DEADLINE_S = 20.0

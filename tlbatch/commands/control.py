@@ -31,13 +31,21 @@ if TYPE_CHECKING:
 def cancel(execution: str, store: str, context: str | None, namespace: str | None, output: str, reason: str) -> None:
     """End EXECUTION (an id, the start of one, or a study's name) for good; what is done stays in the store.
 
+    So ends a prediction on the cluster, by the name of its Job: the same `tlbatch predict` goes on from what is done.
+
     \b
     tlbatch cancel dogs-vs-cats-20261123-0412-x7k2
+    tlbatch cancel predict-pets-1f0a9c3e
     """
     from tlbatch.errors import StudyError
     from tlbatch.executions.cancelling import cancel as end
 
-    found, profile = _find(execution, store, context, namespace)
+    try:
+        found, profile = _find(execution, store, context, namespace)
+    except StudyError:
+        if not execution.startswith("predict-") or not _cancel_prediction(execution, context, namespace, output):
+            raise
+        return
     status = found.load_status() or {}
     if status.get("state") in ("succeeded", "failed"):
         raise StudyError(f"{found.id} has {status['state']} already: nothing runs")
@@ -47,6 +55,21 @@ def cancel(execution: str, store: str, context: str | None, namespace: str | Non
         print_json({"id": found.id, "state": "cancelled", "pods_ended": pods})
         return
     click.echo(f"{found.id}: cancelled" + (f", {pods} pods ended" if cluster else "; its driver ends within seconds"))
+
+
+def _cancel_prediction(name: str, context: str | None, namespace: str | None, output: str) -> bool:
+    """Whether there was a prediction's Job of this name, which was ended."""
+    from tlbatch.prediction.there import cancel_prediction
+    from tlbatch.profiles import load_profile
+
+    pods = cancel_prediction(_cluster(load_profile(context, {"namespace": namespace})), name)
+    if pods is None:
+        return False
+    if output == "json":
+        print_json({"id": name, "state": "cancelled", "pods_ended": pods})
+    else:
+        click.echo(f"{name}: cancelled, {pods} pods ended")
+    return True
 
 
 @click.command()

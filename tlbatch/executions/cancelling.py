@@ -29,5 +29,10 @@ def end_all(execution: str, cluster: Cluster) -> int:
     selector = f"{EXECUTION}={execution}"
     for job in cluster.list(JOBS, selector)[0]:
         cluster.delete(JOBS, job["metadata"]["name"])
+    return end_pods(cluster, selector)
+
+
+def end_pods(cluster: Cluster, selector: str) -> int:
+    """Delete the pods that wait or run; returns how many."""
     pods = [pod for pod in cluster.list(PODS, selector)[0] if pod.get("status", {}).get("phase") in ("Pending", "Running")]
     return sum(cluster.delete(PODS, pod["metadata"]["name"], grace_s=GRACE_S) for pod in pods)

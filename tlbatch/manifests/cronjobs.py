@@ -99,7 +99,7 @@ def _labels(cron: Cron) -> dict[str, str]:
     user = names.label_value(cron.user)
     return {
         "app.kubernetes.io/name": "tlbatch",
-        "app.kubernetes.io/component": "driver",
+        names.COMPONENT: "driver",
         "app.kubernetes.io/managed-by": "tlbatch",
         names.STUDY: cron.name,
         names.SCHEDULE: cron.name,

@@ -92,7 +92,7 @@ def _metadata(name: str, site: Site, needs: Needs, labels: dict[str, str]) -> di
 def _common(component: str, execution: str, study: str) -> dict[str, str]:
     return {
         "app.kubernetes.io/name": "tlbatch",
-        "app.kubernetes.io/component": component,
+        names.COMPONENT: component,
         "app.kubernetes.io/managed-by": "tlbatch",
         names.EXECUTION: execution,
         names.STUDY: study,

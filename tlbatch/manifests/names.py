@@ -14,6 +14,7 @@ STEP = f"{DOMAIN}/step"
 KEY = f"{DOMAIN}/key"
 ATTEMPT = f"{DOMAIN}/attempt"
 USER = f"{DOMAIN}/user"
+COMPONENT = "app.kubernetes.io/component"
 QUEUE = "kueue.x-k8s.io/queue-name"
 
 JOB_LENGTH = 52

@@ -31,7 +31,7 @@ def build_predict_job(task: Task, site: Site, needs: Needs, shards: int, model: 
     digest = hashlib.sha256(f"{task.key}\0{shards}".encode()).hexdigest()[: names.HASH_LENGTH]
     labels = {
         "app.kubernetes.io/name": "tlbatch",
-        "app.kubernetes.io/component": COMPONENT,
+        names.COMPONENT: COMPONENT,
         "app.kubernetes.io/managed-by": "tlbatch",
         names.STEP: task.step,
         names.KEY: task.key,

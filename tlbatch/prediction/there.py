@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tlbatch.cluster.client import JOBS, PODS, Cluster, Document
+from tlbatch.cluster.client import JOB_NAME, JOBS, PODS, Cluster, Document
 from tlbatch.cluster.diagnosis import explain_job, job_ended, pod_exit
 from tlbatch.cluster.errors import AlreadyThereError
 from tlbatch.errors import StudyError, TlbatchError
-from tlbatch.manifests import Site
+from tlbatch.executions.cancelling import end_pods
+from tlbatch.manifests import Site, names
 from tlbatch.manifests.needs import predict_needs
-from tlbatch.manifests.predictions import OUT, build_predict_job
+from tlbatch.manifests.predictions import COMPONENT, OUT, build_predict_job
 from tlbatch.prediction.request import Prediction, done_parts
 
 EVERY_S = 2.0
@@ -50,9 +51,7 @@ def check_alone(cluster: Cluster, job: Document, *, overwrite: bool) -> None:
     others, _ = cluster.list(JOBS, f"{OUT}={job['metadata']['labels'][OUT]}")
     for other in (each["metadata"]["name"] for each in others if _at_work(each)):
         if overwrite or other != job["metadata"]["name"]:
-            raise StudyError(
-                f"Job {other} writes to the same place: wait for it, or `kubectl -n {cluster.namespace} delete job {other}`"
-            )
+            raise StudyError(f"Job {other} writes to the same place: wait for it, or `tlbatch cancel {other}`")
 
 
 def _at_work(job: Document) -> bool:
@@ -74,6 +73,15 @@ def start(cluster: Cluster, job: Document) -> bool:
     except AlreadyThereError:  # our own request that was answered too late, or a twin's: same name, same work
         return False
     return True
+
+
+def cancel_prediction(cluster: Cluster, name: str) -> int | None:
+    """End a prediction's Job; what is done stays. Returns how many pods were ended, None where there is no such Job."""
+    job = cluster.get(JOBS, name)
+    if job is None or job["metadata"].get("labels", {}).get(names.COMPONENT) != COMPONENT:
+        return None
+    cluster.delete(JOBS, name, uid=job["metadata"]["uid"])
+    return end_pods(cluster, f"{JOB_NAME}={name}")
 
 
 @dataclass
@@ -102,7 +110,7 @@ def follow(
         job = cluster.get(JOBS, name)
         if job is None:
             raise StudyError(f"Job {name} is gone: the same command goes on from the parts that are done")
-        pods, _ = cluster.list(PODS, f"batch.kubernetes.io/job-name={name}")
+        pods, _ = cluster.list(PODS, f"{JOB_NAME}={name}")
         progress.tell(f"{len(done_parts(prediction))}/{total} parts done")
         how = job_ended(job)
         if how == "Failed":

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tlbatch.cluster.client import JOBS, PODS, Cluster
+from tlbatch.cluster.client import JOB_NAME, JOBS, PODS, Cluster
 from tlbatch.cluster.diagnosis import explain_job
 from tlbatch.errors import TransientError
 from tlbatch.executions.records import FINAL_STATES, Execution
@@ -44,7 +44,7 @@ def follow(
 
 def waiting_for(cluster: Cluster, execution: str) -> str:
     """Why an execution's driver has said nothing yet; "" where nothing is wrong."""
-    from tlbatch.backends.kubernetes import JOB_NAME, job_events
+    from tlbatch.backends.kubernetes import job_events
 
     try:
         job = cluster.get(JOBS, execution)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tlbatch.cluster.client import JOBS, PODS, Cluster
+from tlbatch.cluster.client import JOB_NAME, JOBS, PODS, Cluster
 from tlbatch.cluster.diagnosis import explain_job
 from tlbatch.errors import StudyError, TlbatchError
 from tlbatch.executions.records import FINAL_STATES, Execution, load_document, read_exit
@@ -77,7 +77,6 @@ def _with_driver(
     cluster: Cluster, execution: str, jobs: list[dict[str, Any]], pods: list[dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """A CronJob's Jobs have the execution's name, and no label with it."""
-    from tlbatch.backends.kubernetes import JOB_NAME
 
     driver = cluster.get(JOBS, execution)
     if driver is None:
@@ -91,7 +90,7 @@ def _way_on(execution: Execution) -> str:
 
 
 def _sentence(cluster: Cluster, job: dict[str, Any], pods: list[dict[str, Any]]) -> str:
-    from tlbatch.backends.kubernetes import JOB_NAME, job_events
+    from tlbatch.backends.kubernetes import job_events
 
     name = job["metadata"]["name"]
     own = [pod for pod in pods if pod["metadata"].get("labels", {}).get(JOB_NAME) == name]

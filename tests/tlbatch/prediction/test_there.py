@@ -15,7 +15,7 @@ from tlbatch.errors import StudyError, TlbatchError
 from tlbatch.manifests import Site
 from tlbatch.prediction.model import Chosen
 from tlbatch.prediction.request import Prediction
-from tlbatch.prediction.there import build_job, check_alone, check_visible, follow, start
+from tlbatch.prediction.there import build_job, cancel_prediction, check_alone, check_visible, follow, start
 from tlbatch.store.directory import DirectoryStore
 from tlbatch.store.s3 import S3Store
 from tlbatch.tasks import InputRef
@@ -72,6 +72,26 @@ def test_one_that_ended_makes_room(server: Scripted, client: Callable[..., Clust
     assert start(client(), job)
     assert [asked[0] for asked in server.asked] == ["GET", "DELETE", "GET", "POST"]
     assert server.asked[1][2]["preconditions"] == {"uid": "u-1"}
+
+
+def test_it_is_ended_by_the_name_of_its_job(server: Scripted, client: Callable[..., Cluster], job: dict[str, Any]) -> None:
+    name = job["metadata"]["name"]
+    pods = [{"metadata": {"name": f"p{i}"}, "status": {"phase": how}} for i, how in enumerate(("Running", "Succeeded"))]
+    server.answers = [(200, present(job)), (200, {}), listed(*pods), (200, {})]
+    assert cancel_prediction(client(), name) == 1
+    assert [asked[0] for asked in server.asked] == ["GET", "DELETE", "GET", "DELETE"]
+    assert server.asked[1][2]["preconditions"] == {"uid": "u-1"}
+    assert server.asked[3][1].endswith("/pods/p0")
+
+
+def test_only_a_predictions_job_is_ended(server: Scripted, client: Callable[..., Cluster], job: dict[str, Any]) -> None:
+    server.answers = [(404, {})]
+    assert cancel_prediction(client(), "predict-gone") is None
+    other = present(job)
+    other["metadata"] = {**other["metadata"], "labels": {}}
+    server.answers, server.asked = [(200, other)], []
+    assert cancel_prediction(client(), "predict-by-somebody-else") is None
+    assert [asked[0] for asked in server.asked] == ["GET"]
 
 
 def test_two_jobs_never_write_to_one_place(server: Scripted, client: Callable[..., Cluster], job: dict[str, Any]) -> None:
