@@ -16,7 +16,7 @@ from tlbatch.cluster.client import JOBS, Cluster
 from tlbatch.cluster.diagnosis import job_ended
 from tlbatch.cluster.errors import AlreadyThereError
 from tlbatch.errors import StudyError
-from tlbatch.executions.records import Execution, load_document, new_execution_id
+from tlbatch.executions.records import FINAL_STATES, Execution, load_document, new_execution_id
 from tlbatch.manifests import Site, Submission, build_driver_job, driver_needs
 from tlbatch.profiles import Profile
 from tlbatch.spec import LoadedStudy, Study
@@ -27,6 +27,8 @@ from tlbatch.store.layout import check_format
 SUBMITTED = "submitted.json"
 FIRING = "firing.json"  #: of an execution that a schedule began: its pins and its champion are not the study's alone
 POLL_S = 0.3
+ENDING_S = 30.0
+"""A Job counts as ended some seconds after its driver has said how the execution ended: its pod goes first."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def resume(execution: Execution, profile: Profile, cluster: Cluster, only: str =
         raise StudyError(f"{execution.id} was cancelled, which is final: `tlbatch submit` again computes only what is missing")
     if state == "succeeded" and not only:
         raise StudyError(f"{execution.id} has succeeded: `tlbatch report {execution.id}` shows it")
-    present = cluster.get(JOBS, execution.id)
+    present = _ended_driver(cluster, execution.id, wait_s=ENDING_S if state in FINAL_STATES else 0.0)
     if present is not None and not job_ended(present):
         raise StudyError(f"{execution.id} is running: `tlbatch status {execution.id}` shows where it stands")
     loaded = _stored_study(execution)
@@ -104,6 +106,16 @@ def resume(execution: Execution, profile: Profile, cluster: Cluster, only: str =
     if status:
         execution.save_status({**status, "state": "running", "tasks": _once_more(status.get("tasks", {}), only)})
     create_driver(cluster, job)
+
+
+def _ended_driver(cluster: Cluster, execution: str, wait_s: float) -> dict[str, Any] | None:
+    """The driver's Job. One that has written its last word is given ``wait_s`` to be counted as ended by the cluster too."""
+    end = time.monotonic() + wait_s
+    while True:
+        present = cluster.get(JOBS, execution)
+        if present is None or job_ended(present) or time.monotonic() >= end:
+            return present
+        time.sleep(POLL_S)
 
 
 def _once_more(tasks: dict[str, Any], only: str) -> dict[str, Any]:

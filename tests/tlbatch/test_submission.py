@@ -154,6 +154,23 @@ def test_what_runs_is_not_resumed(store: Store) -> None:
         resume(execution, Profile(), cluster)
 
 
+@pytest.mark.parametrize(("state", "only"), [("failed", ""), ("succeeded", "a")])
+def test_a_driver_that_is_just_ending_is_waited_for(
+    store: Store, monkeypatch: pytest.MonkeyPatch, state: str, only: str
+) -> None:
+    """The store says how it ended some seconds before its Job counts as ended."""
+    execution = left(store, state)
+    cluster: Any = FakeCluster()
+    job = cluster.jobs[execution.id] = {"metadata": {"uid": "old"}, "status": {}}
+
+    def pass_on(_seconds: float) -> None:
+        job["status"] = {"conditions": [{"type": "Failed", "status": "True"}]}
+
+    monkeypatch.setattr("tlbatch.submission.time.sleep", pass_on)
+    resume(execution, Profile(store="s3://results/tl", images="x"), cluster, only)
+    assert (cluster.deleted, len(cluster.created)) == ([execution.id], 1)
+
+
 # -- the Secret -------------------------------------------------------------------------------------------------------
 
 
