@@ -9,29 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.tlbatch.listed import lay_out
 from tlbatch.cli import COMMANDS, main
-
-STUDY = """
-apiVersion: tlbatch/v1
-kind: Study
-name: shapes
-dataset: {url: images, split: {train: 4, validation: 2, test: 2}}
-runs:
-  - name: cnn
-    model: {scratch: {channels: [4], dense: [8]}}
-    input: {size: 8}
-"""
 
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    for label in ("a", "b"):
-        (tmp_path / "images" / label).mkdir(parents=True)
-        for number in range(6):
-            (tmp_path / "images" / label / f"{number}.png").write_bytes(b"only listed here")
-    path = tmp_path / "study.yaml"
-    path.write_text(STUDY)
-    return path
+    return lay_out(tmp_path, "shapes", ("a", "b"))
 
 
 def tlbatch(*arguments: str) -> int:
@@ -75,7 +59,7 @@ def test_check_as_json(study: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_all_mistakes_of_a_study_at_once_with_exit_code_2(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    study.write_text(STUDY.replace("size: 8", "sise: 8").replace("kind: Study", "kind: Stuby"))
+    study.write_text(study.read_text().replace("size: 8", "sise: 8").replace("kind: Study", "kind: Stuby"))
     assert tlbatch("check", str(study)) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2

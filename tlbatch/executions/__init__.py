@@ -1,1 +1,1 @@
-"""What an execution leaves in the store, and what is told of it and done to it."""
+"""What an execution leaves in the store, and what is done to it there."""

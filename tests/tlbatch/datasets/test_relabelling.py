@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.tlbatch.listed import lay_out
 from tlbatch.cli import main
 from tlbatch.datasets.relabelling import (
     Corrections,
@@ -23,28 +24,11 @@ from tlbatch.errors import DataError, StudyError, TransientError
 from tlbatch.spec import Study, load_study
 from tlbatch.store import Store
 
-STUDY = """
-apiVersion: tlbatch/v1
-kind: Study
-name: pets
-dataset: {url: images, split: {train: 4, validation: 2, test: 2}}
-runs:
-  - name: cnn
-    model: {scratch: {channels: [4], dense: [8]}}
-    input: {size: 8}
-"""
-
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    for label in ("cat", "dog"):
-        (tmp_path / "images" / label).mkdir(parents=True)
-        for number in range(6):
-            (tmp_path / "images" / label / f"{number}.png").write_bytes(b"only listed here")
-    (tmp_path / "images" / "fox").mkdir()
-    path = tmp_path / "study.yaml"
-    path.write_text(STUDY)
-    return path
+    (tmp_path / "images" / "fox").mkdir(parents=True)
+    return lay_out(tmp_path, "pets", ("cat", "dog"))
 
 
 @pytest.fixture
