@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.comparing.sides import Side
-from jobs.reporting.comparisons import Ints, holm, paired_difference
 from jobs.reporting.contrasts import Contrast
-from jobs.reporting.macro_f1 import F1Difference, f1_difference
 from jobs.reporting.sources import RunSource
+from jobs.statistics.corrections import holm
+from jobs.statistics.differences import paired_difference
+from jobs.statistics.macro_f1 import F1Difference, f1_difference
+from jobs.statistics.units import Ints
 
 FEWEST = 10  #: common test images below which nothing is tested
 BEST, NAMESAKE = "best", "same name"

@@ -11,12 +11,12 @@ import numpy as np
 from jobs.metrics.calibration import Temperature, fit_temperature, reliability, softmax
 from jobs.metrics.classification import confusion
 from jobs.metrics.coverage import coverage_curve
-from jobs.metrics.intervals import LEVEL
 from jobs.metrics.per_class import class_report
 from jobs.metrics.predictions import Floats, Ints, Predictions
 from jobs.metrics.ranking import curves
 from jobs.metrics.registry import metrics
 from jobs.metrics.summary import summarise
+from jobs.statistics.shares import LEVEL
 
 CALIBRATED = ("log_loss", "brier", "ece")
 DIGITS = 9

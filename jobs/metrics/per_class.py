@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from jobs.metrics.classification import f1s
-from jobs.metrics.intervals import share
 from jobs.metrics.predictions import Predictions
 from jobs.metrics.ranking import auc, mean_precision
+from jobs.statistics.shares import share
 
 
 def class_report(predictions: Predictions, classes: Sequence[str]) -> list[dict[str, Any]]:

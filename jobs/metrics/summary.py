@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from jobs.metrics.bootstrap import bootstrap, percentile_interval, resamples_for
 from jobs.metrics.calibration import perfect_of
-from jobs.metrics.estimate import Estimate
-from jobs.metrics.intervals import TOO_FEW, effective_n, mean_of_shares, share, wilson
 from jobs.metrics.predictions import Floats, Predictions
 from jobs.metrics.registry import metrics
+from jobs.statistics.bootstrap import bootstrap, percentile_interval, resamples_for
+from jobs.statistics.estimate import Estimate
+from jobs.statistics.shares import TOO_FEW, effective_n, mean_of_shares, share, wilson
 
 SHARES = ("accuracy", "weighted_recall")  #: shares of images: Wilson's interval
 BOOTSTRAP = "stratified bootstrap"

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import special
 
-from jobs.metrics.bootstrap import bootstrap, percentile_interval, resamples_for
-from jobs.metrics.predictions import Bools, Ints, Predictions
+from jobs.metrics.predictions import Predictions
 from jobs.metrics.registry import metrics
-from jobs.reporting.comparisons import paired_difference
+from jobs.statistics.bootstrap import bootstrap, percentile_interval, ratio_test, resamples_for
+from jobs.statistics.corrections import benjamini_hochberg
+from jobs.statistics.differences import paired_difference
+from jobs.statistics.permutation import chance
+from jobs.statistics.units import sides
 
 
 @dataclass(frozen=True)
@@ -63,23 +64,8 @@ def compare(metric: str, challenger: Predictions, champion: Predictions) -> Esti
     differences = drawn["a"][metric] - drawn["b"][metric]
     low, high = percentile_interval(differences) or (np.nan, np.nan)
     gain = a - b if metrics()[metric].higher_is_better else b - a
-    p = _ratio_test(gain, differences, len(np.unique(challenger.groups)))
+    p = ratio_test(gain, differences, len(np.unique(challenger.groups)))
     return Estimate(metric, a, b, low, high, p, gained, lost)
-
-
-def _ratio_test(gain: float, drawn: NDArray[np.float64], units: int) -> float:
-    """One-sided p-value of a gain over its standard deviation in resamples, by Student's t. 1 where nothing differs."""
-    error = float(np.nanstd(drawn, ddof=1))
-    if error < 1e-12:  # all resamples alike prove nothing
-        return 1.0
-    return float(special.stdtr(max(units - 1, 1), -gain / error))
-
-
-def sides(right_a: Bools, right_b: Bools, groups: Ints) -> tuple[int, int]:
-    """Units that speak for a, and units that speak for b."""
-    _, place = np.unique(groups, return_inverse=True)
-    sums = np.bincount(place, weights=right_a.astype(np.float64) - right_b.astype(np.float64))
-    return int((sums > 0).sum()), int((sums < 0).sum())
 
 
 @dataclass(frozen=True)
@@ -115,19 +101,3 @@ def class_tests(challenger: Predictions, champion: Predictions, classes: Sequenc
         rows.append(ClassTest(name, int(inside.sum()), *recalls, gained, lost, chance(lost, gained)))
     adjusted = benjamini_hochberg([row.p for row in rows])
     return [ClassTest(**{**row.__dict__, "p_adjusted": p}) for row, p in zip(rows, adjusted, strict=True)]
-
-
-def chance(won: int, other: int) -> float:
-    """P(X >= won) of X binomial(won + other, 1/2): exact McNemar, one-sided."""
-    return float(special.bdtr(other, won + other, 0.5)) if won else 1.0
-
-
-def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values in the same order: rejecting those below q keeps the false discovery rate at q."""
-    n = len(p_values)
-    order = np.argsort(p_values, kind="stable")[::-1]
-    adjusted, running = [1.0] * n, 1.0
-    for rank, place in enumerate(order):
-        running = min(running, p_values[place] * n / (n - rank))
-        adjusted[place] = running
-    return adjusted

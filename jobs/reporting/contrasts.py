@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.reporting.comparisons import LEVEL, METHOD_SEEDS, Difference, holm, paired_difference
-from jobs.reporting.macro_f1 import F1Difference, f1_difference
 from jobs.reporting.sources import RunSource, Sources
 from jobs.reporting.validation import best
+from jobs.statistics.corrections import holm
+from jobs.statistics.differences import LEVEL, METHOD_SEEDS, Difference, paired_difference
+from jobs.statistics.macro_f1 import F1Difference, f1_difference
 from tlbatch.errors import DataError
 
 BETTER, WORSE, NOT_SHOWN = "better", "worse", "no difference shown"

@@ -12,7 +12,6 @@ from markupsafe import Markup, escape
 from jobs.context import Context
 from jobs.data.index import load_index
 from jobs.reporting.analysis import Analysis
-from jobs.reporting.comparisons import METHOD_SEEDS
 from jobs.reporting.figures.style import Drawn, Figures
 from jobs.reporting.lineage import versions_of
 from jobs.reporting.sentences import HARMED, HELPED, Findings
@@ -23,6 +22,7 @@ from jobs.reporting.views.mistakes import build_mistakes
 from jobs.reporting.views.results import build_results
 from jobs.reporting.views.training import build_feature_maps, build_trainings
 from jobs.reporting.words import duration, number, plural
+from jobs.statistics.differences import METHOD_SEEDS
 
 MANY_CLASSES = 20  #: above, long lists are folded
 TEMPLATES = "jobs.reporting.templates"

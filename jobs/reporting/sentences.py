@@ -6,7 +6,6 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from jobs.reporting.comparisons import METHOD_SEEDS
 from jobs.reporting.contrasts import BETTER, NOT_SHOWN, WORSE, Contrast, find
 from jobs.reporting.sources import RunSource, Sources
 from jobs.reporting.transferred import what_decides
@@ -21,6 +20,7 @@ from jobs.reporting.words import (
     recipe,
     signed_points,
 )
+from jobs.statistics.differences import METHOD_SEEDS
 
 HELPED, HARMED, NO_DIFFERENCE, NOT_TESTED = "helped", "harmed", "no difference shown", "not tested"
 VERDICTS = {BETTER: HELPED, WORSE: HARMED, NOT_SHOWN: NO_DIFFERENCE}

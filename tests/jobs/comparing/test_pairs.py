@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from jobs.comparing.pairs import FEWEST, Common, Pair, common_images, joined_groups, with_test
-from jobs.reporting.comparisons import mcnemar
 from jobs.reporting.sources import RunSource
+from jobs.statistics.permutation import mcnemar
 
 
 class Evaluation:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from jobs.metrics.bootstrap import percentile_interval, resample_weights
 from jobs.metrics.calibration import softmax
 from jobs.metrics.predictions import Predictions
 from jobs.metrics.registry import metrics
 from jobs.metrics.summary import summarise
+from jobs.statistics.bootstrap import percentile_interval, resample_weights
 
 Draw = Callable[..., Predictions]
 

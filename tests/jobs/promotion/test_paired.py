@@ -9,7 +9,10 @@ import pytest
 from scipy import stats
 
 from jobs.metrics.predictions import Ints, Predictions
-from jobs.promotion.paired import benjamini_hochberg, chance, class_tests, compare, sides
+from jobs.promotion.paired import class_tests, compare
+from jobs.statistics.corrections import benjamini_hochberg
+from jobs.statistics.permutation import chance
+from jobs.statistics.units import sides
 
 
 def predictions(

@@ -10,10 +10,11 @@ import pytest
 from scipy import special
 
 from jobs.promotion.candidates import Candidate, choose
-from jobs.promotion.paired import ClassTest, Estimate, chance
+from jobs.promotion.paired import ClassTest, Estimate
 from jobs.promotion.rule import Rule
 from jobs.promotion.sentences import verdict_sentence
 from jobs.promotion.verdict import BOUND, GAIN, HARMED, NOT_SHOWN, PROMOTED, REFUSED, WORSE, judge
+from jobs.statistics.permutation import chance
 
 
 def estimate(gained: int, lost: int, n: int = 300, **other: Any) -> Estimate:

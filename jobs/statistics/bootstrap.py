@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+from scipy import special
 
 from jobs.metrics.predictions import Floats, Ints, Predictions, Weighted
 
@@ -61,3 +62,11 @@ def percentile_interval(values: Floats, level: float = 0.95) -> tuple[float, flo
         return None
     low, high = np.quantile(there, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def ratio_test(gain: float, drawn: Floats, units: int) -> float:
+    """One-sided p-value of a gain over its standard deviation in resamples, by Student's t. 1 where nothing differs."""
+    error = float(np.nanstd(drawn, ddof=1))
+    if error < 1e-12:  # all resamples alike prove nothing
+        return 1.0
+    return float(special.stdtr(max(units - 1, 1), -gain / error))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from jobs.reporting.macro_f1 import f1_difference
+from jobs.statistics.macro_f1 import f1_difference
 
 
 def noisy(labels: np.ndarray, wrong: float, classes: int, seed: int) -> np.ndarray:

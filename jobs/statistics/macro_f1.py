@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jobs.reporting.comparisons import LEVEL, Floats, Ints, Spread
+from jobs.statistics.crossed import LEVEL, Spread
+from jobs.statistics.units import Floats, Ints
 
 DRAWS = 2000
 

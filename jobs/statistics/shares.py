@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.metrics.estimate import Estimate
+from jobs.statistics.estimate import Estimate
 
 LEVEL = 0.95
 Z = 1.959963984540054  # standard normal quantile of 0.975

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from jobs.metrics.intervals import effective_n, mean_of_shares, share, wilson
+from jobs.statistics.shares import effective_n, mean_of_shares, share, wilson
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 10), (1, 10), (5, 10), (10, 10), (988, 1000), (1, 1), (0, 3)])

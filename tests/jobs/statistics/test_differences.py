@@ -6,15 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jobs.reporting.comparisons import (
-    bootstrap_mean,
-    crossed,
-    group_sums,
-    holm,
-    mcnemar,
-    paired_difference,
-    smallest_difference,
-)
+from jobs.statistics.corrections import holm
+from jobs.statistics.crossed import crossed
+from jobs.statistics.differences import bootstrap_mean, paired_difference
+from jobs.statistics.permutation import mcnemar
+from jobs.statistics.power import smallest_difference
+from jobs.statistics.units import numbered, unit_sizes, unit_sums
 
 
 def right(seed: int, n: int, share: float, seeds: int = 1) -> np.ndarray:
@@ -51,7 +48,8 @@ def test_other_images_are_refused() -> None:
 def test_the_bootstrap_by_kinds_is_the_bootstrap_by_groups() -> None:
     difference = (right(1, 300, 0.8).astype(float) - right(2, 300, 0.7).astype(float))[0]
     groups = [f"g{i // 3}" for i in range(300)]
-    sums, sizes = group_sums(difference[None], groups)
+    place = numbered(groups)
+    sums, sizes = unit_sums(difference[None], place), unit_sizes(place)
     rng = np.random.default_rng(5)
     drawn = rng.integers(0, len(sizes), (20_000, len(sizes)))
     means = sums[0][drawn].sum(axis=1) / sizes[drawn].sum(axis=1)

@@ -1,0 +1,16 @@
+"""All statistics of tlbatch: evaluation, reporting, comparing and promotion take them from here, and none from each other.
+
+What is counted is a *unit*: what is independent of all else in a test set. That is an image, or all the images that are
+copies of one picture or belong to one group (a burst, a patient).
+
+units          numbering units, and sums over each
+permutation    the exact test of a paired difference, two- or one-sided: sign flips of units (McNemar's for single images)
+differences    two models on the same images: difference, interval, test; one seed or several
+crossed        a mean over seeds and units, both drawn at random
+corrections    Holm, Benjamini and Hochberg
+power          the smallest difference that a test shows four times in five
+shares         intervals of one share (Wilson), also over units
+bootstrap      other test sets like this one; percentile intervals
+macro_f1       the difference of two models' macro F1
+estimate       a value with its interval
+"""
