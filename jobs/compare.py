@@ -14,6 +14,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
+from tlbatch import output
 from tlbatch.errors import StudyError, TlbatchError
 
 
@@ -52,11 +53,11 @@ def _run(places: list[str], html: Path | None) -> None:
         cache = Path(shared) / "files" if shared else Path(scratch)
         comparison = compare(load_sides(find_reports(open_store("."), places), cache))
         if html is None:
-            json.dump(build_document(comparison), sys.stdout, ensure_ascii=False, sort_keys=True)
-            print()
+            print(output.json_printable(json.dumps(build_document(comparison), ensure_ascii=False, sort_keys=True)))
         else:
             html.write_text(render_page(comparison, Path(scratch) / "figures"), encoding="utf-8")
 
 
 if __name__ == "__main__":
+    output.install()
     sys.exit(main())

@@ -22,6 +22,7 @@ import traceback
 from pathlib import Path
 
 from jobs.exporting.needs import missing
+from tlbatch import output
 from tlbatch.errors import TlbatchError
 
 
@@ -62,4 +63,5 @@ def _needed() -> None:
 
 
 if __name__ == "__main__":
+    output.install()
     sys.exit(main())

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.runtime import Context, step_main
 from tlbatch.datasets.listing import ListedFile, Listing
 from tlbatch.errors import DataError
+from tlbatch.output import one_line
 
 if TYPE_CHECKING:
     from jobs.data.index import IndexEntry
@@ -101,7 +102,7 @@ def _read(context: Context, listing: Listing) -> Prepared:
             if isinstance(result, ReadImage):
                 _keep(prepared, result)
             else:
-                print(f"{result.file.path}: {result.reason}")
+                print(one_line(f"{result.file.path}: {result.reason}"))
                 prepared.bad.append(result)
                 _check_share(prepared.bad, total, context.params["max_bad"])
             context.progress(done, total, "images", "reading")

@@ -31,6 +31,7 @@ from typing import Any
 
 from jobs.context import Context
 from jobs.worklog import LogPieces, write_exit
+from tlbatch import output
 from tlbatch.errors import DeadlineError, Stopped, StudyError, TlbatchError
 from tlbatch.store import NotFoundError, open_store
 from tlbatch.store.artifacts import load_manifest
@@ -61,6 +62,7 @@ def step_main(step: str, run: Callable[[Context], None], argv: list[str] | None 
     stop = StopRequest()
     stop.install()
     end_with_parent()
+    output.install()
     arguments = _parse(step, argv)
     sys.exit(_run_task(step, run, arguments, stop))
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from tlbatch import output
 from tlbatch.errors import TlbatchError
 
 SIZE = 8  # pixels a side, as in scikit-learn's digits
@@ -148,4 +149,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    output.install()
     sys.exit(main())

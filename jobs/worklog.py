@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tlbatch.errors import TlbatchError
+from tlbatch.output import printable
 from tlbatch.store import Store
 
 PIECE_EVERY_S = 5.0
@@ -44,7 +45,7 @@ class LogPieces:
 
     def _append(self, text: str) -> None:
         with self._lock:
-            self._buffer.append(text)
+            self._buffer.append(printable(text))
 
     def _loop(self) -> None:
         while not self._ended.wait(self._every_s):

@@ -8,6 +8,7 @@ import sys
 import click
 
 from tlbatch import __version__
+from tlbatch.output import screened
 
 #: command -> (where it is, what the list of commands says of it)
 COMMANDS = {
@@ -42,6 +43,10 @@ COMMANDS = {
 HIDDEN = {"drive": "tlbatch.commands.drive:drive"}
 
 
+#: ``color``: click would silently drop codes from names where no terminal listens; tlbatch.output shows them
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "color": True}
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when called: ``tlbatch --help`` stays fast."""
 
@@ -64,12 +69,21 @@ class LazyGroup(click.Group):
             ctx.fail(f"no command {args[0]!r}" + (f" (did you mean {near[0]!r}?)" if near else "; see `tlbatch --help`"))
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> object:
+        """A closed connection is not a closed terminal, for which click would take it (that one is tlbatch.output's)."""
+        from tlbatch.errors import TransientError
+
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise TransientError(f"a connection was closed at its other end ({error}): the same command again") from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=LazyGroup, context_settings=SETTINGS)
 @click.version_option(__version__, prog_name="tlbatch")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def cli(debug: bool) -> None:
@@ -84,7 +98,9 @@ def cli(debug: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The program. Ends the process: 0 done, else as tlbatch.errors has it; a failure is a sentence on stderr."""
-    sys.exit(_code(sys.argv[1:] if arguments is None else arguments))
+    with screened():
+        code = _code(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(code)
 
 
 def _code(arguments: list[str]) -> int:
@@ -97,18 +113,20 @@ def _code(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return 2
-    except TlbatchError as error:
-        if "--debug" in arguments:
-            raise
-        click.echo(str(error), err=True)
-        return error.exit_code
     except KeyboardInterrupt:
-        click.echo("stopped at once: the same command goes on from what was saved", err=True)
-        return 143
-    except BrokenPipeError:
-        return 0
-    except Exception as error:
-        if "--debug" in arguments:
-            raise
-        click.echo(f"{type(error).__name__}: {error} (a bug in tlbatch: `tlbatch --debug …` shows where)", err=True)
-        return 1
+        return _failed("stopped at once: the same command goes on from what was saved", 143)
+    except TlbatchError as error:
+        return _failed(str(error), error.exit_code, "--debug" in arguments)
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        words = f"{type(error).__name__}: {error} (a bug in tlbatch: `tlbatch --debug …` shows where)"
+        return _failed(words, 1, "--debug" in arguments)
+
+
+def _failed(sentence: str, code: int, debug: bool = False) -> int:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    else:
+        sys.stderr.write(f"{sentence}\n")
+    return code

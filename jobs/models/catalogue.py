@@ -20,6 +20,7 @@ from jobs.models.cutting import Tap, drop_modules, unreached, walk
 from jobs.models.families import FAMILIES, Family
 from jobs.models.library import find, timm_names, torchvision_names
 from jobs.models.stages import Layer, Stage
+from tlbatch import output
 from tlbatch.backbones.preprocessing import IMAGENET_MEAN, IMAGENET_STD, SCRATCH_INPUT
 
 CATALOGUE = Path(tlbatch.__file__).parent / "backbones" / "catalogue.json"
@@ -264,6 +265,7 @@ def build_imagenet() -> str:
 
 
 if __name__ == "__main__":
+    output.install()
     torch.set_num_threads(1)
     for path, text in ((CATALOGUE, build()), (IMAGENET, build_imagenet())):
         path.write_text(text, encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlbatch.commands.options import kept_store_option, output_option, print_json
+from tlbatch.output import terminal_width
 
 if TYPE_CHECKING:
     from tlbatch.backbones.catalogue import BackboneInfo
@@ -49,7 +50,7 @@ def _list(infos: list[BackboneInfo]) -> None:
 
     rows = [[i.name, i.library, f"{i.parameters:,}", str(i.input["size"]), _features(i), _stages(i)] for i in infos]
     columns = ["backbone", "from", "parameters", "input", "features", "stages"]
-    click.echo("\n".join(text_table(columns, rows, left=(0, 1, 5))))
+    click.echo("\n".join(text_table(columns, rows, left=(0, 1, 5), width=terminal_width())))
 
 
 def _features(info: BackboneInfo) -> str:
@@ -122,7 +123,7 @@ def _show_layers(info: BackboneInfo, size: int) -> None:
         rows.append([layer.stage if first else "", f"{layer.name}{mark}", sides, flat, count])
         before = layer.stage
     columns = ["stage", "layer", f"output at {size}", "flattened", "parameters"]
-    click.echo("\n".join(text_table(columns, rows, left=(0, 1))) + "\n")
+    click.echo("\n".join(text_table(columns, rows, left=(0, 1), width=terminal_width())) + "\n")
 
 
 def _product(shape: tuple[int, ...]) -> int:

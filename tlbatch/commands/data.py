@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tlbatch.commands.options import context_option, kept_store_option, output_option, print_json, set_option
+from tlbatch.output import steer
 
 if TYPE_CHECKING:
     from tlbatch.datasets.relabelling import Relabelling
@@ -49,7 +50,8 @@ def put(folder: Path, url: str, context: str | None, output: str) -> None:
 
     def say(done: int, total: int) -> None:
         if sys.stderr.isatty() and (done % 50 == 0 or done == total):
-            click.echo(f"\r{done}/{total} files", nl=done == total, err=True)
+            steer(sys.stderr, "\r")
+            click.echo(f"{done}/{total} files", nl=done == total, err=True)
 
     copied = copy(folder, open_store(url), say)
     if output == "json":

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import click
 
 from tlbatch.commands.options import kept_store_option, output_option, print_json
+from tlbatch.output import terminal_width
 
 
 @click.command("list")
@@ -34,7 +35,7 @@ def list_(store: str, output: str, mine: bool) -> None:
         print_json([asdict(summary) for summary in summaries])
         return
     rows = [[s.id, s.study, s.state, _when(s.started)] for s in summaries]
-    click.echo("\n".join(text_table(["execution", "study", "state", "started (UTC)"], rows)))
+    click.echo("\n".join(text_table(["execution", "study", "state", "started (UTC)"], rows, width=terminal_width())))
 
 
 def _when(seconds: float) -> str:

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from tlbatch.output import is_printable, json_printable
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT_STORE = ".tlbatch/store"
 
@@ -65,7 +67,7 @@ output_option = click.option(
 
 
 def print_json(document: Any) -> None:
-    click.echo(json.dumps(document, indent=1, ensure_ascii=False, default=str))
+    click.echo(json_printable(json.dumps(document, indent=1, ensure_ascii=False, default=str)))
 
 
 def print_object(document: Any, output: str) -> None:
@@ -75,4 +77,7 @@ def print_object(document: Any, output: str) -> None:
     if output == "json":
         print_json(document)
     else:
-        click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
+        text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+        if not is_printable(text):  # YAML's own escapes, for all that is not ASCII
+            text = yaml.safe_dump(document, sort_keys=False)
+        click.echo(text, nl=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlbatch.commands.options import context_option, namespace_option, output_option, print_json, print_object
+from tlbatch.output import terminal_width
 
 if TYPE_CHECKING:
     from tlbatch.prediction.request import Prediction
@@ -169,7 +170,7 @@ def _lines(prediction: Prediction, summary: dict[str, Any], computed: dict[str, 
         f"{images:,} images predicted by {prediction.model.name}{bad}",
         f"probabilities: {summary['probabilities']}",
         "",
-        *text_table(["class", "images", "share"], sorted(rows, key=lambda row: -counts[row[0]])),
+        *text_table(["class", "images", "share"], sorted(rows, key=lambda row: -counts[row[0]]), width=terminal_width()),
         "",
         f"{prediction.out.url}/predictions/: {parts}; {computed['forward_passes']:,} forward passes now",
     ]

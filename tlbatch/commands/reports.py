@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlbatch.commands.options import kept_store_option, output_option, print_json
+from tlbatch.output import json_printable
 
 if TYPE_CHECKING:
     from tlbatch.executions.records import Execution
@@ -212,7 +213,7 @@ def _compared(document: dict[str, Any], output: str, table: str) -> str:
     from tlbatch.commands.comparison import as_csv, as_markdown, as_text
 
     if output == "json":
-        return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+        return json_printable(json.dumps(document, indent=1, ensure_ascii=False)) + "\n"
     return as_csv(document, table) if output == "csv" else as_markdown(document) if output == "md" else as_text(document)
 
 

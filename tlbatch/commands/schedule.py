@@ -7,6 +7,7 @@ import click
 from tlbatch.commands.options import kept_store_option, output_option, print_json
 from tlbatch.commands.scheduling import apply, delete, name_argument, resume, suspend
 from tlbatch.commands.triggering import trigger
+from tlbatch.output import terminal_width
 
 
 @click.group()
@@ -48,7 +49,7 @@ def list_(store: str, output: str) -> None:
         said = f"{when(last.started, zone)}, {last.outcome or last.state}" if last else ""
         rows.append([each.stored.name, each.schedule.cron, each.stored.where, upcoming, said, champion, str(each.missed or "")])
     columns = ["schedule", "cron", "where", "next firing", "last firing", "champion", "missed"]
-    click.echo("\n".join(text_table(columns, rows, left=tuple(range(6)))))
+    click.echo("\n".join(text_table(columns, rows, left=tuple(range(6)), width=terminal_width())))
 
 
 @schedule.command()
@@ -95,7 +96,7 @@ def history(name: str, store: str, output: str, limit: int) -> None:
         print_json([asdict(record) for record in shown])
         return
     rows = [cells(record, seen.schedule.timezone, seen.schedule.promote_on) for record in shown]
-    click.echo("\n".join(text_table(COLUMNS, rows, left=(0, 1, 2, 6, 7))))
+    click.echo("\n".join(text_table(COLUMNS, rows, left=(0, 1, 2, 6, 7), width=terminal_width())))
     if len(seen.firings) > limit:
         click.echo(f"{len(seen.firings) - limit} earlier ones: --limit {len(seen.firings)}", err=True)
 

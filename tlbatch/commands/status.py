@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -9,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlbatch.commands.options import context_option, kept_store_option, namespace_option, output_option, print_json
+from tlbatch.output import steer, terminal_width
 
 if TYPE_CHECKING:
     from tlbatch.cluster import Cluster
     from tlbatch.executions.records import Execution
     from tlbatch.telling.tasklogs import PodWords, TaskLog
 
+CLEAR = "\033[2J\033[H"
 WATCH_S = 2.0
 ASK_S = 3.0
 FINISHED = ("succeeded", "failed", "cancelled", "stopped")
@@ -42,7 +45,8 @@ def status(execution: str, store: str, output: str, watch: bool) -> None:
     shown = _show(found)
     while watch and shown not in FINISHED:
         time.sleep(WATCH_S)
-        click.clear()
+        if sys.stdout.isatty():
+            steer(sys.stdout, CLEAR)
         shown = _show(found)
 
 
@@ -58,7 +62,8 @@ def _show(found: Execution) -> str:
         click.echo(f"its driver has not written anything yet: `tlbatch why {found.id}`")
     lines = [cells(row) for row in rows(found, document)]
     used = [i for i, name in enumerate(COLUMNS) if i < 2 or not name or any(line[i] for line in lines)]
-    click.echo("\n".join(_left(text_table([COLUMNS[i] for i in used], [[line[i] for i in used] for line in lines]))))
+    columns, shown = [COLUMNS[i] for i in used], [[line[i] for i in used] for line in lines]
+    click.echo("\n".join(_left(text_table(columns, shown, width=terminal_width()))))
     warning = stale(document)
     if warning:
         click.echo(warning)

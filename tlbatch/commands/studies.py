@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tlbatch.commands.options import output_option, print_json, set_option, store_option
+from tlbatch.output import terminal_width
 
 if TYPE_CHECKING:
     from tlbatch.checking import RunFacts
@@ -96,11 +97,11 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
     click.echo()
     rows = [_row(fact) for fact in facts]
     columns = ["run", "network", "strategy", "input", "", "frozen", "trained", "parameters", "features"]
-    click.echo("\n".join(text_table(columns, rows, left=(0, 1, 2, 3, 4, 5, 6))))
+    click.echo("\n".join(text_table(columns, rows, left=(0, 1, 2, 3, 4, 5, 6), width=terminal_width())))
     click.echo()
     times = ["" if line.seconds is None else duration(line.seconds) for line in lines]
     shown = [[line.name, f"{line.state} {line.after}".strip(), took] for line, took in zip(lines, times, strict=True)]
-    click.echo("\n".join(text_table(["task", "state", "estimate"], shown, left=(0, 1))))
+    click.echo("\n".join(text_table(["task", "state", "estimate"], shown, left=(0, 1), width=terminal_width())))
     more = f" and {unknown} tasks of kinds that this store has not measured yet" if unknown else ""
     click.echo(f"\nabout {duration(seconds)} here{more}")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from tlbatch.executions.records import read_progress
+from tlbatch.output import cut, one_line, steer, terminal_width
 from tlbatch.store import Store
 from tlbatch.telling.text import duration, text_table
 from tlbatch.work import BLOCKED, CACHED, DONE, FAILED, READY, RUNNING, STOPPED, WAITING, Work
@@ -19,6 +20,7 @@ from tlbatch.work import BLOCKED, CACHED, DONE, FAILED, READY, RUNNING, STOPPED,
 if TYPE_CHECKING:
     from tlbatch.launch import Outcome
 
+ERASE_LINE = "\r\033[K"
 EVERY_S, EVERY_S_REMOTE, PLAIN_EVERY_S = 1.0, 5.0, 30.0
 MARKS = {CACHED: "=", DONE: "✓", FAILED: "✗", BLOCKED: "-", STOPPED: "-", RUNNING: "›", WAITING: "…", READY: "↻"}
 
@@ -58,7 +60,7 @@ class Display:
             return
         width = shutil.get_terminal_size().columns - 1
         self._clear()
-        click.echo(text[:width], file=self.stream, nl=False)
+        click.echo(cut(one_line(text), width), file=self.stream, nl=False)
         self._moving = True
 
     def _progress(self, work: Work) -> str:
@@ -70,7 +72,7 @@ class Display:
 
     def _clear(self) -> None:
         if self._moving:
-            click.echo("\r\033[K", file=self.stream, nl=False)
+            steer(self.stream, ERASE_LINE)
             self._moving = False
 
     def close(self) -> None:
@@ -81,7 +83,7 @@ def line(work: Work) -> str:
     """One task: its mark, name, state, and how long or why."""
     took = duration(work.seconds) if work.state in (DONE, FAILED) and work.seconds else ""
     said = work.sentence if work.state != BLOCKED else f"because {work.sentence}"
-    parts = (f"{MARKS.get(work.state, ' ')} {work.name:<36}", f"{work.state:<8}", took, said)
+    parts = (f"{MARKS.get(work.state, ' ')} {one_line(work.name):<36}", f"{work.state:<8}", took, said)
     return "  ".join(part for part in parts if part).rstrip()
 
 
@@ -110,6 +112,7 @@ def show_report(report: dict[str, Any]) -> None:
     """First sentence, table, the other sentences and warnings of a ``report.json``."""
     click.echo(f"\n{report.get('first_sentence', '')}\n")
     table = report.get("table") or {}
-    click.echo("\n".join(text_table([str(c) for c in table.get("columns", [])], table.get("rows", []))))
+    columns = [str(c) for c in table.get("columns", [])]
+    click.echo("\n".join(text_table(columns, table.get("rows", []), width=terminal_width())))
     for sentence in [*report.get("sentences", []), *report.get("warnings", [])]:
         click.echo(f"\n{sentence}" if isinstance(sentence, str) else f"\n{sentence.get('text', '')}")

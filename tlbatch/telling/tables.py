@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from tlbatch.output import terminal_width
 from tlbatch.telling.text import text_table
 
 
@@ -19,7 +20,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], form: str
     elif form == "md":
         click.echo("\n".join(markdown_table(columns, rows, left)))
     else:
-        click.echo("\n".join(text_table(list(columns), [list(row) for row in rows], left)))
+        click.echo("\n".join(text_table(list(columns), [list(row) for row in rows], left, terminal_width())))
 
 
 def csv_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
