@@ -16,6 +16,10 @@ COMMANDS = {
     "check": ("tlbatch.commands.studies:check", "Say what a study would do: the plan, what is cached, parameters, time."),
     "schema": ("tlbatch.commands.studies:schema", "Print the JSON Schema of a study, for editors."),
     "run": ("tlbatch.commands.run:run", "Run a study on this machine."),
+    "test-preempt": (
+        "tlbatch.commands.preemption:test_preempt",
+        "Interrupt a study's tasks on purpose and compare what they leave.",
+    ),
     "submit": ("tlbatch.commands.submit:submit", "Run a study on a Kubernetes cluster."),
     "render": ("tlbatch.commands.submit:render", "Print exactly what submit would send."),
     "cancel": ("tlbatch.commands.control:cancel", "End an execution for good."),

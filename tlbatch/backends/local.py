@@ -74,6 +74,19 @@ class LocalBackend:
                 return [self._end(key) for key in over]
             time.sleep(POLL_S)
 
+    @property
+    def keys(self) -> list[str]:
+        """Of the tasks that run."""
+        return list(self._running)
+
+    def send_signal(self, key: str, number: int) -> bool:
+        """To the process of a running task; False where it has ended."""
+        running = self._running.get(key)
+        if running is None or running.process.poll() is not None:
+            return False
+        running.process.send_signal(number)
+        return True
+
     def stop(self, grace_s: float) -> list[Ended]:
         ended = self._signal(signal.SIGTERM, grace_s)
         ended += self._signal(signal.SIGKILL, grace_s)

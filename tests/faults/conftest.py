@@ -1,0 +1,116 @@
+"""A schedule of two nights on drawn shapes, every kind of step in it; and processes that die where they are told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.studies.nights import Night, Nights
+from tests.studies.shapes import draw_shapes
+from tlbatch.store import Store, open_store
+from tlbatch.store.artifacts import Manifest, load_manifest
+from tlbatch.tasks import InputRef, task_name
+
+CHAOS = bool(os.environ.get("TLBATCH_CHAOS"))  #: `make chaos`: everything, for half an hour
+STUDY = """
+apiVersion: tlbatch/v1
+kind: Study
+name: shapes
+dataset: {url: images, split: {train: 32, validation: 16, test: 32}, near_duplicates: false}
+control: none
+precision: fp32
+runs:
+  - name: cnn
+    model: {scratch: {channels: [4, 8], padding: same, dense: [8]}}
+    input: {size: 16}
+    augmentation: {flip: horizontal, shift: 0.1}
+    train: {epochs: 2, batch_size: 16, lr: 3e-3}
+  - name: features
+    model: {backbone: squeezenet1_1, weights: random, head: {logistic: {c: [0.01, 1.0], folds: 3}}}
+    strategy: features
+    input: {size: 32}
+  - name: dense-head
+    model: {backbone: squeezenet1_1, weights: random, head: {dense: [8], dropout: 0.2}}
+    strategy: features
+    input: {size: 32}
+    train: {epochs: 2, batch_size: 16}
+schedule: {cron: "0 3 * * *", timezone: Asia/Shanghai}
+"""
+
+
+@dataclass(frozen=True)
+class Season:
+    """Two firings of one schedule and their store."""
+
+    nights: Nights
+    first: Night
+    second: Night
+
+    def tasks(self) -> dict[str, InputRef]:
+        """Every task of the second night by name: all steps, the champion's evaluation among them."""
+        plan = self.second.execution.load_plan() or {}
+        return {name: InputRef(t["step"], t["key"], t["digest"]) for name, t in plan["tasks"].items()}
+
+
+@pytest.fixture(scope="session")
+def season(tmp_path_factory: pytest.TempPathFactory) -> Season:
+    nights = Nights(tmp_path_factory.mktemp("season"))
+    draw_shapes(nights.images, 48)
+    nights.study.write_text(STUDY)
+    first = nights.fire()
+    draw_shapes(nights.images, 4, first=700)
+    return Season(nights, first, nights.fire())
+
+
+@dataclass(frozen=True)
+class Ward:
+    """A copy of the season's store in which one task after the other is forgotten, killed and done again."""
+
+    store: Store
+    folder: Path
+    process: subprocess.Popen[str]
+
+    def forget(self, ref: InputRef) -> None:
+        """As if the task had been written and never started: what the driver puts there for ``prepare`` stays."""
+        names = [s.name for prefix in (f"artifacts/{ref.step}/{ref.key}/", f"work/{ref.key}/") for s in self.store.list(prefix)]
+        self.store.delete([name for name in names if not name.endswith("/listing.json")])
+
+    def attempt(self, ref: InputRef, at: int = 0, when: str = "before", arguments: tuple[str, ...] = ()) -> int:
+        """Run the task in a process of its own that is killed at its ``at``-th write (0: not); its exit code."""
+        given = ["--task", f"{self.store.url}/{task_name(ref.key)}", *arguments]
+        request = {"step": ref.step, "arguments": given, "at": at, "when": when, "output": str(self.folder / "output")}
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        return int(json.loads(self.process.stdout.readline())["code"])
+
+    def manifest(self, ref: InputRef) -> Manifest:
+        found = load_manifest(self.store, ref.step, ref.key)
+        assert found is not None, (self.folder / "output").read_text()[-2000:]
+        return found
+
+    def said(self) -> str:
+        return (self.folder / "output").read_text()[-3000:]
+
+
+@pytest.fixture(scope="session")
+def ward(season: Season, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
+    folder = tmp_path_factory.mktemp("ward")
+    shutil.copytree(season.nights.store, folder / "store")
+    environment = {**os.environ, "TLBATCH_THREADS": "1", "OMP_NUM_THREADS": "1", "TLBATCH_CACHE": str(folder / "cache")}
+    command = [sys.executable, "-m", "tests.faults.dying"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline()) == {"ready": True}
+        yield Ward(open_store(str(folder / "store")), folder, process)
+        assert process.stdin is not None
+        process.stdin.close()
