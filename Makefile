@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cksum requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
 DEMO_STORE ?= .tlbatch/demo
 WORKERS ?= 2
+CHAOS_TESTS ?= tests/faults tests/jobs/statistics tests/jobs/promotion
 CLUSTER ?= ../shared/cluster/cluster
 export TLBATCH_SAMPLES ?= $(CURDIR)/build/samples
 
-.PHONY: help setup demo test test-all lint bench images e2e e2e-full clean
+.PHONY: help setup demo test test-all lint bench images e2e e2e-full chaos chaos-cluster sbom audit clean
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -47,6 +48,20 @@ e2e: $(STAMP)  ## on a real cluster, which is built and started here where it is
 
 e2e-full: $(STAMP)  ## on a real cluster, the slow ones too
 	CLUSTER=$(CLUSTER) tests/e2e/with-cluster.sh $(BIN)/python -m pytest -m "e2e and not bench" $(PYTEST_ARGS) tests
+
+chaos: $(STAMP)  ## half an hour of faults: kills at every write, a failing network, damage, hostile files, full simulations
+	rm -rf build/faults
+	TLBATCH_CHAOS=1 TLBATCH_FAULTS=$(CURDIR)/build/faults $(BIN)/python -m pytest -n $(WORKERS) -m "not e2e and not bench" $(PYTEST_ARGS) $(CHAOS_TESTS)
+	$(BIN)/python -m tests.faults.records build/faults "$$(date -u +%Y-%m-%d)" > docs/faults.md
+
+chaos-cluster: $(STAMP)  ## the same on a real cluster: API server away, evictions, quota shrunk, Jobs deleted
+	CLUSTER=$(CLUSTER) TLBATCH_CHAOS=1 TLBATCH_FAULTS=$(CURDIR)/build/faults tests/e2e/with-cluster.sh $(BIN)/python -m pytest $(PYTEST_ARGS) tests/e2e/test_chaos.py
+
+sbom: $(STAMP)  ## what is in the images: a CycloneDX bill of materials for each set of dependencies
+	images/sbom.sh
+
+audit: $(STAMP)  ## known vulnerabilities of what is in the images
+	images/audit.sh
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
