@@ -34,10 +34,10 @@ MUTATED = 3000 if CHAOS else 120
 
 def picture(number: int) -> bytes:
     buffer = io.BytesIO()
-    image = Image.effect_noise((24 + number % 9, 20), 60).convert(("RGB", "L", "P", "CMYK")[number % 4])
-    kind = FORMATS[number % len(FORMATS)]
-    image = image.convert("RGB") if kind in ("WEBP", "PNG", "GIF", "BMP") and image.mode == "CMYK" else image
-    image.save(buffer, kind)
+    kind, mode = FORMATS[number % len(FORMATS)], ("RGB", "L", "P", "CMYK")[number // len(FORMATS) % 4]
+    lacking = {"JPEG": "P", "PNG": "CMYK", "GIF": "CMYK", "WEBP": "CMYK", "BMP": "CMYK"}
+    image = Image.effect_noise((24 + number % 9, 20), 60)
+    image.convert("RGB" if mode == lacking.get(kind) else mode).save(buffer, kind)
     return buffer.getvalue()
 
 

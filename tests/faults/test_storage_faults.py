@@ -95,14 +95,17 @@ def test_faults_that_do_not_pass_end_with_a_sentence_and_nothing_is_lost(
 
 def _until_done(bench: Bench, store: str) -> Outcome:
     """The same command until it ends well; "come back later" (75) may come between, nothing else."""
+    said: list[str] = []
     for _ in range(TRIES):
         try:
             outcome = bench.run(store=store, cores=1)
         except TlbatchError as error:
             assert error.exit_code == 75, error
+            said.append(str(error))
             continue
+        said += [f"{work.name}: {work.sentence}" for work in outcome.works if work.state == "failed"]
         codes = {code for work in outcome.works for code in work.codes}
         assert codes <= {75, 143}, [(work.name, work.codes, work.sentence) for work in outcome.works if work.codes]
         if outcome.state == "succeeded":
             return outcome
-    raise AssertionError(f"not done after {TRIES} tries")
+    raise AssertionError(f"not done after {TRIES} tries: {said}")

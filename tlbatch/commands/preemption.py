@@ -19,8 +19,14 @@ if TYPE_CHECKING:
 @click.command("test-preempt")
 @click.argument("study", type=click.Path())
 @set_option
-@click.option("--interruptions", type=click.IntRange(1, 6), default=2, show_default=True, help="Of each task, at most.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Draws the moments.")
+@click.option(
+    "--interruptions",
+    type=click.IntRange(1, 6),
+    default=2,
+    show_default=True,
+    help="How often each task is interrupted, at most.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the moments, which are drawn at random.")
 @click.option("--keep", type=click.Path(path_type=Path), default=None, metavar="DIR", help="Keep both stores there.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the result.")
 @output_option
