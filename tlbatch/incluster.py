@@ -78,7 +78,8 @@ def _drive(
         return _cancelled(execution)
     check_versions(place)
     loaded = parse_study(execution.load_study(), f"{execution.id}/study.yaml")
-    _, plan = plan_study(loaded, execution.store)
+    settled, plan = plan_study(loaded, execution.store)
+    print(*settled.data.notes, sep="\n", end="\n" if settled.data.notes else "", flush=True)
     return exit_code(*walk(execution, place, observer, loaded.study, part(plan, only) if only else plan, stop, guard))
 
 

@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tlbatch.datasets.layout import Layout, layout_of, written_parts
+from tlbatch.datasets.lookalikes import alike, written_aliases
+from tlbatch.datasets.walk import Walk, examples, look
 from tlbatch.errors import StudyError
+from tlbatch.spec.writing import yaml_text
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 FEW_LABELS = 500  # below, one validation part is too small to choose by: folds
-PARTS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "val", "valid", "dev"),
-    "test": ("test", "testing"),
-}
+SHOWN = 8  # classes that the comment names
 
 
-@dataclass
+@dataclass(frozen=True)
 class Found:
-    """What a folder holds: images a class; ready-made parts (part -> folder), if that is how it is laid out."""
+    """What a folder holds, by the walk that ``check`` and ``run`` take too: its layout, what was left out, links out of it."""
 
-    counts: dict[str, int] = field(default_factory=dict)
-    parts: dict[str, str] = field(default_factory=dict)
+    layout: Layout = field(default_factory=Layout)
+    notes: tuple[str, ...] = ()
+    links_out: tuple[tuple[str, str], ...] = ()
+    alike: Sequence[Sequence[str]] = ()
 
     @property
     def images(self) -> int:
-        return sum(self.counts.values())
+        return sum(self.classes.values())
 
     @property
     def classes(self) -> dict[str, int]:
-        """Classes that have images."""
-        return {name: count for name, count in sorted(self.counts.items()) if count}
+        """Classes as the study will have them: look-alikes merged."""
+        counts = Counter(self.layout.classes)
+        for group in self.alike:
+            for name in group[1:]:
+                counts[group[0]] += counts.pop(name)
+        return dict(sorted(counts.items()))
 
 
 def starter_study(folder: Path | None) -> str:
@@ -43,7 +48,7 @@ def starter_study(folder: Path | None) -> str:
     Only names are read, no image. Raises StudyError when the folder is not there or has no two class folders with images.
     """
     if folder is None:
-        return _text("pets", "path/to/pets", Found(), None)
+        return _text("pets", "path/to/pets", Found())
     if not folder.is_dir():
         raise StudyError(f"{folder}: there is no such folder; name one that holds a folder of images for each class")
     found = survey(folder)
@@ -54,7 +59,7 @@ def starter_study(folder: Path | None) -> str:
             "for labels in a CSV file, start from `tlbatch init` and fill in dataset.labels"
         )
     absolute = Path(os.path.abspath(folder))  # noqa: PTH100 - links stay as they are named
-    return _text(study_name(absolute.name), str(absolute), found, absolute)
+    return _text(study_name(absolute.name), str(absolute / found.layout.below), found)
 
 
 def study_name(text: str) -> str:
@@ -63,57 +68,73 @@ def study_name(text: str) -> str:
 
 
 def survey(folder: Path) -> Found:
-    """Class folders and the images in them, also one level down in ready-made train/validation/test folders."""
-    names = {child.name.lower(): child for child in _folders(folder)}
-    parts = {part: names[alias] for part, aliases in PARTS.items() for alias in reversed(aliases) if alias in names}
-    found = Found()
-    if "train" in parts and "test" in parts:
-        found.parts = {part: child.name for part, child in parts.items()}
-        classes = [child for part in parts.values() for child in _folders(part)]
-    else:
-        classes = list(names.values())
-    for child in classes:
-        found.counts[child.name] = found.counts.get(child.name, 0) + sum(1 for _ in _images(child))
-    return found
+    """Class folders and the files in them, or those of ready-made parts, maybe inside of a folder around them all."""
+    found = look(str(folder))
+    if found.links_out:
+        found = replace(look(str(folder), follow_links=True), links_out=found.links_out)
+    layout = layout_of(file.path for file in found.files if "/" in file.path or file.folder)
+    if layout.below:
+        inner = survey(folder / layout.below)
+        below = f"{layout.below}/{inner.layout.below}".rstrip("/")
+        outside = [f"not in {layout.below}, and left out: {examples(layout.outside, len(layout.outside))}"] * bool(
+            layout.outside
+        )
+        return replace(inner, layout=replace(inner.layout, below=below), notes=(*outside, *inner.notes))
+    return Found(layout, tuple(_notes(found, layout)), found.links_out, alike(layout.classes))
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
-
-
-def _images(folder: Path) -> Iterator[str]:
-    for _, _, files in os.walk(folder):  # follows no links, so a loop of links ends
-        yield from (name for name in files if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."))
+def _notes(found: Walk, layout: Layout) -> Iterator[str]:
+    """What a reader should know, a comment each."""
+    if layout.beside:
+        what = "no part of a split" if layout.parts else "named like a part of a split"
+        way = "" if layout.parts else "; if it is a class, name it among the classes"
+        yield f"{what}, and left out: {examples(layout.beside[:SHOWN], len(layout.beside))}{way}"
+    inner = [name for part in layout.parts.values() for name in found.inner_folders(part)]
+    empty = sorted({*(inner if layout.parts else found.inner_folders())} - {*layout.classes, *layout.beside})
+    if empty:
+        yield f"without images, and so no class: {', '.join(empty)}"
+    unusable = [file.path for file in found.files if file.problem]
+    if unusable:
+        yield f"cannot be used: {len(unusable)} ({examples(unusable[:SHOWN], len(unusable))})"
+    yield from (f"left out: {left}" for left in found.left_out)
 
 
 def _split(found: Found) -> str:
-    if found.parts:
-        ready = ", ".join(f"{part}: {_quoted(name)}" for part, name in found.parts.items())
-        return f"{{folders: {{{ready}}}}}            # ready-made"
-    if found.counts and found.images < FEW_LABELS:
+    if found.layout.parts:
+        return f"{{folders: {written_parts(replace(found.layout, below=''))}}}            # ready-made"
+    if found.classes and found.images < FEW_LABELS:
         folds = max(2, min(5, min(found.classes.values()) // 4))
         why = f"fewer than {FEW_LABELS} labels: {folds}-fold instead of one validation part"
         return f"{{test: 0.3, folds: {folds}, seed: 42}}     # {why}"
     return "{train: 0.7, validation: 0.15, test: 0.15, seed: 42}     # fractions, or counts; the same share of every class"
 
 
+def _dataset_lines(found: Found) -> str:
+    """What the dataset needs said beside its place and its split: aliases, classes, links."""
+    lines = []
+    if found.alike:
+        lines.append(f"aliases: {written_aliases(found.alike)}     # they look alike; if they differ, name all classes instead")
+    if found.layout.beside and not found.layout.parts:
+        lines.append(f"classes: [{', '.join(yaml_text(name) for name in found.classes)}]")
+    if found.links_out:
+        path, target = found.links_out[0]
+        more = f" and {len(found.links_out) - 1} more" if len(found.links_out) > 1 else ""
+        lines.append(f"follow_links: true     # out of this folder: {_one_line(f'{path} → {target}{more}')}")
+    return "".join(f"  {line}\n" for line in lines)
+
+
 def _found_comment(found: Found) -> str:
     classes = found.classes
     if not classes:
         return "a folder per class, here or in S3 (s3://bucket/prefix); or see `labels` below"
-    shown = ", ".join(f"{name} {count}" for name, count in list(classes.items())[:8])
-    more = f", and {len(classes) - 8} more" if len(classes) > 8 else ""
-    return _one_line(f"{found.images} images in {len(classes)} classes: {shown}{more}")
+    shown = ", ".join(f"{name} {count}" for name, count in list(classes.items())[:SHOWN])
+    more = f", and {len(classes) - SHOWN} more" if len(classes) > SHOWN else ""
+    return _one_line(f"{found.images} files in {len(classes)} classes: {shown}{more}")
 
 
 def _one_line(text: str) -> str:
     """For a comment: what would end the line, or is no printable text, is shown as '?'."""
     return "".join(char if char.isprintable() else "?" for char in text)
-
-
-def _empty_comment(found: Found) -> str:
-    empty = [name for name, count in sorted(found.counts.items()) if not count]
-    return f"  # without images, and so no class: {_one_line(', '.join(empty))}\n" if empty else ""
 
 
 def _weights(found: Found) -> str:
@@ -122,16 +143,8 @@ def _weights(found: Found) -> str:
     return "\n      class_weights: balanced    # the classes differ in size" if sizes and max(sizes) > 3 * min(sizes) else ""
 
 
-def _quoted(text: str) -> str:
-    """Text as a YAML scalar; `${` is kept from being read as a variable. JSON's strings are YAML's."""
-    safe = text.replace("${", "$${")
-    plain = re.fullmatch(r"[A-Za-z/][\w./-]*", safe, re.ASCII) is not None
-    word = safe.lower() in {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
-    return safe if plain and not word else json.dumps(safe, ensure_ascii=False)
-
-
-def _text(name: str, url: str, found: Found, folder: Path | None) -> str:
-    few = folder is not None and found.images < FEW_LABELS
+def _text(name: str, url: str, found: Found) -> str:
+    few = bool(found.classes) and found.images < FEW_LABELS
     strength = (
         "{zoom: 0.2, rotate: 20, shift: 0.1, flip: horizontal}"
         if few
@@ -139,9 +152,10 @@ def _text(name: str, url: str, found: Found, folder: Path | None) -> str:
     )
     return TEMPLATE.format(
         name=name,
-        url=_quoted(url),
+        url=yaml_text(url),
         found=_found_comment(found),
-        empty=_empty_comment(found),
+        notes="".join(f"  # {_one_line(note)}\n" for note in found.notes),
+        extra=_dataset_lines(found),
         split=_split(found),
         augmentation=strength,
         weights=_weights(found),
@@ -159,8 +173,8 @@ name: {name}
 
 dataset:
   # {found}
-{empty}  url: {url}
-  split: {split}
+{notes}  url: {url}
+{extra}  split: {split}
   # labels: {{csv: labels.csv, id: id, label: breed}}     # instead of a folder per class
   # classes: [cat, dog]                                 # only these, in this order
 

@@ -48,11 +48,21 @@ class Outcome:
 
 
 def run_study(
-    loaded: LoadedStudy, store: Store, backend: Backend, observer: Observer, announce: Callable[[Execution], None]
+    loaded: LoadedStudy,
+    store: Store,
+    backend: Backend,
+    observer: Observer,
+    announce: Callable[[Execution], None],
+    say: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
-    """Run what the store does not have yet. Raises Stopped on SIGINT and SIGTERM, after the tasks saved their state."""
+    """Run what the store does not have yet. Raises Stopped on SIGINT and SIGTERM, after the tasks saved their state.
+
+    ``say`` hears what people should know of the dataset before it is used.
+    """
     check_format(store)
-    _, plan = plan_study(loaded, store)
+    settled, plan = plan_study(loaded, store)
+    for note in settled.data.notes:
+        say(note)
     plan = with_deadlines(plan, loaded.study)
     execution = Execution(store, new_execution_id(loaded.study.name))
     execution.save_study(yaml.safe_dump(loaded.document, sort_keys=False, allow_unicode=True))

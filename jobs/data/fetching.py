@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
@@ -43,9 +44,11 @@ class Source:
 
     def _from_folder(self, file: ListedFile) -> bytes:
         try:
-            with (self._root / file.path).open("rb") as opened:
+            with open(self._root / file.path, "rb", opener=_without_waiting) as opened:
                 status = os.fstat(opened.fileno())
-                data = opened.read()
+                if not stat.S_ISREG(status.st_mode):
+                    raise self._changed(file)
+                data = opened.read(file.size + 1)
         except FileNotFoundError:
             raise self._changed(file) from None
         except OSError as error:
@@ -67,6 +70,11 @@ class Source:
 
     def _changed(self, file: ListedFile) -> DataError:
         return DataError(f"{self.url}/{file.path} has changed since it was listed: the same command once more lists anew")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """An opener that does not wait for the other end of a pipe that took a file's place."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def ahead(

@@ -102,7 +102,7 @@ def prepare(root: Path, photographs: Path, each: int) -> Prepared:
         (images / folder.name).mkdir(parents=True)
         for path in sorted(folder.iterdir())[:each]:
             (images / folder.name / path.name).symlink_to(path)
-    store, listing = DirectoryStore(root / "store"), list_dataset(Dataset(url=str(images)))
+    store, listing = DirectoryStore(root / "store"), list_dataset(Dataset(url=str(images), follow_links=True))
     params = {"dataset": listing.digest, "stored_size": 512, "max_bad": 0.05, "near_duplicates": False}
     store.put("work/bench/listing.json", listing.to_json())
     task = Task("prepare", params, locations={"dataset": str(images), "listing": "work/bench/listing.json"})

@@ -31,7 +31,7 @@ def test_without_a_folder():
 
 def test_many_labels(tmp_path):
     text = starter_study(fill(tmp_path / "My Pets!", cat=300, dog=310))
-    assert "# 610 images in 2 classes: cat 300, dog 310" in text
+    assert "# 610 files in 2 classes: cat 300, dog 310" in text
     study = parse_study(text).study
     assert study.name == "my-pets"
     assert study.dataset.url == str(tmp_path / "My Pets!")

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tlbatch.commands.options import context_option, kept_store_option, output_option, print_json, set_option
+from tlbatch.commands.options import (
+    context_option,
+    follow_links_option,
+    kept_store_option,
+    output_option,
+    print_json,
+    set_option,
+)
 from tlbatch.output import steer
 
 if TYPE_CHECKING:
@@ -32,16 +39,20 @@ def data() -> None:
 @data.command("put")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("url", metavar="s3://BUCKET/PREFIX")
+@follow_links_option
 @context_option
 @output_option
-def put(folder: Path, url: str, context: str | None, output: str) -> None:
+def put(folder: Path, url: str, follow_links: bool, context: str | None, output: str) -> int:
     """Copy the files of FOLDER to URL. Broken off, the same command goes on: what is there is not sent again.
+
+    What a dataset of this folder would have is copied; what is left out is counted and named, and where a file cannot be
+    read or named there the exit code is 65.
 
     \b
     tlbatch data put photos/ s3://pets/photos
     """
     from tlbatch.datasets.copying import put as copy
-    from tlbatch.errors import StudyError
+    from tlbatch.errors import DataError, StudyError
     from tlbatch.store import open_store
 
     if not url.startswith("s3://"):
@@ -53,52 +64,49 @@ def put(folder: Path, url: str, context: str | None, output: str) -> None:
             steer(sys.stderr, "\r")
             click.echo(f"{done}/{total} files", nl=done == total, err=True)
 
-    copied = copy(folder, open_store(url), say)
+    copied = copy(folder, open_store(url), say, follow_links=follow_links)
     if output == "json":
-        print_json({"url": url, **copied.__dict__})
-        return
-    click.echo(f"{url}: {copied.files} files, {copied.sent} sent ({copied.sent_bytes / 1e6:.1f} MB)")
+        print_json({"url": url, **asdict(copied)})
+    else:
+        click.echo(f"{url}: {copied.files} files, {copied.sent} sent ({copied.sent_bytes / 1e6:.1f} MB)")
+        for left in copied.left_out:
+            click.echo(f"left out: {left}")
+        for path, why in copied.unsent[:MOST_CHANGES]:
+            click.echo(f"not sent: {path}: {why}", err=True)
+        if len(copied.unsent) > MOST_CHANGES:
+            click.echo(f"not sent: {len(copied.unsent) - MOST_CHANGES} more (-o json lists all)", err=True)
+    return DataError.exit_code if copied.unsent else 0
 
 
 @data.command("check")
 @click.argument("url")
 @click.option("--csv", default=None, help="A CSV of labels beside the images (columns id, label).")
+@follow_links_option
 @context_option
 @output_option
-def check(url: str, csv: str | None, context: str | None, output: str) -> None:
-    """Say what a dataset at URL (or in a folder) consists of: classes, counts, files that have no label. Reads no image.
+def check(url: str, csv: str | None, follow_links: bool, context: str | None, output: str) -> None:
+    """Say what a dataset at URL (or in a folder) consists of: classes, counts, what is left out. Reads no image.
 
     \b
     tlbatch data check s3://pets/photos
     """
-    from collections import Counter
-
+    from tlbatch.datasets.describing import listing_facts, listing_lines
     from tlbatch.datasets.listing import list_dataset
     from tlbatch.spec.dataset import CsvLabels, Dataset
 
     _reach(context)
     place = url if "://" in url else str(Path(url).absolute())
-    listing = list_dataset(Dataset(url=place, labels=CsvLabels(csv=csv) if csv else None))
-    counts = Counter(file.label for file in listing.files)
-    empty = sum(1 for file in listing.files if file.size == 0)
-    facts = {
-        "url": place,
-        "files": len(listing.files),
-        "bytes": sum(file.size for file in listing.files),
-        "classes": {label: counts[label] for label in listing.classes},
-        "empty_classes": list(listing.empty_classes),
-        "unlabelled": listing.unlabelled,
-        "empty_files": empty,
-    }
+    labels = CsvLabels(csv=csv) if csv else None
+    listing = list_dataset(Dataset(url=place, labels=labels, follow_links=follow_links))
+    facts = listing_facts(listing)
     if output == "json":
-        print_json(facts)
+        print_json({"url": place, **facts})
         return
-    click.echo(f"{place}: {len(listing.files)} files in {len(listing.classes)} classes, {facts['bytes'] / 1e6:.1f} MB")  # type: ignore[operator]
-    for label in listing.classes:
-        click.echo(f"  {label:<30} {counts[label]}")
-    for name in ("empty_classes", "unlabelled", "empty_files"):
-        if facts[name]:
-            click.echo(f"{name.replace('_', ' ')}: {facts[name]}")
+    click.echo(f"{place}: {len(listing.files)} files in {len(listing.classes)} classes, {facts['bytes'] / 1e6:.1f} MB")
+    for label, count in facts["classes"].items():
+        click.echo(f"  {label:<30} {count}")
+    for line in listing_lines(listing):
+        click.echo(line)
 
 
 @data.command("relabel")

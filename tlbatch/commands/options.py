@@ -61,6 +61,7 @@ execution_argument = click.argument("execution", default="")
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a field, e.g. runs[basic-cnn].train.lr=1e-4."
 )
+follow_links_option = click.option("--follow-links", is_flag=True, help="Take what links lead to outside of the folder.")
 output_option = click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Output format."
 )

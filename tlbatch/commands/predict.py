@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlbatch.commands.options import context_option, namespace_option, output_option, print_json, print_object
+from tlbatch.commands.options import (
+    context_option,
+    follow_links_option,
+    namespace_option,
+    output_option,
+    print_json,
+    print_object,
+)
 from tlbatch.output import terminal_width
 
 if TYPE_CHECKING:
@@ -28,6 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option("--raw", is_flag=True, help="Probabilities without the model's temperature.")
 @click.option("--overwrite", is_flag=True, help="Replace other predictions in OUT.")
+@follow_links_option
 @click.option("--cores", type=click.IntRange(1), default=None, help="CPU cores to use here.  [default: all]")
 @click.option(
     "--cluster", "on_cluster", is_flag=True, help="As a Job of the context's cluster; SRC, OUT and the store are in S3."
@@ -76,7 +84,7 @@ def _prediction(source: str, out: str, profile: Profile, options: dict[str, Any]
         model=model,
         source=pictures,
         out=open_store(target),
-        files=list_pictures(pictures),
+        files=list_pictures(pictures, follow_links=options["follow_links"]),
         format=options["file_format"],
         chunk=options["chunk"],
         batch=options["batch_size"],

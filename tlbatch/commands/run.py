@@ -47,7 +47,8 @@ def run(
     display = Display(opened, quiet=quiet or output == "json")
     if loaded.study.schedule is not None:
         display.say(not_scheduled(study, " --here"))
-    outcome = run_study(loaded, opened, backend, display, lambda execution: display.say(f"{execution.id} in {opened.url}"))
+    announce = lambda execution: display.say(f"{execution.id} in {opened.url}")  # noqa: E731
+    outcome = run_study(loaded, opened, backend, display, announce, display.say)
     display.close()
     if output == "json":
         print_json(as_json(outcome))

@@ -83,14 +83,15 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
         estimate = {"seconds": round(seconds, 1), "tasks_without_estimate": unknown}
         runs, tasks = [asdict(fact) for fact in facts], [asdict(line) for line in lines]
         changed = {"corrections": settled.corrections} if settled.corrections else {}
-        print_json(
-            {"study": loaded.study.name, "store": opened.url, "runs": runs, "tasks": tasks, "estimate": estimate, **changed}
-        )
+        plain = {"study": loaded.study.name, "store": opened.url, "data": {"url": settled.data.url, **settled.data.facts}}
+        print_json({**plain, "runs": runs, "tasks": tasks, "estimate": estimate, **changed})
         return
     from tlbatch.telling.text import duration, text_table
 
-    images = settled.data.listing.count(b'"path"')
+    images = settled.data.facts["files"]
     click.echo(f"{loaded.study.name}: {len(settled.data.classes)} classes, {images} files in {settled.data.url}")
+    for note in settled.data.notes:
+        click.echo(note)
     if settled.corrections:
         corrected, out = settled.corrections["corrected"], settled.corrections["left_out"]
         click.echo(f"by hand (tlbatch data relabel): labels corrected: {corrected}, images left out: {out}")

@@ -1,15 +1,18 @@
-"""All files below a folder, links followed; what cannot be followed or opened is named, not skipped."""
+"""All files below a folder. What cannot be followed or opened is named, not skipped; links out are followed on request."""
 
 from __future__ import annotations
 
 import errno
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+SYSTEM_FOLDERS = ("/proc", "/sys", "/dev")
+LITTER = frozenset({"Thumbs.db", "desktop.ini", "__MACOSX", "@eaDir", "lost+found"})
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class FoundFile:
     """A file by its '/'-separated path below the root. ``etag`` is made of time and size; ``problem`` says why it is none."""
 
@@ -20,17 +23,26 @@ class FoundFile:
     folder: bool = False  #: a folder that could not be opened
 
 
-def walk_folder(root: Path) -> Iterator[FoundFile]:
-    """Every file below ``root``, in no order. Raises OSError where the root itself cannot be opened."""
-    yield from _walk(root, "", frozenset({_identity(root)}))
+@dataclass
+class Tree:
+    """What lies below a root: files in no order, every folder, litter by its topmost path, links that lead out of it."""
+
+    files: list[FoundFile] = field(default_factory=list)
+    folders: set[str] = field(default_factory=set)
+    litter: set[str] = field(default_factory=set)
+    links_out: dict[str, str] = field(default_factory=dict)  #: path to where it leads
 
 
-def is_litter(path: str) -> bool:
-    """Whether it is what systems leave beside the files of people: hidden files, previews, folder settings."""
-    return any(part.startswith(".") or part in LITTER for part in path.split("/"))
+def litter_of(path: str) -> str:
+    """The part of a path that is what systems leave beside the files of people; "" where nothing is. Folders end in '/'.
 
-
-LITTER = frozenset({"Thumbs.db", "desktop.ini", "__MACOSX", "@eaDir", "lost+found"})
+    Hidden files, previews, folder settings: ``cat/.git/x`` gives ``cat/.git/``.
+    """
+    parts = path.split("/")
+    for place, part in enumerate(parts, 1):
+        if part.startswith(".") or part in LITTER:
+            return "/".join(parts[:place]) + ("/" if place < len(parts) else "")
+    return ""
 
 
 def file_etag(status: os.stat_result) -> str:
@@ -38,37 +50,81 @@ def file_etag(status: os.stat_result) -> str:
     return f"{status.st_mtime_ns:x}-{status.st_size:x}"
 
 
-def subfolders(root: Path) -> list[str]:
-    """Names of the folders directly in ``root``, sorted. Raises OSError where it cannot be opened."""
-    with os.scandir(root) as entries:
-        return sorted(
-            entry.name for entry in entries if _is_folder(entry) and not is_litter(entry.name) and _is_text(entry.name)
-        )
+def is_of_the_system(folder: Path) -> bool:
+    """Whether a folder lies in /proc, /sys or /dev: its files are windows into the machine, not anybody's pictures."""
+    return folder.stat().st_dev in _system_devices()
 
 
-def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[FoundFile]:
-    with os.scandir(folder) as entries:
-        found = list(entries)
-    for entry in found:
-        path = prefix + entry.name
-        if is_litter(entry.name):
-            continue
-        if not _is_text(entry.name):
-            shown = path.encode(errors="surrogateescape").decode(errors="replace")
-            yield FoundFile(shown, problem="its name is not UTF-8; rename it")
-        elif not _is_folder(entry):
-            yield _file(entry, path)
-        elif _identity(Path(entry.path)) in above:
-            yield FoundFile(path, problem="a link to a folder above it: a loop")
+def walk_folder(root: Path, *, follow_links: bool = False) -> Tree:
+    """Everything below ``root``. Links that stay below it are followed; others only with ``follow_links``, else named.
+
+    Raises OSError where the root itself cannot be opened.
+    """
+    return _Walk(root, follow_links).run()
+
+
+Above = frozenset[tuple[int, int]]  # device and inode of a folder and of all it lies in
+
+
+class _Walk:
+    """One walk, without recursion: folders may be nested deeper than Python's stack."""
+
+    def __init__(self, root: Path, follow_links: bool) -> None:
+        self._root, self._follow = root, follow_links
+        self._inside = os.path.realpath(root).rstrip("/") + "/"
+        self._system = _system_devices()
+        self._tree = Tree()
+
+    def run(self) -> Tree:
+        lineage = (Path(self._inside), *Path(self._inside).parents)
+        above = frozenset(_identity(folder.stat()) for folder in lineage)
+        todo: list[tuple[str, str, Above]] = list(self._folder(str(self._root), "", above))
+        while todo:
+            place, path, above = todo.pop()
+            try:
+                todo += self._folder(place, f"{path}/", above)
+            except OSError as error:
+                problem = f"a folder that cannot be opened ({error.strerror})"
+                self._tree.files.append(FoundFile(path, problem=problem, folder=True))
+        return self._tree
+
+    def _folder(self, place: str, prefix: str, above: Above) -> Iterator[tuple[str, str, Above]]:
+        """Note what is in a folder; yields the folders in it that are to be looked into."""
+        with os.scandir(place) as entries:
+            found = list(entries)
+        for entry in found:
+            path = prefix + entry.name
+            if litter_of(entry.name):
+                self._tree.litter.add(shown(path) + ("/" if _is_folder(entry) else ""))
+            elif not _is_text(entry.name):
+                self._tree.files.append(FoundFile(shown(path), problem="its name is not UTF-8; rename it"))
+            elif self._leads_out(entry):
+                self._tree.links_out[path] = shown(os.path.realpath(entry.path))
+            elif not _is_folder(entry):
+                self._tree.files.append(_file(entry, path))
+            else:
+                yield from self._inner(entry, path, above)
+
+    def _inner(self, entry: os.DirEntry[str], path: str, above: Above) -> Iterator[tuple[str, str, Above]]:
+        status = entry.stat()
+        own = _identity(status)
+        if own in above:
+            self._tree.files.append(FoundFile(path, problem="a link to a folder above it: a loop"))
+        elif status.st_dev in self._system:
+            self._tree.files.append(FoundFile(path, problem="a folder of the system (/proc, /sys, /dev)", folder=True))
         else:
-            yield from _folder(Path(entry.path), path, above)
+            self._tree.folders.add(path)
+            yield entry.path, path, above | {own}
+
+    def _leads_out(self, entry: os.DirEntry[str]) -> bool:
+        if self._follow or not entry.is_symlink() or not Path(entry.path).exists():
+            return False
+        return not (os.path.realpath(entry.path) + "/").startswith(self._inside)
 
 
-def _folder(folder: Path, path: str, above: frozenset[tuple[int, int]]) -> Iterator[FoundFile]:
-    try:
-        yield from _walk(folder, f"{path}/", above | {_identity(folder)})
-    except OSError as error:
-        yield FoundFile(path, problem=f"a folder that cannot be opened ({error.strerror})", folder=True)
+def shown(path: str) -> str:
+    """A path as text: bytes that are no UTF-8 become U+FFFD."""
+    return path.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -91,9 +147,12 @@ def _file(entry: os.DirEntry[str], path: str) -> FoundFile:
     return FoundFile(path, status.st_size, file_etag(status))
 
 
-def _identity(folder: Path) -> tuple[int, int]:
-    status = folder.stat()
+def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
+
+
+def _system_devices() -> frozenset[int]:
+    return frozenset(os.stat(place).st_dev for place in SYSTEM_FOLDERS if os.path.ismount(place))  # noqa: PTH116
 
 
 def _is_text(name: str) -> bool:

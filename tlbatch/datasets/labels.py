@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
+from tlbatch.datasets.partnames import PARTS
 from tlbatch.errors import DataError, StudyError
-from tlbatch.init import IMAGE_SUFFIXES, PARTS
 from tlbatch.spec.dataset import CsvLabels
 from tlbatch.spec.decode import suggestion
 
 DELIMITERS = ",;\t|"
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+"""Which of several files of one name a line means; no file is refused for its suffix."""
+
+
+COLUMNS = ("id", "label", "split", "group")
 
 
 @dataclass(frozen=True)
@@ -31,42 +39,89 @@ class Line:
 def read_labels(data: bytes, labels: CsvLabels) -> tuple[list[Line], int]:
     """The labelled lines, and how many lines have no label.
 
-    The delimiter (comma, semicolon, tab or bar) is that of the header. Raises DataError for what is no such table and
-    StudyError, with the nearest name, for a column that is not there.
+    Columns are found whatever their case. Raises DataError for what is no such table and StudyError, with the nearest name,
+    for a column that is not there.
     """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{labels.csv}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    header = text.lstrip("\r\n").partition("\n")[0]
-    delimiter = max(DELIMITERS, key=header.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    try:
-        _check_columns(labels, [name.strip() for name in reader.fieldnames or ()])
-        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-        lines = [_line(reader.line_num, row, labels) for row in reader]
-    except csv.Error as error:
-        raise DataError(f"{labels.csv}, line {reader.line_num}: not a table of labels ({error})") from error
+    rows = read_table(data, labels.csv)
+    columns = {key: name for key in COLUMNS if (name := getattr(labels, key)) is not None}
+    _check_columns(columns, labels.csv, rows.columns)
+    lines = [_line(number, rows.cells(row, columns), labels) for number, row in rows]
     labelled = [line for line in lines if line.id and line.label]
     if not labelled:
         raise DataError(f"{labels.csv}: no line has a value in both column {labels.id!r} and column {labels.label!r}")
     return labelled, len(lines) - len(labelled)
 
 
-def _check_columns(labels: CsvLabels, columns: Sequence[str]) -> None:
-    for key in ("id", "label", "split", "group"):
-        column = getattr(labels, key)
-        if column is not None and column not in columns:
-            raise StudyError(f"dataset.labels.{key}: {labels.csv} has no column {column!r}{suggestion(column, columns)}")
+class Table:
+    """A CSV's lines by their number (from 1, the header included). Raises DataError while it is read."""
+
+    def __init__(self, name: str, columns: Sequence[str], reader: Any) -> None:
+        self.name, self.columns, self._reader = name, columns, reader
+
+    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
+        try:
+            for row in self._reader:
+                if any(cell.strip() for cell in row[len(self.columns) :]):
+                    raise DataError(
+                        f"{self.name}, line {self._reader.line_num}: has {len(row)} cells, and the first line names "
+                        f"{len(self.columns)} columns; put quotes around a value that holds the delimiter"
+                    )
+                if row:
+                    yield self._reader.line_num, row
+        except csv.Error as error:
+            raise DataError(f"{self.name}, line {self._reader.line_num}: not a table of labels ({error})") from error
+
+    def cells(self, row: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
+        """The row's values by key, for columns that are there; "" where the line is too short."""
+        places = {key: place_of_column(name, self.columns) for key, name in columns.items()}
+        return {key: row[place] if place < len(row) else "" for key, place in places.items() if place is not None}
 
 
-def _line(number: int, row: dict[str, str | None], labels: CsvLabels) -> Line:
-    def value(column: str | None) -> str:
-        return (row.get(column) or "").strip() if column else ""
+def read_table(data: bytes, name: str, *, skip_blanks: bool = True) -> Table:
+    """The table in a CSV's bytes, UTF-8 with or without its mark. The delimiter (comma, semicolon, tab, bar) is the header's.
 
-    name = value(labels.id).replace("\\", "/").removeprefix("./")
-    part = _part(value(labels.split), number, labels)
-    return Line(number, name, value(labels.label), part, value(labels.group) or None)
+    ``skip_blanks``: blanks after a delimiter are no part of a value.
+    """
+    text = _decoded(data, name)
+    header = re.split(r"[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0]
+    delimiter = max(DELIMITERS, key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=skip_blanks)
+    try:
+        columns = [column.strip() for column in next((row for row in reader if row), [])]
+    except csv.Error as error:
+        raise DataError(f"{name}, line 1: not a table of labels ({error})") from error
+    return Table(name, columns, reader)
+
+
+def _decoded(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{name}, line {line}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+
+
+def place_of_column(name: str, columns: Sequence[str]) -> int | None:
+    """Where a column is: under just this name, else under the only one that differs in case."""
+    if name in columns:
+        return columns.index(name)
+    same = [place for place, column in enumerate(columns) if column.casefold() == name.strip().casefold()]
+    return same[0] if len(same) == 1 else None
+
+
+def _check_columns(wanted: Mapping[str, str], csv_name: str, columns: Sequence[str]) -> None:
+    for key, column in wanted.items():
+        if place_of_column(column, columns) is None:
+            raise StudyError(f"dataset.labels.{key}: {csv_name} has no column {column!r}{suggestion(column, columns)}")
+        if columns.count(column) > 1:
+            raise DataError(f"{csv_name}: it has {columns.count(column)} columns {column!r}; rename all but one")
+
+
+def _line(number: int, cells: Mapping[str, str], labels: CsvLabels) -> Line:
+    values = {key: cells.get(key, "").strip() for key in COLUMNS}
+    part = _part(values["split"], number, labels)
+    name = values["id"].replace("\\", "/").removeprefix("./")
+    return Line(number, name, values["label"], part, values["group"] or None)
 
 
 def _part(text: str, number: int, labels: CsvLabels) -> str | None:
@@ -127,18 +182,34 @@ class _Lookup:
     def __init__(self, paths: Iterable[str]) -> None:
         self._by_name: dict[str, list[str]] = defaultdict(list)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
-        for path in paths:
+        self._composed: _Lookup | None = None
+        self._paths = list(paths)
+        for path in self._paths:
             pure = PurePosixPath(path)
             self._by_name[pure.name].append(path)
             self._by_stem[pure.stem].append(path)
 
     def find(self, name: str) -> list[str]:
+        """Files that a line's id names: as written, else with letters composed otherwise."""
+        return self._find(name) or self._find_composed(name)
+
+    def _find(self, name: str) -> list[str]:
         last = name.rpartition("/")[2]
         found = _fitting(self._by_name.get(last, ()), name) or [
             path for path in self._by_stem.get(last, ()) if _fits(str(PurePosixPath(path).with_suffix("")), name)
         ]
         images = [path for path in found if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
         return images if len(found) > 1 and images else found
+
+    def _find_composed(self, name: str) -> list[str]:
+        """``ä`` is one character to some systems and two to others."""
+        if name.isascii():
+            return []
+        composed = {path: unicodedata.normalize("NFC", path) for path in self._paths if not path.isascii()}
+        if self._composed is None:
+            self._composed = _Lookup(composed.values())
+        found = set(self._composed._find(unicodedata.normalize("NFC", name)))
+        return [path for path, same in composed.items() if same in found]
 
 
 def _fitting(paths: Iterable[str], name: str) -> list[str]:

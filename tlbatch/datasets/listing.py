@@ -9,19 +9,24 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from tlbatch.datasets.foldertree import FoundFile, is_litter, subfolders, walk_folder
+from tlbatch.datasets.foldertree import FoundFile, litter_of
 from tlbatch.datasets.labels import match_lines, read_labels
+from tlbatch.datasets.layout import inner_parts, layout_of, refused_parts, written_parts
+from tlbatch.datasets.lookalikes import alike, refused_alike
+from tlbatch.datasets.partnames import kind_of_part
+from tlbatch.datasets.walk import SHOWN, LeftOut, Walk, examples, walk
 from tlbatch.errors import DataError, StudyError
 from tlbatch.spec.dataset import CsvLabels, Dataset
 from tlbatch.spec.decode import suggestion
-from tlbatch.store import NotFoundError, Store, open_store
+from tlbatch.store import NotFoundError, open_store
 
 LISTING_FORMAT = 1
+MOST_CSV_BYTES = 512 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,8 @@ class ListedFile:
 class Listing:
     """A dataset's labelled files, sorted by path. ``unlabelled`` counts the files that nothing gives a label.
 
-    ``corrected`` and ``left_out`` count what corrections (``tlbatch data relabel``) changed; no part of the digest.
+    ``corrected`` and ``left_out`` count what corrections (``tlbatch data relabel``) changed, ``passed_over`` is what else of
+    the place is not in it, ``inner_parts`` are folders that look like parts and are not used so: no part of the digest.
     """
 
     url: str
@@ -51,6 +57,8 @@ class Listing:
     unlabelled: int = 0
     corrected: int = 0
     left_out: int = 0
+    passed_over: tuple[LeftOut, ...] = ()
+    inner_parts: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -87,57 +95,63 @@ def _canonical(document: dict[str, Any]) -> bytes:
 def list_dataset(dataset: Dataset, corrections: Mapping[str, str] | None = None) -> Listing:
     """List the dataset and give every file its label, part and group.
 
-    ``corrections`` (path to label, "" leaves the file out) take the place of the dataset's own labels.
+    ``corrections`` (path to label, "" leaves the file out) take the place of the dataset's own labels; ``dataset.aliases``
+    merge labels after that.
 
-    Raises StudyError where the study names what is not there (folder, bucket, class, column), DataError where what is there
-    is no labelled dataset, TransientError where the store cannot be reached.
+    Raises StudyError where the study names what is not there (folder, bucket, class, column) or does not say what a folder
+    called like a part is, DataError where what is there is no labelled dataset or has classes that look alike,
+    TransientError where the store cannot be reached.
     """
-    place = open_store(dataset.url)
-    found = _found(place, dataset.url)
-    if dataset.labels is not None:
-        files, unlabelled = _by_csv(place, found, dataset.labels)
-        named: list[str] = []
-    elif dataset.split.folders is not None:
-        files, unlabelled, named = _by_parts(place, found, dataset.split.folders)
-    else:
-        files, unlabelled, named = _by_class(place, found)
-    files = _grouped(files, dataset.split.group)
-    changed = _corrected(files, corrections or {})
+    labelled = _labelled(dataset)
+    before = labelled.files
+    changed = _corrected(before, corrections or {}, dataset.aliases)
     kept = [file for file in changed if file.label]
-    if files and not kept:
+    if before and not kept:
         raise DataError(
-            f"{place.url}: the corrections leave every image out; `tlbatch data relabel STUDY --undo` takes them back"
+            f"{labelled.walk.url}: the corrections leave every image out; `tlbatch data relabel STUDY --undo` takes them back"
         )
-    listing = _chosen(place.url, kept, unlabelled, named, dataset.classes)
-    corrected = sum(file.label not in (before.label, "") for before, file in zip(files, changed, strict=True))
+    if dataset.labels is None and dataset.classes is None:
+        _check_parts(labelled, kept)
+    _check_alike(labelled.walk.url, kept, dataset.classes)
+    listing = _chosen(labelled, kept, dataset.classes)
+    corrected = sum(file.label not in (own.label, "") for own, file in zip(before, changed, strict=True))
     return replace(listing, corrected=corrected, left_out=len(changed) - len(kept))
 
 
-def _found(place: Store, url: str) -> list[FoundFile]:
-    """All files in one sweep, sorted by path."""
-    if url.startswith("s3://"):
-        found = [FoundFile(stat.name, stat.size, stat.etag) for stat in place.list() if not is_litter(stat.name)]
-        if not found:
-            raise DataError(f"dataset.url: there is nothing under {place.url}; mend the prefix, or upload the images")
-        return found
-    root = Path(place.url)
-    if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "there is no such folder"
-        raise StudyError(f"dataset.url: {root}: {what}; name one that holds a folder of images for each class")
-    try:
-        return sorted(walk_folder(root), key=lambda file: file.path)
-    except OSError as error:
-        raise StudyError(f"dataset.url: {root} cannot be opened ({error.strerror}); mend its permissions") from error
+def own_labels(dataset: Dataset) -> tuple[dict[str, str], list[str]]:
+    """Path to label of every labelled file, and every label: what corrections are held against. Raises as ``list_dataset``."""
+    if dataset.classes is None:
+        listing = list_dataset(dataset)
+        return {file.path: file.label for file in listing.files}, sorted({*listing.classes, *listing.empty_classes})
+    labelled = _labelled(dataset)
+    own = {file.path: file.label for file in labelled.files}
+    return own, sorted({*own.values(), *labelled.named})
 
 
-def _local_folders(place: Store, *parts: str) -> list[str]:
-    """Folders in a local dataset, empty ones too; an object store has none."""
-    if place.url.startswith("s3://"):
-        return []
-    try:
-        return subfolders(Path(place.url, *parts))
-    except OSError:
-        return []
+@dataclass(frozen=True)
+class _Labelled:
+    """All files that have a label, the labels that folders name, and the files that nothing labels."""
+
+    walk: Walk
+    files: list[ListedFile]
+    named: list[str]
+    unlabelled: int
+    loose: tuple[str, ...]
+
+
+def _labelled(dataset: Dataset) -> _Labelled:
+    found = walk(dataset.url, follow_links=dataset.follow_links)
+    if not found.files and dataset.url.startswith("s3://"):
+        raise DataError(f"dataset.url: there is nothing under {found.url}; mend the prefix, or upload the images")
+    if dataset.labels is not None:
+        labelled = _by_csv(found, dataset.labels)
+    elif dataset.split.folders is not None:
+        labelled = _by_parts(found, dataset.split.folders)
+    else:
+        labelled = _by_class(found)
+    files = _grouped(labelled.files, dataset.split.group)
+    merged = [replace(file, label=dataset.aliases.get(file.label, file.label)) for file in files] if dataset.aliases else files
+    return replace(labelled, files=merged, named=[dataset.aliases.get(name, name) for name in labelled.named])
 
 
 def _listed(file: FoundFile, label: str, part: str | None = None, group: str | None = None) -> ListedFile:
@@ -147,51 +161,47 @@ def _listed(file: FoundFile, label: str, part: str | None = None, group: str | N
 # ---- the three ways a dataset says its labels ----
 
 
-def _by_class(place: Store, found: Sequence[FoundFile]) -> tuple[list[ListedFile], int, list[str]]:
+def _by_class(found: Walk) -> _Labelled:
     """A folder per class, nested as deep as you like."""
-    inside = [file for file in found if "/" in file.path or file.folder]
+    inside = [file for file in found.files if "/" in file.path or file.folder]
     files = [_listed(file, file.path.partition("/")[0]) for file in inside]
     if not files:
         raise DataError(
-            f"{place.url} holds no folder with images: put them in a folder for each class, or name a CSV file (dataset.labels)"
+            f"{found.url} holds no folder with images: put them in a folder for each class, or name a CSV file (dataset.labels)"
         )
-    return files, len(found) - len(inside), _local_folders(place)
+    loose = tuple(file.path for file in found.files if "/" not in file.path and not file.folder)
+    return _Labelled(found, files, found.inner_folders(), len(loose), loose)
 
 
-def _by_parts(place: Store, found: Sequence[FoundFile], folders: dict[Any, str]) -> tuple[list[ListedFile], int, list[str]]:
+def _by_parts(found: Walk, folders: Mapping[Any, str]) -> _Labelled:
     """Ready-made parts, each a folder with a folder per class."""
     files: list[ListedFile] = []
     named: list[str] = []
     for part, folder in folders.items():
         prefix = folder.strip("/") + "/"
-        inside = [file for file in found if file.path.startswith(prefix) and "/" in file.path.removeprefix(prefix)]
+        inside = [file for file in found.files if file.path.startswith(prefix) and _in_folder(file, prefix)]
         if not inside:
-            raise StudyError(
-                f"dataset.split.folders.{part}: no class folder with images in {place.url}/{prefix}"
-                f"{suggestion(folder, _first_parts(found))}"
-            )
+            near = suggestion(folder, sorted(path for path in found.folders if found.inner_folders(path)))
+            raise StudyError(f"dataset.split.folders.{part}: no class folder with images in {found.url}/{prefix}{near}")
         files += [_listed(file, file.path.removeprefix(prefix).partition("/")[0], part) for file in inside]
-        named += _local_folders(place, folder.strip("/"))
-    return files, len(found) - len(files), named
+        named += found.inner_folders(folder.strip("/"))
+    used = {file.path for file in files}
+    loose = tuple(file.path for file in found.files if file.path not in used)
+    return _Labelled(found, files, named, len(found.files) - len(files), loose)
 
 
-def _first_parts(found: Iterable[FoundFile]) -> list[str]:
-    return sorted({file.path.partition("/")[0] for file in found if "/" in file.path})
+def _in_folder(file: FoundFile, prefix: str) -> bool:
+    return file.folder or "/" in file.path.removeprefix(prefix)
 
 
-def _by_csv(place: Store, found: Sequence[FoundFile], labels: CsvLabels) -> tuple[list[ListedFile], int]:
+def _by_csv(found: Walk, labels: CsvLabels) -> _Labelled:
     """Labels of a CSV beside the images."""
-    try:
-        data = place.get(labels.csv)
-    except (NotFoundError, ValueError) as error:
-        near = suggestion(labels.csv, [file.path for file in found if file.path.lower().endswith((".csv", ".tsv", ".txt"))])
-        raise DataError(f"dataset.labels.csv: there is no {labels.csv} in {place.url}{near}") from error
-    lines, without_label = read_labels(data, labels)
-    by_path = {file.path: file for file in found if file.path != labels.csv}
+    lines, without_label = read_labels(_csv_of(found, labels), labels)
+    by_path = {file.path: file for file in found.files if file.path != labels.csv}
     matches = list(match_lines(lines, by_path, labels.csv))
     if not any(match.path in by_path for match in matches):
         raise DataError(
-            f"{labels.csv}: none of its {len(lines)} names in column {labels.id!r} is a file in {place.url} "
+            f"{labels.csv}: none of its {len(lines)} names in column {labels.id!r} is a file in {found.url} "
             f"(the first: {lines[0].id!r})"
         )
     files = []
@@ -199,16 +209,44 @@ def _by_csv(place: Store, found: Sequence[FoundFile], labels: CsvLabels) -> tupl
         file = by_path.get(match.path) if not match.problem else FoundFile(match.path, problem=match.problem)
         if file is not None:
             files.append(_listed(file, match.line.label, match.line.part, match.line.group))
-    used = sum(match.path in by_path for match in matches)
-    return files, max(len(by_path) - used, without_label)
+    used = {match.path for match in matches if match.path in by_path}
+    loose = tuple(path for path in by_path if path not in used)
+    return _Labelled(found, files, [], max(len(by_path) - len(used), without_label), loose)
+
+
+def _csv_of(found: Walk, labels: CsvLabels) -> bytes:
+    """The CSV's bytes. It is found by the walk too, so that no pipe, link or system file is read for it."""
+    file = next((file for file in found.files if file.path == labels.csv), None)
+    if file is None:
+        near = suggestion(
+            labels.csv, [file.path for file in found.files if file.path.lower().endswith((".csv", ".tsv", ".txt"))]
+        )
+        hidden = f"; hidden files are not looked at, and {litter_of(labels.csv)} is one" if litter_of(labels.csv) else ""
+        raise DataError(f"dataset.labels.csv: there is no {labels.csv} in {found.url}{hidden or near}")
+    if file.problem:
+        raise DataError(f"dataset.labels.csv: {labels.csv} in {found.url}: {file.problem}")
+    if file.size > MOST_CSV_BYTES:
+        raise DataError(
+            f"dataset.labels.csv: {labels.csv} in {found.url} is {file.size / 2**20:,.0f} MiB; a table of labels may have "
+            f"{MOST_CSV_BYTES // 2**20}: is it one?"
+        )
+    try:
+        return open_store(found.url).get(labels.csv)
+    except NotFoundError as error:
+        raise DataError(f"dataset.labels.csv: {labels.csv} in {found.url} is gone meanwhile: once more lists anew") from error
 
 
 # ---- corrections, groups, classes ----
 
 
-def _corrected(files: Sequence[ListedFile], corrections: Mapping[str, str]) -> list[ListedFile]:
+def _corrected(files: Sequence[ListedFile], corrections: Mapping[str, str], aliases: Mapping[str, str]) -> list[ListedFile]:
     """The files in their order with corrected labels; "" for those to leave out."""
-    return [replace(file, label=corrections[file.path]) if file.path in corrections else file for file in files]
+
+    def label(file: ListedFile) -> str:
+        given = corrections.get(file.path, file.label)
+        return aliases.get(given, given)
+
+    return [replace(file, label=label(file)) if file.path in corrections else file for file in files]
 
 
 def _grouped(files: list[ListedFile], pattern: str | None) -> list[ListedFile]:
@@ -221,21 +259,66 @@ def _grouped(files: list[ListedFile], pattern: str | None) -> list[ListedFile]:
     return [replace(file, group=match.group(1) if match else None) for file, match in zip(files, matches, strict=True)]
 
 
-def _chosen(
-    url: str, files: list[ListedFile], unlabelled: int, named: Sequence[str], classes: tuple[str, ...] | None
-) -> Listing:
+def _check_parts(labelled: _Labelled, files: Sequence[ListedFile]) -> None:
+    """Folders called like parts of a split are no classes unless ``dataset.classes`` says so. Raises StudyError."""
+    classes = sorted({file.label for file in files})
+    names = [name for name in classes if kind_of_part(name)]
+    if names:
+        raise StudyError(f"{labelled.walk.url}: {refused_parts(names, (file.path for file in files), classes)}")
+
+
+def _check_alike(url: str, files: Iterable[ListedFile], classes: Sequence[str] | None) -> None:
+    """Names equal to the eye are one class written twice, or must be told apart by ``dataset.classes``. Raises DataError."""
+    counts = Counter(file.label for file in files)
+    groups = alike({name: counts[name] for name in classes or counts}, apart=classes or ())
+    if groups:
+        raise DataError(f"{url}: {refused_alike(groups, counts)}")
+
+
+def _chosen(labelled: _Labelled, files: Sequence[ListedFile], classes: tuple[str, ...] | None) -> Listing:
     """The listing of the classes the study wants: those it names, else all that have files."""
-    present = {file.label for file in files}
-    empty = sorted(set(named) - present)
+    url = labelled.walk.url
+    counts = Counter(file.label for file in files)
+    empty = sorted(set(labelled.named) - set(counts))
     if classes is None:
-        chosen = tuple(sorted(present))
+        chosen = tuple(sorted(counts))
     else:
         for name in classes:
-            if name not in present:
+            if name not in counts:
                 what = "has no files" if name in empty else "is no class here"
-                raise StudyError(f"dataset.classes: {name!r} {what} ({url}){suggestion(name, sorted(present))}")
+                raise StudyError(f"dataset.classes: {name!r} {what} ({url}){suggestion(name, sorted(counts))}")
         chosen, empty = classes, []
     if len(chosen) < 2:
-        raise DataError(f"{url}: a classifier needs at least two classes with images, and there is only {chosen[0]!r}")
+        raise DataError(
+            f"{url}: a classifier needs at least two classes with images, and there is only {chosen[0]!r}{_within(files)}"
+        )
     kept = tuple(sorted((file for file in files if file.label in set(chosen)), key=lambda file: file.path))
-    return Listing(url, chosen, tuple(empty), kept, unlabelled)
+    listing = Listing(url, chosen, tuple(empty), kept, labelled.unlabelled)
+    return replace(listing, passed_over=_passed_over(labelled, counts, chosen), inner_parts=_inner_parts(labelled, kept))
+
+
+def _within(files: Iterable[ListedFile]) -> str:
+    """Where the classes are, when all of them are in one folder."""
+    found = layout_of(file.path for file in files)
+    if not found.below:
+        return ""
+    parts = f", with dataset.split: {{folders: {written_parts(replace(found, below=''))}}}" if found.parts else ""
+    inside = examples(list(found.classes)[:SHOWN], len(found.classes))
+    return f", which holds folders ({inside}): add /{found.below} to dataset.url{parts}"
+
+
+def _passed_over(labelled: _Labelled, counts: Mapping[str, int], chosen: Sequence[str]) -> tuple[LeftOut, ...]:
+    """What of the place is not in the listing, by why."""
+    others = {name: count for name, count in counts.items() if name not in chosen}
+    more = list(labelled.walk.left_out)
+    if labelled.loose:
+        more.append(LeftOut.of("without a label", labelled.loose))
+    if others:
+        more.append(LeftOut("of classes not chosen", sum(others.values()), tuple(sorted(others))))
+    return tuple(more)
+
+
+def _inner_parts(labelled: _Labelled, files: Iterable[ListedFile]) -> tuple[str, ...]:
+    """Folders such as ``cat/train``, where nothing else says how the images are divided."""
+    by_folder = all(file.part is None for file in labelled.files) and bool(labelled.named)
+    return inner_parts(file.path for file in files) if by_folder else ()

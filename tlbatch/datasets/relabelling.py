@@ -11,10 +11,10 @@ import io
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from tlbatch.datasets.labels import DELIMITERS
-from tlbatch.datasets.listing import Listing, list_dataset
+from tlbatch.datasets.labels import place_of_column, read_table
+from tlbatch.datasets.listing import Listing, list_dataset, own_labels
 from tlbatch.errors import DataError, StudyError, TransientError
 from tlbatch.spec import Study
 from tlbatch.spec.decode import suggestion
@@ -82,13 +82,14 @@ def list_corrected(study: Study, store: Store) -> Listing:
 def plan_relabelling(study: Study, store: Store, data: bytes, name: str) -> tuple[Relabelling, Corrections]:
     """What the CSV ``data`` would do. Raises StudyError, with all lines at once, for unknown paths and classes."""
     present = load_corrections(store, study.name)
-    listing = list_dataset(study.dataset.model_copy(update={"classes": None}))
-    own = {file.path: file.label for file in listing.files}
-    known = sorted({*own.values(), *listing.empty_classes})
-    wanted = _checked(list(_lines(data, name)), own, known, name)
-    now = {path: present.labels.get(path, label) for path, label in own.items()}
+    own, known = own_labels(study.dataset)
+    aliases = study.dataset.aliases
+    lines = [replace(line, label=aliases.get(line.label, line.label)) for line in _lines(data, name)]
+    wanted = _checked(lines, own, known, name)
+    before = {path: aliases.get(label, label) for path, label in present.labels.items()}
+    now = {path: before.get(path, label) for path, label in own.items()}
     changes = [Change(path, now[path], label) for path, label in sorted(wanted.items()) if now[path] != label]
-    merged = {**present.labels, **wanted}
+    merged = {**before, **wanted}
     kept = {path: label for path, label in sorted(merged.items()) if own.get(path) != label}
     after = Counter({**now, **wanted}.values())
     emptied = tuple(label for label in sorted(set(now.values())) if label and not after[label])
@@ -117,25 +118,14 @@ def _rows(data: bytes, name: str) -> Iterator[tuple[str, str]]:
 
 def _table(data: bytes, name: str) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and cells by column. Raises DataError for what is no table with the columns path and label."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{name}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    header = text.lstrip("\r\n").partition("\n")[0]
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=header.count))
-    try:
-        columns = [column.strip() for column in reader.fieldnames or ()]
-        for column in ("path", "label"):
-            if column not in columns:
-                raise DataError(
-                    f"{name}: it has no column {column!r}{suggestion(column, columns)}; its first line names columns"
-                )
-        reader.fieldnames = columns
-        for row in reader:
-            cells = {key: value or "" for key, value in row.items() if isinstance(key, str)}
-            yield reader.line_num, {key: value if key == "path" else value.strip() for key, value in cells.items()}
-    except csv.Error as error:
-        raise DataError(f"{name}, line {reader.line_num}: not a table of labels ({error})") from error
+    table = read_table(data, name, skip_blanks=False)
+    for column in ("path", "label"):
+        if place_of_column(column, table.columns) is None:
+            near = suggestion(column, table.columns)
+            raise DataError(f"{name}: it has no column {column!r}{near}; its first line names columns")
+    for number, row in table:
+        cells = table.cells(row, {column: column for column in ("path", "label", LABELLED)})
+        yield number, {key: value if key == "path" else value.strip() for key, value in cells.items()}
 
 
 def _checked(lines: Sequence[_Line], own: Mapping[str, str], known: Sequence[str], name: str) -> dict[str, str]:

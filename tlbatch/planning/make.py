@@ -23,6 +23,8 @@ class ListedData:
     classes: tuple[str, ...]
     digest: str
     listing: bytes = b""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  #: what people should know of it: files that cannot be used, what was left out
 
 
 @dataclass(frozen=True)

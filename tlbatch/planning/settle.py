@@ -10,6 +10,7 @@ from typing import Any
 from tlbatch.backbones.imagenet import class_mapping
 from tlbatch.backbones.settled import SettledWeights
 from tlbatch.backbones.weights import has_imagenet_head, settle_weights
+from tlbatch.datasets.describing import listing_facts, listing_lines
 from tlbatch.datasets.listing import Listing
 from tlbatch.datasets.relabelling import list_corrected
 from tlbatch.planning.defence import Defence, settle_defence
@@ -36,7 +37,8 @@ def settle(loaded: LoadedStudy, store: Store, defence: Defence | None = None) ->
     """Everything a plan follows from. Raises StudyError or DataError with what is wrong in study, data or store."""
     study = loaded.study
     listing = list_corrected(study, store)
-    data = ListedData(listing.url, listing.classes, listing.digest, listing.to_json())
+    facts, notes = listing_facts(listing), tuple(listing_lines(listing))
+    data = ListedData(listing.url, listing.classes, listing.digest, listing.to_json(), facts, notes)
     runs = settle_runs(study, _weights_of(store), settle_precision(study.resources.gpu))
     mapping = class_mapping(data.classes)
     trained_on = next((run.weights.trained_on for run in runs if run.weights and run.weights.trained_on), "")
@@ -111,7 +113,8 @@ def document_of(loaded: LoadedStudy) -> dict[str, Any]:
     document = copy.deepcopy(loaded.document)
     document.pop("resources", None)
     document.pop("schedule", None)
-    document.get("dataset", {}).pop("url", None)
+    for where in ("url", "follow_links"):
+        document.get("dataset", {}).pop(where, None)
     for run in document.get("runs", []):
         run.pop("resources", None)
         weights = run.get("model", {}).get("weights")

@@ -4,37 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tlbatch.datasets.foldertree import FoundFile, is_litter, walk_folder
 from tlbatch.datasets.listing import ListedFile
+from tlbatch.datasets.walk import walk
 from tlbatch.errors import DataError, StudyError
-from tlbatch.store import open_store
 
 
-def list_pictures(url: str) -> tuple[ListedFile, ...]:
+def list_pictures(url: str, *, follow_links: bool = False) -> tuple[ListedFile, ...]:
     """Every file below ``url``, nested as deep as you like, sorted by path; labels are "".
 
-    Raises StudyError where there is no such folder, DataError where nothing is in it, TransientError where the store
-    cannot be reached.
+    Raises StudyError where there is no such folder or links lead out of it, DataError where nothing is in it,
+    TransientError where the store cannot be reached.
     """
-    found = _in_store(url) if url.startswith("s3://") else _in_folder(Path(url))
-    if not found:
+    found = walk(url, follow_links=follow_links, what="", way="--follow-links")
+    if not found.files:
         raise DataError(f"{url}: there is nothing to predict; name a folder or s3://BUCKET/PREFIX with images")
-    listed = (ListedFile(file.path, file.size, file.etag.strip('"'), "", problem=file.problem) for file in found)
-    return tuple(sorted(listed, key=lambda file: file.path))
-
-
-def _in_store(url: str) -> list[FoundFile]:
-    return [FoundFile(stat.name, stat.size, stat.etag) for stat in open_store(url).list() if not is_litter(stat.name)]
-
-
-def _in_folder(root: Path) -> list[FoundFile]:
-    if not root.is_dir():
-        what = "is a file; name the folder it is in" if root.exists() else "there is no such folder"
-        raise StudyError(f"{root}: {what}")
-    try:
-        return list(walk_folder(root))
-    except OSError as error:
-        raise StudyError(f"{root} cannot be opened ({error.strerror}); mend its permissions") from error
+    return tuple(ListedFile(file.path, file.size, file.etag.strip('"'), "", problem=file.problem) for file in found.files)
 
 
 def place_of(text: str) -> str:

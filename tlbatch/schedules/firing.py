@@ -144,7 +144,9 @@ def _planned(
     """What the firing starts from, and its plan (None: nothing has changed). Who goes on with it meets the same champion."""
     began = opened or _began(firing, store, schedule_of(loaded).promote_on, started)
     settled, plan = plan_study(loaded, store, began.defence)
-    images = settled.data.listing.count(b'"path":')
+    for note in settled.data.notes:
+        firing.say(f"{firing.execution}: {note}")
+    images = int(settled.data.facts["files"])
     now = replace(began, listing=settled.data.digest, study=study_digest(settled), images=images)
     last = last_concluded(store, firing.name) if opened is None else None
     same = last is not None and (last.listing, last.study, last.version) == (now.listing, now.study, now.version)

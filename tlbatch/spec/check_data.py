@@ -21,6 +21,7 @@ PARTS = ("train", "validation", "test")
 def check_data(study: Study) -> Iterator[Mistake]:
     """Mistakes in dataset, repeat and schedule."""
     yield from _dataset(study.dataset)
+    yield from _aliases(study.dataset)
     yield from _amounts(study.dataset.split)
     yield from _ready_made(study.dataset)
     yield from _groups(study.dataset)
@@ -40,6 +41,20 @@ def _dataset(dataset: Dataset) -> Iterator[Mistake]:
             yield Mistake(("dataset", "classes"), f"{name!r} is there twice")
         if len(dataset.classes) < 2:
             yield Mistake(("dataset", "classes"), "a classifier needs at least two classes")
+
+
+def _aliases(dataset: Dataset) -> Iterator[Mistake]:
+    for name, target in dataset.aliases.items():
+        path: Path = ("dataset", "aliases", name)
+        if not target.strip():
+            yield Mistake(path, "names no class: write the one it is merged into")
+        elif target == name:
+            yield Mistake(path, "is merged into itself: remove it, or name another class")
+        elif target in dataset.aliases:
+            yield Mistake(path, f"{target!r} is merged into {dataset.aliases[target]!r} itself: name that one")
+        if dataset.classes is not None and name in dataset.classes:
+            text = f"{name!r} is merged into {target!r}, and dataset.classes names both: remove one of the two"
+            yield Mistake(path, text, None, (("dataset", "classes"),))
 
 
 def _amounts(split: Split) -> Iterator[Mistake]:

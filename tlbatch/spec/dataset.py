@@ -49,6 +49,10 @@ class Dataset(Part):
     url: str = Field(description="s3://bucket/prefix or a folder, relative to the study file; ${NAME:-default} is expanded")
     labels: CsvLabels | None = None
     classes: tuple[str, ...] | None = Field(default=None, description="use only these classes, in this order")
+    aliases: dict[str, str] = Field(
+        default_factory=dict, description="label -> the class it is merged into, for labels that mean the same: {Cat: cat}"
+    )
+    follow_links: bool = Field(default=False, description="take what links lead to outside of the dataset's folder")
     split: Split = Split()
     stored_size: Annotated[int, Field(ge=32, le=4096)] = Field(default=512, description="shorter side in pixels at most")
     max_bad: Fraction = Field(default=0.05, description="share of unreadable files past which prepare stops (exit 65)")

@@ -75,6 +75,13 @@ class DirectoryStore:
         check_prefix(prefix)
         return self._list(prefix)
 
+    def list_all(self) -> Iterator[Stat]:
+        return self._list("")
+
+    def put_folder(self, name: str) -> None:
+        with self._errors(name, "written"):
+            self._path(name).mkdir(parents=True, exist_ok=True)
+
     def delete(self, names: Iterable[str]) -> None:
         for name in names:
             path = self._path(name)

@@ -68,6 +68,12 @@ class Store(Protocol):
     def list(self, prefix: str = "") -> Iterator[Stat]:
         """All objects whose name starts with ``prefix``, sorted by name. Leaves out what is no object name."""
 
+    def list_all(self) -> Iterator[Stat]:
+        """As ``list``, with what is no object name too: folder markers, keys with ``//``. A directory has no such objects."""
+
+    def put_folder(self, name: str) -> None:
+        """Mark a folder that holds nothing, as consoles do: a directory, or an empty key that ends in '/'."""
+
     def delete(self, names: Iterable[str]) -> None:
         """Delete objects; those that are not there are no error."""
 

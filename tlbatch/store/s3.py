@@ -103,7 +103,15 @@ class S3Store:
 
     def list(self, prefix: str = "") -> Iterator[Stat]:
         check_prefix(prefix)
-        return self._list(prefix)
+        return (stat for stat in self._list(prefix) if is_name(stat.name))
+
+    def list_all(self) -> Iterator[Stat]:
+        return self._list("")
+
+    def put_folder(self, name: str) -> None:
+        key = self._key(name)
+        with self._errors(name, "written"):
+            self._client.put_object(Bucket=self.bucket, Key=f"{key}/", Body=b"")
 
     def delete(self, names: Iterable[str]) -> None:
         keys = [self._key(name) for name in names]
@@ -197,8 +205,7 @@ class S3Store:
                 page = self._client.list_objects_v2(Bucket=self.bucket, Prefix=self._base + prefix, **start)
             for entry in page.get("Contents", ()):
                 name = entry["Key"].removeprefix(self._base)
-                if is_name(name):
-                    yield Stat(name, entry["Size"], entry["ETag"], entry["LastModified"].timestamp())
+                yield Stat(name, entry["Size"], entry["ETag"], entry["LastModified"].timestamp())
             if not page.get("IsTruncated"):
                 return
             start = {"ContinuationToken": page["NextContinuationToken"]}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tlbatch.datasets.copying import Copied, put
+from tlbatch.datasets.walk import LeftOut
 from tlbatch.errors import StudyError, TransientError
 from tlbatch.store import Store
 
@@ -20,11 +21,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_all_files_arrive_and_are_sent_once(store: Store, folder: Path) -> None:
-    assert put(folder, store) == Copied(3, 3, 21)
+    hidden = (LeftOut("hidden", 2, (".hidden/", "b/.DS_Store")),)
+    assert put(folder, store) == Copied(3, 3, 21, hidden)
     assert {stat.name: store.get(stat.name) for stat in store.list()} == {
         n: n.encode() for n in ("a/1.png", "a/2.png", "b/3.png")
     }
-    assert put(folder, store) == Copied(3, 0, 0)
+    assert put(folder, store) == Copied(3, 0, 0, hidden)
 
 
 def test_what_was_broken_off_goes_on(store: Store, folder: Path) -> None:
@@ -47,5 +49,5 @@ def test_what_does_not_arrive_as_it_was_is_said(store: Store, folder: Path, monk
 
 
 def test_no_folder(store: Store, tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="is not a folder"):
+    with pytest.raises(StudyError, match="no such folder"):
         put(tmp_path / "nothing", store)

@@ -66,7 +66,7 @@ def test_links_are_followed_and_loops_and_dead_ends_are_named(tmp_path):
     (root / "dog" / "gone.jpg").symlink_to("nowhere.jpg")
     (root / "dog" / "self.jpg").symlink_to("self.jpg")
     os.mkfifo(root / "dog" / "pipe.jpg")
-    found = by_path(listed(root))
+    found = by_path(listed(root, follow_links=True))
     assert found["cat/more/2.jpg"].problem == ""
     assert "loop" in found["cat/loop"].problem
     assert "leads nowhere" in found["dog/gone.jpg"].problem

@@ -1,0 +1,49 @@
+"""What a listing has and what was left out of it, for people and for programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from tlbatch.datasets.listing import Listing
+from tlbatch.datasets.walk import SHOWN, examples
+
+
+def listing_facts(listing: Listing) -> dict[str, Any]:
+    """Counts of a listing. ``empty_files`` have no bytes; ``unusable`` are known not to be readable, or not to exist."""
+    counts = Counter(file.label for file in listing.files)
+    return {
+        "files": len(listing.files),
+        "bytes": sum(file.size for file in listing.files),
+        "classes": {label: counts[label] for label in listing.classes},
+        "empty_classes": list(listing.empty_classes),
+        "unlabelled": listing.unlabelled,
+        "empty_files": sum(1 for file in listing.files if not file.size and not file.problem),
+        "unusable": [{"path": file.path, "reason": file.problem} for file in listing.files if file.problem],
+        "left_out": [asdict(left) for left in listing.passed_over],
+        "inner_parts": list(listing.inner_parts),
+    }
+
+
+def listing_lines(listing: Listing) -> Iterator[str]:
+    """What to know of a listing beside its classes: what cannot be used, what is empty, what was left out. Mostly nothing."""
+    unusable = [file for file in listing.files if file.problem]
+    if unusable:
+        some = "; ".join(f"{file.path}: {file.problem}" for file in unusable[:SHOWN])
+        more = f"; and {len(unusable) - SHOWN} more" if len(unusable) > SHOWN else ""
+        yield f"cannot be used: {len(unusable)} ({some}{more})"
+    empty = [file.path for file in listing.files if not file.size and not file.problem]
+    if empty:
+        yield f"empty files: {len(empty)} ({examples(empty[:SHOWN], len(empty))})"
+    if listing.empty_classes:
+        named = examples(listing.empty_classes[:SHOWN], len(listing.empty_classes))
+        yield f"without images, and so no class: {len(listing.empty_classes)} ({named})"
+    for left in listing.passed_over:
+        yield f"left out: {left}"
+    if listing.inner_parts:
+        named = examples(listing.inner_parts[:SHOWN], len(listing.inner_parts))
+        yield (
+            f"not used as parts: {named}; images are divided anew (a CSV file may say each image's part: dataset.labels.split)"
+        )
