@@ -163,13 +163,13 @@ def _listed(file: FoundFile, label: str, part: str | None = None, group: str | N
 
 def _by_class(found: Walk) -> _Labelled:
     """A folder per class, nested as deep as you like."""
-    inside = [file for file in found.files if "/" in file.path or file.folder]
+    inside = [file for file in found.files if _in_folder(file, "")]
     files = [_listed(file, file.path.partition("/")[0]) for file in inside]
     if not files:
         raise DataError(
             f"{found.url} holds no folder with images: put them in a folder for each class, or name a CSV file (dataset.labels)"
         )
-    loose = tuple(file.path for file in found.files if "/" not in file.path and not file.folder)
+    loose = tuple(file.path for file in found.files if not _in_folder(file, ""))
     return _Labelled(found, files, found.inner_folders(), len(loose), loose)
 
 
@@ -191,7 +191,8 @@ def _by_parts(found: Walk, folders: Mapping[Any, str]) -> _Labelled:
 
 
 def _in_folder(file: FoundFile, prefix: str) -> bool:
-    return file.folder or "/" in file.path.removeprefix(prefix)
+    """Whether a file is in a folder below ``prefix``; a key such as ``/1.jpg`` is in none that has a name."""
+    return file.folder or file.path.removeprefix(prefix).find("/") > 0
 
 
 def _by_csv(found: Walk, labels: CsvLabels) -> _Labelled:
