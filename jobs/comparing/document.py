@@ -102,12 +102,11 @@ def pair_sentence(pair: Pair) -> str:
 
 
 def _contrast(contrast: Contrast) -> dict[str, Any]:
-    difference = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(contrast.accuracy).items()}
     return {
         "verdict": contrast.verdict,
         "p_adjusted": contrast.p_adjusted,
         "test": contrast.accuracy.test,
-        "accuracy": difference,
+        "accuracy": contrast.accuracy.to_json(),
         "macro_f1": asdict(contrast.macro_f1),
     }
 

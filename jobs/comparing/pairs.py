@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from jobs.comparing.sides import Side
 from jobs.reporting.contrasts import Contrast
 from jobs.reporting.sources import RunSource
-from jobs.statistics.corrections import holm
-from jobs.statistics.differences import paired_difference
+from jobs.statistics.differences import as_family, paired_difference
 from jobs.statistics.macro_f1 import F1Difference, f1_difference
 from jobs.statistics.units import Ints
 
@@ -70,10 +69,8 @@ def compare_sides(first: Side, others: Sequence[Side]) -> list[Pair]:
     """Of each other execution against the first one: the best runs, and runs of the same name. One family for Holm."""
     pairs = [with_test(pair) for other in others for pair in _pairs(first, other)]
     tested = [pair.contrast for pair in pairs if pair.contrast]
-    adjusted = iter(holm([contrast.accuracy.p for contrast in tested]))
-    return [
-        replace(pair, contrast=replace(pair.contrast, p_adjusted=next(adjusted))) if pair.contrast else pair for pair in pairs
-    ]
+    family = iter(as_family([contrast.accuracy for contrast in tested]))
+    return [replace(pair, contrast=replace(pair.contrast, accuracy=next(family))) if pair.contrast else pair for pair in pairs]
 
 
 def _pairs(first: Side, other: Side) -> list[Pair]:
@@ -160,8 +157,8 @@ def joined_groups(groups_a: Sequence[str], groups_b: Sequence[str]) -> list[str]
 
 
 def _groups(run: RunSource, rows: Ints) -> list[str]:
-    groups = run.predictions.get("groups") or run.predictions["ids"]
-    return [str(groups[row]) for row in rows]
+    groups = run.groups
+    return [groups[row] for row in rows]
 
 
 def _places(run: RunSource) -> dict[str, list[int]]:

@@ -10,8 +10,8 @@ from jobs.comparing.pairs import BEST, FEWEST, NAMESAKE, Pair
 from jobs.comparing.sides import Side
 from jobs.comparing.studies import FieldChange
 from jobs.reporting.contrasts import BETTER, NOT_SHOWN, WORSE, Contrast
-from jobs.reporting.sentences import accuracy, interval_of, over_seeds, statistics, than
-from jobs.reporting.words import listing, percent, plural, points, signed_points
+from jobs.reporting.sentences import accuracy, interval_of, over_seeds, statistics, tested_on, than
+from jobs.reporting.words import images_in_units, listing, percent, plural, points, signed_points
 
 MOST_NAMED = 5  #: fields that the sentence names
 
@@ -25,13 +25,12 @@ def lead_sentence(first: Side, other: Side, pairs: Sequence[Pair], family: int) 
     if pair.same:
         return (
             f"The best run by validation of {other.letter} and of {first.letter} is one and the same: {pair.b.name}, "
-            f"{accuracy(pair.b)} of {plural(len(pair.b.labels), 'test image')} right{interval_of(pair.b)}."
+            f"{accuracy(pair.b)} of {tested_on(pair.b)} right{interval_of(pair.b)}."
         )
     if pair.contrast is None:
         return (
-            f"Best by validation: {pair.a.name} with {accuracy(pair.a)} of {plural(len(pair.a.labels), 'test image')}"
-            f"{interval_of(pair.a)}, {pair.b.name} with {accuracy(pair.b)} of {plural(len(pair.b.labels), 'test image')}"
-            f"{interval_of(pair.b)}; {untested(pair)}."
+            f"Best by validation: {pair.a.name} with {accuracy(pair.a)} of {tested_on(pair.a)}{interval_of(pair.a)}, "
+            f"{pair.b.name} with {accuracy(pair.b)} of {tested_on(pair.b)}{interval_of(pair.b)}; {untested(pair)}."
         )
     return _tested(first, other, pair, pair.contrast, family)
 
@@ -43,8 +42,8 @@ def _tested(first: Side, other: Side, pair: Pair, contrast: Contrast, family: in
     both = "" if pair.common.whole else " that both were tested on"
     return (
         f"{headline}: {pair.a.name}, the best run of {other.letter} by validation, classifies {percent(pair.right_a)} of "
-        f"{plural(d.images, 'test image')}{both} right{over_seeds(d.seeds)}, {than(d.value, shown)} {pair.b.name}, the best of "
-        f"{first.letter} ({percent(pair.right_b)}): {statistics(contrast, family)}{'' if shown else least}."
+        f"{images_in_units(d.images, d.groups)}{both} right{over_seeds(d.seeds)}, {than(d.value, shown)} {pair.b.name}, "
+        f"the best of {first.letter} ({percent(pair.right_b)}): {statistics(contrast, family)}{'' if shown else least}."
     )
 
 

@@ -49,7 +49,7 @@ class Estimate:
 def compare(metric: str, challenger: Predictions, champion: Predictions) -> Estimate:
     """Of predictions of the same images in the same order.
 
-    Accuracy: bootstrap over units for the interval, exact McNemar over units. Other metrics: stratified bootstrap of the
+    Accuracy: score interval over units, exact McNemar over units. Other metrics: stratified bootstrap of the
     paired difference, and its ratio to the standard error there against Student's t (tails as thin as the k-th test asks
     for cannot be counted in resamples).
     """
@@ -57,8 +57,7 @@ def compare(metric: str, challenger: Predictions, champion: Predictions) -> Esti
     a, b = (float(function(each.ones())[0]) for each in (challenger, champion))
     gained, lost = sides(challenger.right, champion.right, challenger.groups)
     if metric == "accuracy":
-        groups = [str(group) for group in challenger.groups]
-        found = paired_difference(challenger.right[None], champion.right[None], groups)
+        found = paired_difference(challenger.right[None], champion.right[None], challenger.groups)
         return Estimate(metric, a, b, found.low, found.high, chance(gained, lost), gained, lost)
     drawn = bootstrap({"a": challenger, "b": champion}, {metric: function}, resamples_for(challenger))
     differences = drawn["a"][metric] - drawn["b"][metric]

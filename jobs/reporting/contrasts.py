@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from jobs.reporting.sources import RunSource, Sources
 from jobs.reporting.validation import best
-from jobs.statistics.corrections import holm
-from jobs.statistics.differences import LEVEL, METHOD_SEEDS, Difference, paired_difference
+from jobs.statistics.differences import LEVEL, METHOD_SEEDS, Difference, as_family, paired_difference
 from jobs.statistics.macro_f1 import F1Difference, f1_difference
 from tlbatch.errors import DataError
 
@@ -27,13 +26,16 @@ class Contrast:
     kinds: tuple[str, ...]
     accuracy: Difference
     macro_f1: F1Difference
-    p_adjusted: float = 1.0
+
+    @property
+    def p_adjusted(self) -> float:
+        """After Holm's correction for all contrasts."""
+        return self.accuracy.p_adjusted
 
     @property
     def verdict(self) -> str:
-        """What is shown: Holm's p-value and the interval must agree that there is a difference."""
-        shown = self.p_adjusted < LEVEL and not self.accuracy.low <= 0 <= self.accuracy.high
-        return NOT_SHOWN if not shown else BETTER if self.accuracy.value > 0 else WORSE
+        """What is shown: Holm's p-value is below 0.05, and so the interval at the level of its step leaves out zero."""
+        return NOT_SHOWN if self.p_adjusted >= LEVEL else BETTER if self.accuracy.value > 0 else WORSE
 
     @property
     def of_methods(self) -> bool:
@@ -52,8 +54,8 @@ def planned_contrasts(sources: Sources) -> list[Contrast]:
     if zero is not None and champion is not None:
         pairs.setdefault((champion.name, zero.name), []).append("zero_label")
     compared = [_compare(sources, a, b, tuple(kinds)) for (a, b), kinds in pairs.items()]
-    adjusted = holm([contrast.accuracy.p for contrast in compared])
-    return [replace(contrast, p_adjusted=p) for contrast, p in zip(compared, adjusted, strict=True)]
+    family = as_family([contrast.accuracy for contrast in compared])
+    return [replace(contrast, accuracy=accuracy) for contrast, accuracy in zip(compared, family, strict=True)]
 
 
 def _other(sources: Sources, asked: dict[str, object]) -> RunSource | None:
@@ -70,12 +72,11 @@ def _compare(sources: Sources, name_a: str, name_b: str, kinds: tuple[str, ...])
     assert a is not None
     assert b is not None
     rows = _same_images(a, b)
-    groups = [str(group) for group in a.predictions.get("groups") or a.predictions["ids"]]
     predicted_a, predicted_b = _predicted(a, b), _predicted(b, a)[:, rows]
     if len(predicted_a) != len(predicted_b):
         predicted_a, predicted_b = np.broadcast_arrays(predicted_a, predicted_b)
-    accuracy = paired_difference(predicted_a == a.labels, predicted_b == a.labels, groups)
-    f1 = f1_difference(a.labels, predicted_a, predicted_b, groups, len(sources.classes))
+    accuracy = paired_difference(predicted_a == a.labels, predicted_b == a.labels, a.groups)
+    f1 = f1_difference(a.labels, predicted_a, predicted_b, a.groups, len(sources.classes))
     return Contrast(a, b, kinds, accuracy, f1)
 
 

@@ -60,7 +60,6 @@ def _defended(analysis: Analysis) -> dict[str, Any]:
 
 
 def _contrast(contrast: Contrast) -> dict[str, Any]:
-    difference = asdict(contrast.accuracy)
     return {
         "a": contrast.a.name,
         "b": contrast.b.name,
@@ -69,7 +68,7 @@ def _contrast(contrast: Contrast) -> dict[str, Any]:
         "sentence": contrast_sentence(contrast),
         "p_adjusted": contrast.p_adjusted,
         "test": contrast.accuracy.test,
-        "accuracy": {name: list(value) if isinstance(value, tuple) else value for name, value in difference.items()},
+        "accuracy": contrast.accuracy.to_json(),
         "macro_f1": asdict(contrast.macro_f1),
     }
 

@@ -14,7 +14,7 @@ from jobs.data.index import load_index
 from jobs.reporting.analysis import Analysis
 from jobs.reporting.figures.style import Drawn, Figures
 from jobs.reporting.lineage import versions_of
-from jobs.reporting.sentences import HARMED, HELPED, Findings
+from jobs.reporting.sentences import HARMED, HELPED, Findings, tested_on
 from jobs.reporting.views.champion import build_champion
 from jobs.reporting.views.confidence import build_confidence
 from jobs.reporting.views.dataset import build_data
@@ -56,13 +56,19 @@ def render_page(analysis: Analysis, figures: Figures) -> str:
         tasks=analysis.records,
         versions=versions_of(list(analysis.records)),
         total_seconds=sum(record.seconds or 0.0 for record in analysis.records),
-        images=max((len(run.labels) for run in analysis.sources.runs), default=0),
+        images=_images(analysis),
         several_seeds=max((len(run.seeds) for run in analysis.sources.runs), default=1),
         method_seeds=METHOD_SEEDS,
         many_classes=MANY_CLASSES,
         js=Markup(resources.files(TEMPLATES).joinpath("matrix.js").read_text(encoding="utf-8")),
         css=Markup(resources.files(TEMPLATES).joinpath("style.css").read_text(encoding="utf-8")),
     )
+
+
+def _images(analysis: Analysis) -> str:
+    """How many test images, in how many units."""
+    most = max(analysis.sources.runs, key=lambda run: len(run.labels), default=None)
+    return tested_on(most) if most else plural(0, "test image")
 
 
 def _sign(findings: Findings) -> tuple[str, str]:

@@ -11,11 +11,11 @@ from jobs.reporting.sources import RunSource, Sources
 from jobs.reporting.transferred import what_decides
 from jobs.reporting.validation import best, standing
 from jobs.reporting.words import (
+    images_in_units,
     interval_points,
     listing,
     p_value,
     percent,
-    plural,
     points,
     recipe,
     signed_points,
@@ -80,7 +80,7 @@ def transfer_claim(contrast: Contrast, family: int) -> tuple[str, str]:
     headline = f"Transfer {VERDICTS[contrast.verdict]}" if shown else "No difference shown"
     least = f"; the smallest difference this test could show with 80 % power is {points(d.smallest)}"
     return headline, (
-        f"{whom(contrast)} {a.name} ({recipe(a.asked)}), classifies {accuracy(a)} of {plural(d.images, 'test image')} "
+        f"{whom(contrast)} {a.name} ({recipe(a.asked)}), classifies {accuracy(a)} of {images_in_units(d.images, d.groups)} "
         f"right{over_seeds(d.seeds)}, {than(d.value, shown)} {b.name}, {control_kind(b)} ({accuracy(b)}): "
         f"{statistics(contrast, family)}{'' if shown else least}."
     )
@@ -99,7 +99,7 @@ def untested_claim(champion: RunSource | None, subject: RunSource | None) -> tup
     which = "best run by validation" if math.isfinite(standing(champion).accuracy) else "first run (none was validated)"
     return headline, (
         f"{why}; its {which}, {champion.name} ({recipe(champion.asked)}), classifies {accuracy(champion)} of "
-        f"{plural(len(champion.labels), 'test image')} right{interval_of(champion)}."
+        f"{tested_on(champion)} right{interval_of(champion)}."
     )
 
 
@@ -156,15 +156,15 @@ def neighbours(contrasts: Sequence[Contrast]) -> list[str]:
 
 
 def smallest_sentence(contrasts: Sequence[Contrast]) -> list[str]:
-    """The smallest difference the test could have shown."""
+    """The smallest difference that the tests made could have shown, at the strictest level that Holm's correction asks for."""
     if not contrasts:
         return []
-    found = [c.accuracy.smallest for c in contrasts]
-    images = contrasts[0].accuracy.images
-    span = points(min(found)) if points(min(found)) == points(max(found)) else f"{100 * min(found):.1f} to {points(max(found))}"
-    pair = "" if len(found) == 1 else ", depending on the pair"
-    test = f"{plural(images, 'test image')} could show (80 % power, one test at 5 %)"
-    return [f"The smallest difference that {test}: {span}{pair}."]
+    found, d = sorted(c.accuracy.smallest for c in contrasts), contrasts[0].accuracy
+    several = points(found[0]) != points(found[-1])
+    span = f"{100 * found[0]:.1f} to {points(found[-1])}, depending on the pair" if several else points(found[0])
+    level = f"5 % shared among {len(found)} comparisons" if len(found) > 1 else "at 5 %"
+    where = images_in_units(d.images, d.groups) + (f" and {d.seeds} seeds" if d.seeds > 1 else "")
+    return [f"The smallest difference that {where} could show (80 % power, {level}): {span}."]
 
 
 def scope_sentence(sources: Sources) -> list[str]:
@@ -221,6 +221,10 @@ def interval_of(run: RunSource, before: str = " (", after: str = ")") -> str:
     return f"{before}95 % interval {percent(score.low)} to {percent(score.high)}{after}"
 
 
+def tested_on(run: RunSource) -> str:
+    return images_in_units(len(run.labels), run.units)
+
+
 def over_seeds(seeds: int) -> str:
     return f" (mean of {seeds} seeds)" if seeds > 1 else ""
 
@@ -238,7 +242,18 @@ def statistics(contrast: Contrast, family: int) -> str:
     d = contrast.accuracy
     adjusted = f" after Holm's correction for {family} comparisons" if family > 1 else ""
     interval = f"95 % interval of the difference {interval_points(d.low, d.high)} points"
-    return f"{interval}; {d.test}, {p_value(contrast.p_adjusted)}{adjusted}"
+    return f"{interval}; {d.test}, {p_value(contrast.p_adjusted)}{adjusted}{why_not_shown(contrast)}"
+
+
+def why_not_shown(contrast: Contrast) -> str:
+    """Why there is no verdict although the interval leaves out zero; empty where the two agree."""
+    d = contrast.accuracy
+    if not d.only_before_correction:
+        return ""
+    return (
+        f" (the interval is that of this pair alone, {p_value(d.p)}; among several comparisons such a one may come about by "
+        f"chance, and at the level asked for here the interval is {interval_points(d.low_adjusted, d.high_adjusted)} points)"
+    )
 
 
 def contrast_sentence(contrast: Contrast) -> str:
@@ -247,4 +262,5 @@ def contrast_sentence(contrast: Contrast) -> str:
     shown = contrast.verdict != NOT_SHOWN
     pair = f"{names[0]} {contrast.verdict} than {names[1]}" if shown else f"No difference shown between {listing(names)}"
     interval = f"95 % interval {interval_points(d.low, d.high)}"
-    return f"{pair}: {signed_points(d.value)} points ({interval}), {p_value(contrast.p_adjusted)} after Holm."
+    p = f"{p_value(contrast.p_adjusted)} after Holm{why_not_shown(contrast)}"
+    return f"{pair}: {signed_points(d.value)} points ({interval}), {p}."

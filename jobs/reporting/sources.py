@@ -92,6 +92,16 @@ class RunSource:
         """[n, classes] of one seed, rows as ``predictions["ids"]``."""
         return np.asarray(self.predictions["probabilities"][str(seed)], dtype=np.float64)
 
+    @property
+    def groups(self) -> list[str]:
+        """[n] the unit of each test image (copies of a picture and images of a group are one), rows as ``labels``."""
+        return [str(group) for group in self.predictions.get("groups") or self.predictions["ids"]]
+
+    @cached_property
+    def units(self) -> int:
+        """How many units the test images form."""
+        return len(set(self.groups))
+
     @cached_property
     def labels(self) -> NDArray[np.int64]:
         """[n] class indices of the test images, rows as ``predictions["ids"]``."""

@@ -32,6 +32,10 @@ def write_spreadsheets(context: Context, analysis: Analysis) -> None:
         "f1",
         "f1_low",
         "f1_high",
+        "low_adjusted",
+        "high_adjusted",
+        "images",
+        "units",
     )
     _write(context, "contrasts.csv", heading, list(_contrasts(analysis)))
     _write(context, "suspects.csv", ("path", "label", "labelled", *SUSPECT, "run"), list(_suspects(analysis)))
@@ -48,7 +52,8 @@ def _contrasts(analysis: Analysis) -> Iterator[Line]:
     for c in analysis.contrasts:
         d, f1 = c.accuracy, c.macro_f1
         numbers = (d.value, d.low, d.high, d.p, c.p_adjusted, d.smallest, f1.value, f1.low, f1.high)
-        yield c.a.name, c.b.name, " ".join(c.kinds), c.verdict, *numbers
+        counted = (d.low_adjusted, d.high_adjusted, d.images, d.groups)
+        yield c.a.name, c.b.name, " ".join(c.kinds), c.verdict, *numbers, *counted
 
 
 def _suspects(analysis: Analysis) -> Iterator[Line]:

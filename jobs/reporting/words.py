@@ -78,6 +78,11 @@ def plural(n: int, word: str, many: str | None = None) -> str:
     return f"{n:,} {word if n == 1 else many or word + 's'}"
 
 
+def images_in_units(images: int, units: int, word: str = "test image") -> str:
+    """'117 test images'; '120 test images in 12 groups' where images come in groups, which count as one each."""
+    return plural(images, word) + (f" in {plural(units, 'group')}" if units != images else "")
+
+
 def backbone_name(asked: Mapping[str, Any]) -> str:
     """The pretrained network's name: ``<study>/<run>`` where it is a model of an earlier study."""
     backbone = asked["model"].get("backbone") or {}

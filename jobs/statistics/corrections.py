@@ -17,6 +17,22 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def holm_levels(p_values: Sequence[float], alpha: float) -> list[float]:
+    """The level that each test is made at, in the same order: rejected are those with p below it.
+
+    alpha / m for the smallest of m, alpha / (m - 1) for the next, and so on; the first that is not rejected keeps its level
+    for all that come after it.
+    """
+    n, level = len(p_values), 0.0
+    levels, open_ = [alpha] * n, True
+    for rank, place in enumerate(np.argsort(p_values, kind="stable")):
+        if open_:
+            level = alpha / (n - rank)
+            open_ = (n - rank) * p_values[place] < alpha
+        levels[place] = level
+    return levels
+
+
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     """Adjusted p-values in the same order: rejecting those below q keeps the false discovery rate at q (1995)."""
     n = len(p_values)

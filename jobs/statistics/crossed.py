@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from scipy import special
 
 from jobs.statistics.units import Floats
@@ -43,15 +42,22 @@ class Spread:
         return float(special.stdtrit(self.df, quantile))
 
 
-def crossed(values: Floats) -> Spread:
-    """The mean of ``values`` [seeds, units] over all seeds and all units that might have been drawn."""
-    seeds, images = values.shape
-    mean, by_seed, by_image = values.mean(), values.mean(axis=1), values.mean(axis=0)
-    ms_seeds = images * float(((by_seed - mean) ** 2).sum()) / (seeds - 1)
-    ms_images = seeds * float(((by_image - mean) ** 2).sum()) / (images - 1)
-    rest = values - by_seed[:, None] - by_image[None, :] + mean
-    ms_rest = float((rest**2).sum()) / ((seeds - 1) * (images - 1))
-    ms_seeds = max(ms_seeds, ms_rest)  # seeds that agree by chance more than images allow prove nothing
-    total = ms_seeds + max(ms_images - ms_rest, 0.0)
-    df = (seeds - 1) * (total / ms_seeds) ** 2 if ms_seeds > 1e-12 else float(images - 1)
-    return Spread(float(mean), float(np.sqrt(total / values.size)), df)
+@dataclass(frozen=True)
+class MeanSquares:
+    """Of values by seeds and units: of the seeds, of the units, and of what neither explains."""
+
+    seeds: float
+    units: float
+    rest: float
+
+
+def mean_squares(values: Floats) -> MeanSquares:
+    """Of ``values`` [seeds, units], two of each at least; with one unit nothing is known of units, and the rest is 0."""
+    seeds, units = values.shape
+    mean, by_seed, by_unit = values.mean(), values.mean(axis=1), values.mean(axis=0)
+    between = units * float(((by_seed - mean) ** 2).sum()) / (seeds - 1)
+    if units == 1:
+        return MeanSquares(between, 0.0, 0.0)
+    over_units = seeds * float(((by_unit - mean) ** 2).sum()) / (units - 1)
+    rest = values - by_seed[:, None] - by_unit[None, :] + mean
+    return MeanSquares(between, over_units, float((rest**2).sum()) / ((seeds - 1) * (units - 1)))

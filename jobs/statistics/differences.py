@@ -1,34 +1,40 @@
-"""Two models on the same test images: the interval of their paired difference, its test, Holm's correction. Pure.
+"""Two models on the same test images: difference in accuracy, interval and test, over units. Pure.
 
-One seed speaks of two models: a bootstrap over groups of images (copies and bursts stay together) gives the interval, exact
-McNemar the p-value. Several seeds speak of two methods: seeds and images are crossed random effects, so that both spread
-the interval (Dorfman, Berbaum & Metz 1992, with the degrees of freedom of Hillis 2007: seeds take the place of readers).
+One seed speaks of two models: the test is exact, by flipping the signs of units (jobs.statistics.permutation; McNemar's where
+units are single images), the interval a score interval (jobs.statistics.score) that agrees with it. Several seeds speak of two
+methods: seeds and units are crossed random effects, so that both spread the interval, and p follows from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 
-from jobs.statistics.crossed import crossed
-from jobs.statistics.permutation import mcnemar
-from jobs.statistics.power import smallest_difference
-from jobs.statistics.units import Bools, Floats, Ints, numbered, unit_sizes, unit_sums
+from jobs.statistics.clusters import degrees_of_freedom, design_effect, telling_units
+from jobs.statistics.corrections import holm, holm_levels
+from jobs.statistics.crossed import mean_squares
+from jobs.statistics.permutation import two_sided
+from jobs.statistics.power import smallest_difference, smallest_over_seeds
+from jobs.statistics.score import PairedScore, SeedSpread
+from jobs.statistics.units import Bools, Floats, Groups, Ints, numbered, unit_sizes, unit_sums
 
-LEVEL = 0.05  #: two-sided error of a single test, before Holm's correction
-DRAWS = 4000
+LEVEL = 0.05  #: two-sided error of a single test, or of a family of them
 METHOD_SEEDS = 3
 """From so many seeds on, a comparison speaks of methods."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """``value`` = score of a minus score of b, with the bounds of its 95 % interval, as fractions (0.01 is one point).
+    """``value`` = accuracy of a minus accuracy of b, as a fraction (0.01 is one point), with its 95 % interval and test.
 
-    ``only_a``/``only_b``: images that only one of the two got right, by seed. ``smallest``: the smallest true difference
-    that this many images (and seeds) would have shown with 80 % power.
+    ``only_a``/``only_b``: images that only one of the two got right, by seed; ``units_a``/``units_b``: units of which a, or b,
+    gets more images right. ``groups``: how many units the images form. ``p_adjusted``: after Holm's correction in the family
+    of tests, ``low_adjusted``/``high_adjusted``: the interval at 1 - ``level``, the level of its step there; it leaves out 0
+    exactly where p_adjusted < 0.05, as low and high do where p < 0.05. ``smallest``: the smallest true difference that would
+    have been shown with 80 % power at Holm's first step.
     """
 
     value: float
@@ -41,54 +47,115 @@ class Difference:
     seeds: int
     images: int
     groups: int
-    by_seed: tuple[float, ...] = field(default=())
+    by_seed: tuple[float, ...]
+    units_a: tuple[int, ...]
+    units_b: tuple[int, ...]
+    p_adjusted: float
+    level: float
+    low_adjusted: float
+    high_adjusted: float
+    score: PairedScore = field(repr=False)
 
     @property
     def test(self) -> str:
-        images = f"{self.images:,} images" if self.groups == self.images else f"{self.groups:,} groups of images"
-        return "exact McNemar test" if self.seeds == 1 else f"t test over {self.seeds} seeds and {images}"
+        single = self.groups == self.images
+        units = f"{self.images:,} images" if single else f"{self.groups:,} groups of images"
+        if self.seeds > 1:
+            return f"t test over {self.seeds} seeds and {units}"
+        return "exact McNemar test" if single else f"exact permutation test over {units}"
+
+    @property
+    def only_before_correction(self) -> bool:
+        """Whether the plain interval leaves out zero and the correction for several comparisons takes that back."""
+        return self.p < LEVEL <= self.p_adjusted
+
+    def to_json(self) -> dict[str, Any]:
+        values = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "score"}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def paired_difference(right_a: Bools, right_b: Bools, groups: Sequence[str], *, draws: int = DRAWS) -> Difference:
+def paired_difference(right_a: Bools, right_b: Bools, groups: Groups) -> Difference:
     """``right_a``, ``right_b``: [seeds, images], whether each image was classified right; ``groups`` [images].
 
     Row s of both was trained with the same seed. Raises ValueError where the shapes differ.
     """
     if right_a.shape != right_b.shape or right_a.shape[1] != len(groups):
         raise ValueError(f"not the same images: {right_a.shape}, {right_b.shape}, {len(groups)} groups")
-    difference = right_a.astype(np.float64) - right_b.astype(np.float64)
     place = numbered(groups)
-    sums, sizes = unit_sums(difference, place), unit_sizes(place)
-    only_a, only_b = (right_a & ~right_b).sum(axis=1), (right_b & ~right_a).sum(axis=1)
-    if len(difference) == 1:
-        low, high = bootstrap_mean(sums[0], sizes, draws)
-        p = mcnemar(int(only_a[0]), int(only_b[0]))
-        smallest = smallest_difference(len(sizes), float(only_a[0] + only_b[0]) / len(groups))
-    else:
-        spread = crossed(sums * len(sizes) / len(groups))
-        low, high, p, smallest = spread.low, spread.high, spread.p, spread.smallest
+    difference = right_a.astype(np.float64) - right_b.astype(np.float64)
+    sums = np.rint(unit_sums(difference, place)).astype(np.int64)
+    score = score_of(difference, place)
+    p = two_sided(sums[0]) if len(difference) == 1 else score.p()
+    low, high = score.interval(LEVEL, p)
     return Difference(
         value=float(difference.mean()),
         low=low,
         high=high,
         p=p,
-        smallest=smallest,
-        only_a=tuple(int(n) for n in only_a),
-        only_b=tuple(int(n) for n in only_b),
+        smallest=_smallest(score, LEVEL),
+        only_a=_counts(difference > 0),
+        only_b=_counts(difference < 0),
         seeds=len(difference),
-        images=len(groups),
-        groups=len(sizes),
+        images=len(place),
+        groups=sums.shape[1],
         by_seed=tuple(float(value) for value in difference.mean(axis=1)),
+        units_a=_counts(sums > 0),
+        units_b=_counts(sums < 0),
+        p_adjusted=p,
+        level=LEVEL,
+        low_adjusted=low,
+        high_adjusted=high,
+        score=score,
     )
 
 
-def bootstrap_mean(sums: Floats, sizes: Ints, draws: int = DRAWS) -> tuple[float, float]:
-    """95 % percentile interval of Σ sums / Σ sizes when groups are drawn with replacement. Seeded.
+def score_of(difference: Floats, place: Ints) -> PairedScore:
+    """The score function of ``difference`` [seeds, n] (1, 0 or -1 an image) over units ``place`` [n].
 
-    Groups with equal sum and size are alike, so that counts of each kind are drawn instead of groups: the same law, faster.
+    Several seeds average out what is chance in each: the variance over images is that of their mean over seeds, weighed as
+    one unit on which all seeds agree beside those that tell something.
     """
-    kinds, counts = np.unique(np.stack([sums, sizes.astype(np.float64)]), axis=1, return_counts=True)
-    drawn = np.random.default_rng(0).multinomial(len(sums), counts / len(sums), size=draws)
-    means = (drawn @ kinds[0]) / (drawn @ kinds[1])
-    low, high = np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2])
-    return float(low), float(high)
+    seeds, n = difference.shape
+    up, down = float((difference > 0).mean()), float((difference < 0).mean())
+    mean, sizes = difference.mean(axis=0), unit_sizes(place)
+    scale, spread = design_effect(mean, place) / n, None
+    if seeds > 1:
+        one_seed, told = up + down - (up - down) ** 2, telling_units((difference != 0).any(axis=0), place)
+        share = float(mean.var()) / one_seed if one_seed > 1e-15 else 1.0
+        scale *= (told * share + 1) / (told + 1)
+        squares = mean_squares(linearised(difference, place))
+        values = seeds * len(sizes)
+        spread = SeedSpread(seeds, squares.seeds / values, squares.rest / values)
+    return PairedScore(up, down, scale, degrees_of_freedom(sizes), spread)
+
+
+def linearised(values: Floats, place: Ints) -> Floats:
+    """[seeds, units]: the mean of ``values`` [seeds, n] over images, plus the residuals of each unit (of a ratio estimator)."""
+    sizes, mean = unit_sizes(place), values.mean()
+    return np.asarray(mean + (unit_sums(values, place) - mean * sizes) * len(sizes) / len(place))
+
+
+def _smallest(score: PairedScore, level: float) -> float:
+    if score.spread is not None:
+        return smallest_over_seeds(score, level)
+    return smallest_difference(1 / score.scale, score.up + score.down, level)
+
+
+def _counts(there: Bools) -> tuple[int, ...]:
+    """How many of each row."""
+    return tuple(int(n) for n in there.sum(axis=1))
+
+
+def as_family(differences: Sequence[Difference]) -> list[Difference]:
+    """The same differences, Holm-adjusted as one family of tests."""
+    p_values = [difference.p for difference in differences]
+    adjusted, levels = holm(p_values), holm_levels(p_values, LEVEL)
+    return [_in_family(*one, len(p_values)) for one in zip(differences, adjusted, levels, strict=True)]
+
+
+def _in_family(difference: Difference, p_adjusted: float, level: float, family: int) -> Difference:
+    score, shown = difference.score, p_adjusted < LEVEL
+    p = min(difference.p, level * (1 - 1e-9)) if shown else max(difference.p, level)  # equal in the last digit only
+    low, high = score.interval(level, p)
+    smallest = _smallest(score, LEVEL / family)
+    return replace(difference, p_adjusted=p_adjusted, level=level, low_adjusted=low, high_adjusted=high, smallest=smallest)

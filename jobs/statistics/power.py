@@ -3,26 +3,69 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+import numpy as np
 from scipy import special
 
-LEVEL, POWER = 0.05, 0.8
+from jobs.statistics.score import PairedScore
+from jobs.statistics.units import Ints
+
+POWER = 0.8
 
 
-def smallest_difference(images: int, discordance: float, power: float = POWER) -> float:
-    """The smallest difference of two proportions that McNemar's test shows with this power (Connor 1987), as a fraction.
+def smallest_difference(units: float, discordance: float, level: float, power: float = POWER) -> float:
+    """The smallest difference that the exact test over units shows with this power at this two-sided level, as a fraction.
 
-    ``discordance``: the share of images on which the two models differ. A difference larger than that share needs the
-    share to be at least as large.
+    ``units``: independent images that say as much as the test's (their number where units are single images);
+    ``discordance``: the share of them on which the two models differ. A difference larger than that needs the share to be as
+    large. 1 where even that is not enough.
     """
-    z_level, z_power = float(special.ndtri(1 - LEVEL / 2)), float(special.ndtri(power))
+    n = max(1, round(units))
+    return _least(lambda delta: exact_power(n, max(discordance, delta), delta, level), power)
 
-    def lack(delta: float) -> float:
-        share = max(discordance, delta)
-        return z_level * math.sqrt(share) + z_power * math.sqrt(max(share - delta**2, 0.0)) - delta * math.sqrt(images)
 
+def exact_power(n: int, discordance: float, delta: float, level: float) -> float:
+    """Chance that exact McNemar shows a difference ``delta`` on ``n`` units, in its direction.
+
+    Discordant units are binomial of ``discordance``, and each is a's with chance (1 + delta / discordance) / 2.
+    """
+    if discordance <= 0:
+        return 0.0
+    middle, reach = n * discordance, 8 * math.sqrt(n * discordance * (1 - discordance)) + 10
+    k = np.arange(max(0, math.floor(middle - reach)), min(n, math.ceil(middle + reach)) + 1)
+    logs = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
+    chances = np.exp(logs + special.xlogy(k, discordance) + special.xlog1py(n - k, -discordance))
+    most = most_losses(k, level)
+    wins = np.where(most >= 0, special.bdtr(np.maximum(most, 0), k, (1 - delta / discordance) / 2), 0.0)
+    return float((chances * wins).sum())
+
+
+def most_losses(k: Ints, level: float) -> Ints:
+    """The most of ``k`` discordant units that b may win where exact McNemar still shows a to be better; -1 where none may."""
+    guess = np.floor(k / 2 + special.ndtri(level / 2) * np.sqrt(k) / 2).astype(np.int64) + 2
+    for _ in range(6):
+        too_many = (guess >= 0) & (2 * special.bdtr(np.maximum(guess, 0), np.maximum(k, 1), 0.5) >= level)
+        guess = np.where(too_many | (guess > k), guess - 1, guess)
+    return np.asarray(np.maximum(guess, -1), dtype=np.int64)
+
+
+def smallest_over_seeds(score: PairedScore, level: float, power: float = POWER) -> float:
+    """The smallest difference shown with this power over as many seeds and units, where they spread as they do here."""
+    z = float(special.ndtri(power))
+
+    def found(delta: float) -> float:
+        spread = max(score.spread.between - score.spread.rest, 0.0) if score.spread else 0.0
+        error = math.sqrt(score.variance(delta) + spread)
+        return power if delta >= score.reach(0.0, level) + z * error else 0.0
+
+    return _least(found, power)
+
+
+def _least(chance: Callable[[float], float], power: float) -> float:
+    """The least delta in [0, 1] from which on ``chance`` is ``power`` at least; 1 where it never is."""
     low, high = 0.0, 1.0
-    while high - low > 1e-9:  # lack falls as delta grows; with too few images it never gets below 0, and 1 is the answer
+    while high - low > 1e-6:
         middle = (low + high) / 2
-        low, high = (middle, high) if lack(middle) > 0 else (low, middle)
+        low, high = (low, middle) if chance(middle) >= power else (middle, high)
     return high

@@ -98,7 +98,7 @@ def _tests(document: dict[str, Any]) -> Block:
                 _points(d["value"]),
                 f"{_points(d['low'])} to {_points(d['high'])}",
                 "< 0.001" if adjusted < 0.001 else f"{adjusted:.3f}",
-                f"{d['images']:,}",
+                f"{d['images']:,}" + (f" in {d['groups']:,} groups" if d["groups"] != d["images"] else ""),
                 f"{_points(d['smallest']).lstrip('+')}",
             )
         )
@@ -180,8 +180,10 @@ def _test_lines(document: dict[str, Any]) -> Lines:
         d, f1 = pair.get("accuracy") or {}, pair.get("macro_f1") or {}
         numbers = [d.get(key) for key in ("value", "low", "high", "p")] + [pair.get("p_adjusted"), d.get("smallest")]
         images = [pair["common_images"], pair["only_a"], pair["only_b"], pair["relabelled"]]
+        images += [d.get("groups"), d.get("low_adjusted"), d.get("high_adjusted")]
         rows.append([pair["a"], pair["b"], pair["verdict"], *numbers, *(f1.get(k) for k in ("value", "low", "high")), *images])
     heads = "a b verdict difference low high p p_adjusted smallest f1 f1_low f1_high common_images only_a only_b relabelled"
+    heads += " units low_adjusted high_adjusted"
     return heads.split(), rows
 
 

@@ -12,6 +12,7 @@ from jobs.reporting.figures.style import Drawn, Figures
 from jobs.reporting.sentences import contrast_sentence
 from jobs.reporting.tables import Row, Table
 from jobs.reporting.words import interval_points, p_value, percent, signed_points
+from jobs.statistics.differences import Difference
 
 KINDS = {"previous": "the run before", "control": "control", "zero_label": "no labels"}
 
@@ -97,9 +98,17 @@ def contrast_line(c: Contrast) -> ContrastLine:
         test=d.test,
         p=p_value(c.p_adjusted).removeprefix("p = ").removeprefix("p "),
         smallest=f"{100 * d.smallest:.1f}",
-        only=f"{sum(d.only_a) / d.seeds:.0f} / {sum(d.only_b) / d.seeds:.0f}",
+        only=only_words(d),
         verdict=c.verdict,
         css="none" if c.verdict == NOT_SHOWN else c.verdict,
         mark={"better": "▲", "worse": "▼"}.get(c.verdict, "○"),
         sentence=contrast_sentence(c),
     )
+
+
+def only_words(d: Difference) -> str:
+    """Images that only the one, or only the other, got right (mean over seeds), and units where images come in units."""
+    images = f"{sum(d.only_a) / d.seeds:.0f} / {sum(d.only_b) / d.seeds:.0f}"
+    if d.groups == d.images:
+        return images
+    return f"{images} (groups: {sum(d.units_a) / d.seeds:.0f} / {sum(d.units_b) / d.seeds:.0f})"

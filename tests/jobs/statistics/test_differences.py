@@ -7,11 +7,8 @@ import pytest
 from scipy import stats
 
 from jobs.statistics.corrections import holm
-from jobs.statistics.crossed import crossed
-from jobs.statistics.differences import bootstrap_mean, paired_difference
+from jobs.statistics.differences import paired_difference
 from jobs.statistics.permutation import mcnemar
-from jobs.statistics.power import smallest_difference
-from jobs.statistics.units import numbered, unit_sizes, unit_sums
 
 
 def right(seed: int, n: int, share: float, seeds: int = 1) -> np.ndarray:
@@ -45,18 +42,6 @@ def test_other_images_are_refused() -> None:
         paired_difference(right(0, 5, 0.5), right(1, 5, 0.5), ids(4))
 
 
-def test_the_bootstrap_by_kinds_is_the_bootstrap_by_groups() -> None:
-    difference = (right(1, 300, 0.8).astype(float) - right(2, 300, 0.7).astype(float))[0]
-    groups = [f"g{i // 3}" for i in range(300)]
-    place = numbered(groups)
-    sums, sizes = unit_sums(difference[None], place), unit_sizes(place)
-    rng = np.random.default_rng(5)
-    drawn = rng.integers(0, len(sizes), (20_000, len(sizes)))
-    means = sums[0][drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-    expected = np.quantile(means, [0.025, 0.975])
-    assert bootstrap_mean(sums[0], sizes, 20_000) == pytest.approx(tuple(expected), abs=0.006)
-
-
 def test_copies_widen_the_interval() -> None:
     """Each image four times over: an interval that took copies for images would be half as wide."""
     a, b = np.repeat(right(1, 200, 0.8), 4, axis=1), np.repeat(right(2, 200, 0.7), 4, axis=1)
@@ -71,19 +56,9 @@ def test_the_interval_of_one_seed_covers() -> None:
         both, a_only, b_only = rng.multinomial(400, [0.7, 0.15, 0.1, 0.05])[:3]
         a = np.arange(400) < both + a_only
         b = (np.arange(400) < both) | ((np.arange(400) >= both + a_only) & (np.arange(400) < both + a_only + b_only))
-        found = paired_difference(a[None], b[None], ids(400), draws=1000)
+        found = paired_difference(a[None], b[None], ids(400))
         hits += found.low <= 0.05 <= found.high
     assert 0.92 <= hits / 300 <= 0.98
-
-
-@pytest.mark.parametrize(("spread_of_seeds", "seeds"), [(0.0, 5), (0.03, 5), (0.06, 3)])
-def test_the_interval_over_seeds_covers_new_seeds_and_new_images(spread_of_seeds: float, seeds: int) -> None:
-    rng, hits = np.random.default_rng(0), 0
-    for _ in range(600):
-        shared, own = rng.normal(0, 0.3, (1, 200)), rng.normal(0, 0.4, (seeds, 200))
-        found = crossed(0.02 + rng.normal(0, spread_of_seeds, (seeds, 1)) + shared + own)
-        hits += found.low <= 0.02 <= found.high
-    assert hits / 600 >= 0.915
 
 
 def test_a_spread_between_seeds_widens_the_interval() -> None:
@@ -95,21 +70,9 @@ def test_a_spread_between_seeds_widens_the_interval() -> None:
 
 
 def test_equal_predictions_of_all_seeds_differ_in_nothing() -> None:
+    """No difference, p = 1, and an interval that says what 100 images can rule out: not [0, 0]."""
     a = np.repeat(right(1, 100, 0.9), 3, axis=0)
     found = paired_difference(a, a, ids(100))
-    assert (found.value, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)
-
-
-@pytest.mark.parametrize(("images", "discordance"), [(1000, 0.05), (400, 0.2)])
-def test_the_smallest_difference_is_found_four_times_in_five(images: int, discordance: float) -> None:
-    delta = smallest_difference(images, discordance)
-    rng, found = np.random.default_rng(0), 0
-    up, down = (discordance + delta) / 2, (discordance - delta) / 2
-    for only_a, only_b, _ in rng.multinomial(images, [up, down, 1 - up - down], size=2000):
-        found += mcnemar(int(only_a), int(only_b)) < 0.05
-    assert 0.74 <= found / 2000 <= 0.84  # the exact test is a little shyer than the formula
-
-
-def test_the_smallest_difference_where_models_agree_on_everything() -> None:
-    assert smallest_difference(1000, 0.0) == pytest.approx(7.8 / 1000, abs=0.002)
-    assert smallest_difference(3, 0.0) == 1.0
+    assert (found.value, found.p) == (0.0, 1.0)
+    assert found.low == pytest.approx(-found.high)
+    assert 0.02 < found.high < 0.06
