@@ -5,8 +5,8 @@ STEP_VERSIONS: dict[str, int] = {
     "pin": 1,
     "extract": 1,
     "finetune": 1,
-    "evaluate": 1,
+    "evaluate": 2,
     "decide": 1,
-    "report": 2,
+    "report": 3,
     "predict": 1,
 }

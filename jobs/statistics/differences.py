@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,15 +34,13 @@ class Difference:
     ``only_a``/``only_b``: images that only one of the two got right, by seed; ``units_a``/``units_b``: units of which a, or b,
     gets more images right. ``groups``: how many units the images form. ``p_adjusted``: after Holm's correction in the family
     of tests, ``low_adjusted``/``high_adjusted``: the interval at 1 - ``level``, the level of its step there; it leaves out 0
-    exactly where p_adjusted < 0.05, as low and high do where p < 0.05. ``smallest``: the smallest true difference that would
-    have been shown with 80 % power at Holm's first step.
+    exactly where p_adjusted < 0.05, as low and high do where p < 0.05. ``first_level``: that of Holm's first step.
     """
 
     value: float
     low: float
     high: float
     p: float
-    smallest: float
     only_a: tuple[int, ...]
     only_b: tuple[int, ...]
     seeds: int
@@ -55,6 +54,7 @@ class Difference:
     low_adjusted: float
     high_adjusted: float
     score: PairedScore = field(repr=False)
+    first_level: float = LEVEL
 
     @property
     def test(self) -> str:
@@ -64,6 +64,14 @@ class Difference:
             return f"t test over {self.seeds} seeds and {units}"
         return "exact McNemar test" if single else f"exact permutation test over {units}"
 
+    @cached_property
+    def smallest(self) -> float:
+        """The smallest true difference that would have been shown with 80 % power at Holm's first step, as a fraction."""
+        score = self.score
+        if score.spread is not None:
+            return smallest_over_seeds(score, self.first_level)
+        return smallest_difference(1 / score.scale, score.up + score.down, self.first_level)
+
     @property
     def only_before_correction(self) -> bool:
         """Whether the plain interval leaves out zero and the correction for several comparisons takes that back."""
@@ -71,7 +79,8 @@ class Difference:
 
     def to_json(self) -> dict[str, Any]:
         values = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "score"}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        found = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return {**found, "smallest": self.smallest}
 
 
 def paired_difference(right_a: Bools, right_b: Bools, groups: Groups) -> Difference:
@@ -92,7 +101,6 @@ def paired_difference(right_a: Bools, right_b: Bools, groups: Groups) -> Differe
         low=low,
         high=high,
         p=p,
-        smallest=_smallest(score, LEVEL),
         only_a=_counts(difference > 0),
         only_b=_counts(difference < 0),
         seeds=len(difference),
@@ -135,12 +143,6 @@ def linearised(values: Floats, place: Ints) -> Floats:
     return np.asarray(mean + (unit_sums(values, place) - mean * sizes) * len(sizes) / len(place))
 
 
-def _smallest(score: PairedScore, level: float) -> float:
-    if score.spread is not None:
-        return smallest_over_seeds(score, level)
-    return smallest_difference(1 / score.scale, score.up + score.down, level)
-
-
 def _counts(there: Bools) -> tuple[int, ...]:
     """How many of each row."""
     return tuple(int(n) for n in there.sum(axis=1))
@@ -157,5 +159,5 @@ def _in_family(difference: Difference, p_adjusted: float, level: float, family: 
     score, shown = difference.score, p_adjusted < LEVEL
     p = min(difference.p, level * (1 - 1e-9)) if shown else max(difference.p, level)  # equal in the last digit only
     low, high = score.interval(level, p)
-    smallest = _smallest(score, LEVEL / family)
-    return replace(difference, p_adjusted=p_adjusted, level=level, low_adjusted=low, high_adjusted=high, smallest=smallest)
+    first = LEVEL / family
+    return replace(difference, p_adjusted=p_adjusted, level=level, low_adjusted=low, high_adjusted=high, first_level=first)
