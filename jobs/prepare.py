@@ -12,7 +12,7 @@ Files
                        duplicates: {exact: [[paths]], near: [{paths, kind, score, pairs: [{paths, kind, score}]}],
                        conflicting: [[paths]] (one picture, several labels)}, method,
                        sizes: {files, images, pictures, bytes, width, height: {min, median, max}, formats, reencoded}};
-                       kind is recompressed, scaled, cropped or mirrored
+                       kind is recompressed, scaled, cropped, mirrored or rotated
 ``grid.jpg``           some images of each class
 
 An image is stored as it is where it decodes cleanly as JPEG or PNG, needs no turning and has a shorter side of at most
@@ -36,6 +36,7 @@ from tlbatch.errors import DataError
 from tlbatch.output import one_line
 
 if TYPE_CHECKING:
+    from jobs.data.groups import Likeness
     from jobs.data.index import IndexEntry
     from jobs.data.reading import BadFile, ReadImage
     from jobs.data.shards import Spool, SpooledPicture
@@ -65,19 +66,17 @@ class Prepared:
 
 def run(context: Context) -> None:
     """Read, find copies, pack, describe."""
-    from jobs.data.copies import METHOD
     from jobs.data.groups import duplicates_card, group_copies
 
     listing = Listing.from_json(context.store.get(context.task.locations["listing"]))
     prepared = _read(context, listing)
-    found = _near_copies(context, prepared) if context.params["near_duplicates"] else []
+    found, method = _near_copies(context, prepared)
     groups = group_copies(found)
     files = prepared.by_picture()
     started = time.monotonic()
     entries = _pack(context, prepared, files, groups)
     paths = {name: [(file.path, file.label) for file in same] for name, same in files.items()}
     duplicates = duplicates_card(paths, found, groups)
-    method = METHOD if context.params["near_duplicates"] else "Equal pixels by hash; near copies were not looked for."
     _describe(context, listing, prepared, entries, duplicates, method)
     context.made["packing_s"] = round(time.monotonic() - started, 2)
     context.made["peak_rss_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
@@ -159,19 +158,25 @@ def _some(bad: list[BadFile]) -> str:
 # ---- copies ----
 
 
-def _near_copies(context: Context, prepared: Prepared) -> list[Any]:
-    from jobs.data.copies import find_copies
+def _near_copies(context: Context, prepared: Prepared) -> tuple[list[Likeness], str]:
+    """Pairs of near copies, and in words how they were looked for."""
+    from jobs.data.copies import find_copies, method_of
     from jobs.data.groups import likenesses
 
+    if not context.params["near_duplicates"]:
+        return [], "Equal pixels by hash; near copies were not looked for."
     started = time.monotonic()
 
     def progress(done: int, total: int) -> None:
         context.check_stop()
         context.progress(done, total, "images", "looking for copies")
 
-    pairs = find_copies(prepared.thumbnails, progress)
+    found = find_copies(prepared.thumbnails, progress)
     context.made["duplicates_s"] = round(time.monotonic() - started, 2)
-    return likenesses(pairs, prepared.pictures.values())
+    method = method_of(found, len(prepared.pictures) - len(prepared.thumbnails))
+    if found.unverified:
+        print(method)
+    return likenesses(found.pairs, prepared.pictures.values()), method
 
 
 # ---- packing ----

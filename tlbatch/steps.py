@@ -1,7 +1,7 @@
 """The steps and the versions of their output. Raise a version when the same parameters give another output."""
 
 STEP_VERSIONS: dict[str, int] = {
-    "prepare": 1,
+    "prepare": 2,
     "pin": 1,
     "extract": 1,
     "finetune": 1,

@@ -10,7 +10,7 @@ from typing import Any
 from jobs.data.copies import Pair
 from jobs.data.shards import SpooledPicture
 
-KINDS = ("recompressed", "scaled", "cropped", "mirrored")  # from the least change to the most
+KINDS = ("recompressed", "scaled", "cropped", "mirrored", "rotated")  # from the least change to the most
 CROPPED = 0.015  # share cut off a side, from which a copy counts as cropped
 SCALED = 0.02  # difference of the widths, from which it counts as scaled
 
@@ -36,8 +36,8 @@ def likenesses(pairs: Iterable[Pair], pictures: Iterable[SpooledPicture]) -> lis
 
 
 def _kind(pair: Pair, one: SpooledPicture, other: SpooledPicture) -> str:
-    if pair.is_mirrored:
-        return "mirrored"
+    if pair.turn:
+        return pair.turn
     if pair.cut > CROPPED:
         return "cropped"
     widths = sorted((one.source_width, other.source_width))

@@ -3,11 +3,14 @@
 A *box* is a view of a picture: (left, top, right, bottom) in 1/200 of its sides. Spectra are those of the discrete cosine
 transform (type II, orthonormal), each coefficient weighted with its distance from the origin. That flattens the spectrum of
 natural images (whose amplitudes fall with frequency), so that spectra of different photographs are nearly orthogonal. Mirroring
-a picture changes the sign of its odd columns only.
+a picture changes the sign of its odd columns only, turning it upside down that of its odd rows, and transposing it (a quarter
+turn and a mirroring) transposes its spectrum: the eight symmetries of the square cost no transform.
 """
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,33 @@ UNITS = 200  # of a box, to a side
 WHOLE = (0, 0, UNITS, UNITS)
 Box = tuple[int, int, int, int]
 Floats = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """One of the square's eight: transposed first, then mirrored left to right, then put upside down."""
+
+    transposed: bool = False
+    mirrored: bool = False
+    flipped: bool = False
+
+    def __call__(self, spectra: Floats) -> Floats:
+        """The spectra […, k, k] of pictures so turned."""
+        signs = np.array([1, -1], spectra.dtype)
+        odd = np.arange(spectra.shape[-1]) % 2
+        turned = spectra.swapaxes(-1, -2) if self.transposed else spectra
+        turned = turned * signs[odd] if self.mirrored else turned
+        return np.asarray(turned * signs[odd][:, None] if self.flipped else turned)
+
+    @property
+    def name(self) -> str:
+        """``rotated`` by 90, 180 or 270 degrees, ``mirrored`` (rotated besides or not), or "" for a picture as it is."""
+        if self.transposed ^ self.mirrored ^ self.flipped:
+            return "mirrored"
+        return "rotated" if self != Symmetry() else ""
+
+
+SYMMETRIES = tuple(Symmetry(*turns) for turns in itertools.product((False, True), repeat=3))
 
 
 def thumbnail(image: Image.Image) -> bytes:
@@ -63,11 +93,19 @@ class Spectrum:
         rows = np.arange(frequencies)
         distance = np.hypot(rows[:, None], rows[None, :])
         self.weights: Floats = np.where(distance <= frequencies, distance, 0.0).astype(dtype)
-        self.odd = np.broadcast_to(rows[None, :] % 2 == 1, distance.shape)
 
     def __call__(self, pictures: Floats, box: Box = WHOLE) -> Floats:
         """[…, k, k] of pictures […, 96, 96], of unit norm (or zero where there is nothing to see)."""
-        raw: Floats = self._axis(box[1], box[3]) @ pictures @ self._axis(box[0], box[2]).T * self.weights
+        raw: Floats = self.axis(box[1], box[3]) @ pictures @ self.axis(box[0], box[2]).T * self.weights
+        return np.asarray(raw / (np.linalg.norm(raw, axis=(-2, -1), keepdims=True) + 1e-6))
+
+    def grid(self, pictures: Floats, boxes: tuple[tuple[int, int], ...]) -> Floats:
+        """[…, rows, columns, k, k]: the views of every pair of ``boxes`` (low, high), one for the rows, one for the columns."""
+        axes = np.concatenate([self.axis(low, high) for low, high in boxes])
+        raw = (axes @ pictures @ axes.T).reshape(
+            *pictures.shape[:-2], len(boxes), self.frequencies, len(boxes), self.frequencies
+        )
+        raw = raw.swapaxes(-2, -3) * self.weights
         return np.asarray(raw / (np.linalg.norm(raw, axis=(-2, -1), keepdims=True) + 1e-6))
 
     def spatial(self, spectra: Floats) -> Floats:
@@ -75,7 +113,8 @@ class Spectrum:
         basis = _cosines(self.side, self.frequencies)
         return np.asarray(basis.T @ spectra @ basis)
 
-    def _axis(self, low: int, high: int) -> Floats:
+    def axis(self, low: int, high: int) -> Floats:
+        """[k, 96]: what takes one axis of a picture, from ``low`` to ``high``, to its coefficients."""
         return _transform(self.side, self.frequencies, low, high, np.dtype(self.dtype).char)
 
 
@@ -101,9 +140,3 @@ def _areas(side: int, low: float, high: float) -> Floats:
     pixels = np.arange(SIDE)
     overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
     return np.asarray(np.clip(overlap, 0, None) / (edges[1] - edges[0]))
-
-
-def mirrored(spectra: Floats) -> Floats:
-    """The spectra of the mirrored pictures."""
-    signs = np.where(np.arange(spectra.shape[-1]) % 2, -1, 1).astype(spectra.dtype)
-    return np.asarray(spectra * signs)

@@ -56,7 +56,7 @@ class Dataset(Part):
     split: Split = Split()
     stored_size: Annotated[int, Field(ge=32, le=4096)] = Field(default=512, description="shorter side in pixels at most")
     max_bad: Fraction = Field(default=0.05, description="share of unreadable files past which prepare stops (exit 65)")
-    near_duplicates: bool = Field(default=True, description="find mirrored, recompressed, scaled and cropped copies")
+    near_duplicates: bool = Field(default=True, description="find recompressed, scaled, cropped, mirrored and rotated copies")
 
 
 class Repeat(Part):

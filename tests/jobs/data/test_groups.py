@@ -14,10 +14,10 @@ def picture(name: str, number: int, width: int = 100) -> SpooledPicture:
 def test_kinds_from_the_least_change_to_the_most():
     pictures = [picture("d", 0), picture("c", 1), picture("b", 2, 200), picture("a", 3)]
     pairs = [
-        Pair(0, 1, 0.99, False, 0.01),
-        Pair(1, 2, 0.98, False, 0.0),
-        Pair(2, 3, 0.97, False, 0.05),
-        Pair(0, 3, 0.9, True, 0.05),
+        Pair(0, 1, 0.99, "", 0.01),
+        Pair(1, 2, 0.98, "", 0.0),
+        Pair(2, 3, 0.97, "", 0.05),
+        Pair(0, 3, 0.9, "mirrored", 0.05),
     ]
     assert likenesses(pairs, pictures) == [
         Likeness("a", "b", "cropped", 0.97),
