@@ -215,7 +215,7 @@ def _neighbours(box: Box, step: int) -> Sequence[Box]:
 
 
 def tile_cosines(one: Floats, others: Floats, tiles: int = TILES) -> Floats:
-    """[n, tiles²]: a picture [side, side] and others [n, side, side], the cosine of each tile; 1 where neither shows anything."""
+    """[n, tiles²]: a picture [side, side] and others [n, side, side], the cosine of each tile; 1 where both show nothing."""
     ones, others = _tiled(one[None], tiles), _tiled(others, tiles)
     energies = np.stack([np.broadcast_to((ones**2).sum(-1), others.shape[:2]), (others**2).sum(-1)])
     cosines = (others * ones).sum(-1) / np.sqrt(energies.prod(0) + 1e-12)
