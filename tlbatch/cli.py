@@ -8,6 +8,7 @@ import sys
 import click
 
 from tlbatch import __version__
+from tlbatch.interrupts import CODE, SENTENCE, end, interruptible
 from tlbatch.output import screened
 
 #: command -> (where it is, what the list of commands says of it)
@@ -102,8 +103,10 @@ def cli(debug: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The program. Ends the process: 0 done, else as tlbatch.errors has it; a failure is a sentence on stderr."""
-    with screened():
+    with screened(), interruptible():
         code = _code(sys.argv[1:] if arguments is None else arguments)
+        if code == CODE and arguments is None:
+            end(code)  # threads that still wait for a server are not waited for
     sys.exit(code)
 
 
@@ -112,13 +115,11 @@ def _code(arguments: list[str]) -> int:
 
     try:
         return int(cli.main(arguments, standalone_mode=False) or 0)
-    except click.exceptions.Abort:
-        return 143
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return _failed(SENTENCE, CODE)
     except click.ClickException as error:
         error.show()
         return 2
-    except KeyboardInterrupt:
-        return _failed("stopped at once: the same command goes on from what was saved", 143)
     except TlbatchError as error:
         return _failed(str(error), error.exit_code, "--debug" in arguments)
     except Exception as error:  # noqa: BLE001 - the last line of defence

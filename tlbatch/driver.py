@@ -87,7 +87,7 @@ class Driver:
                 self._leave(error)
                 raise
             state = "stopped" if isinstance(error, Stopped | KeyboardInterrupt) else "failed"
-            self._halt()
+            self._halt(0.0 if isinstance(error, KeyboardInterrupt) else GRACE_S)
             self._end(state)
             raise
         self._end(state)
@@ -250,9 +250,9 @@ class Driver:
         remember_rate(self.store, work.node, work.seconds)
         remember_extractor(self.store, work.task, work.ref)
 
-    def _halt(self) -> None:
+    def _halt(self, grace_s: float = GRACE_S) -> None:
         """End all tasks gently, and give up the leases."""
-        codes = {ended.key: ended.code for ended in self.backend.stop(GRACE_S)}
+        codes = {ended.key: ended.code for ended in self.backend.stop(grace_s)}
         for work in self.works.values():
             if work.state == RUNNING:
                 assert work.task is not None

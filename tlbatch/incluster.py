@@ -14,7 +14,8 @@ from tlbatch.backends.kubernetes import KubernetesBackend
 from tlbatch.driver import Driver, Observer
 from tlbatch.errors import Stopped, StudyError, TlbatchError, TransientError
 from tlbatch.executions.records import Execution
-from tlbatch.launch import publish_report, stop_requests
+from tlbatch.interrupts import stop_requests
+from tlbatch.launch import publish_report
 from tlbatch.manifests import DriverIdentity, Site
 from tlbatch.manifests.needs import parallelism, task_needs, with_deadlines
 from tlbatch.planning import Plan

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import yaml
@@ -17,6 +14,7 @@ import yaml
 from tlbatch.backends import Backend
 from tlbatch.driver import Driver, Observer
 from tlbatch.executions.records import Execution, new_execution_id
+from tlbatch.interrupts import stop_requests
 from tlbatch.manifests.needs import with_deadlines
 from tlbatch.planning.settle import plan_study
 from tlbatch.reports.listing import load_report, report_place
@@ -67,7 +65,7 @@ def run_study(
     execution = Execution(store, new_execution_id(loaded.study.name))
     execution.save_study(yaml.safe_dump(loaded.document, sort_keys=False, allow_unicode=True))
     announce(execution)
-    with stop_requests() as stop:
+    with stop_requests(quick=True) as stop:
         driver = Driver(plan, store, backend, execution, observer, stop)
         state = driver.run()
     works = tuple(driver.works.values())
@@ -75,24 +73,6 @@ def run_study(
         return Outcome(execution, state, works)
     publish_report(execution, works)
     return Outcome(execution, state, works, load_report(execution), report_place(execution))
-
-
-@contextmanager
-def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Whether SIGINT or SIGTERM came; a second one ends at once (KeyboardInterrupt)."""
-    asked: list[int] = []
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def publish_report(execution: Execution, works: Iterable[Work]) -> None:

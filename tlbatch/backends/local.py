@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -13,12 +14,16 @@ from pathlib import Path
 
 from tlbatch.backends.processes import Process, WarmServer, start_cold
 from tlbatch.backends.protocol import Ended
+from tlbatch.errors import TlbatchError
+from tlbatch.executions.records import read_progress
 from tlbatch.planning import Node
 from tlbatch.store import Store
 from tlbatch.tasks import Task, task_name
 
 POLL_S = 0.05
 LAST_WORDS = 4000  # bytes of a process's own output that are kept for when it could not say itself why it ended
+QUICK_S, KILLED_WITHIN_S = 3.0, 5.0
+SAVING = frozenset({"finetune"})  #: what writes a checkpoint when it is asked to stop; all others commit as they go
 TORCH_STEPS = frozenset({"extract", "finetune", "evaluate"})
 THREAD_SETTINGS = ("TLBATCH_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 BUSY_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
@@ -30,6 +35,7 @@ class _Running:
     cores: int
     process: Process
     output: Path
+    started: float  #: Unix time, s
 
 
 @dataclass
@@ -64,7 +70,7 @@ class LocalBackend:
         output = self._output(task)
         arguments = ["--task", f"{self.store.url}/{task_name(task.key)}"]
         process = self._process(task.step, arguments, output, cores)
-        self._running[task.key] = _Running(task, cores, process, output)
+        self._running[task.key] = _Running(task, cores, process, output, time.time())
 
     def ended(self, timeout_s: float) -> list[Ended]:
         deadline = self.clock() + timeout_s
@@ -88,13 +94,17 @@ class LocalBackend:
         return True
 
     def stop(self, grace_s: float) -> list[Ended]:
-        ended = self._signal(signal.SIGTERM, grace_s)
-        ended += self._signal(signal.SIGKILL, grace_s)
+        """As the protocol has it; tasks with nothing to save get QUICK_S. A KeyboardInterrupt meanwhile: no more waiting."""
+        ended: list[Ended] = []
+        with contextlib.suppress(KeyboardInterrupt):
+            self._ask(ended, grace_s)
+        self._kill(ended)
         self.close()
         return ended
 
     def close(self) -> None:
-        """End the processes that wait for tasks, and remove what the backend wrote."""
+        """End all processes, at once, and remove what the backend wrote."""
+        self._kill([])
         for server in self._servers.values():
             server.close()
         self._servers.clear()
@@ -118,14 +128,32 @@ class LocalBackend:
             server = self._servers[cores] = WarmServer(self.python, self._environment(cores))
         return server
 
-    def _signal(self, number: int, grace_s: float) -> list[Ended]:
+    def _ask(self, ended: list[Ended], grace_s: float) -> None:
         for running in self._running.values():
-            if running.process.poll() is None:
-                running.process.send_signal(number)
-        deadline, ended = self.clock() + grace_s, []
+            running.process.send_signal(signal.SIGTERM)
+        asked = self.clock()
+        saving = {key for key, running in self._running.items() if grace_s > QUICK_S and self._saves(running)}
+        while self._running and self.clock() < asked + grace_s:
+            ended += self.ended(POLL_S)
+            if not saving & self._running.keys() and self.clock() >= asked + QUICK_S:
+                return
+
+    def _kill(self, ended: list[Ended]) -> None:
+        for running in self._running.values():
+            running.process.send_signal(signal.SIGKILL)
+        deadline = self.clock() + KILLED_WITHIN_S
         while self._running and self.clock() < deadline:
             ended += self.ended(POLL_S)
-        return ended
+
+    def _saves(self, running: _Running) -> bool:
+        """Whether the task leaves a checkpoint when it is asked to stop: it trains, and has told so."""
+        if running.task.step not in SAVING:
+            return False
+        try:
+            told = read_progress(self.store, running.task.key)
+        except TlbatchError:
+            return True
+        return told is not None and float(told.get("time") or 0) >= running.started
 
     def _end(self, key: str) -> Ended:
         running = self._running.pop(key)
@@ -135,15 +163,24 @@ class LocalBackend:
         running.output.unlink()
         return Ended(key, 128 - code if code < 0 else code, words)
 
-    def _output(self, task: Task) -> Path:
+    def _own_folder(self) -> Path:
+        """For outputs and for the tasks' own scratch: a task that is killed leaves nothing behind."""
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="tlbatch-local-")
-        output = Path(self._folder.name) / task.key
+            self._folder = tempfile.TemporaryDirectory(prefix="tlbatch-local-", ignore_cleanup_errors=True)
+        return Path(self._folder.name)
+
+    def _output(self, task: Task) -> Path:
+        output = self._own_folder() / task.key
         output.write_bytes(b"")
         return output
 
     def _environment(self, cores: int) -> dict[str, str]:
         cache = os.environ.get("TLBATCH_CACHE") or str(Path.home() / ".cache" / "tlbatch")
         threads = dict.fromkeys(THREAD_SETTINGS, str(cores))
-        own = {"TLBATCH_CACHE": cache, "TLBATCH_PARENT": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+        own = {
+            "TMPDIR": str(self._own_folder()),
+            "TLBATCH_CACHE": cache,
+            "TLBATCH_PARENT": str(os.getpid()),
+            "PYTHONUNBUFFERED": "1",
+        }
         return {**os.environ, **BUSY_WAITING, **threads, **own}

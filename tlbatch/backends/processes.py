@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+ANSWER_S = 0.5
 
 
 class Process(Protocol):
@@ -27,7 +31,7 @@ class Process(Protocol):
 def start_cold(python: str, step: str, arguments: list[str], output: Path, environment: Mapping[str, str]) -> Process:
     """``python -m jobs.<step>``."""
     with output.open("ab") as file:
-        return subprocess.Popen(
+        return ColdProcess(
             [python, "-m", f"jobs.{step}", *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -35,6 +39,23 @@ def start_cold(python: str, step: str, arguments: list[str], output: Path, envir
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C in the terminal reaches the driver alone, which then asks each task to stop
         )
+
+
+class ColdProcess(subprocess.Popen[bytes]):
+    """A step's process, in a session of its own."""
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            signal_process(self.pid, number)
+
+
+def signal_process(pid: int, number: int) -> None:
+    """Ask the process, which leads a group; kill the group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if number == signal.SIGKILL:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, number)
+        os.kill(pid, number)
 
 
 @dataclass
@@ -50,11 +71,11 @@ class ForkedProcess:
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        while self.pid is None and self.returncode is None:
-            self.server.listen(wait=True)
+        """A process that was not forked yet, because its server still imports, has nothing to save: both end at once."""
+        if self.pid is None and self.returncode is None and not self.server.answers(self):
+            self.server.give_up(number)
         if self.pid is not None and self.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, number)
+            signal_process(self.pid, number)
 
 
 class WarmServer:
@@ -88,13 +109,28 @@ class WarmServer:
         self._process.stdin.flush()
         return process
 
-    def listen(self, wait: bool = False) -> None:
+    def answers(self, process: ForkedProcess) -> bool:
+        """Whether it says within ANSWER_S that ``process`` was forked: at once, unless it still imports."""
+        assert self._process.stdout is not None
+        until = time.monotonic() + ANSWER_S
+        while process.pid is None and process.returncode is None:
+            if not select.select([self._process.stdout], [], [], max(0.0, until - time.monotonic()))[0]:
+                return False
+            self.listen()
+        return True
+
+    def give_up(self, number: int) -> None:
+        """End the server. What it was to fork counts as ended by the signal ``number``."""
+        for process in self._forked.values():
+            if process.pid is None and process.returncode is None:
+                process.returncode = -number
+        self._process.kill()
+
+    def listen(self) -> None:
         """Take in what the server has told. A server that died took its children with it: they count as killed."""
         assert self._process.stdout is not None
-        file = self._process.stdout.fileno()
-        os.set_blocking(file, wait)
         try:
-            data = os.read(file, 65536)
+            data = os.read(self._process.stdout.fileno(), 65536)
         except BlockingIOError:
             return
         *lines, self._rest = (self._rest + data).split(b"\n")

@@ -12,7 +12,7 @@ from tlbatch.backends.local import LocalBackend
 from tlbatch.driver import GRACE_S
 from tlbatch.errors import Stopped, TlbatchError
 from tlbatch.executions.records import read_exit
-from tlbatch.launch import stop_requests
+from tlbatch.interrupts import stop_requests
 from tlbatch.planning import Node
 from tlbatch.prediction.request import STEP
 from tlbatch.retries import judge
@@ -29,22 +29,22 @@ def predict_here(store: Store, task: Task, cores: int | None, tick: Callable[[Wo
     backend = LocalBackend(store, cores or len(os.sched_getaffinity(0)), warm=False)
     node = Node(STEP, STEP, task.params)
     work = Work(node, task=task, state=RUNNING, started=time.time())
-    with stop_requests() as stop:
+    with stop_requests(quick=True) as stop:
         backend.start(task, node)
         try:
             ended: list[Ended] = []
             while not ended:
-                ended = backend.stop(GRACE_S) if stop() else backend.ended(POLL_S)
+                ended = backend.stop(GRACE_S) if (stopped := stop()) else backend.ended(POLL_S)
                 tick(work)
         finally:
             backend.close()
-    _check(store, ended[0], work)
+    _check(store, ended[0], work, stopped)
 
 
-def _check(store: Store, ended: Ended, work: Work) -> None:
+def _check(store: Store, ended: Ended, work: Work, stopped: bool) -> None:
     if ended.code == 0:
         return
-    if ended.code == Stopped.exit_code:
+    if stopped or ended.code == Stopped.exit_code:
         raise Stopped("asked to stop: the parts that are done are kept, the same command goes on from there")
     error = TlbatchError(judge(ended, read_exit(store, ended.key), work.started, [ended.code]).sentence)
     error.exit_code = ended.code

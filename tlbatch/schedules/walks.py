@@ -10,7 +10,8 @@ from tlbatch.backends import Backend
 from tlbatch.driver import Driver, Observer
 from tlbatch.executions.records import Execution, new_execution_id
 from tlbatch.incluster import Place, check_versions, exit_code, hold, walk
-from tlbatch.launch import publish_report, stop_requests
+from tlbatch.interrupts import stop_requests
+from tlbatch.launch import publish_report
 from tlbatch.manifests.cronjobs import WEBHOOK_VARIABLE
 from tlbatch.manifests.needs import with_deadlines
 from tlbatch.planning import Plan
@@ -42,7 +43,7 @@ def fire_in_pod(name: str, store: Store, place: Place, observer: Observer) -> in
 
 def fire_here(name: str, store: Store, backend: Backend, observer: Observer, say: Callable[[str], None]) -> FiringRecord:
     """One firing on this machine. Raises Stopped on SIGINT and SIGTERM, after the tasks saved their state."""
-    with stop_requests() as stop:
+    with stop_requests(quick=True) as stop:
 
         def walk_processes(execution: Execution, loaded: LoadedStudy, plan: Plan, guard: Guard) -> str:
             driver = Driver(with_deadlines(plan, loaded.study), store, backend, execution, observer, stop, guard=guard)
