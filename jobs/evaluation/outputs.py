@@ -17,6 +17,7 @@ from jobs.data.features import load_features
 from jobs.data.index import read_encoded
 from jobs.data.pixels import load_pixels, normaliser
 from jobs.evaluation.images import Dataset
+from jobs.finite import finite
 from jobs.metrics.predictions import Floats, Ints
 from jobs.models.building import build_head
 from jobs.training.images import load_images
@@ -76,7 +77,7 @@ def forward(context: Context, network: nn.Module, fed: Fed, note: str) -> Floats
             pieces.append(network(x).float().cpu())
         done += len(x)
         context.progress(done, len(fed.pixels), "images", note)
-    return cast(Floats, torch.cat(pieces).double().numpy())
+    return cast(Floats, finite(torch.cat(pieces).double().numpy(), "outputs of the model"))
 
 
 @torch.no_grad()
@@ -87,12 +88,12 @@ def head_logits(artifact: Artifact, features: NDArray[np.float32], device: torch
     head = build_head(features.shape[1], len(card["classes"]), card["model"]["head"], seed=0, init="torch")
     head.load_state_dict(state)
     head.to(device).eval()
-    return cast(Floats, head(torch.from_numpy(features).to(device)).double().cpu().numpy())
+    return cast(Floats, finite(head(torch.from_numpy(features).to(device)).double().cpu().numpy(), "outputs of the head"))
 
 
 def test_features(context: Context, dataset: Dataset) -> NDArray[np.float32]:
     """[n, d] cached features of the test images."""
-    return load_features(context.input("features"), [entry.id for entry in dataset.test])
+    return finite(load_features(context.input("features"), [entry.id for entry in dataset.test]), "features")
 
 
 def grouped_probabilities(logits: Floats, mapping: Mapping[str, Sequence[int]], classes: Sequence[str]) -> Floats:
@@ -114,4 +115,4 @@ def validation_of(models: Sequence[Artifact], classes: Sequence[str]) -> tuple[l
         ids += document["ids"]
         labels.append(np.array(document["labels"], dtype=np.int64))
         logits.append(np.array(document["logits"], dtype=np.float64).reshape(-1, len(classes)))
-    return ids, np.concatenate(labels), np.concatenate(logits)
+    return ids, np.concatenate(labels), finite(np.concatenate(logits), "outputs for validation images")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jobs.finite import finite
 from jobs.metrics.calibration import Temperature, fit_temperature, reliability, softmax
 from jobs.metrics.classification import confusion
 from jobs.metrics.coverage import coverage_curve
@@ -34,7 +35,7 @@ class Said:
 
 def written(probabilities: Floats) -> Floats:
     """As the files have them, at nine significant digits: every metric can be computed again from the files."""
-    rows = [[float(f"{value:.{DIGITS}g}") for value in row] for row in probabilities.tolist()]
+    rows = [[float(f"{value:.{DIGITS}g}") for value in row] for row in finite(probabilities, "probabilities").tolist()]
     return np.array(rows, dtype=np.float64).reshape(probabilities.shape)
 
 

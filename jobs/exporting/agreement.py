@@ -12,6 +12,7 @@ from torch import Tensor
 from jobs.context import Context
 from jobs.data.index import load_index, read_encoded
 from jobs.data.pixels import load_pixels
+from jobs.finite import finite
 from jobs.training.images import load_images
 from tlbatch.champions.exporting import Request
 from tlbatch.errors import StudyError
@@ -46,7 +47,8 @@ class Evaluated:
     test_images: int
 
     def compare(self, said: Tensor, tolerance: float | None) -> Agreement:
-        difference = (said.double() - self.probabilities).abs()
+        why = "the export computes otherwise than the evaluated model"
+        difference = (finite(said, "probabilities of the export", why).double() - self.probabilities).abs()
         return Agreement(
             images=len(said),
             difference=float(difference.max()),

@@ -20,12 +20,12 @@ from jobs.context import Context
 from jobs.data.pixels import normaliser
 from jobs.extraction.folding import fold_batch_norms
 from jobs.extraction.rounding import to_bfloat16
+from jobs.finite import finite
 from jobs.models.building import build_backbone
 from jobs.models.copies import ThreadCopies
 from jobs.models.network import Backbone
 from jobs.models.pretrained import load_pretrained
 from jobs.training.randomness import generator
-from tlbatch.errors import DataError
 
 BATCH = {"cpu": 8, "cuda": 64}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -49,11 +49,7 @@ class Extractor:
             moved = pixels.to(self.device, non_blocking=True)
             fed = self._normalise(moved).to(self._dtype).contiguous(memory_format=torch.channels_last)
             features = self._network()(fed).float().cpu().numpy()
-        if not np.isfinite(features).all():
-            raise DataError(
-                "some features are no finite numbers: the weights do not suit these images or this precision (try fp32)"
-            )
-        return np.asarray(features, np.float32)
+        return np.asarray(finite(features, "features"), np.float32)
 
     def _network(self) -> Backbone:
         """On a CPU this thread's own."""

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from jobs.finite import finite
 from jobs.models.families import LITE0_REPEATS
 from tlbatch.errors import StudyError
 
@@ -122,6 +123,9 @@ def fit_state(network: nn.Module, state: State, *, known: Iterable[str], what: s
     ]
     if missing or foreign or shapes:
         raise StudyError(_misfit(missing, foreign, shapes, len(expected), what, of))
+    for name in expected:
+        if name in state and state[name].is_floating_point():
+            finite(state[name], f"values of {name}", f"{what} are damaged, or come from a training that diverged", StudyError)
     zero = torch.zeros((), dtype=torch.long)
     for name, tensor in list(expected.items()):
         expected[name] = _like(state.get(name, zero), tensor)

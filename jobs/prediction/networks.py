@@ -20,12 +20,12 @@ from jobs.context import Context
 from jobs.data.pixels import normaliser
 from jobs.evaluation.outputs import validation_of
 from jobs.extraction.extractor import BATCH, Extractor, fold
+from jobs.finite import finite
 from jobs.metrics.calibration import Temperature, fit_temperature, softmax
 from jobs.metrics.predictions import Floats
 from jobs.models.copies import ThreadCopies
 from jobs.models.network import Network
 from jobs.models.trained import load_trained
-from tlbatch.errors import DataError
 from tlbatch.store.artifacts import Artifact
 
 Logits = Callable[[Tensor], list[Floats]]
@@ -116,7 +116,5 @@ def _ready(network: Network, device: torch.device) -> Network:
 
 
 def _checked(logits: Tensor) -> Floats:
-    values: NDArray[np.float64] = logits.float().cpu().double().numpy()
-    if not np.isfinite(values).all():
-        raise DataError("the model's outputs are no finite numbers: its weights do not suit these images or this precision")
+    values: NDArray[np.float64] = finite(logits.float().cpu().double().numpy(), "outputs of the model")
     return values

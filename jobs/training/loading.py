@@ -12,11 +12,11 @@ from torch import Tensor
 
 from jobs.context import Context
 from jobs.data.index import read_encoded
+from jobs.finite import finite
 from jobs.training.feed import FeatureFeed
 from jobs.training.images import ImageFeed, load_images
 from jobs.training.parts import Entries, Parts
 from jobs.training.settings import Settings
-from tlbatch.errors import DataError
 
 FETCHING_THREADS = 8
 """For stores elsewhere: most of the time goes into waiting."""
@@ -45,9 +45,7 @@ def load_run_features(context: Context, settings: Settings, parts: Parts) -> Fea
         train = np.concatenate([train, load_views(artifact, ids, settings.params["redraw"])])
     held = [entry.id for entry in parts.validation]
     validation = load_features(artifact, held) if held else np.zeros((0, train.shape[2]), np.float32)
-    if not (np.isfinite(train).all() and np.isfinite(validation).all()):
-        raise DataError("some features are no finite numbers: the backbone's weights or its precision do not suit these images")
-    return Features(train, validation)
+    return Features(finite(train, "features"), finite(validation, "features"))
 
 
 def feature_feed(features: Features, parts: Parts, seed: int, device: torch.device) -> FeatureFeed:

@@ -15,13 +15,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from jobs.context import Context
+from jobs.finite import finite
 from jobs.training.layers import layer_table, learning_stages, stage_table
 from jobs.training.lineage import trained_on
 from jobs.training.logistic import Fitted
 from jobs.training.parts import Parts
 from jobs.training.settings import Settings
+from tlbatch.errors import StudyError
 
 DECIMALS = 6
+DIVERGED = "training diverged in its last epoch; lower train.lr"
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,13 @@ class Outcome:
 
 
 def write_outputs(context: Context, settings: Settings, parts: Parts, outcome: Outcome) -> None:
+    finite(outcome.logits, "outputs for validation images", DIVERGED, StudyError)
     context.write_json("card.json", {**_card(settings, parts, outcome), "trained_on": trained_on(context, settings.backbone)})
     context.write_json("history.json", outcome.history)
     context.write_json("validation.json", _validation(parts, outcome.logits))
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in outcome.network.state_dict().items()}
+    for name, tensor in state.items():
+        finite(tensor, f"weights of {name}", DIVERGED, StudyError)
     save_file(unshared(state), context.out("model.safetensors"))
 
 

@@ -170,7 +170,7 @@ class Trainer:
         """None where there are no validation images."""
         logits = validation_logits(self.judged, self._feed, self.recipe.bf16, lambda: self._tick(self, False))
         judged = loss_and_accuracy(logits, self._feed.validation_labels) if len(logits) else None
-        if not (math.isfinite(judged[0] if judged else 0.0) and math.isfinite(float(self._sums[0]))):
+        if not (bool(logits.isfinite().all()) and math.isfinite(judged[0] if judged else 0.0) and self._sums.isfinite().all()):
             epoch, lr = self.place.epoch + 1, self.recipe.lr
             raise DivergedError(f"the loss is no number any more in epoch {epoch}: train.lr {lr:g} is too large; lower it")
         return judged
