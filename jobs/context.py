@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -124,6 +125,7 @@ class Context:
             "versions": versions,
             "cpu": _cpu_name(),
             "threads": self.threads,
+            "peak_memory_mib": peak_memory_mib(),
             "time": time.time(),
             **self.made,
         }
@@ -195,6 +197,12 @@ class Context:
             return float(json.loads(self.store.get(f"work/{self.task.key}/progress.json")).get("seconds", 0.0))
         except (NotFoundError, ValueError):
             return 0.0
+
+
+def peak_memory_mib() -> int:
+    """The most memory this process has held so far (resident set, MiB): what ``tlbatch.memory`` forecasts."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most // 1024 if sys.platform != "darwin" else most // 2**20
 
 
 def _cpu_name() -> str:

@@ -12,7 +12,7 @@ Files
                        parameters, trainable_parameters,
                        selected_epoch (from 1; 0 without epochs), lr, logistic: {c, cv: [{c, log_loss, accuracy}]} or null}
 ``history.json``       {epochs: [{epoch, train_loss, train_accuracy, validation_loss, validation_accuracy, lr}], selected_epoch,
-                       lr: {chosen, tried: [{lr, validation_accuracy, validation_loss}]}, stopped_early}
+                       lr: {chosen, tried: [{lr, validation_accuracy, validation_loss, epochs}]}, stopped_early}
 ``validation.json``    {ids, labels, logits [m][classes]} of the validation images (with folds: of the fold held out)
 ``augmented.jpg``      training images as they are varied, a grid; only with an augmentation
 """

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 from tlbatch.backbones.catalogue import BackboneInfo, backbones
+from tlbatch.backbones.handcrafted import HAND_CRAFTED, feature_count
+from tlbatch.manifests.needs import task_needs
+from tlbatch.memory import dense_parameters, forecast_mib
 from tlbatch.planning import Node, Plan
 from tlbatch.planning.make import Settled
 from tlbatch.planning.runs import SettledRun
@@ -17,6 +20,7 @@ from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.tasks import InputRef
 
+UNITS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 CACHED, TO_RUN, AFTER = "cached", "to run", "known after"
 
 
@@ -67,6 +71,48 @@ def total_s(lines: Iterable[Forecast], nodes: dict[str, Node], cores: int) -> tu
 
 
 @dataclass(frozen=True)
+class Memory:
+    """MiB of main memory a task holds at most, and what its pod would get; ``needed`` is None where it is not known."""
+
+    task: str
+    needed_mib: int | None
+    given_mib: int
+    on_gpu: bool = False
+
+    @property
+    def warning(self) -> str | None:
+        """A sentence where the pod would get less."""
+        if self.needed_mib is None or self.on_gpu or self.needed_mib <= self.given_mib:
+            return None
+        return (
+            f"{self.task}: needs about {gibibytes(self.needed_mib)} of memory and a pod of it gets "
+            f"{gibibytes(self.given_mib)}, so it would be killed there: raise resources.memory, or lower train.batch_size or "
+            "input.size"
+        )
+
+
+def memory_facts(settled: Settled, plan: Plan) -> list[Memory]:
+    """A line for every task, in the plan's order."""
+    lines = []
+    for node in plan:
+        needs = task_needs(settled.study, node)
+        lines.append(Memory(node.name, forecast_mib(node, settled), mebibytes(needs.memory), bool(needs.gpu)))
+    return lines
+
+
+def mebibytes(quantity: str) -> int:
+    """A quantity as Kubernetes writes it, in MiB."""
+    found = re.fullmatch(r"([0-9.]+)(m|k|Ki|M|Mi|G|Gi|T|Ti)?", quantity)
+    assert found is not None
+    return round(float(found[1]) * UNITS[found[2] or ""] / 2**20)
+
+
+def gibibytes(mib: int) -> str:
+    """1536 -> '1.5 GiB'."""
+    return f"{mib / 1024:.1f} GiB"
+
+
+@dataclass(frozen=True)
 class RunFacts:
     """What of a run's network is trained. Numbers are None where only building the network would tell.
 
@@ -108,6 +154,8 @@ def _facts(run: SettledRun, classes: int) -> RunFacts:
     if "scratch" in run.model:
         return _scratch_facts(blank, run, classes)
     name = run.model["backbone"]["name"]
+    if name == HAND_CRAFTED:
+        return replace(blank, network="none", features=feature_count(fed["size"]))
     info = backbones().get(name or "")
     return _backbone_facts(blank, run, info, classes) if info else replace(blank, network=name or blank.network)
 
@@ -129,11 +177,6 @@ def _backbone_facts(blank: RunFacts, run: SettledRun, info: BackboneInfo, classe
         parameters += dense_parameters([features, *run.model["head"]["dense"], classes])
     known = None if features is None else parameters
     return replace(blank, network=info.name, trainable=(*unfrozen, "head"), frozen=frozen, parameters=known, features=features)
-
-
-def dense_parameters(widths: Sequence[int]) -> int:
-    """Weights and biases of dense layers between these widths."""
-    return sum((before + 1) * after for before, after in pairwise(widths))
 
 
 def scratch_size(scratch: Mapping[str, Any], size: int, channels: int, classes: int) -> tuple[int, int]:

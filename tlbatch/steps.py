@@ -4,7 +4,7 @@ STEP_VERSIONS: dict[str, int] = {
     "prepare": 2,
     "pin": 1,
     "extract": 1,
-    "finetune": 1,
+    "finetune": 2,
     "evaluate": 2,
     "decide": 1,
     "report": 3,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from jobs.models.cutting import Tap, drop_modules, unreached, walk
 from jobs.models.dividing import derive_division
 from jobs.models.families import FAMILIES
+from jobs.models.handcrafted import hand_crafted_backbone
 from jobs.models.heads import build_head
 from jobs.models.initial import initialise, settle_statistics
 from jobs.models.library import Architecture, find
@@ -19,6 +20,7 @@ from jobs.models.pretrained import Pretrained
 from jobs.models.reading import convert, fit_state
 from jobs.models.scratch import scratch_body, scratch_division
 from jobs.models.stages import Division, Layer
+from tlbatch.backbones.handcrafted import HAND_CRAFTED
 from tlbatch.errors import StudyError
 
 __all__ = ["build_backbone", "build_classifier", "build_head", "build_network"]
@@ -57,6 +59,8 @@ def build_backbone(
     """
     if model.get("scratch") is not None:
         return _scratch_backbone(model["scratch"], input)
+    if model["backbone"]["name"] == HAND_CRAFTED:
+        return hand_crafted_backbone(int(input["size"]))
     if pretrained is None:
         raise ValueError("a backbone needs its weights (jobs.models.pretrained.load_pretrained)")
     source = pretrained.architecture or {"backbone": model["backbone"]["name"]}

@@ -16,11 +16,13 @@ import torch
 from torch import nn
 
 import tlbatch
+from jobs.models.activations import held_by_stage
 from jobs.models.cutting import Tap, drop_modules, unreached, walk
 from jobs.models.families import FAMILIES, Family
 from jobs.models.library import find, timm_names, torchvision_names
 from jobs.models.stages import Layer, Stage
 from tlbatch import output
+from tlbatch.backbones.catalogue import MEASURED_AT
 from tlbatch.backbones.preprocessing import IMAGENET_MEAN, IMAGENET_STD, SCRATCH_INPUT
 
 CATALOGUE = Path(tlbatch.__file__).parent / "backbones" / "catalogue.json"
@@ -136,20 +138,29 @@ def describe(family: Family, inputs: Inputs) -> dict[str, Any]:
     weights = _family_weights(family, inputs)
     default = family.division.layer(None)
     assert default is not None
-    counts = [_parameters(network, stage) for stage in family.division.stages]
     parameters = sum(p.numel() for p in used_parameters(network))
+    layers = measure(network, family.division.layers)
     return {
         "library": family.library,
         "architecture": family.architecture,
         "parameters": parameters,
         "default": default.name,
-        "stages": [[s.name, list(s.layers), n] for s, n in zip(family.division.stages, counts, strict=True)],
+        "stages": stages(network, family),
         "extra": list(family.division.extra),
-        "layers": measure(network, family.division.layers),
+        "layers": layers,
         "weights": weights,
         "input": inputs.number(_architecture_input(weights, inputs)),
         "head": family.head,
     }
+
+
+def stages(network: nn.Module, family: Family) -> list[list[Any]]:
+    """[name, modules, parameters, bytes kept, bytes working] of each (tlbatch.backbones.catalogue.StageInfo)."""
+    held = held_by_stage(network, family.division.stages, MEASURED_AT)
+    return [
+        [stage.name, list(stage.layers), _parameters(network, stage), held[stage.name].kept, held[stage.name].working]
+        for stage in family.division.stages
+    ]
 
 
 def used_parameters(network: nn.Module) -> Iterable[nn.Parameter]:

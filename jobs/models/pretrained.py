@@ -43,6 +43,8 @@ def load_pretrained(context: Context, backbone: Mapping[str, Any]) -> Pretrained
     """
     weights, name = backbone["weights"], backbone["name"]
     kind = weights["kind"]
+    if kind == "none":
+        return Pretrained("no weights", architecture={"backbone": name})
     if kind == "random":
         return Pretrained("random weights", seed=int(weights["seed"]))
     if kind == "run":

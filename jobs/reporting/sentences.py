@@ -13,6 +13,7 @@ from jobs.reporting.validation import best, standing
 from jobs.reporting.words import (
     images_in_units,
     interval_points,
+    is_hand_crafted,
     listing,
     p_value,
     percent,
@@ -231,6 +232,8 @@ def over_seeds(seeds: int) -> str:
 
 def control_kind(run: RunSource) -> str:
     """What a run that others are held against is."""
+    if is_hand_crafted(run.asked):
+        return "colour histograms and HOG without any network"
     if run.role == "control":
         whole = run.asked["strategy"] != "features"
         return "the same network from random weights" if whole else "the same head on the same network with random weights"

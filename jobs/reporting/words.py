@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tlbatch.backbones.handcrafted import HAND_CRAFTED
+
 MINUS = "\u2212"
 
 
@@ -89,6 +91,11 @@ def backbone_name(asked: Mapping[str, Any]) -> str:
     return str(backbone.get("name") or asked.get("from") or "an earlier study's model")
 
 
+def is_hand_crafted(asked: Mapping[str, Any]) -> bool:
+    """Whether the run is a control on features that no network learned."""
+    return (asked["model"].get("backbone") or {}).get("name") == HAND_CRAFTED
+
+
 def recipe(asked: Mapping[str, Any]) -> str:
     """What a run is, in a phrase: 'features of layer conv2', 'fine-tuned from block4 on', 'trained from scratch'."""
     if asked.get("role") == "zero_label":
@@ -96,6 +103,8 @@ def recipe(asked: Mapping[str, Any]) -> str:
     strategy, model = asked.get("strategy"), asked["model"]
     if "scratch" in model:
         return "trained from scratch"
+    if is_hand_crafted(asked):
+        return "logistic regression on colour histograms and HOG, no network"
     layer = f"layer {model['layer']}" if model.get("layer") else "the last layer"
     start = "" if asked.get("pretrained") else ", random weights"
     if strategy == "features":

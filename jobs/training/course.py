@@ -10,7 +10,8 @@ from torch import nn
 from jobs.context import Context
 from jobs.training.checkpoints import Keeper, Snapshot
 from jobs.training.feed import Feed
-from jobs.training.search import Trial, choose, trial_epochs, try_lr
+from jobs.training.sampling import Sampler
+from jobs.training.search import Search, Trial, try_lr
 from jobs.training.settings import Settings
 from jobs.training.trainer import Recipe, Trainer
 
@@ -42,9 +43,8 @@ class _Course:
         self, context: Context, settings: Settings, build: Callable[[], nn.Module], feed: Feed, keeper: Keeper
     ) -> None:
         self._context, self._settings, self._build, self._feed, self._keeper = context, settings, build, feed, keeper
-        warm_up = settings.finetune.warm_up if settings.finetune else 0
-        self._trial_epochs = trial_epochs(settings.train, warm_up)
-        self._total = len(settings.lr_candidates) * self._trial_epochs + settings.train.epochs
+        self._search = _search(settings, len(feed.train_labels))
+        self._total = self._search.total_epochs + settings.train.epochs
         self._trials: list[Trial] = []
         self._found: Snapshot | None = None
 
@@ -54,12 +54,13 @@ class _Course:
             self._trials = [Trial.from_json(document) for document in self._found.place["trials"]]
             print(f"going on from a checkpoint: {_standing(self._found)}", flush=True)
         self._note_trials()
-        for lr in self._settings.lr_candidates[len(self._trials) :]:
-            trial = try_lr(self._settings.recipe(lr), lr, self._trainer)
+        while (after := self._search.next(self._trials)) is not None:
+            lr, epochs = after
+            trial = try_lr(self._settings.recipe(lr), lr, epochs, self._trainer)
             self._trials.append(trial)
             self._note_trials()
-            print(f"lr {lr:g}: {_judged(trial)}", flush=True)
-        lr = choose(self._trials) if self._trials else float(self._settings.train.lr)
+            print(f"lr {lr:g}, {epochs} epochs: {_judged(trial)}", flush=True)
+        lr = self._search.choose(self._trials) if self._trials else float(self._settings.train.lr)
         trainer = self._trainer(self._settings.recipe(lr))
         trainer.run()
         return Trained(trainer, lr, tuple(self._trials))
@@ -76,12 +77,19 @@ class _Course:
         return trainer
 
     def _tick(self, trainer: Trainer, epoch_end: bool) -> None:
-        before = len(self._trials) * self._trial_epochs
-        trying = len(self._trials) < len(self._settings.lr_candidates)
+        before = self._search.done_epochs(len(self._trials))
+        trying = self._search.next(self._trials) is not None
         note = _note(trainer, trying)
         self._keeper.tick(trainer, before + trainer.done_epochs, self._total, note, epoch_end=epoch_end)
         if epoch_end and not trying:
             print(note, flush=True)
+
+
+def _search(settings: Settings, images: int) -> Search:
+    """Of a task whose rate is ``auto``; without candidates where the study names it."""
+    train, warm_up = settings.train, settings.finetune.warm_up if settings.finetune else 0
+    steps = Sampler(images, train.batch_size, settings.seed, train.steps_per_epoch).steps
+    return Search.of(settings.lr_candidates, train, warm_up=warm_up, steps=steps, fresh=settings.fresh)
 
 
 def _standing(found: Snapshot) -> str:

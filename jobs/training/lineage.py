@@ -17,7 +17,7 @@ def trained_on(context: Context, backbone: Mapping[str, Any] | None) -> str:
     if weights["kind"] == "run":
         before = context.input("source").read_json("card.json").get("trained_on")
         return f"{before}, then {weights['from']}" if before else str(weights["from"])
-    if weights["kind"] == "random":
+    if weights["kind"] in ("random", "none"):
         return ""
     return next((published.trained_on for published in weights_of(backbone["name"]) if _is(published, weights)), "")
 

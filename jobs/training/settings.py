@@ -66,6 +66,11 @@ class Settings:
         return None if self.backbone is None else self.backbone["weights"]
 
     @property
+    def fresh(self) -> bool:
+        """Whether all that learns starts from random weights: a head, a scratch model, a network without weights."""
+        return self.on_features or self.weights is None or self.weights["kind"] == "random"
+
+    @property
     def bf16(self) -> bool:
         """Whether the network computes in bfloat16. Heads on cached features never do: nothing would be saved."""
         return self.params["precision"] == "bf16" and not self.on_features

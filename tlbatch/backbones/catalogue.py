@@ -12,6 +12,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+MEASURED_AT = 224
+"""Pixels a side of the images at which memory is measured."""
 HF_URL = "https://huggingface.co/{repo}/resolve/main/model.safetensors"
 
 
@@ -34,11 +36,17 @@ class WeightInfo:
 
 @dataclass(frozen=True)
 class StageInfo:
-    """A stage: paths of its modules in the library's network, and its number of parameters."""
+    """A stage: paths of its modules in the library's network, its number of parameters, and its memory.
+
+    Memory is in bytes an image in float32, at MEASURED_AT pixels (it grows with the area): ``kept`` for the backward pass
+    where the stage learns (or one before it does), ``working``: in and out of its largest layer.
+    """
 
     name: str
     modules: tuple[str, ...]
     parameters: int
+    kept: int
+    working: int
 
 
 @dataclass(frozen=True)
@@ -162,7 +170,7 @@ def _backbone(name: str, entry: Mapping[str, Any]) -> BackboneInfo:
         architecture=entry["architecture"],
         parameters=entry["parameters"],
         default=entry["default"],
-        stages=tuple(StageInfo(stage, tuple(modules), count) for stage, modules, count in entry["stages"]),
+        stages=tuple(StageInfo(stage, tuple(modules), *numbers) for stage, modules, *numbers in entry["stages"]),
         extra=tuple(entry["extra"]),
         layers=tuple(LayerInfo(*values) for values in entry["layers"]),
         weights=tuple(_weight(name, values) for values in entry["weights"]),

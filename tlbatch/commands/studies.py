@@ -67,7 +67,7 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
     tlbatch check study.yaml
     tlbatch check study.yaml --store s3://bucket/prefix -o json
     """
-    from tlbatch.checking import forecast, run_facts, total_s
+    from tlbatch.checking import forecast, gibibytes, memory_facts, run_facts, total_s
     from tlbatch.planning.settle import plan_study
     from tlbatch.spec import load_study
     from tlbatch.store import open_store
@@ -77,14 +77,17 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
     opened = open_store(store)
     check_format(opened, write=False)
     settled, plan = plan_study(loaded, opened)
-    lines, facts = forecast(opened, plan), run_facts(settled)
+    lines, facts, memory = forecast(opened, plan), run_facts(settled), memory_facts(settled, plan)
     seconds, unknown = total_s(lines, plan.nodes, len(os.sched_getaffinity(0)))
+    warnings = [need.warning for need in memory if need.warning]
     if output == "json":
         estimate = {"seconds": round(seconds, 1), "tasks_without_estimate": unknown}
-        runs, tasks = [asdict(fact) for fact in facts], [asdict(line) for line in lines]
+        runs = [asdict(fact) for fact in facts]
+        held = [{"memory_mib": need.needed_mib, "memory_given_mib": need.given_mib} for need in memory]
+        tasks = [{**asdict(line), **need} for line, need in zip(lines, held, strict=True)]
         changed = {"corrections": settled.corrections} if settled.corrections else {}
         plain = {"study": loaded.study.name, "store": opened.url, "data": {"url": settled.data.url, **settled.data.facts}}
-        print_json({**plain, "runs": runs, "tasks": tasks, "estimate": estimate, **changed})
+        print_json({**plain, "runs": runs, "tasks": tasks, "estimate": estimate, "warnings": warnings, **changed})
         return
     from tlbatch.telling.text import duration, text_table
 
@@ -101,10 +104,16 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
     click.echo("\n".join(text_table(columns, rows, left=(0, 1, 2, 3, 4, 5, 6), width=terminal_width())))
     click.echo()
     times = ["" if line.seconds is None else duration(line.seconds) for line in lines]
-    shown = [[line.name, f"{line.state} {line.after}".strip(), took] for line, took in zip(lines, times, strict=True)]
-    click.echo("\n".join(text_table(["task", "state", "estimate"], shown, left=(0, 1), width=terminal_width())))
+    held_most = ["?" if need.needed_mib is None else gibibytes(need.needed_mib) for need in memory]
+    shown = [
+        [line.name, f"{line.state} {line.after}".strip(), took, most]
+        for line, took, most in zip(lines, times, held_most, strict=True)
+    ]
+    click.echo("\n".join(text_table(["task", "state", "estimate", "memory"], shown, left=(0, 1), width=terminal_width())))
     more = f" and {unknown} tasks of kinds that this store has not measured yet" if unknown else ""
     click.echo(f"\nabout {duration(seconds)} here{more}")
+    for warning in warnings:
+        click.echo(f"warning: {warning}")
 
 
 def _row(fact: RunFacts) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from tlbatch.backbones.handcrafted import HAND_CRAFTED
 from tlbatch.planning import Node, Plan
 from tlbatch.spec import Study
 from tlbatch.spec.resources import Resources, StudyResources
@@ -123,7 +124,14 @@ def _not_for(node: Node) -> frozenset[str]:
     if node.step in DATA_STEPS:
         return COMPUTE
     on_cpus = node.step == "finetune" and "features" in node.needs
+    on_cpus = on_cpus or _hand_crafted(node)
     return FOR_GPUS if on_cpus or node.params.get("run_kind") == "champion" else frozenset()
+
+
+def _hand_crafted(node: Node) -> bool:
+    """Whether the task computes or judges hand-crafted features, which no GPU makes faster."""
+    backbone = node.params.get("backbone") or node.params.get("model", {}).get("backbone") or {}
+    return backbone.get("name") == HAND_CRAFTED or (node.step == "evaluate" and node.runs == (HAND_CRAFTED,))
 
 
 def _run_of(study: Study, node: Node) -> Resources | None:

@@ -1,10 +1,9 @@
-"""A study's runs with everything settled: model, weights, preprocessing, precision; and the controls they are held against."""
+"""A study's runs with everything settled: model, weights, preprocessing, precision; and which are compared with which."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -15,13 +14,6 @@ from tlbatch.backbones.settled import SettledWeights
 from tlbatch.spec import Run, Study
 from tlbatch.spec.check import strategy_name
 from tlbatch.spec.model import FinetuneStrategy, FromRun
-
-PATIENT = {"patience": 10, "metric": "loss", "min_delta": 0.0}
-PLATEAU: dict[str, Any] = {"epochs": 100, "early_stopping": PATIENT, "select": "best"}
-"""How a full control is trained: until validation has not improved for ten epochs, a hundred epochs at most."""
-HEAD_LR = 1e-3
-"""The rate of a cheap control's head where the run's own is meant for fine-tuning."""
-
 
 WeightsFor = Callable[[Run], SettledWeights]
 
@@ -106,40 +98,6 @@ def _augmentation(study: Study, run: Run) -> dict[str, Any] | None:
     return plain(run.augmentation)
 
 
-def settle_controls(runs: list[SettledRun], validated: bool = True) -> list[SettledRun]:
-    """The controls that pretrained runs ask for, equal ones once. ``validated``: whether there are images to choose by.
-
-    ``cheap``: the same head on the features of the same architecture with random weights, frozen. ``full``: the same
-    architecture, all of it trained from random weights until validation no longer improves. A model of an earlier
-    study has no twin of its own here: it is held against the scratch runs of the study.
-    """
-    controls: dict[str, SettledRun] = {}
-    for run in runs:
-        if not run.pretrained or run.control == "none" or run.model["backbone"]["name"] is None:
-            continue
-        control = _control(run, validated)
-        content = json.dumps([control.model, control.strategy, control.input, control.train], sort_keys=True)
-        present = controls.get(content, control)
-        controls[content] = replace(present, control_for=(*present.control_for, run.name))
-    return list(controls.values())
-
-
-def _control(run: SettledRun, validated: bool) -> SettledRun:
-    random = SettledWeights({"kind": "random", "seed": 0}, own_input=run.own_input)
-    model = {**run.model, "backbone": {**run.model["backbone"], "weights": random.params}}
-    base = replace(run, name=f"{run.name}-random", model=model, weights=random, control="none", views=0)
-    if run.control == "full":
-        everything = {"finetune": {"unfreeze": "all", "warm_up": 0, "gradual": None, "lr_scale": {}, "lr_decay": 1.0}}
-        everything["finetune"]["batch_norm"] = "train"  # random weights bring no statistics worth keeping
-        head = {**run.model["head"], "logistic": None}
-        train = {**run.train, "epochs": max(PLATEAU["epochs"], run.train["epochs"]), **(PLATEAU if validated else {})}
-        return replace(base, model={**model, "head": head}, strategy=everything, train=train)
-    train = run.train
-    if not run.on_features and validated:  # a rate made for fine-tuning would leave a head on random features untrained
-        train = {**run.train, **PLATEAU, "lr": HEAD_LR, "schedule": "constant", "warmup_epochs": 0.0}
-    return replace(base, strategy="features", augmentation=None, train=train)
-
-
 def plain(part: BaseModel) -> dict[str, Any]:
     """A part of a study as JSON values."""
     values: dict[str, Any] = part.model_dump(mode="json")
@@ -150,7 +108,8 @@ def contrasts(runs: list[SettledRun], controls: list[SettledRun]) -> list[dict[s
     """The comparisons planned before any result is seen (design §8.6).
 
     Each run against the one before it (``kind: previous``, ``b`` named), and each pretrained run against its control
-    (``kind: control``): of the ``candidates`` (its own control, the scratch runs) the best on validation.
+    (``kind: control``): of the ``candidates`` (its own control, the hand-crafted features, the scratch runs) the best on
+    validation, so that there is one comparison however many candidates there are.
     """
     planned: list[dict[str, Any]] = [{"a": run.name, "b": before.name, "kind": "previous"} for before, run in pairwise(runs)]
     scratch = [run.name for run in runs if run.scratch]

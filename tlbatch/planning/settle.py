@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,10 +14,11 @@ from tlbatch.backbones.weights import has_imagenet_head, settle_weights
 from tlbatch.datasets.describing import listing_facts, listing_lines
 from tlbatch.datasets.listing import Listing
 from tlbatch.datasets.relabelling import list_corrected
+from tlbatch.planning.controls import Images, settle_controls
 from tlbatch.planning.defence import Defence, settle_defence
 from tlbatch.planning.make import ListedData, Settled, ZeroLabel, make_plan
 from tlbatch.planning.plan import Plan
-from tlbatch.planning.runs import SettledRun, seen_in_pretraining, settle_controls, settle_runs
+from tlbatch.planning.runs import SettledRun, seen_in_pretraining, settle_runs
 from tlbatch.spec import LoadedStudy, Run, Study
 from tlbatch.spec.load import is_file_like
 from tlbatch.store import Store
@@ -46,7 +48,7 @@ def settle(loaded: LoadedStudy, store: Store, defence: Defence | None = None) ->
         study=study,
         data=data,
         runs=runs,
-        controls=settle_controls(runs, _validated(study)),
+        controls=settle_controls(runs, listed_images(study, listing)),
         zero_label=zero_labels(runs, mapping) if mapping else [],
         seen=seen_in_pretraining(list(data.classes), mapping is not None, trained_on) if trained_on else {},
         document=document_of(loaded),
@@ -61,11 +63,24 @@ def _corrections(listing: Listing) -> dict[str, int]:
     return applied if any(applied.values()) else {}
 
 
-def _validated(study: Study) -> bool:
-    """Whether there are validation images: drawn, ready-made, or held out by folds."""
-    split, labels = study.dataset.split, study.dataset.labels
-    ready = "validation" in (split.folders or {}) or (labels is not None and labels.split is not None)
-    return bool(split.validation) or split.folds is not None or ready
+def listed_images(study: Study, listing: Listing) -> Images:
+    """How many images train and how many choose, as far as the listing tells: ready-made, drawn, or held out by folds."""
+    split = study.dataset.split
+    parts = Counter(file.part for file in listing.files if not file.problem and file.label in listing.classes)
+    ready = parts.total() > parts[None]
+    pool = parts["train"] if ready else parts.total()
+
+    def count(amount: float | None) -> int:
+        return round(amount * pool) if isinstance(amount, float) else int(amount or 0)
+
+    if ready:
+        drawn = 0 if parts["validation"] else count(split.validation)
+        return Images(train=max(0, pool - drawn), validation=parts["validation"] or drawn)
+    held_out = count(split.validation)
+    train = count(split.train) if split.train is not None else pool - held_out - count(split.test)
+    if split.folds is not None:
+        held_out = max(1, (train + held_out) // split.folds)
+    return Images(train=max(0, train), validation=held_out)
 
 
 def _weights_of(store: Store) -> Callable[[Run], SettledWeights]:

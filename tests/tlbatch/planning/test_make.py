@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from tlbatch.backbones.settled import SettledWeights
 from tlbatch.planning import Node, Plan
+from tlbatch.planning.controls import Images, settle_controls
 from tlbatch.planning.make import ListedData, Settled, make_plan
-from tlbatch.planning.runs import contrasts, settle_controls, settle_runs
+from tlbatch.planning.runs import contrasts, settle_runs
 from tlbatch.spec import Run, parse_study
 from tlbatch.tasks import InputRef
 
+IMAGES = Images(train=30, validation=10)
 OWN = {"size": 224, "resize": "crop", "crop": 0.875, "interpolation": "bilinear", "mean": [0.485, 0.456, 0.406]}
 TEXT = """
 apiVersion: tlbatch/v1
@@ -44,7 +45,7 @@ def weights_for(_run: Run) -> SettledWeights:
 def plan_of(*overrides: str, url: str = "pets", digest: str = "d") -> Plan:
     study = parse_study(TEXT, overrides=overrides).study
     runs = settle_runs(study, weights_for, "fp32")
-    return make_plan(Settled(study, ListedData(url, ("cat", "dog"), digest), runs, settle_controls(runs)))
+    return make_plan(Settled(study, ListedData(url, ("cat", "dog"), digest), runs, settle_controls(runs, IMAGES)))
 
 
 def keys(plan: Plan, outputs: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -64,7 +65,7 @@ def changed(a: dict[str, str], b: dict[str, str]) -> set[str]:
 def test_runs_on_the_same_features_share_one_extraction_and_controls_theirs() -> None:
     extractions = {node.name: node.runs for node in plan_of() if node.step == "extract"}
     assert extractions["extract:linear"] == ("linear", "dense")
-    assert set(extractions) == {"extract:linear", "extract:linear-random"}
+    assert set(extractions) == {"extract:linear", "extract:linear-random", "extract:colour-and-hog"}
 
 
 def test_one_runs_learning_rate_changes_only_its_own_training_evaluation_and_the_report() -> None:
@@ -96,39 +97,17 @@ def test_folds_are_tasks_of_their_own() -> None:
 
 def test_contrasts_are_planned_before_results() -> None:
     runs = settle_runs(parse_study(TEXT).study, weights_for, "fp32")
-    planned = contrasts(runs, settle_controls(runs))
+    planned = contrasts(runs, settle_controls(runs, IMAGES))
     assert [(c["a"], c["b"]) for c in planned if c["kind"] == "previous"] == [
         ("linear", "cnn"),
         ("dense", "linear"),
         ("tuned", "dense"),
     ]
     control = {c["a"]: c["candidates"] for c in planned if c["kind"] == "control"}
-    assert control["linear"] == ["linear-random", "cnn"]
+    assert control["linear"] == ["linear-random", "colour-and-hog", "cnn"]
     assert set(control) == {"linear", "dense", "tuned"}
-
-
-def test_a_full_control_trains_everything_from_random_weights() -> None:
-    runs = settle_runs(parse_study(TEXT, overrides=["control=full"]).study, weights_for, "fp32")
-    control: Any = settle_controls(runs)[0]
-    assert control.model["backbone"]["weights"]["kind"] == "random"
-    assert control.strategy["finetune"]["unfreeze"] == "all"
-    assert control.train["early_stopping"]["patience"] == 10
 
 
 def test_a_plan_out_of_order_is_refused() -> None:
     with pytest.raises(ValueError, match="comes before what it needs"):
         Plan("pets", {"report": Node("report", "report", {}, {"dataset": "prepare"})})
-
-
-def test_a_cheap_control_of_a_fine_tuned_run_trains_its_head_to_a_plateau() -> None:
-    text = TEXT.replace(
-        "model: {backbone: mobilenet_v2}\n    strategy: {finetune",
-        "train: {lr: 1e-6, epochs: 2}\n    model: {backbone: mobilenet_v2}\n    strategy: {finetune",
-    )
-    runs = settle_runs(parse_study(text).study, weights_for, "fp32")
-    controls: Any = {control.name: control for control in settle_controls(runs)}
-    fair = controls["tuned-random"].train
-    assert (fair["lr"], fair["epochs"], fair["early_stopping"]["patience"]) == (1e-3, 100, 10)
-    assert controls["dense-random"].train == runs[2].train
-    blind: Any = {control.name: control for control in settle_controls(runs, validated=False)}
-    assert blind["tuned-random"].train["early_stopping"] is None

@@ -1,0 +1,174 @@
+"""What a task holds in main memory at its most, forecast from what the plan knows. No torch, nothing is run.
+
+Formulas with measured constants; docs/memory.md says how they were measured, and beside which measurements they stand.
+They are for tasks that compute on CPUs: what a GPU computes with lies in its own memory. Sizes in bytes unless named MiB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from tlbatch.backbones.catalogue import MEASURED_AT, BackboneInfo, StageInfo, backbones
+from tlbatch.backbones.handcrafted import HAND_CRAFTED, feature_count
+from tlbatch.planning import Node
+from tlbatch.planning.make import Settled
+from tlbatch.planning.runs import SettledRun
+
+MIB = 2**20
+DATA_MIB = {"prepare": 250, "pin": 150, "decide": 300, "report": 700}
+"""Steps without torch: their libraries, and pictures a few at a time."""
+LIBRARIES_MIB = 760
+"""A process that has imported torch and what belongs to it, before it has made anything."""
+WEIGHTS_TRAINED = {"sgd": 5.0, "rmsprop": 5.0, "adam": 6.0, "adamw": 6.0}
+"""Copies of what learns: itself, its gradients, the optimiser's state, the best epoch's and a checkpoint's."""
+WEIGHTS_FED = 2.0
+"""Copies of weights that do not learn: as read from their file, and in the network."""
+WORKING_TRAINED, WORKING_FED = 0.5, 2.0
+"""Of a stage's largest layer (in and out), an image: beside what is kept while training, and in a forward pass alone."""
+VALIDATION_BATCH, EXTRACTION_BATCH, THREADS = 64, 8, 2
+IMAGES_IN_MEMORY = 2 * 2**30  # of one part; more lie in a file
+FEATURE_COPIES = 6.0  # of float32 features: as read, and in float64 as they are and standardised
+
+
+@dataclass(frozen=True)
+class Network:
+    """Bytes: of all weights, of those that learn, and of an image in float32: kept for the backward pass, working."""
+
+    weights: float
+    learning: float
+    kept: float
+    working: float
+
+
+def forecast_mib(node: Node, settled: Settled) -> int | None:
+    """MiB at most; None where it is not known: a network that the catalogue does not describe."""
+    if node.step in DATA_MIB:
+        return DATA_MIB[node.step]
+    run = next((run for run in [*settled.runs, *settled.controls] if run.name in node.runs), None)
+    images = settled.data.listing.count(b'"path"')
+    if run is None:
+        return _zero_label(node)
+    if node.step == "finetune":
+        return _finetune(run, images, len(settled.data.classes))
+    if run.on_features and node.step == "evaluate":
+        dim = feature_size(run)
+        return None if dim is None else _mib(FEATURE_COPIES * 4 * dim * images)
+    network = network_of(run, len(settled.data.classes))
+    if network is None:
+        return None
+    batch = EXTRACTION_BATCH * THREADS if node.step == "extract" else VALIDATION_BATCH
+    pixels = 0 if node.step == "extract" else _pixels(run, images)
+    return _mib(WEIGHTS_FED * network.weights + batch * WORKING_FED * network.working + pixels)
+
+
+def _finetune(run: SettledRun, images: int, classes: int) -> int | None:
+    if run.on_features:
+        dim = feature_size(run)
+        return None if dim is None else _mib(FEATURE_COPIES * 4 * dim * images * (run.views + 1))
+    network = network_of(run, classes)
+    if network is None:
+        return None
+    train = run.train["batch_size"] * (network.kept + WORKING_TRAINED * network.working)
+    validate = VALIDATION_BATCH * WORKING_FED * network.working
+    frozen = network.weights - network.learning
+    weights = WEIGHTS_TRAINED[run.train["optimizer"]] * network.learning + WEIGHTS_FED * frozen
+    return _mib(weights + max(train, validate) + _pixels(run, images))
+
+
+def _zero_label(node: Node) -> int | None:
+    backbone, size = node.params.get("backbone") or {}, (node.params.get("input") or {}).get("size")
+    info = backbones().get(backbone.get("name") or "")
+    if info is None or size is None:
+        return None
+    working = max(stage.working for stage in info.stages) * _area(size)
+    return _mib(WEIGHTS_FED * 4 * info.parameters + VALIDATION_BATCH * WORKING_FED * working)
+
+
+def _mib(bytes_: float) -> int:
+    return round(LIBRARIES_MIB + bytes_ / MIB)
+
+
+def _area(size: int) -> float:
+    share: float = (size / MEASURED_AT) ** 2
+    return share
+
+
+def _pixels(run: SettledRun, images: int) -> float:
+    return min(IMAGES_IN_MEMORY, images * (1 if run.input["grayscale"] else 3) * run.input["size"] ** 2)
+
+
+# -- networks -------------------------------------------------------------------------------------------------------------
+
+
+def network_of(run: SettledRun, classes: int) -> Network | None:
+    """What the run's network holds; None where the catalogue does not describe it."""
+    if "scratch" in run.model:
+        return _scratch(run.model["scratch"], run.input, classes)
+    name = run.model["backbone"]["name"]
+    if name == HAND_CRAFTED:
+        return Network(0, 0, 0, 64 * 2**10)
+    info = backbones().get(name or "")
+    return None if info is None else _backbone(run, info, classes)
+
+
+def _backbone(run: SettledRun, info: BackboneInfo, classes: int) -> Network:
+    used = info.stages_to(run.model["layer"])
+    first = _first_learning(run, used)
+    learning = {stage.name for stage in _learning(run, used)}
+    head = dense_parameters([feature_size(run) or 0, *run.model["head"]["dense"], classes])
+    weights = 4.0 * (sum(stage.parameters for stage in used) + head)
+    trained = 4.0 * (sum(stage.parameters for stage in used if stage.name in learning) + head)
+    area = _area(run.input["size"])
+    kept = area * sum(stage.kept for stage in used[first:])
+    return Network(weights, trained, kept, area * max(stage.working for stage in used))
+
+
+def _learning(run: SettledRun, used: Sequence[StageInfo]) -> list[StageInfo]:
+    """The stages that learn at some time."""
+    if run.on_features or not isinstance(run.strategy, Mapping):
+        return []
+    unfreeze = run.strategy["finetune"]["unfreeze"]
+    return [stage for stage in used if unfreeze == "all" or (unfreeze != "none" and stage.name in unfreeze)]
+
+
+def _first_learning(run: SettledRun, used: Sequence[StageInfo]) -> int:
+    """Where the backward pass ends: from here on everything is kept, also of frozen stages between."""
+    learning = {stage.name for stage in _learning(run, used)}
+    return next((place for place, stage in enumerate(used) if stage.name in learning), len(used))
+
+
+def _scratch(scratch: Mapping[str, Any], input: Mapping[str, Any], classes: int) -> Network:
+    """A convolution's output, the pool's (float32) and its places (int64) are kept, with BatchNorm the output twice."""
+    channels, side = 1 if input["grayscale"] else 3, int(input["size"])
+    kept, working, parameters = 4.0 * channels * side**2, 0.0, 0
+    for wide in scratch["channels"]:
+        out = side if scratch["padding"] == "same" else side - scratch["kernel"] + 1
+        working = max(working, 4.0 * (channels * side**2 + wide * out**2))
+        kept += 4.0 * wide * out**2 * (2 if scratch["batch_norm"] else 1) + 12.0 * wide * (out // 2) ** 2
+        parameters += (channels * scratch["kernel"] ** 2 + 1) * wide
+        side, channels = out // 2, wide
+    parameters += dense_parameters([channels * side**2, *scratch["dense"], classes])
+    return Network(4.0 * parameters, 4.0 * parameters, kept, working)
+
+
+def feature_size(run: SettledRun) -> int | None:
+    """Values that an image puts into the head; None where they are not known."""
+    name = (run.model.get("backbone") or {}).get("name")
+    if name == HAND_CRAFTED:
+        return feature_count(run.input["size"])
+    info = backbones().get(name or "")
+    shape = info.feature_shape(run.model["layer"], run.input["size"]) if info else None
+    if shape is None:
+        return None
+    total = 1
+    for value in shape if run.model["pool"] == "flatten" else shape[:1]:
+        total *= value
+    return total
+
+
+def dense_parameters(widths: Sequence[int]) -> int:
+    """Weights and biases of dense layers between these widths."""
+    return sum((before + 1) * after for before, after in pairwise(widths))

@@ -1,0 +1,127 @@
+"""What pretrained runs are held against: their own network from random weights, and features that no network learned.
+
+A control is as well trained as it can be for what it is, whatever the run's own recipe: it takes over the architecture, how
+images are fed and varied, the batches and the weights of the classes, and chooses its own learning rate on validation. A rate,
+an optimiser, a schedule, frozen stages or a decay that suit the fine-tuning of good weights would leave random ones untrained.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tlbatch.backbones.handcrafted import HAND_CRAFTED, HAND_CRAFTED_INPUT
+from tlbatch.backbones.settled import SettledWeights
+from tlbatch.planning.runs import SettledRun, plain
+from tlbatch.spec.model import Head, Logistic
+from tlbatch.spec.train import Train
+
+RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+"""Tried by a full control, with AdamW: from what suits VGG to what suits small networks with BatchNorm."""
+HEAD_RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+"""Tried by a cheap control's dense head."""
+FIXED_RATE = 1e-3
+"""Where there are no validation images to choose by."""
+EPOCHS, PATIENCE, LEAST_BATCHES = 100, 10, 20
+LEAST_BATCH, MOST_BATCH = 16, 64
+MOST_DROPOUT = 0.5
+KEPT = ("class_weights", "init")
+"""Of the run's own training: what says which errors count, not how they are lowered."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """How many images there are to train on and to choose by, as far as the listing tells."""
+
+    train: int
+    validation: int
+
+
+def settle_controls(runs: Sequence[SettledRun], images: Images) -> list[SettledRun]:
+    """The controls that pretrained runs ask for, equal ones once; last the one on hand-crafted features, once a study.
+
+    ``cheap``: the same head on the features of the same architecture with random weights, frozen. ``full``: the same
+    architecture, all of it trained from random weights until validation no longer improves. A model of an earlier study
+    has no twin of its own here: it is held against the study's scratch runs and the hand-crafted features.
+    """
+    controls: dict[str, SettledRun] = {}
+    held = [run for run in runs if run.pretrained and run.control != "none"]
+    for run in held:
+        if run.model["backbone"]["name"] is None:
+            continue
+        control = _full(run, images) if run.control == "full" else _cheap(run, images)
+        content = json.dumps([control.model, control.strategy, control.input, control.train], sort_keys=True)
+        present = controls.get(content, control)
+        controls[content] = replace(present, control_for=(*present.control_for, run.name))
+    hand_crafted = [_hand_crafted([run.name for run in held])] if held else []
+    return _named_apart([run.name for run in runs], [*controls.values(), *hand_crafted])
+
+
+def _random(run: SettledRun) -> SettledRun:
+    """The run with random weights of its network; what is done with them is still the run's."""
+    weights = SettledWeights({"kind": "random", "seed": 0}, own_input=run.own_input)
+    model = {**run.model, "backbone": {**run.model["backbone"], "weights": weights.params}}
+    return replace(run, name=f"{run.name}-random", model=model, weights=weights, control="none", views=0)
+
+
+def _full(run: SettledRun, images: Images) -> SettledRun:
+    everything = {"unfreeze": "all", "warm_up": 0, "gradual": None, "lr_scale": {}, "lr_decay": 1.0}
+    everything["batch_norm"] = "train"  # random weights bring no statistics worth keeping
+    base, head = _random(run), run.model["head"]
+    head = {**head, "logistic": None, "dropout": min(head["dropout"], MOST_DROPOUT)}
+    train = _recipe(run.train, RATES, images)
+    return replace(base, model={**base.model, "head": head}, strategy={"finetune": everything}, train=train)
+
+
+def _cheap(run: SettledRun, images: Images) -> SettledRun:
+    base, logistic = _random(run), run.on_features and run.model["head"]["logistic"] is not None
+    train = run.train if logistic else _recipe(run.train, HEAD_RATES, images)  # a logistic head chooses C itself
+    return replace(base, strategy="features", augmentation=None, train=train)
+
+
+def _recipe(own: dict[str, Any], rates: Iterable[float], images: Images) -> dict[str, Any]:
+    """AdamW at the rate that is best on validation, until validation has not improved for ten epochs; the best one is kept.
+
+    An epoch has twenty batches at least, so that ten of them mean something where labels are few. Without validation images
+    nothing can be chosen: then a fixed rate and a cosine down to zero.
+    """
+    batch = min(MOST_BATCH, max(LEAST_BATCH, own["batch_size"]))
+    asked: dict[str, Any] = {"epochs": max(EPOCHS, own["epochs"]), "batch_size": batch, "optimizer": "adamw"}
+    if images.train and images.train < LEAST_BATCHES * batch:
+        asked["steps_per_epoch"] = LEAST_BATCHES
+    if images.validation:
+        patient = {"patience": PATIENCE, "metric": "accuracy", "min_delta": 0.0}
+        asked |= {"lr": "auto", "lr_candidates": list(rates), "early_stopping": patient, "select": "best"}
+    else:
+        asked |= {"lr": FIXED_RATE, "schedule": "cosine", "select": "last"}
+    return {**plain(Train()), **{name: own[name] for name in KEPT}, **asked}
+
+
+def _hand_crafted(held: Sequence[str]) -> SettledRun:
+    """Logistic regression on colour histograms and HOG: what the labels give without any network."""
+    backbone = {"name": HAND_CRAFTED, "weights": {"kind": "none"}}
+    head = plain(Head(logistic=Logistic()))
+    return SettledRun(
+        name=HAND_CRAFTED,
+        model={"backbone": backbone, "layer": None, "pool": "avg", "head": head},
+        strategy="features",
+        input=dict(HAND_CRAFTED_INPUT),
+        own_input=dict(HAND_CRAFTED_INPUT),
+        train=plain(Train()),
+        precision="fp32",
+        control_for=tuple(held),
+    )
+
+
+def _named_apart(taken: Sequence[str], controls: Sequence[SettledRun]) -> list[SettledRun]:
+    """Controls whose names no run of the study has."""
+    names, apart = set(taken), []
+    for control in controls:
+        name = control.name
+        while name in names:
+            name = f"{name}-control"
+        names.add(name)
+        apart.append(replace(control, name=name))
+    return apart
