@@ -53,6 +53,8 @@ every seed has a temperature.
                           Picture {file, plain, id, path, label, predicted, confidence, p_label}: ``file`` has the Grad-CAM
                           overlay of the predicted class where the network has a map, ``plain`` is the picture as it is fed;
                           JPEG, at most 256 pixels a side
+``fresh.json``            of a schedule's images that judge before they train, where there are any: {ids, labels, groups,
+                          classes, probabilities, metrics: {seed: {metric: Estimate}}}
 ``featuremap.png``        channels of the last map of one test image as a grid; absent where the network has no map
 """
 

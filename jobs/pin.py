@@ -1,14 +1,18 @@
 """pin: fix a schedule's validation and test images at its first firing, and follow what happens to them later.
 
-Parameters ``split`` and ``classes``; inputs ``dataset`` and, from the second firing on, ``before``: the pins of the last one.
-Files are byte-equal as long as nothing that is pinned changed, however much was added. Needs neither torch nor numpy.
+Parameters ``split``, ``classes``, ``fresh`` (the share of new images that judges before it trains) and, where a person asked
+for other test images, ``renew``; inputs ``dataset`` and, from the second firing on, ``before``: the pins of the last one.
+Files are byte-equal as long as the images are the same. Needs neither torch nor numpy.
 
 Files
 -----
-``pins.json``  {version, classes, validation: [Pin], test: [Pin], changed, sentence}; version counts test sets: a corrected
-               label or a removed image of the test set, or a new class, starts the next one. changed is null in the first, else
-               {removed: [path], relabelled: [{path, before, after}], new_classes: [name]}: how it came out of the one before.
-               Pin {id, label, path, since}: since is the version from which on the picture is in it with this label
+``pins.json``  {version, classes, validation: [Pin], test: [Pin], changed, fresh: [Pin], arrivals, sentence}; version counts
+               test sets: a corrected label or a removed image of the test set, or a new class, starts the next one. changed is
+               null in the first, else {removed: [path], relabelled: [{path, before, after}], new_classes: [name]}: how it came
+               out of the one before, + renewed: the version that it took the place of as a whole. fresh: new images that judge
+               and have not trained. Pin {id, label, path, since}: since is the version from which on the picture is in it with
+               this label; of fresh ones the number of its arrival, of which there were ``arrivals``
+``known.txt``  the first 16 digits of the id of every image that a firing so far has met
 """
 
 from __future__ import annotations
@@ -18,12 +22,16 @@ from jobs.runtime import Context, step_main
 
 def run(context: Context) -> None:
     from jobs.data.index import load_index
-    from jobs.data.pinning import pin_images, sentence_of
-    from jobs.data.pins import PINS_FILE, load_pins
+    from jobs.data.pinning import pin_images, sentence_of, used_of
+    from jobs.data.pins import KNOWN_FILE, PINS_FILE, load_known, load_pins, short
 
-    before = load_pins(context.input("before")) if "before" in context.task.inputs else None
-    settings = {**context.params["split"], "classes": context.params["classes"]}
-    pins = pin_images(before, load_index(context.input("dataset")), settings)
+    params, there = context.params, "before" in context.task.inputs
+    before, known = (load_pins(context.input("before")), load_known(context.input("before"))) if there else (None, None)
+    settings, entries = {**params["split"], "classes": params["classes"]}, load_index(context.input("dataset"))
+    share, renew = float(params.get("fresh") or 0.0), bool(params.get("renew"))
+    pins = pin_images(before, entries, settings, known=known, share=share, renew=renew)
+    met = (known or frozenset()) | {short(entry.id) for entry in used_of(entries, params["classes"])}
+    context.out(KNOWN_FILE).write_text("".join(f"{id_}\n" for id_ in sorted(met)), encoding="ascii")
     sentence = sentence_of(pins)
     context.write_json(PINS_FILE, {**pins.to_json(), "sentence": sentence})
     print(sentence, flush=True)

@@ -2,11 +2,11 @@
 
 STEP_VERSIONS: dict[str, int] = {
     "prepare": 2,
-    "pin": 1,
+    "pin": 2,
     "extract": 1,
     "finetune": 2,
     "evaluate": 2,
-    "decide": 1,
+    "decide": 2,
     "report": 3,
     "predict": 1,
 }

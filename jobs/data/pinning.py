@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from jobs.data.freshness import freshen, renewed
 from jobs.data.index import IndexEntry, by_content
 from jobs.data.pins import Pin, Pins
 from jobs.data.split import POOL, TEST, VALIDATION, Entries, held_out_quotas, split_index
@@ -16,20 +17,45 @@ from tlbatch.errors import DataError
 NAMED = 5  #: paths named in a sentence
 
 
-def pin_images(before: Pins | None, entries: Sequence[IndexEntry], split: Mapping[str, Any]) -> Pins:
-    """The pins of this firing; ``split`` is the study's with ``classes`` added. Raises DataError where a class has no test."""
+def pin_images(
+    before: Pins | None,
+    entries: Sequence[IndexEntry],
+    split: Mapping[str, Any],
+    *,
+    known: frozenset[str] | None = None,
+    share: float = 0.0,
+    renew: bool = False,
+) -> Pins:
+    """The pins of this firing; ``split`` is the study's with ``classes`` added. Raises DataError where a class has no test.
+
+    ``known``: short ids of images that earlier firings knew; of those that came since, ``share`` judges before it trains
+    (jobs.data.freshness). ``renew``: those that wait so are the next test set, where every class is among them.
+    """
     classes = list(split["classes"])
-    used = [entry for entry in sorted(entries, key=by_content) if entry.label in set(classes)]
+    used = used_of(entries, classes)
     if before is None:
         return _first(used, split)
-    validation, test = (_followed(pins, used, before.version + 1) for pins in (before.validation, before.test))
+    if renew:
+        waiting = replace(before, fresh=_followed(before.fresh, used, before.version + 1).kept)
+        before = renewed(waiting) if {pin.label for pin in waiting.fresh} >= set(classes) else before
     new = [name for name in classes if name not in before.classes]
+    return freshen(_again(before, used, split, new), used, known, share, split["seed"], new)
+
+
+def used_of(entries: Iterable[IndexEntry], classes: Sequence[str]) -> list[IndexEntry]:
+    """Those of the classes, by content."""
+    return [entry for entry in sorted(entries, key=by_content) if entry.label in set(classes)]
+
+
+def _again(before: Pins, used: Sequence[IndexEntry], split: Mapping[str, Any], new: Sequence[str]) -> Pins:
+    """The same lists, but for what became of the images in them, and shares of ``new`` classes."""
+    validation, test = (_followed(pins, used, before.version + 1) for pins in (before.validation, before.test))
     drawn = _shares(used, split, new, {pin.id for pin in (*before.validation, *before.test)})
     shares = {part: [replace(pin, since=before.version + 1) for pin in pins] for part, pins in drawn.items()}
     return _next(
         replace(
             before,
-            classes=tuple(classes),
+            classes=tuple(split["classes"]),
             validation=tuple(sorted([*validation.kept, *shares[VALIDATION]])),
             test=tuple(sorted([*test.kept, *shares[TEST]])),
         ),
@@ -131,8 +157,13 @@ def sentence_of(pins: Pins) -> str:
         f"test set version {pins.version}: {_count(len(pins.test), 'image')} of {_count(len(pins.classes), 'class', 'classes')}"
     )
     held = f"{_count(len(pins.validation), 'image')} pinned for validation"
+    held += f"; {_count(len(pins.fresh), 'later image')} judge before they train" if pins.fresh else ""
     if pins.changed is None:
         return f"{what}, {held}"
+    if "renewed" in pins.changed:
+        return (
+            f"{what}, {held}; all of them take the place of version {pins.changed['renewed']}, whose images train from now on"
+        )
     removed, relabelled, new = (pins.changed[name] for name in ("removed", "relabelled", "new_classes"))
     said = [f"{_count(len(relabelled), 'label')} corrected ({_some([r['path'] for r in relabelled])})"] if relabelled else []
     said += [f"{_count(len(removed), 'image')} gone ({_some(removed)})"] if removed else []

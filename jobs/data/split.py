@@ -13,19 +13,23 @@ from jobs.data.units import Quota, Unit, apportion, draw, units_of
 from tlbatch.errors import DataError
 
 Entries = tuple[IndexEntry, ...]
-TEST, VALIDATION, TRAIN, POOL, UNUSED = "test", "validation", "train", "pool", "unused"
+TEST, VALIDATION, TRAIN, POOL, UNUSED, FRESH = "test", "validation", "train", "pool", "unused", "fresh"
 COPY_OF_PINNED = "a copy of a pinned"
 
 
 @dataclass(frozen=True)
 class Split:
-    """The parts, disjoint by content, each sorted by id and path; ``left_out`` says why an image is in none of them."""
+    """The parts, disjoint by content, each sorted by id and path; ``left_out`` says why an image is in none of them.
+
+    ``fresh``: a schedule's later images that judge before they train (jobs.data.freshness).
+    """
 
     train: Entries
     validation: Entries
     test: Entries
     left_out: tuple[tuple[IndexEntry, str], ...] = ()
     folds: tuple[Entries, ...] = field(default=(), repr=False)
+    fresh: Entries = ()
 
     def fold(self, number: int) -> tuple[Entries, Entries]:
         """Training and validation images of one fold (from 0)."""
@@ -163,7 +167,9 @@ def _pinned(entries: Sequence[IndexEntry], split: Mapping[str, Any], seed_redraw
         for entry in unit.entries:
             if any(pictures.get(entry.id) is entry for pictures in held.values()):
                 continue
-            if part is not None:
+            if part == FRESH:
+                left_out.append((entry, "a copy of an image that judges before it trains, or of one group with it"))
+            elif part is not None:
                 left_out.append((entry, f"{COPY_OF_PINNED} {part} image, or of one group with it"))
             elif ready_made and entry.part != TRAIN:
                 why = f"in {entry.part}, but not among its pinned images" if entry.part else "the data names no part for it"
@@ -180,15 +186,16 @@ def _pinned(entries: Sequence[IndexEntry], split: Mapping[str, Any], seed_redraw
         test=parts[TEST],
         left_out=tuple(sorted(left_out, key=lambda item: by_content(item[0]))),
         folds=_folds(training, folds, str(split["seed"])) if folds else (),
+        fresh=parts[FRESH],
     )
 
 
 def _held(entries: Sequence[IndexEntry], pins: Pins) -> dict[str, dict[str, IndexEntry]]:
-    """For test and validation the file of each pinned picture, by content. Raises DataError where one is not there."""
+    """For each part that is held back the file of each pinned picture, by content. Raises DataError where one is not there."""
     files: dict[tuple[str, str], IndexEntry] = {}
     for entry in sorted(entries, key=by_content):
         files.setdefault((entry.id, entry.label), entry)
-    missing = [pin for pin in (*pins.test, *pins.validation) if (pin.id, pin.label) not in files]
+    missing = [pin for pin in (*pins.test, *pins.validation, *pins.fresh) if (pin.id, pin.label) not in files]
     if missing:
         raise DataError(
             f"{len(missing)} pinned images are not in the dataset ({missing[0].path} among them): these pins were made for "
@@ -196,7 +203,7 @@ def _held(entries: Sequence[IndexEntry], pins: Pins) -> dict[str, dict[str, Inde
         )
     return {
         part: {pin.id: files[pin.id, pin.label] for pin in pinned}
-        for part, pinned in ((TEST, pins.test), (VALIDATION, pins.validation))
+        for part, pinned in ((TEST, pins.test), (VALIDATION, pins.validation), (FRESH, pins.fresh))
     }
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from jobs.context import Context
-from jobs.data.pins import Pins, pins_of
+from jobs.data.pins import FRESH_FILE, Pins, pins_of
 from jobs.metrics.predictions import Floats, Ints
 from tlbatch.store.artifacts import Artifact
 
@@ -18,11 +19,15 @@ def evaluate_champion(context: Context) -> None:
     pins, earlier = pins_of(context), context.input("earlier")
     if pins is not None and same_test(earlier, pins):
         for name, entry in earlier.manifest.files.items():
-            context.reuse(name, entry)
+            if name != FRESH_FILE:
+                context.reuse(name, entry)
         context.made["forward_passes"] = 0
+        _judge_fresh(context, pins, earlier)
         print(f"test set version {pins.version} is the one the champion was evaluated on", flush=True)
         return
     _evaluate(context)
+    if pins is not None:
+        _judge_fresh(context, pins, earlier)
 
 
 def same_test(earlier: Artifact, pins: Pins) -> bool:
@@ -30,6 +35,34 @@ def same_test(earlier: Artifact, pins: Pins) -> bool:
     said = earlier.read_json("predictions.json")
     judged = sorted((id_, said["classes"][label]) for id_, label in zip(said["ids"], said["labels"], strict=True))
     return judged == sorted((pin.id, pin.label) for pin in pins.test)
+
+
+def _judge_fresh(context: Context, pins: Pins, earlier: Artifact) -> None:
+    """Only what came since ``earlier`` is looked at. A model that may have trained on these images does not judge by them."""
+    if not pins.fresh or not context.params.get("fresh", True):
+        return
+    from jobs.evaluation.fresh import fresh_of, mean_probabilities, said_before, write_fresh
+    from jobs.evaluation.images import Dataset, load_dataset
+    from jobs.evaluation.outputs import forward, load_fed, models_of
+    from jobs.models.trained import load_trained
+    from jobs.training.computing import choose_device
+
+    whole = load_dataset(context)
+    fresh = fresh_of(whole)
+    assert fresh is not None
+    ((seed, models),) = models_of(context).items()
+    said = said_before(earlier, seed, fresh.classes, fresh.test)
+    new = tuple(entry for entry in fresh.test if entry.id not in said)
+    if new:
+        card, device = models[0].read_json("card.json"), choose_device(context.threads)
+        fed = load_fed(context, Dataset(fresh.artifact, replace(fresh.split, test=new), fresh.classes), card["input"], device)
+        logits = [
+            in_classes(forward(context, load_trained(context, model), fed, "the champion"), card["classes"], fresh.classes)
+            for model in models
+        ]
+        said |= dict(zip([entry.id for entry in new], mean_probabilities(logits).tolist(), strict=True))
+        context.made["forward_passes"] += len(models) * len(new)
+    write_fresh(context, fresh, {str(seed): np.array([said[entry.id] for entry in fresh.test])})
 
 
 def _evaluate(context: Context) -> None:

@@ -12,6 +12,7 @@ from jobs.context import Context
 from jobs.data.index import read_encoded
 from jobs.data.pixels import load_pixels, normaliser
 from jobs.evaluation.files import write_predictions
+from jobs.evaluation.fresh import fresh_of, mean_probabilities, write_fresh
 from jobs.evaluation.images import Dataset, load_dataset
 from jobs.evaluation.outputs import (
     Fed,
@@ -60,11 +61,23 @@ def evaluate_trained(context: Context) -> None:
         suspects, document["suspects"] = suspects_documents(dataset, judgement)
     context.write_json("metrics.json", document)
     context.write_json("suspects.json", suspects)
+    if (fresh := fresh_of(dataset)) is not None:
+        with watch("fresh"):
+            _judge_fresh(context, fresh, models, settings, device)
     with watch("gallery"):
         network = load_trained(context, models[first][0]).to(device)
         write_gallery(context, _shown(dataset, said[str(first)], settings, network, device, fed), str(first))
     context.made["seconds_by_part"] = watch.seconds
     print(sentence(document), flush=True)
+
+
+def _judge_fresh(context: Context, fresh: Dataset, models: Models, settings: Mapping[str, Any], device: torch.device) -> None:
+    if "features" in context.task.inputs:
+        logits = _by_features(context, fresh, models, device)
+    else:
+        logits = _by_networks(context, models, load_fed(context, fresh, settings, device))
+        context.made["forward_passes"] += len(fresh.test) * sum(len(folds) for folds in models.values())
+    write_fresh(context, fresh, {str(seed): mean_probabilities(one) for seed, one in logits.items()})
 
 
 def _count(models: Models) -> str:

@@ -5,7 +5,8 @@
     format, name, serial, study, run, seed, classes, files: {name: {size, sha256}}
     input       as in a study, + shorter_side: pixels of the shorter side before the centre crop (resize: crop)
     network     {backbone: name and weights, or scratch}, layer, pool, head, features, parameters, folds
-    temperature, trained_on, test: {version, images}, metrics (Estimates on the test images)
+    temperature, trained_on, test: {version, images, asked: tests they had served}, metrics (Estimates on the test images)
+    fresh       null or {images, metrics}: when it was crowned, on images that no decision consulted
     check       {safetensors, onnx: {images, difference, mean_difference, same_class, tolerance, why}}
     lineage     {models: {role: InputRef}, evaluation, pins, decided, sentence, by}
 
@@ -24,6 +25,7 @@ from jobs.exporting.agreement import Agreement, Evaluated
 from jobs.exporting.usage import onnx_snippet
 from jobs.exporting.whole import Whole
 from tlbatch.champions.exporting import CARD, Request
+from tlbatch.champions.judged import fresh_words, times
 from tlbatch.store.artifacts import file_sha256
 
 FORMAT = 1
@@ -70,8 +72,13 @@ def _document(out: Path, exported: Exported) -> dict[str, Any]:
         "temperature": exported.evaluated.temperature,
         "trained_on": card.get("trained_on") or "",
         "images": card["images"],
-        "test": {"version": champion.get("test_version"), "images": exported.evaluated.test_images},
+        "test": {
+            "version": champion.get("test_version"),
+            "images": exported.evaluated.test_images,
+            "asked": champion.get("asked"),
+        },
         "metrics": champion.get("metrics") or {},
+        "fresh": champion.get("fresh"),
         "check": {name: asdict(agreement) for name, agreement in exported.checks.items()},
         "lineage": {name: champion.get(name) for name in lineage},
     }
@@ -121,7 +128,10 @@ def _worth(document: Mapping[str, Any]) -> str:
         if found and found.get("value") is not None:
             among = f"{found['low']:.3f} – {found['high']:.3f}" if found.get("low") is not None else ""
             rows.append(f"| {name.replace('_', ' ')} | {found['value']:.3f} | {among} |")
-    return "\n".join(rows) + f"\n\nOn {document['test']['images']:,} test images it did not learn from."
+    asked, fresh = document["test"]["asked"], fresh_words(document["fresh"], "accuracy")
+    text = "\n".join(rows) + f"\n\nOn {document['test']['images']:,} test images it did not learn from"
+    text += f", {times(asked)}: it was chosen on them, which flatters it." if asked else "."
+    return text + (f" Accuracy {fresh}." if fresh else "")
 
 
 def _fed(settings: Mapping[str, Any]) -> str:

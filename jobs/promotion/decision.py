@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from jobs.context import Context
 from jobs.data.pins import PINNED, Pins, load_pins
+from jobs.metrics.predictions import Predictions
 from jobs.promotion.candidates import Candidate, candidates_of, choose
-from jobs.promotion.judging import groups_of, judged, numbers
+from jobs.promotion.judging import fresh_numbers, groups_of, judged, numbers
 from jobs.promotion.paired import ClassTest, Estimate, class_tests, compare
 from jobs.promotion.rule import Rule
-from jobs.promotion.sentences import first_sentence, same_sentence, verdict_sentence
-from jobs.promotion.verdict import FIRST, SAME, is_beyond, is_harmed, judge
+from jobs.promotion.sentences import coarse_sentence, first_sentence, renewal, same_sentence, verdict_sentence
+from jobs.promotion.verdict import FIRST, SAME, Verdict, is_beyond, is_coarse, is_harmed, judge
+from jobs.statistics.sequential import Level
 from tlbatch.errors import DataError
 from tlbatch.tasks import InputRef
 
 CHAMPION = "champion"
+SAME_IMAGES = 0.98  #: share of the test images up to which scores on them are comparable
 
 
 def decide(context: Context) -> dict[str, Any]:
@@ -31,6 +34,7 @@ def decide(context: Context) -> dict[str, Any]:
     role = f"evaluate:{challenger.run}"
     found = _person(challenger.run, challenger.seed, challenger.models, context.task.inputs[role])
     found |= {"metrics": numbers(context.input(role), challenger.seed), "validation": _plain(challenger.validation)}
+    found |= {"fresh": fresh_numbers(context.input(role), challenger.seed)}
     document = {
         "challenger": found,
         "candidates": [{"run": c.run, "seed": c.seed, "validation": _plain(c.validation)} for c in candidates],
@@ -39,24 +43,80 @@ def decide(context: Context) -> dict[str, Any]:
     return document | _outcome(context, rule, pins, challenger, candidates, found)
 
 
+@dataclass(frozen=True)
+class Weighed:
+    """Challenger and champion held against each other; ``level`` has this challenger's score among the others'."""
+
+    verdict: Verdict
+    estimate: Estimate
+    classes: list[ClassTest]
+    level: Level
+
+
+def weigh(
+    rule: Rule,
+    challenger: Predictions,
+    champion: Predictions,
+    classes: Sequence[str],
+    level: Level | None,
+    *,
+    interval: bool = True,
+) -> Weighed:
+    """The whole rule, on predictions of the same test images. ``level``: None where nothing is known of challengers before.
+
+    ``interval``: of the difference, for people; it decides nothing, and takes most of the time.
+    """
+    estimate = compare(rule.promote_on, challenger, champion, interval=interval)
+    rows = class_tests(challenger, champion, classes)
+    verdict = judge(rule, estimate, rows, level)
+    score = estimate.turned(estimate.challenger)
+    after = level.then(score, estimate.spread) if level else Level.start(score, estimate.spread)
+    return Weighed(verdict, estimate, rows, after)
+
+
 def _outcome(
     context: Context, rule: Rule, pins: Pins, challenger: Candidate, candidates: Sequence[Candidate], found: Mapping[str, Any]
 ) -> dict[str, Any]:
     uses, present = context.params["uses"], context.params[CHAMPION]
     test = f"the {len(pins.test):,} test images (version {pins.version})"
+    evaluation = context.input(f"evaluate:{challenger.run}")
+    own = judged(evaluation, challenger.seed, pins, groups_of(evaluation)).predictions
     value = found["metrics"][rule.promote_on]
+    coarse = [row for row in class_tests(own, own, pins.classes) if is_coarse(row, rule)]
     if present is None:
-        said = first_sentence(challenger, rule.promote_on, value, test, candidates)
-        return _untested(FIRST, said, pins, uses, rule)
+        said = first_sentence(challenger, rule.promote_on, value, test, candidates) + coarse_sentence(coarse, rule)
+        estimate = compare(rule.promote_on, own, own)  # its score, and how far such scores scatter
+        first = Level.start(estimate.turned(estimate.challenger), estimate.spread)
+        return _untested(FIRST, said, pins, uses, rule, first)
     champion = _person(present["run"], present["seed"], _refs(present["models"]), context.task.inputs[CHAMPION])
     champion |= {"serial": present["serial"], "metrics": numbers(context.input(CHAMPION), present["seed"])}
+    champion |= {"fresh": fresh_numbers(context.input(CHAMPION), present["seed"])}
+    level = _level_before(context.params.get("stream"), rule, pins)
     if found["models"] == champion["models"]:
         said = same_sentence(challenger, rule.promote_on, value, test)
-        return _untested(SAME, said, pins, uses, rule) | {"champion": champion}
-    return _tested(context, rule, pins, challenger, champion)
+        return _untested(SAME, said, pins, uses, rule, level) | {"champion": champion}
+    other = judged(context.input(CHAMPION), champion["seed"], pins, groups_of(evaluation)).predictions
+    weighed = weigh(rule, own, other, pins.classes, level)
+    return _tested(uses, rule, pins, challenger, champion, weighed, coarse)
 
 
-def _untested(outcome: str, sentence: str, pins: Pins, uses: Mapping[str, int], rule: Rule) -> dict[str, Any]:
+def _level_before(stream: Mapping[str, Any] | None, rule: Rule, pins: Pins) -> Level | None:
+    """What challengers scored before; None where that was by another metric or on (nearly) other images."""
+    if not stream or stream["metric"] != rule.promote_on or list(stream["classes"]) != list(pins.classes):
+        return None
+    same = sum(pin.since <= stream["version"] for pin in pins.test)
+    return Level.from_json(stream) if same >= SAME_IMAGES * len(pins.test) else None
+
+
+def _stream(level: Level | None, rule: Rule, pins: Pins) -> dict[str, Any] | None:
+    if level is None:
+        return None
+    return {**level.to_json(), "metric": rule.promote_on, "classes": list(pins.classes), "version": pins.version}
+
+
+def _untested(
+    outcome: str, sentence: str, pins: Pins, uses: Mapping[str, int], rule: Rule, level: Level | None
+) -> dict[str, Any]:
     return {
         "outcome": outcome,
         "why": None,
@@ -65,28 +125,35 @@ def _untested(outcome: str, sentence: str, pins: Pins, uses: Mapping[str, int], 
         "test": _test(pins, uses, rule, tested=0),
         "estimate": None,
         "classes": [],
+        "stream": _stream(level, rule, pins),
+        "renew": None,
     }
 
 
-def _tested(context: Context, rule: Rule, pins: Pins, challenger: Candidate, champion: Mapping[str, Any]) -> dict[str, Any]:
-    uses = context.params["uses"]
-    k = pins.served(uses) + 1
-    evaluation = context.input(f"evaluate:{challenger.run}")
-    groups = groups_of(evaluation)
-    a = judged(evaluation, challenger.seed, pins, groups).predictions
-    b = judged(context.input(CHAMPION), champion["seed"], pins, groups).predictions
-    estimate, classes = compare(rule.promote_on, a, b), class_tests(a, b, pins.classes)
-    verdict = judge(rule, k, estimate, classes)
+def _tested(
+    uses: Mapping[str, int],
+    rule: Rule,
+    pins: Pins,
+    challenger: Candidate,
+    champion: Mapping[str, Any],
+    weighed: Weighed,
+    coarse: Sequence[ClassTest],
+) -> dict[str, Any]:
+    k, verdict, estimate = pins.served(uses) + 1, weighed.verdict, weighed.estimate
     test = f"the {len(pins.test):,} test images (version {pins.version})"
     incumbent = f"{champion['run']} (number {champion['serial']}, seed {champion['seed']})"
+    renew = renewal(k, estimate, verdict.luck)
+    said = verdict_sentence(verdict, rule, k, estimate, challenger.label, incumbent, test)
     return {
         "outcome": verdict.outcome,
         "why": verdict.why,
-        "sentence": verdict_sentence(verdict, rule, k, estimate, challenger.label, incumbent, test),
+        "sentence": said + coarse_sentence(coarse, rule) + (f" {renew}" if renew else ""),
         "champion": dict(champion),
         "test": _test(pins, uses, rule, tested=1),
-        "estimate": _estimate(estimate),
-        "classes": [_class(row, rule, k) for row in classes],
+        "estimate": _estimate(estimate) | {"luck": verdict.luck},
+        "classes": [_class(row, rule, len(weighed.classes)) for row in weighed.classes],
+        "stream": _stream(weighed.level, rule, pins),
+        "renew": renew or None,
     }
 
 
@@ -98,7 +165,8 @@ def _test(pins: Pins, uses: Mapping[str, int], rule: Rule, *, tested: int) -> di
         "images": len(pins.test),
         "count": uses.get(str(pins.version), 0) + tested,
         "k": k,
-        "level": rule.level(k) if k else None,
+        "level": rule.alpha if k else None,
+        "fresh": len(pins.fresh),
     }
 
 
@@ -116,12 +184,12 @@ def _refs(documents: Mapping[str, Mapping[str, str]]) -> dict[str, InputRef]:
 
 
 def _estimate(estimate: Estimate) -> dict[str, Any]:
-    names = ("metric", "challenger", "champion", "difference", "gain", "low", "high", "p", "gained", "lost")
+    names = ("metric", "challenger", "champion", "difference", "gain", "low", "high", "p", "p_worse", "gained", "lost", "units")
     values = {name: getattr(estimate, name) for name in names}
     return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values.items()}
 
 
-def _class(row: ClassTest, rule: Rule, k: int) -> dict[str, Any]:
+def _class(row: ClassTest, rule: Rule, classes: int) -> dict[str, Any]:
     return {
         "class": row.name,
         "n": row.n,
@@ -131,9 +199,10 @@ def _class(row: ClassTest, rule: Rule, k: int) -> dict[str, Any]:
         "gained": row.gained,
         "p": row.p,
         "p_adjusted": row.p_adjusted,
-        "harmed": is_harmed(row, rule.level(k)),
+        "harmed": is_harmed(row, rule, classes),
         "bound": rule.bound(row.name),
-        "beyond_bound": is_beyond(row, rule),
+        "beyond_bound": is_beyond(row, rule, classes),
+        "coarse": is_coarse(row, rule),
     }
 
 

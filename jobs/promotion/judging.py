@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jobs.data.pins import Pins
+from jobs.data.pins import FRESH_FILE, Pins
 from jobs.metrics.predictions import Floats, Predictions
 from tlbatch.errors import DataError
 from tlbatch.store.artifacts import Artifact
@@ -50,6 +50,16 @@ def numbers(evaluation: Artifact, seed: int) -> dict[str, Any]:
     """{metric: {value, low, high}} of one seed."""
     metrics: dict[str, Any] = evaluation.read_json("metrics.json")["seeds"][str(seed)]
     return {name: {part: estimate.get(part) for part in ("value", "low", "high")} for name, estimate in sorted(metrics.items())}
+
+
+def fresh_numbers(evaluation: Artifact, seed: int) -> dict[str, Any] | None:
+    """{images, metrics: {metric: {value, low, high}}} on images that no decision consults; None where there are none."""
+    if FRESH_FILE not in evaluation.manifest.files:
+        return None
+    said = evaluation.read_json(FRESH_FILE)
+    metrics: dict[str, Any] = said["metrics"][str(seed)]
+    kept = {name: {part: found.get(part) for part in ("value", "low", "high")} for name, found in sorted(metrics.items())}
+    return {"images": len(said["ids"]), "metrics": kept}
 
 
 def _columns(probabilities: Floats, known: Sequence[str], classes: Sequence[str]) -> Floats:

@@ -1,7 +1,6 @@
 """Two models on the same test images: the difference of a metric with its test, and each class's own. Pure.
 
-Copies of a picture and images of a group are one unit, which counts as one: it speaks for the model that gets more of its
-images right.
+Copies of a picture and images of a group are one unit, which is flipped as one (jobs.statistics.permutation).
 """
 
 from __future__ import annotations
@@ -10,22 +9,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import special
 
-from jobs.metrics.predictions import Predictions
+from jobs.metrics.predictions import Ints, Predictions
 from jobs.metrics.registry import metrics
 from jobs.statistics.bootstrap import bootstrap, percentile_interval, ratio_test, resamples_for
 from jobs.statistics.corrections import benjamini_hochberg
 from jobs.statistics.differences import paired_difference
-from jobs.statistics.permutation import chance
-from jobs.statistics.units import sides
+from jobs.statistics.permutation import one_sided
+from jobs.statistics.units import differences, numbered, unit_sizes, unit_sums
 
 
 @dataclass(frozen=True)
 class Estimate:
     """``difference`` = the challenger's value of a metric minus the champion's, with its 95 % interval.
 
-    ``gain`` is the difference, turned so that more is better; ``p`` how likely so much of it is between equals (one-sided).
-    ``gained``, ``lost``: units of which only the challenger, or only the champion, gets (more of) the images right.
+    ``gain`` is the difference, turned so that more is better; ``p`` how likely so much of it is between equals (one-sided),
+    ``p_worse`` how likely so little. ``error``: standard error of the difference, ``spread``: of the challenger's own value,
+    both over ``units``. ``gained``, ``lost``: units of which only the challenger, or only the champion, gets (more of) the
+    images right.
     """
 
     metric: str
@@ -36,6 +39,10 @@ class Estimate:
     p: float
     gained: int
     lost: int
+    p_worse: float = 1.0
+    error: float = 0.0
+    spread: float = 0.0
+    units: int = 2
 
     @property
     def difference(self) -> float:
@@ -43,28 +50,56 @@ class Estimate:
 
     @property
     def gain(self) -> float:
-        return self.difference if metrics()[self.metric].higher_is_better else -self.difference
+        return self.turned(self.difference)
+
+    def turned(self, value: float) -> float:
+        """A value of the metric, or a difference, so that more is better."""
+        return value if metrics()[self.metric].higher_is_better else -value
+
+    def p_beyond(self, luck: float) -> float:
+        """How likely so much gain is where the champion is ``luck`` worse than it looks here: ``p`` where it is not."""
+        if luck <= 0:
+            return self.p
+        return float(special.stdtr(max(self.units - 1, 1), -(self.gain + luck) / self.error)) if self.error else 1.0
 
 
-def compare(metric: str, challenger: Predictions, champion: Predictions) -> Estimate:
-    """Of predictions of the same images in the same order.
+def compare(metric: str, challenger: Predictions, champion: Predictions, *, interval: bool = True) -> Estimate:
+    """Of predictions of the same images in the same order. Without ``interval`` low and high are NaN: they decide nothing.
 
-    Accuracy: score interval over units, exact McNemar over units. Other metrics: stratified bootstrap of the
-    paired difference, and its ratio to the standard error there against Student's t (tails as thin as the k-th test asks
-    for cannot be counted in resamples).
+    Accuracy: the score interval of jobs.statistics.differences and the exact sign-flip test over units. Other metrics: stratified
+    bootstrap of the paired difference, and its ratio to the standard error there against Student's t.
     """
     function = metrics()[metric].function
     a, b = (float(function(each.ones())[0]) for each in (challenger, champion))
-    gained, lost = sides(challenger.right, champion.right, challenger.groups)
+    moved = differences(challenger.right, champion.right, challenger.groups)
+    gained, lost, units = int((moved > 0).sum()), int((moved < 0).sum()), len(moved)
     if metric == "accuracy":
-        found = paired_difference(challenger.right[None], champion.right[None], challenger.groups)
-        return Estimate(metric, a, b, found.low, found.high, chance(gained, lost), gained, lost)
+        low, high = _interval(challenger, champion) if interval else (np.nan, np.nan)
+        error, spread = (
+            standard_error(values, challenger.groups) for values in (challenger.right * 1.0 - champion.right, challenger.right)
+        )
+        p, worse = one_sided(moved), one_sided(-moved)
+        return Estimate(metric, a, b, low, high, p, gained, lost, worse, error, spread, units)
     drawn = bootstrap({"a": challenger, "b": champion}, {metric: function}, resamples_for(challenger))
-    differences = drawn["a"][metric] - drawn["b"][metric]
-    low, high = percentile_interval(differences) or (np.nan, np.nan)
+    apart = drawn["a"][metric] - drawn["b"][metric]
+    low, high = percentile_interval(apart) or (np.nan, np.nan)
     gain = a - b if metrics()[metric].higher_is_better else b - a
-    p = ratio_test(gain, differences, len(np.unique(challenger.groups)))
-    return Estimate(metric, a, b, low, high, p, gained, lost)
+    p, worse = (ratio_test(each, apart, units) for each in (gain, -gain))
+    error, spread = (float(np.nanstd(values, ddof=1)) for values in (apart, drawn["a"][metric]))
+    return Estimate(metric, a, b, low, high, p, gained, lost, worse, error, spread, units)
+
+
+def _interval(challenger: Predictions, champion: Predictions) -> tuple[float, float]:
+    found = paired_difference(challenger.right[None], champion.right[None], challenger.groups)
+    return found.low, found.high
+
+
+def standard_error(values: NDArray[np.generic], groups: Ints) -> float:
+    """Of the mean of ``values`` [n] over units (Cochran 1977, ratio of unit sums to sizes); no less than one image moves it."""
+    place = numbered(groups)
+    sums, sizes, n = unit_sums(values, place), unit_sizes(place), len(place)
+    rest = sums - sums.sum() / n * sizes
+    return float(max(np.sqrt((rest**2).sum() * len(sizes) / max(len(sizes) - 1, 1)), 1.0) / n)
 
 
 @dataclass(frozen=True)
@@ -87,16 +122,17 @@ class ClassTest:
 
 
 def class_tests(challenger: Predictions, champion: Predictions, classes: Sequence[str]) -> list[ClassTest]:
-    """For each class exact McNemar, one-sided: how likely so many units are lost, if either model were as likely to win each.
+    """For each class the exact sign-flip test over units, one-sided: how likely so much is lost between equals.
 
-    P(X >= lost), X binomial of gained + lost at 1/2; adjusted over the classes (Benjamini and Hochberg 1995).
+    ``p_adjusted``: over the classes (Benjamini and Hochberg 1995), for readers of many; the rule takes ``p``.
     """
     rows = []
     for number, name in enumerate(classes):
         inside = challenger.labels == number
         a, b = challenger.right[inside], champion.right[inside]
-        gained, lost = sides(a, b, challenger.groups[inside]) if inside.any() else (0, 0)
+        moved = differences(a, b, challenger.groups[inside]) if inside.any() else np.zeros(0, dtype=np.int64)
+        gained, lost = int((moved > 0).sum()), int((moved < 0).sum())
         recalls = (float(a.mean()), float(b.mean())) if inside.any() else (0.0, 0.0)
-        rows.append(ClassTest(name, int(inside.sum()), *recalls, gained, lost, chance(lost, gained)))
+        rows.append(ClassTest(name, int(inside.sum()), *recalls, gained, lost, one_sided(-moved)))
     adjusted = benjamini_hochberg([row.p for row in rows])
     return [ClassTest(**{**row.__dict__, "p_adjusted": p}) for row, p in zip(rows, adjusted, strict=True)]

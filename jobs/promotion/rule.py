@@ -1,18 +1,26 @@
-"""What a schedule asks of a challenger, and how strict its tests are the k-th time a test set is used. Pure."""
+"""What a schedule asks of a challenger. Pure."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.statistics.sequential import class_level
+
 NOT_WORSE, BETTER = "not_worse", "better"
+WORSE_LEVEL = 0.2
+"""A challenger is worse where a one-sided test shows it at this level. To refuse costs a night, to promote more."""
+BOUND_FACTOR = 2
+"""A class beyond its bound is refused at this many times the level at which any class is."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A study's ``schedule`` without its times. ``class_bound``: the largest loss of recall, of every class or by class."""
+    """A study's ``schedule`` without its times. ``class_bound``: the largest loss of recall, of every class or by class.
+
+    ``alpha``: level of a night's tests. No level depends on how often the test images were asked.
+    """
 
     promote_on: str
     promote: str = NOT_WORSE
@@ -31,9 +39,10 @@ class Rule:
             return self.class_bound.get(name)
         return self.class_bound
 
-    def level(self, k: int) -> float:
-        """Of the k-th test (from 1) on one test set: alpha 6 / (pi^2 k^2), which over all k adds up to alpha.
+    def harm_level(self, classes: int) -> float:
+        """Of each class's test."""
+        return class_level(self.alpha, classes)
 
-        However often equal challengers are tested, the chance that any of them passes stays below alpha (alpha spending).
-        """
-        return self.alpha * 6 / (math.pi**2 * k**2)
+    def bound_level(self, classes: int) -> float:
+        """Of the test of a class that lost more than its bound."""
+        return BOUND_FACTOR * self.harm_level(classes)

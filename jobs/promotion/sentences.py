@@ -8,11 +8,16 @@ from typing import Any
 from jobs.metrics.registry import metrics
 from jobs.promotion.candidates import Candidate
 from jobs.promotion.paired import ClassTest, Estimate
-from jobs.promotion.rule import BETTER, Rule
-from jobs.promotion.verdict import BOUND, GAIN, HARMED, PROMOTED, WORSE, Verdict
+from jobs.promotion.rule import BETTER, WORSE_LEVEL, Rule
+from jobs.promotion.verdict import BOUND, FALLEN, GAIN, HARMED, PROMOTED, WORSE, Verdict
 from jobs.reporting.words import MINUS, interval_points, listing, number, p_value, percent, plural, points, signed_points
+from jobs.statistics.sequential import images_needed
 
 NAMED = 3  #: classes told of, at most
+LUCK_TOLD = 0.001
+WORN_AFTER = 100  #: questions to one set of test images
+WORN_LUCK = 1.5  #: the champion's luck, in standard errors of one model's score
+GAIN_SOUGHT = 0.03
 
 
 def first_sentence(
@@ -34,27 +39,61 @@ def verdict_sentence(
 ) -> str:
     """The verdict, what it is about, and what it rests on."""
     compared = _compared(estimate, challenger, champion, test)
+    luck = ""
+    if verdict.luck >= LUCK_TOLD:
+        amount = _amount(rule.promote_on, verdict.luck)
+        luck = f" Of the champion's score there {amount} are put down to luck: it was chosen on them."
+    return f"{_judged(verdict, rule, estimate, compared)}. These test images were asked {times(k)}.{luck}"
+
+
+def coarse_sentence(coarse: Sequence[ClassTest], rule: Rule) -> str:
+    """' Class X has 8 test images: one image is 12.5 points, more than …', or nothing."""
+    if not coarse:
+        return ""
+    said = [
+        f"{row.name} has {plural(row.n, 'test image')}: one image is {points(1 / row.n)}, more than the bound of "
+        f"{points(rule.bound(row.name) or 0.0)}"
+        for row in coarse[:NAMED]
+    ]
+    more = f"; so it is with {len(coarse) - NAMED} more" if len(coarse) > NAMED else ""
+    return f" {'; '.join(said)}{more}. One image alone refuses nobody; pin more images of it to judge that bound."
+
+
+def renewal(k: int, estimate: Estimate, luck: float) -> str:
+    """When the test images are worn: how many others to pin; else ''."""
+    if k < WORN_AFTER and luck < WORN_LUCK * estimate.spread:
+        return ""
+    need = images_needed(GAIN_SOUGHT, (estimate.gained + estimate.lost) / max(estimate.units, 1))
     return (
-        f"{_judged(verdict, rule, estimate, compared)}. This was test {k} on these test images, at level {rule.level(k):.2g}."
+        f"They are worn: `tlbatch schedule renew` pins others; {need:,} would show a true gain of {points(GAIN_SOUGHT)} four "
+        "nights in five."
     )
+
+
+def times(k: int) -> str:
+    return "once" if k == 1 else f"{k:,} times"
 
 
 def _judged(verdict: Verdict, rule: Rule, estimate: Estimate, compared: str) -> str:
     if verdict.outcome == PROMOTED:
-        shown = f", which is shown ({p_value(estimate.p)})" if rule.promote == BETTER else ""
+        p = p_value(estimate.p_beyond(verdict.luck))
+        shown = f", which is shown ({p})" if rule.promote == BETTER else ", not shown to be less" if estimate.gain < 0 else ""
         return f"Promoted: {compared}{shown}, and no class is shown to be harmed"
     if verdict.why == WORSE:
-        return f"Refused as worse: {compared}"
+        return f"Refused as worse ({p_value(estimate.p_worse)}, below {WORSE_LEVEL:g}): {compared}"
     if verdict.why == HARMED:
-        return f"Refused for a class that is harmed: {_classes(verdict.harmed, with_p=True)}; over all, {compared}"
+        return f"Refused for a class that is harmed: {_classes(verdict.harmed)}; over all, {compared}"
     if verdict.why == BOUND:
         return f"Refused for a class beyond its bound: {_classes(verdict.beyond, bounds=rule)}; over all, {compared}"
+    if verdict.why == FALLEN:
+        return f"Refused, the challengers of late have fallen below what earlier ones had here: {compared}"
     if verdict.why == GAIN:
         asked = (
             f"too small a gain (min_gain {_amount(rule.promote_on, rule.min_gain)})" if rule.min_gain else "lack of any gain"
         )
         return f"Refused for {asked}: {compared}"
-    return f"Refused, the gain is not shown ({p_value(estimate.p)}, which must be below the level): {compared}"
+    p = p_value(estimate.p_beyond(verdict.luck))
+    return f"Refused, the gain is not shown ({p}, which must not be above {rule.alpha:g}): {compared}"
 
 
 def _compared(estimate: Estimate, challenger: str, champion: str, test: str) -> str:
@@ -66,12 +105,11 @@ def _compared(estimate: Estimate, challenger: str, champion: str, test: str) -> 
     return f"{challenger} has {title} {values[0]} on {test}, the champion {champion} {values[1]}: {more} ({details})"
 
 
-def _classes(rows: Sequence[ClassTest], *, with_p: bool = False, bounds: Rule | None = None) -> str:
+def _classes(rows: Sequence[ClassTest], *, bounds: Rule | None = None) -> str:
     said = []
     for row in rows[:NAMED]:
         text = f"{row.name} falls from {percent(row.champion)} to {percent(row.challenger)} of its {plural(row.n, 'image')}"
-        details = [f"{row.lost} lost, {row.gained} gained"]
-        details += [f"{p_value(row.p_adjusted)} among all classes"] if with_p else []
+        details = [f"{row.lost} lost, {row.gained} gained", p_value(row.p)]
         bound = bounds.bound(row.name) if bounds else None
         details += [f"bound {points(bound)}"] if bound is not None else []
         said.append(f"{text} ({', '.join(details)})")

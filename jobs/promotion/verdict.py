@@ -6,51 +6,66 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.promotion.paired import ClassTest, Estimate
-from jobs.promotion.rule import BETTER, Rule
+from jobs.promotion.rule import BETTER, WORSE_LEVEL, Rule
+from jobs.statistics.sequential import Level
 
 FIRST, PROMOTED, REFUSED, SAME = "first", "promoted", "refused", "same"
-WORSE, HARMED, BOUND, GAIN, NOT_SHOWN = "worse", "class harmed", "class bound", "gain", "not shown"
+WORSE, HARMED, BOUND, FALLEN, GAIN, NOT_SHOWN = "worse", "class harmed", "class bound", "fallen", "gain", "not shown"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """``why``: of a refusal, the first rule that is not kept. ``harmed``, ``beyond``: the classes that are, the worst first."""
+    """``why``: of a refusal, the first rule that is not kept. ``harmed``, ``beyond``: the classes that are, the worst first.
+
+    ``luck``: how much of the champion's score on these images is put down to its having been chosen on them.
+    """
 
     outcome: str
     why: str | None = None
     harmed: tuple[ClassTest, ...] = ()
     beyond: tuple[ClassTest, ...] = ()
+    luck: float = 0.0
 
 
-def judge(rule: Rule, k: int, estimate: Estimate, classes: Sequence[ClassTest]) -> Verdict:
-    """The k-th test on this test set."""
-    level = rule.level(k)
-    harmed = tuple(sorted((row for row in classes if is_harmed(row, level)), key=lambda row: row.p))
-    beyond = tuple(sorted((row for row in classes if is_beyond(row, rule)), key=lambda row: -row.loss))
-    why = _why(rule, level, estimate, bool(harmed), bool(beyond))
-    return Verdict(REFUSED if why else PROMOTED, why, harmed, beyond)
+def judge(rule: Rule, estimate: Estimate, classes: Sequence[ClassTest], level: Level | None = None) -> Verdict:
+    """``level``: what challengers before scored on these test images; None where that is not known."""
+    count = len(classes)
+    harmed = tuple(sorted((row for row in classes if is_harmed(row, rule, count)), key=lambda row: row.p))
+    beyond = tuple(sorted((row for row in classes if is_beyond(row, rule, count)), key=lambda row: -row.loss))
+    luck = level.luck(estimate.turned(estimate.champion)) if level else 0.0
+    why = _why(rule, estimate, bool(harmed), bool(beyond), level, luck)
+    return Verdict(REFUSED if why else PROMOTED, why, harmed, beyond, luck)
 
 
-def is_harmed(row: ClassTest, level: float) -> bool:
+def is_harmed(row: ClassTest, rule: Rule, classes: int) -> bool:
     """Whether a loss of the class is shown."""
-    return row.p_adjusted <= level
+    return row.p <= rule.harm_level(classes)
 
 
-def is_beyond(row: ClassTest, rule: Rule) -> bool:
-    """Whether the class loses more recall than its bound allows."""
+def is_beyond(row: ClassTest, rule: Rule, classes: int) -> bool:
+    """Whether the class loses more recall than its bound allows, and more than chance gives: one image shows nothing."""
     bound = rule.bound(row.name)
-    return bound is not None and row.loss > bound + 1e-12
+    return bound is not None and row.loss > bound + 1e-12 and row.p <= rule.bound_level(classes)
 
 
-def _why(rule: Rule, level: float, estimate: Estimate, harmed: bool, beyond: bool) -> str | None:
-    if estimate.gain < -1e-12:
+def is_coarse(row: ClassTest, rule: Rule) -> bool:
+    """Whether one image of the class is more than its bound."""
+    bound = rule.bound(row.name)
+    return bound is not None and row.n > 0 and 1 / row.n > bound + 1e-12
+
+
+def _why(rule: Rule, estimate: Estimate, harmed: bool, beyond: bool, level: Level | None, luck: float) -> str | None:
+    if estimate.p_worse <= WORSE_LEVEL:
         return WORSE
     if beyond:  # what the study says itself comes before what a test shows
         return BOUND
     if harmed:
         return HARMED
+    if level is not None and level.has_fallen(estimate.turned(estimate.challenger), estimate.spread):
+        return FALLEN
     if rule.promote != BETTER:
         return None
-    if estimate.gain < rule.min_gain - 1e-12 or estimate.gain <= 1e-12:
+    gain = estimate.gain + luck
+    if gain < rule.min_gain - 1e-12 or gain <= 1e-12:
         return GAIN
-    return None if estimate.p < level else NOT_SHOWN
+    return None if estimate.p_beyond(luck) <= rule.alpha else NOT_SHOWN

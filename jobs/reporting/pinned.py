@@ -9,7 +9,6 @@ from typing import Any
 from jobs.data.pins import PINNED, Pins, load_pins
 from jobs.data.split import COPY_OF_PINNED, Split
 from jobs.reporting.sources import Sources
-from jobs.reporting.words import plural
 
 DECISION = "decision"
 
@@ -36,8 +35,12 @@ class Pinned:
     @property
     def words(self) -> str:
         """The test set, and how often it was used, in sentences."""
-        used = f"It has served {plural(self.served, 'test')} of a challenger" if self.served else "It has served no test yet"
-        return f"{self.sentence[0].upper()}{self.sentence[1:]}. {used}; every further one asks for more."
+        asked = "once" if self.served == 1 else f"{self.served:,} times"
+        used = f"It was asked {asked}" if self.served else "It was asked by no challenger yet"
+        why = (
+            "whoever won on it is flattered by it; a champion's own number is that on fresh images, which no decision consults"
+        )
+        return f"{self.sentence[0].upper()}{self.sentence[1:]}. {used}: {why}."
 
     def document(self, split: Split) -> dict[str, Any]:
         """For ``report.json``."""

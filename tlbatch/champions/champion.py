@@ -39,6 +39,8 @@ class Champion:
 
     ``serial`` counts reigns from 1; ``before`` is the serial of the reign before. ``restores`` is the serial whose model a
     rollback or a promotion by hand brought back. ``decided`` is the artifact of the decision, null where a person decided.
+    ``asked``: how many tests its pinned test images had served by then, its own included; None in records from before this was
+    counted. ``fresh``: what it scored then on images that no decision consulted, {images, metrics}, or null.
     ``crowned`` is Unix time in s. ``record`` and ``previous`` are the object names of its record and of the one before.
     """
 
@@ -61,6 +63,8 @@ class Champion:
     restores: int | None = None
     record: str = ""
     previous: str | None = None
+    asked: int | None = None
+    fresh: dict[str, Any] | None = None
 
     def to_json(self) -> bytes:
         return _dump({"format": CHAMPION_FORMAT, **asdict(self)})
@@ -265,6 +269,8 @@ def _challenger(
         test_version=int((decision.get("test") or {}).get("version") or 1),
         classes=classes_of(store, evaluation),
         metrics=dict(challenger.get("metrics") or {}),
+        asked=int((decision.get("test") or {}).get("k") or 0),
+        fresh=challenger.get("fresh"),
         sentence=str(decision.get("sentence", "")),
         before=before.serial if before else None,
         decided=decided,

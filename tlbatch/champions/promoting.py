@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from tlbatch.champions.champion import ROOT, Champion, crown, find_champion, load_champion, reigns
+from tlbatch.champions.judged import pinned_images, test_images
 from tlbatch.errors import StudyError
 from tlbatch.executions.records import Execution
 from tlbatch.spec.decode import suggestion
@@ -30,11 +31,11 @@ def promote_run(
     seed: int | None,
     user: str,
     clock: Callable[[], float] = time.time,
-    pinned: bool = False,
+    pinned: InputRef | None = None,
 ) -> Champion:
     """Make a run of an execution the champion called ``name``; the seed that is best on validation where none is named.
 
-    ``pinned``: a schedule of that name holds on to test images, which a model of another study may have been trained on.
+    ``pinned``: the pins of a schedule of that name: test images that a model of another study may have been trained on.
 
     Raises StudyError where there is no such model, BeatenError where another process moved the champion meanwhile.
     """
@@ -45,14 +46,20 @@ def promote_run(
     place = f"takes the place of number {present.serial}" if present else "becomes the first champion"
     sentence = (
         f"By hand: {challenger.run} (seed {challenger.seed}) of execution {execution.id} {place}"
-        f"{_accuracies(challenger, present)}. No test was made.{_flattery(challenger) if pinned else ''}"
+        f"{_accuracies(store, challenger, present)}. No test was made.{_flattery(store, challenger, pinned) if pinned else ''}"
     )
     return crown(store, _next(challenger, present, sentence, f"promoted by {user}", clock()), etag)
 
 
-def _flattery(champion: Champion) -> str:
-    """What to beware of with a model that was not kept away from the test images of its schedule."""
+def _flattery(store: Store, champion: Champion, pins: InputRef) -> str:
+    """What to beware of with a model that was not kept away from the test images of its schedule.
+
+    A study keeps what it tests on from what it trains on: so a model that was tested on all of them trained on none.
+    """
     if champion.pins is not None and champion.study == champion.name:
+        return ""
+    own, held = test_images(store, champion.evaluation), pinned_images(store, pins)
+    if own is not None and held is not None and {id_ for id_, _ in held} <= {id_ for id_, _ in own}:
         return ""
     return (
         f" It may have been trained on test images that {champion.name} holds on to: on these it looks better than it is, "
@@ -86,7 +93,7 @@ def bring_back(
         raise StudyError(f"number {wanted} is what {name} stands by already (now number {present.serial})")
     sentence = (
         f"By hand: {origin.run} (seed {origin.seed}), number {origin.serial}, takes the place of number {present.serial}"
-        f"{_accuracies(origin, present)}. No test was made."
+        f"{_accuracies(store, origin, present)}. No test was made."
     )
     back = replace(origin, restores=origin.serial, decided=None)
     return crown(store, _next(back, present, sentence, f"{verb} by {user}", clock()), etag)
@@ -97,19 +104,24 @@ def _next(champion: Champion, before: Champion | None, sentence: str, by: str, n
     return replace(champion, serial=serial, before=earlier, sentence=sentence, by=by, crowned=now, record="", previous=None)
 
 
-def _accuracies(new: Champion, old: Champion | None) -> str:
-    """``; accuracy 0.93 on its test images, against 0.91`` as far as it is known. Not compared where test sets differ."""
+def _accuracies(store: Store, new: Champion, old: Champion | None) -> str:
+    """``; accuracy 0.93 on its test images, against 0.91`` as far as it is known, and where these are of other images."""
     value = accuracy(new)
     if value is None:
         return ""
-    own = "" if old is None or accuracy(old) is None else f", against {accuracy(old):.3f}"
-    other = old is not None and bool(own) and _test_images(old) != _test_images(new)
-    return f"; accuracy {value:.3f}{own}" + (" on other test images" if other else "")
+    if old is None or accuracy(old) is None:
+        return f"; accuracy {value:.3f}"
+    other = "" if _same_images(store, new, old) else " on other test images"
+    return f"; accuracy {value:.3f}, against {accuracy(old):.3f}{other}"
 
 
-def _test_images(champion: Champion) -> tuple[str, bool, int]:
-    """What names them: a version of the schedule's pinned ones. (Each firing has pins of its own, mostly the same again.)"""
-    return champion.study, champion.pins is None, champion.test_version
+def _same_images(store: Store, one: Champion, other: Champion) -> bool:
+    """Whether both were judged on the same images with the same labels, whichever study made them."""
+    found, known = test_images(store, one.evaluation), test_images(store, other.evaluation)
+    if found is not None and known is not None:
+        return found == known
+    names = [(champion.study, champion.pins is None, champion.test_version) for champion in (one, other)]
+    return names[0] == names[1]  # the evaluation is gone: what names them must do
 
 
 def accuracy(champion: Champion) -> float | None:

@@ -13,6 +13,7 @@ from tlbatch.commands.options import kept_store_option, output_option, print_jso
 
 if TYPE_CHECKING:
     from tlbatch.champions.champion import Champion
+    from tlbatch.store import Store
 
 
 @click.group()
@@ -43,11 +44,13 @@ def show(name: str, store: str, output: str) -> None:
     opened = open_store(store)
     found = [find_champion(opened, each)[0] for each in ([name] if name else champion_names(opened))]
     if output == "json":
-        print_json(_document(found[0]) if name else [_document(each) for each in found])
+        documents = [{**_document(each), "fresh": _fresh_now(opened, each)} for each in found]
+        print_json(documents[0] if name else documents)
         return
     if not found:
         click.echo(f"no champion in {opened.url} yet: a schedule's first firing, or `tlbatch champion promote`, makes one")
-    click.echo("\n\n".join("\n".join(_lines(each)) for each in found))
+    told = [_lines(each, _fresh_now(opened, each)) for each in found]
+    click.echo("\n\n".join("\n".join(lines) for lines in told))
 
 
 @champion.command("history")
@@ -101,8 +104,8 @@ def promote(name: str, execution: str, run: str | None, seed: int | None, serial
     if serial is not None:
         _say(bring_back(opened, name, serial, user_name(), verb="promoted"), output)
         return
-    found, pinned = find_execution(opened, execution), load_pins(opened, name) is not None
-    _say(promote_run(opened, name, found, run, seed, user_name(), pinned=pinned), output)
+    found, pins = find_execution(opened, execution), load_pins(opened, name)
+    _say(promote_run(opened, name, found, run, seed, user_name(), pinned=pins.ref if pins else None), output)
 
 
 @champion.command("rollback")
@@ -191,15 +194,28 @@ def _document(found: Champion) -> dict[str, Any]:
     return asdict(found)
 
 
-def _lines(found: Champion) -> list[str]:
+def _fresh_now(store: Store, found: Champion) -> dict[str, Any] | None:
+    """Its numbers on fresh images by the last firing, where that was about it; else those of when it was crowned."""
+    from tlbatch.schedules.pins import load_pins
+
+    pins = load_pins(store, found.name)
+    return pins.fresh if pins is not None and pins.standing == found.serial else found.fresh
+
+
+def _lines(found: Champion, fresh: dict[str, Any] | None) -> list[str]:
     """What ``show`` prints."""
+    from tlbatch.champions.judged import asked_words, flatters, fresh_words
+
+    own = [(f"fresh {metric.replace('_', ' ')}", fresh_words(fresh, metric)) for metric in ("accuracy",)]
+    note = ": it was chosen on them, which flatters its numbers there" if flatters(found) else ""
     models = ", ".join(f"artifacts/{ref.step}/{ref.key}" for ref in found.models.values())
     rows = [
         ("champion", f"{found.name}, number {found.serial}" + (f" (again number {found.restores})" if found.restores else "")),
         ("model", f"{found.run}, seed {found.seed}, {len(found.classes)} classes"),
         ("since", f"{_when(found.crowned)} UTC, {found.by}"),
         *((metric.replace("_", " "), _estimate(value)) for metric, value in sorted(found.metrics.items())),
-        ("test images", f"version {found.test_version}" if found.pins else "not pinned"),
+        ("test images", f"{asked_words(found)}{note}"),
+        *((title, text) for title, text in own if text),
         ("files", models),
     ]
     width = max(18, *(len(title) for title, _ in rows))

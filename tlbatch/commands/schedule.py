@@ -101,5 +101,20 @@ def history(name: str, store: str, output: str, limit: int) -> None:
         click.echo(f"{len(seen.firings) - limit} earlier ones: --limit {len(seen.firings)}", err=True)
 
 
+@schedule.command()
+@name_argument
+@kept_store_option
+def renew(name: str, store: str) -> None:
+    """Give schedule NAME other test images at its next firing: those that judge and have not trained yet.
+
+    \b
+    tlbatch schedule renew pets
+    """
+    from tlbatch.schedules.renewing import renew as ask
+    from tlbatch.store import open_store
+
+    click.echo(ask(open_store(store), name))
+
+
 for command in (apply, trigger, suspend, resume, delete):
     schedule.add_command(command)

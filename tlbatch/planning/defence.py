@@ -26,13 +26,17 @@ class Defence:
 
     ``pins``: the last firing's ``pin`` artifact. ``uses``: for each version of the test set how many tests of a challenger it
     has served so far (``test.count`` of the last decision made on it). ``evaluated``: the last firing's ``evaluate:champion``,
-    if it was of this champion; without it the champion's own evaluation is looked at first.
+    if it was of this champion; without it the champion's own evaluation is looked at first. ``stream``: what challengers
+    before scored on the test images (``stream`` of the last decision); None where a person moved the champion since.
+    ``renew``: a person asked for other test images.
     """
 
     pins: InputRef | None = None
     champion: Champion | None = None
     uses: Mapping[int, int] = field(default_factory=dict)
     evaluated: InputRef | None = None
+    stream: Mapping[str, Any] | None = None
+    renew: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,10 +72,12 @@ def settle_defence(defence: Defence, study: Study, store: Store, classes: Sequen
     return Defended(defence, task)
 
 
-def pin_node(defended: Defended, split: dict[str, Any]) -> Node:
+def pin_node(defended: Defended, split: dict[str, Any], study: Study) -> Node:
+    assert study.schedule is not None
     before = defended.defence.pins
     given = {"before": before} if before else {}
-    return Node(PIN, "pin", split, {"dataset": "prepare"}, given, weight="light", shape=PIN)
+    params = {**split, "fresh": study.schedule.fresh} | ({"renew": True} if defended.defence.renew else {})
+    return Node(PIN, "pin", params, {"dataset": "prepare"}, given, weight="light", shape=PIN)
 
 
 def champion_node(defended: Defended, split: dict[str, Any], locations: Mapping[str, str]) -> Node | None:
@@ -79,7 +85,8 @@ def champion_node(defended: Defended, split: dict[str, Any], locations: Mapping[
     champion, task = defended.defence.champion, defended.task
     if champion is None:
         return None
-    params = {"run_kind": "champion", **split, "precision": task.params["precision"] if task else "fp32"}
+    precision, own = task.params["precision"] if task else "fp32", champion.pins is not None and champion.study == champion.name
+    params = {"run_kind": "champion", **split, "precision": precision, "fresh": own}
     given = {**champion.models, "earlier": defended.defence.evaluated or champion.evaluation}
     if task is not None and "source" in task.inputs:
         given["source"] = task.inputs["source"]
@@ -114,6 +121,7 @@ def decide_node(defended: Defended, study: Study, runs: Sequence[str], needs: Ma
     params = {
         "rule": {name: value for name, value in study.schedule.model_dump(mode="json").items() if name in RULE},
         "uses": defended.uses,
+        "stream": defended.defence.stream,
         "runs": list(runs),
         "champion": None if champion is None else _described(champion),
     }

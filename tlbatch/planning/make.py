@@ -64,7 +64,7 @@ def make_plan(settled: Settled) -> Plan:
     builder = PlanBuilder(settled.study.name)
     prepare = builder.add(_prepare(settled))
     if settled.defended:
-        builder.add(pin_node(settled.defended, _split(settled)))
+        builder.add(pin_node(settled.defended, _split(settled), settled.study))
     report_needs = {"dataset": prepare, **settled.pinned}
     for run in [*settled.runs, *settled.controls]:
         report_needs |= _add_run(builder, settled, run)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tlbatch.champions.champion import CROWNING, load_champion, reigns, settle_decision
+from tlbatch.champions.judged import fresh_words
 from tlbatch.errors import StudyError, TlbatchError
 from tlbatch.executions.records import EventLog, Execution
 from tlbatch.planning.defence import CHAMPION, DECIDE, PIN
@@ -59,8 +60,22 @@ def conclude(store: Store, opened: Opened, decision: Mapping[str, Any], hook: st
     version = int(test.get("version") or 1)
     seen = opened.defence.champion
     evaluated = refs.get(CHAMPION)
-    uses = {version: int(test.get("count") or 0)}
-    save_pins(store, opened.name, Pins(refs[PIN], version, uses, evaluated, seen.serial if seen and evaluated else None))
+    standing = made or seen
+    judged = decision.get("challenger" if made else "champion") or {}
+    save_pins(
+        store,
+        opened.name,
+        Pins(
+            ref=refs[PIN],
+            version=version,
+            uses={version: int(test.get("count") or 0)},
+            evaluated=evaluated,
+            of=seen.serial if seen and evaluated else None,
+            standing=standing.serial if standing else None,
+            stream=decision.get("stream"),
+            fresh=judged.get("fresh"),
+        ),
+    )
     outcome, sentence = str(decision["outcome"]), str(decision.get("sentence", ""))
     if outcome in CROWNING and made is None:
         outcome, sentence = BEATEN, f"{sentence} It was not crowned: the champion changed meanwhile."
@@ -70,6 +85,7 @@ def conclude(store: Store, opened: Opened, decision: Mapping[str, Any], hook: st
         outcome=outcome,
         serial=champion.serial if champion else None,
         metrics=_metrics(decision, opened.promote_on),
+        fresh=judged.get("fresh"),
         test=test,
     )
     return finish(store, opened, record, hook, say)
@@ -136,9 +152,12 @@ def _tell(store: Store, record: FiringRecord, hook: str, say: Say) -> str:
 
 
 def summary(record: FiringRecord) -> str:
-    """One line: the schedule, what came of it, the sentence."""
+    """One line: the schedule, what came of it, the sentence; what the champion scores on images that no decision consulted."""
     what = record.outcome or record.state
-    return f"{record.name}: {what}. {record.sentence}".rstrip()
+    metric = next(iter(record.metrics), "")
+    fresh = fresh_words(record.fresh, metric)
+    own = f" The champion has {metric.replace('_', ' ')} {fresh}." if fresh else ""
+    return f"{record.name}: {what}. {record.sentence}{own}".rstrip()
 
 
 def _table(execution: Execution) -> list[str]:

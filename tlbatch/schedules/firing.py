@@ -150,14 +150,22 @@ def _planned(
     now = replace(began, listing=settled.data.digest, study=study_digest(settled), images=images)
     last = last_concluded(store, firing.name) if opened is None else None
     same = last is not None and (last.listing, last.study, last.version) == (now.listing, now.study, now.version)
-    return now, None if same else plan
+    return now, None if same and not began.defence.renew else plan
 
 
 def _began(firing: Firing, store: Store, promote_on: str, started: float) -> Opened:
     champion, etag = load_champion(store, firing.name)
     pins = load_pins(store, firing.name)
     evaluated = pins.evaluated if pins and champion and pins.of == champion.serial else None
-    defence = Defence(pins.ref if pins else None, champion, pins.uses if pins else {}, evaluated)
+    known = pins is not None and champion is not None and pins.standing == champion.serial
+    defence = Defence(
+        pins=pins.ref if pins else None,
+        champion=champion,
+        uses=pins.uses if pins else {},
+        evaluated=evaluated,
+        stream=pins.stream if pins and known else None,
+        renew=pins is not None and pins.renew == pins.version,
+    )
     return replace(_unseen(firing, started), promote_on=promote_on, defence=defence, etag=etag)
 
 
@@ -173,7 +181,11 @@ def study_digest(settled: Settled) -> str:
     for run in runs:
         (run["weights"] or {}).pop("location", None)
     schedule = settled.study.schedule
-    rule = {name: value for name, value in schedule.model_dump(mode="json").items() if name in RULE} if schedule else {}
+    rule = (
+        {name: value for name, value in schedule.model_dump(mode="json").items() if name in (*RULE, "fresh")}
+        if schedule
+        else {}
+    )
     zero = [row.name for row in settled.zero_label]
     content = {"document": settled.document, "runs": runs, "zero": zero, "rule": rule, "steps": STEP_VERSIONS}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

@@ -30,7 +30,8 @@ class FiringRecord:
     """One firing. ``scheduled``, ``started``, ``ended``: Unix times in s; ``scheduled`` is None for those by hand.
 
     ``listing``, ``study``: digests of what it fired on; ``outcome``: the decision's; ``serial``: of the champion after it;
-    ``metrics``: promote_on → {challenger, champion}. ``webhook``: "" (none), "sent", or why it failed.
+    ``metrics``: promote_on → {challenger, champion}; ``fresh``: of the champion after it, {images, metrics}.
+    ``webhook``: "" (none), "sent", or why it failed.
     """
 
     name: str
@@ -50,6 +51,7 @@ class FiringRecord:
     metrics: dict[str, Any] = field(default_factory=dict)
     test: dict[str, Any] = field(default_factory=dict)
     webhook: str = ""
+    fresh: dict[str, Any] | None = None
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self), indent=1, sort_keys=True).encode()

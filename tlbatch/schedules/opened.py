@@ -49,6 +49,8 @@ class Opened:
             "champion": json.loads(champion.to_json()) if champion else None,
             "uses": dict(self.defence.uses),
             "evaluated": _plain(self.defence.evaluated),
+            "stream": self.defence.stream,
+            "renew": self.defence.renew,
         }
         return json.dumps({**fields, "defence": defence}, indent=1, sort_keys=True).encode()
 
@@ -58,7 +60,8 @@ class Opened:
         said = document["defence"]
         champion = Champion.from_json(json.dumps(said["champion"]).encode()) if said.get("champion") else None
         uses = {int(version): int(count) for version, count in (said.get("uses") or {}).items()}
-        defence = Defence(_ref(said.get("pins")), champion, uses, _ref(said.get("evaluated")))
+        given = {"stream": said.get("stream"), "renew": bool(said.get("renew"))}
+        defence = Defence(_ref(said.get("pins")), champion, uses, _ref(said.get("evaluated")), **given)
         return Opened(**{**known(Opened, document), "defence": defence})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -21,7 +21,9 @@ FILE = "pins.json"
 class Pins:
     """The pinned lists in force, and how many decisions each version of the test set has served.
 
-    ``evaluated``: the champion of number ``of`` on the newest version of the test set.
+    ``evaluated``: the champion of number ``of`` on the newest version of the test set. ``standing``: the serial of the
+    champion that the last decision left; ``stream``: what challengers scored (decision.json); ``fresh``: what that champion
+    scores on images that no decision consulted, {images, metrics}. ``renew``: the version that a person wants replaced.
     """
 
     ref: InputRef
@@ -29,6 +31,15 @@ class Pins:
     uses: dict[int, int] = field(default_factory=dict)
     evaluated: InputRef | None = None
     of: int | None = None
+    standing: int | None = None
+    stream: dict[str, Any] | None = None
+    fresh: dict[str, Any] | None = None
+    renew: int | None = None
+
+    @property
+    def asked(self) -> int:
+        """How many tests of challengers the newest version has served."""
+        return self.uses.get(self.version, 0)
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
@@ -37,7 +48,8 @@ class Pins:
     def from_json(document: Mapping[str, Any]) -> Pins:
         uses = {int(version): int(count) for version, count in (document.get("uses") or {}).items()}
         evaluated = InputRef(**document["evaluated"]) if document.get("evaluated") else None
-        return Pins(InputRef(**document["ref"]), int(document["version"]), uses, evaluated, document.get("of"))
+        later = {name: document.get(name) for name in ("of", "standing", "stream", "fresh", "renew")}
+        return Pins(InputRef(**document["ref"]), int(document["version"]), uses, evaluated, **later)
 
 
 def load_pins(store: Store, name: str) -> Pins | None:
@@ -59,6 +71,21 @@ def save_pins(store: Store, name: str, pins: Pins) -> Pins:
     raise StudyError(f"{store.url}/{place(name, FILE)}: others keep changing it; try again in a moment")
 
 
+def change_pins(store: Store, name: str, change: Callable[[Pins], Pins]) -> Pins:
+    """Replace the file by compare-and-swap. Raises StudyError where there is none."""
+    for _ in range(SWAPS):
+        before, condition = _present(store, name)
+        if before is None:
+            raise StudyError(f"{name} has pinned no test images yet: its first firing does")
+        try:
+            after = change(before)
+            store.put(place(name, FILE), after.to_json(), **condition)
+        except ConflictError:
+            continue
+        return after
+    raise StudyError(f"{store.url}/{place(name, FILE)}: others keep changing it; try again in a moment")
+
+
 def _present(store: Store, name: str) -> tuple[Pins | None, dict[str, Any]]:
     try:
         data, etag = store.get_with_etag(place(name, FILE))
@@ -69,4 +96,5 @@ def _present(store: Store, name: str) -> tuple[Pins | None, dict[str, Any]]:
 
 def _joined(before: Pins, pins: Pins) -> Pins:
     uses = {version: max(pins.uses.get(version, 0), before.uses.get(version, 0)) for version in {**before.uses, **pins.uses}}
-    return replace(pins if pins.version >= before.version else before, uses=uses)
+    newest = pins if pins.version >= before.version else before
+    return replace(newest, uses=uses, renew=pins.renew if pins.renew is not None else before.renew)

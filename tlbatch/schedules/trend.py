@@ -71,7 +71,7 @@ def trend_page(name: str, firings: Sequence[Mapping[str, Any]], reigns: Sequence
 <header>
 <p class="kind">Trend of a schedule</p>
 <h1>{escape(name)}</h1>
-<p class="lead">{escape(_stands(crowned, metric))}</p>
+<p class="lead">{escape(_stands(crowned, points, metric))}</p>
 <p class="note">{escape(_fired(points))}</p>
 </header>
 <main>
@@ -82,12 +82,18 @@ def trend_page(name: str, firings: Sequence[Mapping[str, Any]], reigns: Sequence
 """
 
 
-def _stands(reigns: Sequence[Reign], metric: str) -> str:
+def _stands(reigns: Sequence[Reign], points: Sequence[Point], metric: str) -> str:
     if not reigns:
         return "There is no champion yet."
     now = reigns[-1]
-    value = f", {metric.replace('_', ' ')} {in_words(metric, now.value)} when it was crowned" if now.value else ""
-    return f"The champion is number {now.serial}, {now.run}{value}: since {day(now.when)}, {now.by}."
+    asked = f", on test images asked {_asked(now.asked)}" if now.asked else ""
+    value = f", {metric.replace('_', ' ')} {in_words(metric, now.value)} when it was crowned{asked}" if now.value else ""
+    said = f"The champion is number {now.serial}, {now.run}{value}: since {day(now.when)}, {now.by}."
+    last = next((point for point in reversed(points) if point.fresh), None)
+    if last is None or last.fresh is None:
+        return said
+    value = in_words(metric, last.fresh)
+    return f"{said} On {last.fresh_images or 0:,} fresh images, which no decision consulted, it had {value}."
 
 
 def _fired(points: Sequence[Point]) -> str:
@@ -124,7 +130,7 @@ def _chart(points: Sequence[Point], reigns: Sequence[Reign], metric: str) -> str
 def _firings(points: Sequence[Point], metric: str) -> str:
     if not points:
         return ""
-    columns = ("when (UTC)", "outcome", "challenger", "champion", "test set", "what was said")
+    columns = ("when (UTC)", "outcome", "challenger", "champion", "test set", "asked", "fresh", "what was said")
     rows = [
         _row(
             [
@@ -133,6 +139,8 @@ def _firings(points: Sequence[Point], metric: str) -> str:
                 _cell(metric, point.challenger),
                 _cell(metric, point.champion),
                 f'<td class="n">{point.version or "–"}</td>',
+                f'<td class="n">{_asked(point.asked)}</td>',
+                _fresh(metric, point),
                 f'<td class="said">{escape(point.sentence)}{_which(point)}</td>',
             ]
         )
@@ -144,7 +152,7 @@ def _firings(points: Sequence[Point], metric: str) -> str:
 def _champions(reigns: Sequence[Reign], metric: str) -> str:
     if not reigns:
         return ""
-    columns = ("champion", "since (UTC)", "run", metric.replace("_", " "), "test set", "by", "why")
+    columns = ("champion", "since (UTC)", "run", metric.replace("_", " "), "test set", "asked", "by", "why")
     rows = [
         _row(
             [
@@ -153,6 +161,7 @@ def _champions(reigns: Sequence[Reign], metric: str) -> str:
                 f"<td>{escape(reign.run)}</td>",
                 _cell(metric, reign.value),
                 f'<td class="n">{reign.version or "–"}</td>',
+                f'<td class="n">{_asked(reign.asked)}</td>',
                 f"<td>{escape(reign.by)}</td>",
                 f'<td class="said">{escape(reign.sentence)}</td>',
             ]
@@ -163,7 +172,7 @@ def _champions(reigns: Sequence[Reign], metric: str) -> str:
 
 
 def _section(ident: str, title: str, columns: Sequence[str], rows: Sequence[str]) -> str:
-    numbers = ("challenger", "champion", "test set")
+    numbers = ("challenger", "champion", "test set", "asked", "fresh")
     heads = "".join(
         f'<th scope="col"{" class=n" if c in numbers and ident == "firings" else ""}>{escape(c)}</th>' for c in columns
     )
@@ -179,6 +188,17 @@ def _row(cells: Sequence[str]) -> str:
 def _which(point: Point) -> str:
     hand = ", by hand" if point.trigger == "hand" else ""
     return f"<small><code>{escape(point.execution)}</code>{hand}</small>" if point.execution else ""
+
+
+def _asked(times: int | None) -> str:
+    return "–" if times is None else "once" if times == 1 else f"{times:,} times" if times else "never"
+
+
+def _fresh(metric: str, point: Point) -> str:
+    """The champion's value on images that no decision consulted, and on how many."""
+    if point.fresh is None:
+        return '<td class="n">–</td>'
+    return f'<td class="n">{shown(metric, point.fresh.value)}<small>{point.fresh_images or 0:,} images</small></td>'
 
 
 def _cell(metric: str, value: Value | None) -> str:

@@ -26,7 +26,8 @@ class Value:
 class Point:
     """One firing. ``when`` is Unix time in s; ``what`` the decision's outcome, else the firing's state.
 
-    ``crowned`` is the serial of the champion that it made.
+    ``crowned`` is the serial of the champion that it made; ``asked`` how often its test images were; ``fresh`` what the
+    champion after it scores on ``fresh_images`` that no decision consulted.
     """
 
     execution: str
@@ -39,6 +40,9 @@ class Point:
     champion: Value | None = None
     version: int | None = None
     crowned: int | None = None
+    asked: int | None = None
+    fresh: Value | None = None
+    fresh_images: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Reign:
     sentence: str
     value: Value | None
     version: int | None
+    asked: int | None = None
 
     @property
     def by_hand(self) -> bool:
@@ -82,6 +87,7 @@ def reigns_of(reigns: Sequence[Mapping[str, Any]], metric: str) -> list[Reign]:
             sentence=str(reign.get("sentence") or ""),
             value=_value((reign.get("metrics") or {}).get(metric)),
             version=_whole(reign.get("test_version")),
+            asked=_whole(reign.get("asked")),
         )
         for reign in reigns
     ]
@@ -96,6 +102,8 @@ def _point(firing: Mapping[str, Any], metric: str, crowned: Mapping[str, int]) -
     test = firing.get("test") or decision.get("test") or {}
     execution = str(firing.get("execution") or "")
     version = test.get("version") if isinstance(test, Mapping) else None
+    found = firing.get("fresh")
+    fresh: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
     return Point(
         execution=execution,
         when=_when(firing),
@@ -107,6 +115,9 @@ def _point(firing: Mapping[str, Any], metric: str, crowned: Mapping[str, int]) -
         champion=_value(values.get("champion")),
         version=_whole(version if version is not None else firing.get("test_version")),
         crowned=crowned.get(execution),
+        asked=_whole(test.get("k")) if isinstance(test, Mapping) else None,
+        fresh=_value((fresh.get("metrics") or {}).get(metric)),
+        fresh_images=_whole(fresh.get("images")),
     )
 
 

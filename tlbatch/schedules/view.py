@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tlbatch.champions.champion import Champion, load_champion
+from tlbatch.champions.judged import fresh_words, times
 from tlbatch.schedules.concluding import TREND
 from tlbatch.schedules.firings import MISSED_AT_MOST, FiringRecord, load_firings, missed
 from tlbatch.schedules.opened import load_opened
@@ -21,7 +21,8 @@ from tlbatch.store import Store
 
 RUNNING = "running"
 SENTENCE_LENGTH = 90
-COLUMNS = ["fired", "by", "state", "challenger", "champion", "images", "execution", ""]
+WORN_AFTER = 100  #: questions to one test set, after which others are advised (as jobs.promotion.sentences does)
+COLUMNS = ["fired", "by", "state", "challenger", "champion", "asked", "fresh", "images", "execution", ""]
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ def lines(seen: View, now: float | None = None) -> list[str]:
         "next firing": _next(seen, now),
         "promotes": _rule(schedule),
         "champion": _champion(seen),
+        "fresh": _fresh(seen),
         "test set": _worn(seen),
         "last firing": _last(seen),
         "missed": _missed(seen),
@@ -122,7 +124,10 @@ def cells(record: FiringRecord, timezone: str, metric: str) -> list[str]:
     images = str(record.images) if record.images else ""
     fired = when(record.scheduled or record.started, timezone)
     said = record.sentence if len(record.sentence) <= SENTENCE_LENGTH else f"{record.sentence[: SENTENCE_LENGTH - 1].rstrip()}…"
-    return [fired, record.trigger, state, *values, images, record.execution, said]
+    asked = f"{record.test['k']}x" if record.test.get("k") else ""
+    own = _value(((record.fresh or {}).get("metrics") or {}).get(metric))
+    fresh = f"{own} ({record.fresh['images']})" if own and record.fresh else ""
+    return [fired, record.trigger, state, *values, asked, fresh, images, record.execution, said]
 
 
 def when(seconds: float, timezone: str) -> str:
@@ -146,7 +151,7 @@ def _next(seen: View, now: float) -> str:
 
 def _rule(schedule: Schedule) -> str:
     metric = schedule.promote_on.replace("_", " ")
-    text = f"what is not worse in {metric} and harms no class"
+    text = f"what is not shown to be worse in {metric} and harms no class"
     if schedule.promote == "better":
         text += f", and shown to be better{f' by {schedule.min_gain:g} or more' if schedule.min_gain else ''}"
     return text
@@ -159,16 +164,35 @@ def _champion(seen: View) -> str:
     value = _value(champion.metrics.get(seen.schedule.promote_on))
     since = when(champion.crowned, seen.schedule.timezone)
     metric = seen.schedule.promote_on.replace("_", " ")
-    return f"number {champion.serial}: {champion.run}, seed {champion.seed}, {metric} {value}, since {since} ({champion.by})"
+    asked = f" (test images {times(champion.asked)} by then)" if champion.asked else ""
+    who = f"number {champion.serial}: {champion.run}, seed {champion.seed}"
+    return f"{who}, {metric} {value}{asked}, since {since} ({champion.by})"
+
+
+def _fresh(seen: View) -> str:
+    """What the champion scores where nobody chose it; why there is nothing."""
+    if seen.champion is None:
+        return ""
+    metric, pins = seen.schedule.promote_on, seen.pins
+    now = pins.fresh if pins is not None and pins.standing == seen.champion.serial else seen.champion.fresh
+    said = fresh_words(now, metric)
+    if said:
+        return f"{metric.replace('_', ' ')} {said}"
+    if not seen.schedule.fresh:
+        return "none: schedule.fresh is 0, so the champion has no number but that of the images it was chosen on"
+    return f"none yet: {seen.schedule.fresh:.0%} of new images judge the champion before they train"
 
 
 def _worn(seen: View) -> str:
     if seen.pins is None:
         return "pinned at the first firing"
-    count = seen.pins.uses.get(seen.pins.version, 0)
-    level = seen.schedule.alpha * 6 / (math.pi**2 * (count + 1) ** 2)
-    times = "has decided nothing yet" if not count else "has decided once" if count == 1 else f"has decided {count} times"
-    return f"version {seen.pins.version} {times}: the next test is at {level:.2g}"
+    pins = seen.pins
+    if pins.renew == pins.version:
+        return f"version {pins.version}, {times(pins.asked)}; the next firing pins others"
+    if not pins.asked:
+        return f"version {pins.version} has decided nothing yet"
+    worn = f": worn, `tlbatch schedule renew {seen.stored.name}` pins others" if pins.asked >= WORN_AFTER else ""
+    return f"version {pins.version}, {times(pins.asked)}{worn}"
 
 
 def _last(seen: View) -> str:

@@ -68,9 +68,14 @@ class Schedule(Part):
         default="not_worse", description="better: the gain must also be shown by a paired test on the pinned test images"
     )
     min_gain: Annotated[float, Field(ge=0)] = Field(default=0.0, description="with promote: better")
-    alpha: Annotated[float, Field(gt=0, le=0.5)] = Field(default=0.05, description="level of all tests of a test set together")
+    alpha: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        default=0.05, description="level of a night's tests: of the gain with promote: better, and of each class's loss"
+    )
     class_bound: Bound | dict[str, Bound] | None = Field(
-        default=None, description="the largest loss of recall that a class may have"
+        default=None, description="a class that loses more recall is refused at twice the level; one image alone refuses nobody"
+    )
+    fresh: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        default=0.2, description="share of new images that judges the champion before it trains; no decision consults them"
     )
     suspend: bool = False
     starting_deadline: Annotated[str, Field(pattern=r"^[0-9]+(s|m|h|d)$")] = Field(

@@ -111,13 +111,42 @@ def test_a_swap_lost_at_the_last_moment_leaves_nothing(store: Store, monkeypatch
 @pytest.mark.parametrize(
     ("now", "said"), [({}, ""), ({"test_version": 2}, " on other test images"), ({"study": "cats"}, " on other test images")]
 )
-def test_accuracies_are_told_apart_by_the_version_of_the_test_set(store: Store, now: dict[str, Any], said: str) -> None:
+def test_without_the_evaluations_the_version_tells_test_sets_apart(store: Store, now: dict[str, Any], said: str) -> None:
     """Two firings pin the same images under keys of their own. ``now``: how the later champion differs."""
     for serial, (value, fields) in enumerate(((0.8, {}), (0.9, now)), 1):
         pins = InputRef("pin", str(serial) * 40, str(serial) * 64)
         made = champion(serial, before=serial - 1 or None, pins=pins, metrics={"accuracy": {"value": value}}, **fields)
         crown(store, made, load_champion(store, "pets")[1])
     assert bring_back(store, "pets", None, "ada").sentence.endswith(f"; accuracy 0.800, against 0.900{said}. No test was made.")
+
+
+def scored(store: Store, key: str, ids: str, labels: list[int]) -> InputRef:
+    """An evaluation of these images."""
+    path = f"artifacts/evaluate/{key * 40}/one/predictions.json"
+    store.put(path, json.dumps({"ids": list(ids), "labels": labels, "classes": ["cat", "dog"]}).encode())
+    manifest = Manifest("evaluate", key * 40, {"predictions.json": FileEntry(path, 1, "0" * 64)})
+    store.put(manifest_name("evaluate", key * 40), manifest.to_json())
+    return InputRef("evaluate", key * 40, manifest.digest)
+
+
+@pytest.mark.parametrize(
+    ("ids", "labels", "said"),
+    [
+        ("abc", [0, 0, 1], ""),
+        ("cab", [1, 0, 0], ""),
+        ("abd", [0, 0, 1], " on other test images"),
+        ("abc", [0, 1, 1], " on other"),
+    ],
+)
+def test_test_images_are_compared_by_content_whatever_made_them(store: Store, ids: str, labels: list[int], said: str) -> None:
+    """A study without pins, of another name, on the very same images: of the same images. Mutation tried: origins compared."""
+    first = champion(1, pins=PINS, metrics={"accuracy": {"value": 0.8}}, evaluation=scored(store, "1", "abc", [0, 0, 1]))
+    other = {"study": "cats", "pins": None, "test_version": 1, "metrics": {"accuracy": {"value": 0.9}}}
+    crown(store, first, None)
+    second = champion(2, before=1, **other, evaluation=scored(store, "2", ids, labels))
+    crown(store, second, load_champion(store, "pets")[1])
+    sentence = bring_back(store, "pets", None, "ada").sentence
+    assert (" on other test images" in sentence) == bool(said)
 
 
 def test_a_record_is_read_leniently_and_a_newer_format_refused(store: Store) -> None:
