@@ -66,8 +66,8 @@ class Estimate:
 def compare(metric: str, challenger: Predictions, champion: Predictions, *, interval: bool = True) -> Estimate:
     """Of predictions of the same images in the same order. Without ``interval`` low and high are NaN: they decide nothing.
 
-    Accuracy: the score interval of jobs.statistics.differences and the exact sign-flip test over units. Other metrics: stratified
-    bootstrap of the paired difference, and its ratio to the standard error there against Student's t.
+    Accuracy: the score interval of jobs.statistics.differences and the exact test of signs over units. Other metrics:
+    stratified bootstrap of the paired difference, and its ratio to the standard error there against Student's t.
     """
     function = metrics()[metric].function
     a, b = (float(function(each.ones())[0]) for each in (challenger, champion))
