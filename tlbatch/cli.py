@@ -68,10 +68,10 @@ class LazyGroup(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in {**COMMANDS, **HIDDEN} and not args[0].startswith("-"):
-            import difflib
+            from tlbatch.spec.nearest import nearest
 
-            near = difflib.get_close_matches(args[0], COMMANDS, 1)
-            ctx.fail(f"no command {args[0]!r}" + (f" (did you mean {near[0]!r}?)" if near else "; see `tlbatch --help`"))
+            near = nearest(args[0], COMMANDS)
+            ctx.fail(f"no command {args[0]!r}" + (f" (did you mean {near!r}?)" if near else "; see `tlbatch --help`"))
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:

@@ -14,7 +14,7 @@ from tlbatch import __version__
 from tlbatch.errors import StudyError
 from tlbatch.manifests.site import Site
 from tlbatch.spec.base import Part
-from tlbatch.spec.decode import suggestion
+from tlbatch.spec.nearest import suggestion
 from tlbatch.spec.resources import StudyResources
 
 DEFAULT_NAME = "default"

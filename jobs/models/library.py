@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +14,7 @@ from jobs.models.families import FAMILIES
 from jobs.models.stages import Division
 from jobs.training.randomness import seed_of
 from tlbatch.errors import StudyError
+from tlbatch.spec.nearest import suggestion
 
 LIBRARIES = ("torchvision", "timm")
 
@@ -79,6 +79,4 @@ def find(name: str) -> Architecture:
         if candidate in known and model in known[candidate]():
             return Architecture(name, candidate, model, {})
     names = [*FAMILIES, *sorted(torchvision_names() | timm_names())]
-    near = difflib.get_close_matches(name, names, 1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise StudyError(f"unknown backbone {name!r}{hint}; `tlbatch backbones` lists them")
+    raise StudyError(f"unknown backbone {name!r}{suggestion(name, names, most=0)}; `tlbatch backbones` lists them")

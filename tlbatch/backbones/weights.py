@@ -13,9 +13,10 @@ from tlbatch.backbones.catalogue import BackboneInfo, OtherInfo, WeightInfo, bac
 from tlbatch.backbones.settled import SettledWeights
 from tlbatch.backbones.weightfiles import FOLDER, STORE_PREFIX, Place, fetch, find_weight, place_of
 from tlbatch.errors import StudyError
-from tlbatch.spec.decode import suggestion
+from tlbatch.spec.known import backbone_hint
 from tlbatch.spec.load import is_file_like
 from tlbatch.spec.model import FromRun
+from tlbatch.spec.nearest import suggestion
 from tlbatch.spec.study import Run
 from tlbatch.store import Store
 from tlbatch.store.artifacts import file_sha256
@@ -154,7 +155,7 @@ def _wanted(name: str) -> tuple[str, WeightInfo]:
     backbone, _, weights = name.partition(":")
     info: Any = backbones().get(backbone) or other(backbone)
     if info is None:
-        raise StudyError(f"unknown backbone {backbone!r}{suggestion(backbone, backbones())}; `tlbatch backbones` lists them")
+        raise StudyError(f"unknown backbone {backbone!r}{backbone_hint(backbone)}; `tlbatch backbones` lists them")
     return backbone, named_weight(info, weights or "default")
 
 

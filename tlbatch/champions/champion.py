@@ -17,7 +17,7 @@ from typing import Any
 
 from tlbatch.errors import StudyError, TransientError
 from tlbatch.executions.records import load_document
-from tlbatch.spec.decode import suggestion
+from tlbatch.spec.nearest import suggestion
 from tlbatch.store import ConflictError, NotFoundError, Store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.store.names import is_name

@@ -12,7 +12,7 @@ from tlbatch.champions.champion import ROOT, Champion, crown, find_champion, loa
 from tlbatch.champions.judged import pinned_images, test_images
 from tlbatch.errors import StudyError
 from tlbatch.executions.records import Execution
-from tlbatch.spec.decode import suggestion
+from tlbatch.spec.nearest import suggestion
 from tlbatch.store import NotFoundError, Store
 from tlbatch.store.artifacts import Manifest, load_manifest
 from tlbatch.store.names import is_name

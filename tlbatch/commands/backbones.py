@@ -72,15 +72,15 @@ def _facts(info: BackboneInfo) -> dict[str, Any]:
 
 def _show(name: str, size: int | None, store: Store, output: str) -> None:
     from tlbatch.backbones.catalogue import backbones as catalogue
-    from tlbatch.backbones.catalogue import known_names, other
+    from tlbatch.backbones.catalogue import other
     from tlbatch.backbones.weights import places
     from tlbatch.errors import StudyError
-    from tlbatch.spec.decode import suggestion
+    from tlbatch.spec.known import backbone_hint
 
     info = catalogue().get(name)
     rest = other(name) if info is None else None
     if info is None and rest is None:
-        raise StudyError(f"unknown backbone {name!r}{suggestion(name, known_names())}; `tlbatch backbones --all` lists them")
+        raise StudyError(f"unknown backbone {name!r}{backbone_hint(name)}; `tlbatch backbones --all` lists them")
     found = places(name, store)
     if output == "json":
         document: dict[str, Any] = _layers_document(info, size) if info else {"name": name, "stages": "found when it is built"}

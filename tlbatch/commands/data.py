@@ -130,9 +130,11 @@ def relabel(
     tlbatch data relabel study.yaml suspects.csv
     tlbatch data relabel study.yaml --undo
     """
+    from tlbatch.datasets.listing import MOST_CSV_BYTES
     from tlbatch.datasets.relabelling import plan_relabelling, save_corrections
     from tlbatch.errors import StudyError
     from tlbatch.spec import load_study
+    from tlbatch.spec.files import read_bytes
     from tlbatch.store import open_store
     from tlbatch.store.layout import check_format
 
@@ -143,9 +145,10 @@ def relabel(
         _undo(loaded.name, store, output, dry_run)
         return
     try:
-        text = file.read_bytes()
+        text = read_bytes(file, "a CSV file with columns path and label", MOST_CSV_BYTES)
     except OSError as error:
-        raise StudyError(f"{file} cannot be read ({error.strerror}): name a CSV file with columns path and label") from error
+        what = "Is a directory" if isinstance(error, IsADirectoryError) else "No such file or directory"
+        raise StudyError(f"{file} cannot be read ({what}): name a CSV file with columns path and label") from error
     planned, before = plan_relabelling(loaded, opened, text, str(file))
     if planned.changes and not dry_run:
         check_format(opened)

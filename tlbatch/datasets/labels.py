@@ -15,7 +15,7 @@ from typing import Any
 from tlbatch.datasets.partnames import PARTS
 from tlbatch.errors import DataError, StudyError
 from tlbatch.spec.dataset import CsvLabels
-from tlbatch.spec.decode import suggestion
+from tlbatch.spec.nearest import suggestion
 
 DELIMITERS = ",;\t|"
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}

@@ -22,7 +22,7 @@ from tlbatch.datasets.partnames import kind_of_part
 from tlbatch.datasets.walk import SHOWN, LeftOut, Walk, examples, walk
 from tlbatch.errors import DataError, StudyError
 from tlbatch.spec.dataset import CsvLabels, Dataset
-from tlbatch.spec.decode import suggestion
+from tlbatch.spec.nearest import suggestion
 from tlbatch.store import NotFoundError, open_store
 
 LISTING_FORMAT = 1

@@ -17,7 +17,7 @@ from tlbatch.datasets.labels import place_of_column, read_table
 from tlbatch.datasets.listing import Listing, list_dataset, own_labels
 from tlbatch.errors import DataError, StudyError, TransientError
 from tlbatch.spec import Study
-from tlbatch.spec.decode import suggestion
+from tlbatch.spec.nearest import suggestion
 from tlbatch.store import ConflictError, NotFoundError, Store
 
 OUT = "-"

@@ -11,7 +11,7 @@ from tlbatch.champions.champion import Champion
 from tlbatch.errors import StudyError
 from tlbatch.planning.plan import Node
 from tlbatch.spec import Study
-from tlbatch.spec.decode import suggestion
+from tlbatch.spec.nearest import suggestion
 from tlbatch.store import NotFoundError, Store
 from tlbatch.tasks import InputRef, Task, task_name
 

@@ -17,7 +17,7 @@ from tlbatch.errors import StudyError
 from tlbatch.executions.records import find_execution
 from tlbatch.prediction.parts import model_digests
 from tlbatch.spec.dataset import Dataset
-from tlbatch.spec.decode import suggestion
+from tlbatch.spec.nearest import suggestion
 from tlbatch.store import NotFoundError, Store, open_store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.tasks import InputRef, Task, task_name

@@ -16,8 +16,8 @@ from tlbatch.errors import StudyError
 from tlbatch.executions.records import load_document
 from tlbatch.spec import LoadedStudy
 from tlbatch.spec.cron import next_firing
-from tlbatch.spec.decode import suggestion
 from tlbatch.spec.load import parse_study
+from tlbatch.spec.nearest import suggestion
 from tlbatch.spec.resources import Schedule
 from tlbatch.store import ConflictError, NotFoundError, Store
 from tlbatch.store.lease import LeaseInfo, is_live

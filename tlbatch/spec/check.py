@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from tlbatch.spec.check_data import check_data
 from tlbatch.spec.check_model import check_model
-from tlbatch.spec.decode import suggestion
 from tlbatch.spec.model import FinetuneStrategy, Logistic
+from tlbatch.spec.nearest import suggestion
 from tlbatch.spec.study import Run, Study
 from tlbatch.spec.yamltree import Mistake, Path
 

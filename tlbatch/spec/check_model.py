@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from tlbatch.spec import known
-from tlbatch.spec.decode import suggestion
 from tlbatch.spec.model import Finetune, FinetuneStrategy, FromRun, Model
+from tlbatch.spec.nearest import suggestion
 from tlbatch.spec.study import Run
 from tlbatch.spec.yamltree import Mistake, Path
 
@@ -47,9 +47,8 @@ def _from_run(model: Model, source: FromRun, path: Path, study_name: str) -> Ite
 def _backbone(model: Model, name: str, path: Path) -> Iterator[Mistake]:
     names = known.backbone_names()
     if names and name not in names:
-        yield Mistake(
-            (*path, "backbone"), f"unknown backbone {name!r}{suggestion(name, names)}; `tlbatch backbones` lists them"
-        )
+        hint = known.backbone_hint(name)
+        yield Mistake((*path, "backbone"), f"unknown backbone {name!r}{hint}; `tlbatch backbones` lists them")
         return
     rests_on: tuple[Path, ...] = ((*path, "backbone"),)
     layers = known.layer_names(name)

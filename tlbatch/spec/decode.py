@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
 
+from tlbatch.spec.nearest import nearest, suggestion
 from tlbatch.spec.study import Study
+from tlbatch.spec.writing import yaml_text
 from tlbatch.spec.yamltree import Mistake, Path
+
+MOST_ERRORS = 300  # that are looked at: a union's alternatives speak each
 
 _KINDS = {
     "int": "a whole number",
@@ -39,31 +42,14 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def decode(document: Any) -> tuple[Study | None, list[Mistake]]:
-    """The study, or what is wrong with the document's keys and types."""
+def decode(document: Any, written: Mapping[Path, str] | None = None) -> tuple[Study | None, list[Mistake]]:
+    """The study, or what is wrong with the document's keys and types. ``written``: scalars as the file has them."""
     if not isinstance(document, dict):
         return None, [Mistake((), "a study is a mapping that starts with apiVersion: tlbatch/v1 (see `tlbatch init`)")]
     try:
         return Study.model_validate_json(json.dumps(document)), []
     except ValidationError as error:
-        return None, _mistakes(document, error)
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known name closest to ``word``, or None when nothing is near."""
-    names = list(known)
-    folded = {name.lower(): name for name in reversed(names)}
-    found = difflib.get_close_matches(word.lower(), list(folded), 1, cutoff=0.6)
-    return folded[found[0]] if found else None
-
-
-def suggestion(word: str, known: Iterable[str], *, most: int = 12) -> str:
-    """``(did you mean 'vgg16'?)``, or the known names when none is near and they are few."""
-    names = list(known)
-    near = nearest(word, names)
-    if near is not None:
-        return f" (did you mean {near!r}?)"
-    return f" (known here: {', '.join(names)})" if 0 < len(names) <= most else ""
+        return None, _mistakes(document, error, written or {})
 
 
 def known_keys(path: Path) -> list[str]:
@@ -93,10 +79,10 @@ def _alternatives(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield schema
 
 
-def _mistakes(document: Any, error: ValidationError) -> list[Mistake]:
+def _mistakes(document: Any, error: ValidationError, written: Mapping[Path, str]) -> list[Mistake]:
     """One mistake a place: of the alternatives of a union, those that came furthest speak."""
     said: dict[Path, list[dict[str, Any]]] = {}
-    for item in error.errors(include_url=False):
+    for item in error.errors(include_url=False, include_context=True)[:MOST_ERRORS]:
         raw: dict[str, Any] = {**item}
         said.setdefault(_document_path(document, raw), []).append(raw)
     unknown = {path for path, items in said.items() if any(item["type"] == "extra_forbidden" for item in items)}
@@ -104,7 +90,7 @@ def _mistakes(document: Any, error: ValidationError) -> list[Mistake]:
     for path, items in said.items():
         if _only_shadows(path, said, items) or _misspelt(path, items, unknown):
             continue
-        mistakes.append(Mistake(path, _sentence(path, items, document)))
+        mistakes.append(Mistake(path, _sentence(path, items, written)))
     return mistakes
 
 
@@ -137,7 +123,7 @@ def _document_path(document: Any, item: dict[str, Any]) -> Path:
     return tuple(path)
 
 
-def _sentence(path: Path, items: list[dict[str, Any]], document: Any) -> str:
+def _sentence(path: Path, items: list[dict[str, Any]], written: Mapping[Path, str]) -> str:
     kinds = [item["type"] for item in items]
     if "missing" in kinds:
         note = next((part["description"] for part in _schemas_at(path) if part.get("description")), "")
@@ -151,7 +137,7 @@ def _sentence(path: Path, items: list[dict[str, Any]], document: Any) -> str:
     wanted = list(dict.fromkeys(_wanted(item, path) for item in items))
     given = items[0]["input"]
     expected = [name for item in items for name in _literals(item)]
-    hint = _hint(given, kinds)
+    hint = _hint(given, kinds, written.get(path, ""))
     if isinstance(given, str):
         near = nearest(given, expected)
         key = nearest(given, known_keys(path))
@@ -159,9 +145,11 @@ def _sentence(path: Path, items: list[dict[str, Any]], document: Any) -> str:
     return f"must be {' or '.join(wanted)}, not {_show(given)}{hint}"
 
 
-def _hint(given: Any, kinds: list[str]) -> str:
-    if "string_type" in kinds and isinstance(given, int | float):
-        return f' (put it in quotes: "{json.dumps(given)}")'
+def _hint(given: Any, kinds: list[str], written: str) -> str:
+    """What to type for text that YAML reads as something else: as it was written, ``001`` and not 1."""
+    if "string_type" in kinds and isinstance(given, int | float | None) and (written or given is not None):
+        text = yaml_text(written or json.dumps(given))
+        return f" (put it in quotes: {text if text.startswith(chr(34)) else json.dumps(text)})"
     return ""
 
 

@@ -7,6 +7,8 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from tlbatch.spec.nearest import suggestion
+
 
 @cache
 def _catalogue() -> Any:
@@ -23,6 +25,17 @@ def backbone_names() -> list[str]:
     """Backbones of the catalogue first, then every other model that can be had by name; empty when unknown."""
     catalogue = _catalogue()
     return list(dict.fromkeys([*catalogue.backbones(), *catalogue.known_names()])) if catalogue else []
+
+
+def backbone_hint(name: str) -> str:
+    """What a name that is none may mean: timm's ``<architecture>.<weights>`` as two fields, else the nearest name."""
+    catalogue = _catalogue()
+    names = backbone_names()
+    architecture, dot, tag = name.partition(".")
+    for candidate in (f"timm/{architecture}", architecture) if dot and catalogue else ():
+        if candidate in names and tag in [_name(weight) for weight in catalogue.weights_of(candidate)]:
+            return f" (did you mean {candidate!r} with weights: {tag}?)"
+    return suggestion(name, names)
 
 
 def stage_names(backbone: str) -> list[str]:

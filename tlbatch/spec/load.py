@@ -12,10 +12,13 @@ from typing import Any
 from tlbatch.errors import StudyError
 from tlbatch.spec.check import check_study
 from tlbatch.spec.decode import decode
+from tlbatch.spec.files import read_bytes
 from tlbatch.spec.overrides import apply_override
 from tlbatch.spec.study import Study
 from tlbatch.spec.yamltree import Mistake, Path, Tree, read_tree
 
+MOST_BYTES = 4 * 2**20
+MOST_MISTAKES = 100  # that are told; a file with more is no study with slips
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt")
 
 
@@ -40,12 +43,12 @@ def load_study(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> L
     """
     file = FilePath(path)
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_bytes(file, "a study", MOST_BYTES).decode("utf-8-sig")
     except FileNotFoundError as error:
         raise StudyError(f"{file}: there is no such file (`tlbatch init` writes a study to start from)") from error
     except IsADirectoryError as error:
         raise StudyError(f"{file}: is a folder, not a study (`tlbatch init {file}` writes a study for it)") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise StudyError(f"{file}: cannot be read as UTF-8 text: {error}") from error
     return _load(text, str(file), overrides, file, file.absolute().parent)
 
@@ -63,8 +66,9 @@ def _load(text: str, name: str, overrides: Sequence[str], path: FilePath | None,
     unreadable = tree.value is None and bool(tree.mistakes)
     if not unreadable:
         _resolve_paths(tree, overridden, folder)
-        study, mistakes = decode(tree.value)
-        tree.mistakes += mistakes
+        study, mistakes = decode(tree.value, tree.written)
+        told = {mistake.path for mistake in tree.mistakes if mistake.path}
+        tree.mistakes += [mistake for mistake in mistakes if mistake.path not in told]
         tree.mistakes += check_study(study) if study else _check_what_is_right(tree.value, tree.mistakes)
         if study and not tree.mistakes:
             return LoadedStudy(study, tree.value, path, folder)
@@ -87,7 +91,9 @@ def _lines(tree: Tree) -> list[str]:
         place = mistake.place or tree.place_of(mistake.path)
         where = f"{show_path(mistake.path)}: " if mistake.path else ""
         placed.append((place, f"{place}: {where}{mistake.text}"))
-    return list(dict.fromkeys(line for _, line in sorted(placed, key=order)))
+    lines = list(dict.fromkeys(line for _, line in sorted(placed, key=order)))
+    more = [f"{tree.name}: and {len(lines) - MOST_MISTAKES} more mistakes"] if len(lines) > MOST_MISTAKES else []
+    return lines[:MOST_MISTAKES] + more
 
 
 def show_path(path: Path) -> str:
@@ -126,7 +132,10 @@ def is_file_like(weights: str) -> bool:
 def _absolute(text: str, start: FilePath) -> str:
     if "://" in text or text.startswith("store:"):
         return text
-    return os.path.normpath(start / FilePath(text).expanduser())
+    try:
+        return os.path.normpath(start / FilePath(text).expanduser())
+    except RuntimeError:  # the home of somebody who is not known here: no such folder, and said so where it is opened
+        return os.path.normpath(start / text)
 
 
 # ---- the checks, as far as a document with mistakes allows ----
@@ -136,7 +145,7 @@ _STAND_INS: dict[str, Any] = {"apiVersion": "tlbatch/v1", "kind": "Study", "name
 
 def _check_what_is_right(document: Any, found: list[Mistake]) -> list[Mistake]:
     """Check what remains when each wrong value is left out; silent where that leaves too little, or rests on what is wrong."""
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or len(found) > MOST_MISTAKES:
         return []
     study = None
     pruned = copy.deepcopy(document)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Any
 
+from tlbatch.spec.nearest import nearest
 from tlbatch.spec.yamltree import Mistake, Path, Tree, read_tree
 
 _STEP = re.compile(r"\.?([^.\[\]=]+)|\[([^\[\]]+)\]")
@@ -32,6 +32,8 @@ def apply_override(tree: Tree, text: str) -> Path | None:
         tree.mistakes.append(Mistake(wrong.path, wrong.text, place))
         return None
     tree.places = {known: label for known, label in tree.places.items() if known[: len(path)] != path}
+    tree.written = {known: text for known, text in tree.written.items() if known[: len(path)] != path}
+    tree.written |= {(*path, *inside): text for inside, text in value.written.items()}
     tree.places[path] = place
     return path
 
@@ -88,7 +90,7 @@ def _assign(parent: Any, key: str | int, value: Any) -> None:
 def _key(parent: Any, step: str, path: Path) -> str | int:
     if isinstance(parent, dict):
         return step
-    if re.fullmatch(r"[0-9]+", step):
+    if re.fullmatch(r"[0-9]{1,9}", step):
         if int(step) <= len(parent):
             return int(step)
         raise _WrongPathError(path, f"there is no entry {step}: there are {len(parent)}, counted from 0")
@@ -96,6 +98,6 @@ def _key(parent: Any, step: str, path: Path) -> str | int:
     if step in names:
         return names.index(step)
     known = [str(name) for name in names if name]
-    near = difflib.get_close_matches(step, known, 1)
-    hint = f" (did you mean {near[0]!r}?)" if near else f"; there are {', '.join(known)}" if known else ""
+    near = nearest(step, known)
+    hint = f" (did you mean {near!r}?)" if near else f"; there are {', '.join(known)}" if known else ""
     raise _WrongPathError(path, f"no entry is named {step!r}{hint}")

@@ -6,9 +6,10 @@ The scalars are read by YAML 1.2's core rules: ``1e-3`` is a number, ``no``, ``o
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,11 @@ import yaml
 
 Path = tuple[str | int, ...]
 MAX_NODES = 100_000  # aliases of aliases can blow a small file up: a study has some hundred nodes
+MAX_TEXT = 8 * 2**20  # characters of all scalars together, each counted as often as an alias repeats it
+MAX_DEPTH = 50  # of lists and mappings in each other: a study has eight
+MAX_DIGITS = 400  # of a number: more than a float holds
 
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _VARIABLE = re.compile(r"\$(\$\{)|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:[^{}])*))?\}")
 
 
@@ -24,6 +29,24 @@ class _Loader(yaml.SafeLoader):
     """SafeLoader with the implicit types of YAML 1.2's core schema."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML's own name and shape
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.depth = self.nodes = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """As PyYAML's, which calls itself for what is inside: too deep and too many are noticed while they are read."""
+        self.depth += 1
+        self.nodes += 1
+        try:
+            if self.depth > MAX_DEPTH:
+                line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]
+                raise _TooLarge(f"lists and mappings nested more than {MAX_DEPTH} deep: a study needs eight", line)
+            if self.nodes > MAX_NODES:
+                raise _TooLarge(f"more than {MAX_NODES} values: is this a study?")
+            return super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+        finally:
+            self.depth -= 1
 
 
 def _implicit(tag: str, pattern: str, first: list[str]) -> None:
@@ -57,6 +80,7 @@ class Tree:
     name: str
     value: Any = None
     places: dict[Path, str] = field(default_factory=dict)
+    written: dict[Path, str] = field(default_factory=dict)  #: scalars that are no text, as the file has them
     mistakes: list[Mistake] = field(default_factory=list)
 
     def place_of(self, path: Path) -> str:
@@ -77,6 +101,9 @@ class Tree:
 def read_tree(text: str, name: str, environ: Mapping[str, str] | None = None) -> Tree:
     """Parse ``text``; every mistake that YAML can make is in the tree's ``mistakes``, none is raised."""
     tree = Tree(name)
+    if len(text) > MAX_TEXT:
+        tree.mistakes.append(Mistake((), f"{len(text):,} characters: is this a study?", name))
+        return tree
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
@@ -90,13 +117,18 @@ def read_tree(text: str, name: str, environ: Mapping[str, str] | None = None) ->
     except yaml.reader.ReaderError as problem:
         line = text.count("\n", 0, problem.position) + 1
         tree.mistakes.append(Mistake((), f"this is not YAML: {problem.reason}", f"{name}:{line}"))
-    except _TooLarge:
-        tree.mistakes.append(Mistake((), f"more than {MAX_NODES} values: aliases (*name) that repeat themselves?", name))
+    except _TooLarge as problem:
+        place = f"{name}:{problem.line}" if problem.line else name
+        tree.mistakes.append(Mistake((), problem.text, place))
+    except (ValueError, OverflowError, RecursionError) as problem:  # PyYAML's own, of escapes and directives out of range
+        tree.mistakes.append(Mistake((), f"this is not YAML: {problem}", name))
     return tree
 
 
 class _TooLarge(Exception):  # noqa: N818 - never leaves this file
-    pass
+    def __init__(self, text: str, line: int = 0) -> None:
+        super().__init__(text)
+        self.text, self.line = text, line
 
 
 @dataclass
@@ -105,12 +137,13 @@ class _Builder:
     loader: _Loader
     environ: Mapping[str, str]
     nodes: int = 0
+    text: int = 0
     open_nodes: list[yaml.Node] = field(default_factory=list)
 
     def build(self, node: yaml.Node, path: Path) -> Any:
         self.nodes += 1
-        if self.nodes > MAX_NODES:
-            raise _TooLarge
+        if self.nodes > MAX_NODES or self.text > MAX_TEXT:
+            raise _TooLarge(f"more than {MAX_NODES} values or {MAX_TEXT:,} characters: aliases (*name) that repeat themselves?")
         place = f"{self.tree.name}:{node.start_mark.line + 1}"
         self.tree.places.setdefault(path, place)
         if any(node is outer for outer in self.open_nodes):
@@ -138,7 +171,7 @@ class _Builder:
             if not isinstance(key_node, yaml.ScalarNode):
                 self.tree.mistakes.append(Mistake(path, "a key must be plain text", f"{self.tree.name}:{line}"))
                 continue
-            key = str(key_node.value)
+            key = self._checked(str(key_node.value), path, key_node)
             if key in lines:
                 text = f"given twice (first in line {lines[key]})"
                 self.tree.mistakes.append(Mistake((*path, key), text, f"{self.tree.name}:{line}"))
@@ -158,10 +191,13 @@ class _Builder:
                 place = f"{self.tree.name}:{part.start_mark.line + 1}"
                 self.tree.mistakes.append(Mistake((*path, "<<"), "must name a mapping", place))
                 continue
-            before = {place: label for place, label in self.tree.places.items() if place[: len(path)] == path}
+            outer, self.tree.places = self.tree.places, {}
             value = self.build(part, path)
-            self.tree.places.update(before)
-            into.update({key: value[key] for key in value if key not in into})
+            inner, self.tree.places = self.tree.places, outer
+            for place, label in inner.items():
+                outer.setdefault(place, label)
+            if isinstance(value, dict):  # None: an alias inside what it stands for
+                into.update({key: value[key] for key in value if key not in into})
 
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
         text, tag = str(node.value), node.tag
@@ -169,7 +205,27 @@ class _Builder:
             text = self._expand(text, path, node)
             if node.style is None:  # unquoted: what the variable holds decides the type
                 tag = self.loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
-        return plain_scalar(tag, text)
+        text = self._checked(text, path, node)
+        try:
+            value = plain_scalar(tag, text)
+        except ValueError as problem:
+            self.tree.mistakes.append(Mistake(path, str(problem), self._place(node)))
+            return None
+        if not isinstance(value, str):
+            self.tree.written[path] = str(node.value)
+        return value
+
+    def _checked(self, text: str, path: Path, node: yaml.Node) -> str:
+        """The text, its length counted; halves of characters (``\\ud800``) and NUL, which no file's name has, are mistakes."""
+        self.text += len(text)
+        bad = _NO_TEXT.search(text)
+        if bad is None:
+            return text
+        self.tree.mistakes.append(Mistake(path, f"holds {bad[0]!a}, which is no character of a text", self._place(node)))
+        return _NO_TEXT.sub("?", text)
+
+    def _place(self, node: yaml.Node) -> str:
+        return f"{self.tree.name}:{node.start_mark.line + 1}"
 
     def _expand(self, text: str, path: Path, node: yaml.Node) -> str:
         def value(match: re.Match[str]) -> str:
@@ -187,14 +243,29 @@ class _Builder:
 
 
 def plain_scalar(tag: str, text: str) -> Any:
-    """The value of a scalar by its tag; unknown tags stay text."""
+    """The value of a scalar by its tag; unknown tags stay text. Raises ValueError, a sentence, where the two do not fit."""
     kind = tag.rpartition(":")[2]
-    if kind == "null":
-        return None
-    if kind == "bool":
-        return text.lower() == "true"
-    if kind == "int":
-        return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
-    if kind == "float":
-        return float(text)
+    if kind in _VALUES:
+        if len(text) > MAX_DIGITS:
+            raise ValueError(f"{text[:12]}… has {len(text):,} digits: no number here needs as many")
+        try:
+            value = _VALUES[kind](text)
+        except (ValueError, KeyError, OverflowError):
+            raise ValueError(f"{text!r} is no {_KINDS[kind]}, as its tag !!{kind} says") from None
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{text!r} is no finite number")
+        return value
     return text
+
+
+def _integer(text: str) -> int:
+    return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
+
+
+_KINDS = {"null": "null", "bool": "true or false", "int": "whole number", "float": "number"}
+_VALUES: dict[str, Callable[[str], Any]] = {
+    "null": lambda text: {"": None, "~": None, "null": None}[text.lower()],
+    "bool": lambda text: {"true": True, "false": False}[text.lower()],
+    "int": _integer,
+    "float": float,
+}
