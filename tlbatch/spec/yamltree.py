@@ -40,7 +40,7 @@ class _Loader(yaml.SafeLoader):
         self.nodes += 1
         try:
             if self.depth > MAX_DEPTH:
-                line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]
+                line = self.peek_event().start_mark.line + 1
                 raise _TooLarge(f"lists and mappings nested more than {MAX_DEPTH} deep: a study needs eight", line)
             if self.nodes > MAX_NODES:
                 raise _TooLarge(f"more than {MAX_NODES} values: is this a study?")
@@ -194,8 +194,8 @@ class _Builder:
             outer, self.tree.places = self.tree.places, {}
             value = self.build(part, path)
             inner, self.tree.places = self.tree.places, outer
-            for place, label in inner.items():
-                outer.setdefault(place, label)
+            for below, label in inner.items():
+                outer.setdefault(below, label)
             if isinstance(value, dict):  # None: an alias inside what it stands for
                 into.update({key: value[key] for key in value if key not in into})
 
