@@ -14,7 +14,7 @@ import click
 from tlbatch.executions.records import read_progress
 from tlbatch.output import cut, one_line, steer, terminal_width
 from tlbatch.store import Store
-from tlbatch.telling.text import duration, text_table
+from tlbatch.telling.text import duration, progress_words, text_table
 from tlbatch.work import BLOCKED, CACHED, DONE, FAILED, READY, RUNNING, STOPPED, WAITING, Work
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ class Display:
         if not progress or not progress.get("total"):
             return ""
         done, total = float(progress["done"]), float(progress["total"])
-        return f"{done:g}/{total:g} {progress.get('unit', '')}" + (f", {progress['note']}" if progress.get("note") else "")
+        said = progress_words(done, total, str(progress.get("unit", "")))
+        return f"{said}, {progress['note']}" if progress.get("note") else said
 
     def _clear(self) -> None:
         if self._moving:

@@ -45,10 +45,10 @@ def as_documents(shown: list[Row]) -> list[dict[str, Any]]:
 
 def cells(row: Row) -> list[str]:
     """A row's texts under COLUMNS."""
-    from tlbatch.telling.text import duration
+    from tlbatch.telling.text import duration, progress_words, rate_words
 
-    progress = f"{row.done:g}/{row.total:g} {row.unit}" if row.total else ""
-    rate = f"{row.rate:.3g} {row.unit}/s" if row.rate and row.state == "running" else ""
+    progress = progress_words(row.done or 0.0, row.total, row.unit) if row.total else ""
+    rate = rate_words(row.rate, row.unit) if row.rate and row.state == "running" else ""
     took = duration(row.seconds) if row.seconds else ""
     left = duration(row.eta_s) if row.eta_s is not None else ""
     said = "; ".join(part for part in (row.note, row.sentence) if part)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tlbatch.output import one_line, width_of
 
 NARROWEST = 10
@@ -13,6 +15,28 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def progress_words(done: float, total: float, unit: str) -> str:
+    """``epoch 1 of 10, 6 %`` (the share is of that epoch), ``1,200/4,000 images``."""
+    if unit != "epochs":
+        return f"{_count(done)}/{_count(total)} {unit}".rstrip()
+    if done >= total:
+        return f"{_count(done)} of {_count(total)} epochs"
+    epoch = math.floor(done + 1e-9)
+    share = min(99, max(0, round((done - epoch) * 100)))
+    return f"epoch {epoch + 1:,} of {_count(total)}, {share} %"
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}" if number == round(number) else f"{number:,.1f}"
+
+
+def rate_words(rate: float, unit: str) -> str:
+    """``320 images/s``; slower than one a second: ``4.0 s per epoch``."""
+    if rate < 1:
+        return f"{duration(1 / rate)} per {unit.removesuffix('s')}"
+    return f"{rate:,.0f} {unit}/s" if rate >= 10 else f"{rate:.1f} {unit}/s"
 
 
 def text_table(columns: list[str], rows: list[list[str]], left: tuple[int, ...] = (0,), width: int | None = None) -> list[str]:

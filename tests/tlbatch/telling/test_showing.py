@@ -34,7 +34,8 @@ def test_a_running_task_tells_how_far_it_is_and_where(execution: Execution) -> N
     row = found[1]
     assert (row.rate, row.eta_s, row.seconds, row.node, row.restarts) == (0.5, 140.0, 60.0, "node-0", 2)
     shown = dict(zip(COLUMNS, cells(row), strict=True))
-    assert shown["progress"] == "30/100 epochs"
+    assert shown["progress"] == "epoch 31 of 100, 0 %"
+    assert shown["rate"] == "2.0 s per epoch"
     assert shown["left"] == "2 min 20 s"
     assert shown[""] == "loss 0.31, accuracy 88 %"
 
