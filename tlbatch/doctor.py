@@ -12,11 +12,25 @@ from typing import Any
 
 from tlbatch import __version__
 from tlbatch.backends.kubernetes import job_events
-from tlbatch.cluster.client import JOB_NAME, JOBS, NAMESPACES, NODES, PODS, QUOTAS, SECRETS, Cluster
+from tlbatch.cluster.client import (
+    ALL_PODS,
+    DEVICE_CLASSES,
+    JOB_NAME,
+    JOBS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    QUOTAS,
+    RESOURCE_SLICES,
+    SECRETS,
+    Cluster,
+)
+from tlbatch.cluster.devices import describe, list_devices, mistaken
 from tlbatch.cluster.diagnosis import explain_job, job_ended
 from tlbatch.errors import TlbatchError
 from tlbatch.manifests import Needs, Site
 from tlbatch.manifests.jobs import FAILURE_POLICY
+from tlbatch.manifests.needs import GPU_RESOURCE
 from tlbatch.manifests.pods import build_step_template
 from tlbatch.profiles import Profile
 from tlbatch.store import ConflictError, Store
@@ -59,8 +73,10 @@ def examine(
     except TlbatchError as error:
         yield Finding("cluster", FAILED, str(error))
     else:
-        for check in (_namespace, _permissions, _quota, _gpus, _clock):
+        for check in (_namespace, _permissions, _quota):
             yield from _guarded(check.__name__.strip("_"), lambda check=check: check(opened))  # type: ignore[misc]
+        yield from _guarded("gpus", lambda: _gpus(opened, profile.resources.gpu_resource or GPU_RESOURCE))
+        yield from _guarded("clock", lambda: _clock(opened))
         yield from _guarded("secret", lambda: _secret(opened, profile))
     yield from _guarded("store", lambda: _store(store()))
     if pod and "opened" in locals():
@@ -114,15 +130,31 @@ def _quota(cluster: Cluster) -> Iterator[Finding]:
         yield Finding("quota", WARNING if full else OK, f"{name}: {', '.join(full) + ' used up' if full else 'has room'}")
 
 
-def _gpus(cluster: Cluster) -> Iterator[Finding]:
+def _gpus(cluster: Cluster, gpu_resource: str) -> Iterator[Finding]:
+    """What pods may get besides CPU and memory, and whether the name they would ask by is among it."""
     nodes = cluster.list(NODES)[0]
-    counts: dict[str, int] = {}
-    for node in nodes:
-        for name, amount in node.get("status", {}).get("allocatable", {}).items():
-            if "gpu" in name and str(amount).isdigit():
-                counts[name] = counts.get(name, 0) + int(amount)
-    text = ", ".join(f"{amount} {name}" for name, amount in counts.items() if amount)
-    yield Finding("nodes", OK, f"{len(nodes)}, {text or 'no GPUs: a study with resources.gpu would wait for ever'}")
+    found = list_devices(nodes, _pods_everywhere(cluster), *_resource_claims(cluster))
+    yield Finding("nodes", OK, f"{len(nodes)}, {describe(found) or 'no GPUs: a study with resources.gpu would wait for ever'}")
+    wrong = mistaken(gpu_resource, found)
+    if wrong:
+        yield Finding("gpus", WARNING, wrong)
+
+
+def _pods_everywhere(cluster: Cluster) -> list[dict[str, Any]] | None:
+    """To see what is taken; None where that may not be asked."""
+    return _allowed(lambda: cluster.list(ALL_PODS)[0])
+
+
+def _resource_claims(cluster: Cluster) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Device classes and slices of dynamic resource allocation; none where the cluster has no such thing."""
+    return _allowed(lambda: cluster.list(DEVICE_CLASSES)[0]) or [], _allowed(lambda: cluster.list(RESOURCE_SLICES)[0]) or []
+
+
+def _allowed(ask: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]] | None:
+    try:
+        return ask()
+    except TlbatchError:
+        return None
 
 
 def _clock(cluster: Cluster) -> Iterator[Finding]:

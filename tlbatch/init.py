@@ -42,8 +42,9 @@ class Found:
         return dict(sorted(counts.items()))
 
 
-def starter_study(folder: Path | None) -> str:
-    """The text of a study that loads. ``folder`` becomes its dataset, as an absolute path.
+def starter_study(folder: Path | None, beside: Path | None = None) -> str:
+    """The text of a study that loads. ``folder`` becomes its dataset, as seen from ``beside``, the folder of the study's file;
+    as an absolute path where that is None.
 
     Only names are read, no image. Raises StudyError when the folder is not there or has no two class folders with images.
     """
@@ -59,7 +60,17 @@ def starter_study(folder: Path | None) -> str:
             "for labels in a CSV file, start from `tlbatch init` and fill in dataset.labels"
         )
     absolute = Path(os.path.abspath(folder))  # noqa: PTH100 - links stay as they are named
-    return _text(study_name(absolute.name), str(absolute / found.layout.below), found)
+    return _text(study_name(absolute.name), _seen_from(beside, absolute / found.layout.below), found)
+
+
+def _seen_from(beside: Path | None, folder: Path) -> str:
+    """A relative path, which still holds when study and images move together; absolute where links would lead it astray."""
+    if beside is not None:
+        relative = os.path.relpath(folder, os.path.abspath(beside))  # noqa: PTH100 - links stay as they are named
+        leads_there = os.path.realpath(beside / relative) == os.path.realpath(folder)
+        if leads_there and re.match(r"[\w.]", relative) and ":" not in relative and "$" not in relative:
+            return relative
+    return str(folder)
 
 
 def study_name(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from jobs.context import Context
 from jobs.data.index import IndexEntry
 from jobs.evaluation.scores import Said
+from tlbatch.spreadsheet import csv_text
 
 
 def write_predictions(
@@ -30,11 +30,9 @@ def write_predictions(
     text = json.dumps(document, sort_keys=True, allow_nan=False, separators=(",", ":"))
     context.out("predictions.json").write_text(text + "\n", encoding="utf-8")
     with context.out("predictions.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
         head = ["seed", "id", "path", "group", "label", "predicted", "right", "confidence"]
-        table.writerow([*head, *(f"p:{name}" for name in classes)])
-        for seed, one in said.items():
-            table.writerows(_rows(seed, entries, groups, classes, one))
+        rows = (row for seed, one in said.items() for row in _rows(seed, entries, groups, classes, one))
+        file.write(csv_text([*head, *(f"p:{name}" for name in classes)], rows))
 
 
 def _rows(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jobs.context import Context
 from jobs.reporting.analysis import Analysis
 from jobs.reporting.sources import RunSource
+from tlbatch.spreadsheet import csv_text
 
 Line = Sequence[Any]
 SUSPECT = ("predicted", "p_label", "p_predicted", "margin", "part")
@@ -73,6 +73,4 @@ def _blank(value: Any) -> Any:
 
 def _write(context: Context, name: str, heading: Line, lines: Sequence[Line]) -> None:
     with context.out(name).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(heading)
-        writer.writerows(lines)
+        file.write(csv_text(heading, lines))

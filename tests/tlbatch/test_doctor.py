@@ -69,7 +69,7 @@ class FakeCluster:
                 "used": {"pods": "20", "services.loadbalancers": "0"},
             }
             return [{"metadata": {"name": "small"}, "status": status}], "1"
-        return [{"status": {"allocatable": {"nvidia.com/gpu": "2"}}}], "1"
+        return [{"status": {"allocatable": {"nvidia.com/mig-1g.10gb": "2"}}}], "1"
 
 
 def test_every_failure_names_what_mends_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,13 +82,15 @@ def test_every_failure_names_what_mends_it(store: Store, monkeypatch: pytest.Mon
         "permissions": FAILED,
         "quota": WARNING,
         "nodes": OK,
+        "gpus": WARNING,
         "secret": FAILED,
         "store": OK,
     }
     assert "delete jobs, delete pods" in found["permissions"].detail
     assert "pods 20 of 20" in found["quota"].detail
     assert "loadbalancers" not in found["quota"].detail
-    assert "2 nvidia.com/gpu" in found["nodes"].detail
+    assert "2 nvidia.com/mig-1g.10gb" in found["nodes"].detail
+    assert "no node has nvidia.com/gpu" in found["gpus"].detail
     assert "tlbatch secret create" in found["secret"].detail
 
 

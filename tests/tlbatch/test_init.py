@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
+from tlbatch.cli import main
 from tlbatch.errors import StudyError
 from tlbatch.init import starter_study, study_name
-from tlbatch.spec import parse_study
+from tlbatch.spec import load_study, parse_study
 
 
 def fill(folder: Path, **counts: int) -> Path:
@@ -74,3 +76,31 @@ def test_no_folder(tmp_path):
 @pytest.mark.parametrize(("text", "name"), [("A_b  C", "a-b-c"), ("---", "study"), ("x" * 60, "x" * 40), ("日本", "study")])
 def test_study_names(text, name):
     assert study_name(text) == name
+
+
+@pytest.mark.parametrize(
+    ("study", "folder", "url"),
+    [("study.yaml", "photos", "photos"), ("studies/a.yaml", "photos", "../photos"), ("photos/study.yaml", "photos", ".")],
+)
+def test_the_dataset_is_named_as_the_study_sees_it(tmp_path: Path, study: str, folder: str, url: str) -> None:
+    """So that both can move together; `check` of what was written finds the images."""
+    for label in ("a", "b"):
+        (tmp_path / folder / label).mkdir(parents=True)
+        (tmp_path / folder / label / "1.png").write_bytes(b"listed")
+    (tmp_path / study).parent.mkdir(exist_ok=True)
+    with pytest.raises(SystemExit) as end:
+        main(["init", str(tmp_path / folder), "-f", str(tmp_path / study)])
+    assert not end.value.code
+    text = (tmp_path / study).read_text("utf-8")
+    assert yaml.safe_load(text)["dataset"]["url"] == url
+    assert load_study(str(tmp_path / study)).study.dataset.url.rstrip("/").endswith(folder)
+
+
+def test_links_do_not_lead_the_path_astray(tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        (tmp_path / "photos" / label / "1.png").write_bytes(b"listed")
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "er")
+    url = yaml.safe_load(starter_study(tmp_path / "photos", tmp_path / "link"))["dataset"]["url"]
+    assert url == str(tmp_path / "photos")

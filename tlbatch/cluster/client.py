@@ -13,9 +13,11 @@ from tlbatch.cluster.errors import ClusterError, NotThereError, UnreachableError
 
 JOBS, CRONJOBS, PODS, EVENTS = "batch/v1/jobs", "batch/v1/cronjobs", "v1/pods", "v1/events"
 SECRETS, QUOTAS, NODES, NAMESPACES = "v1/secrets", "v1/resourcequotas", "v1/nodes", "v1/namespaces"
+DEVICE_CLASSES, RESOURCE_SLICES = "resource.k8s.io/v1/deviceclasses", "resource.k8s.io/v1/resourceslices"
+ALL_PODS = "v1/all/pods"  # of all namespaces
 JOB_NAME = "batch.kubernetes.io/job-name"
 """The label by which a Job's pods are found."""
-CLUSTER_WIDE = frozenset({NODES, NAMESPACES})
+CLUSTER_WIDE = frozenset({NODES, NAMESPACES, ALL_PODS, DEVICE_CLASSES, RESOURCE_SLICES})
 CONNECT_S, READ_S = 5.0, 30.0
 DEADLINE_S = 20.0
 """How long one request is tried again while the server does not answer or says it is busy."""
@@ -141,7 +143,7 @@ class Cluster:
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _path(self, kind: str, name: str = "") -> str:
-        *group, plural = kind.split("/")
+        *group, plural = kind.replace("/all/", "/").split("/")
         root = "/api/v1" if group == ["v1"] else f"/apis/{'/'.join(group)}"
         place = "" if kind in CLUSTER_WIDE else f"/namespaces/{self.namespace}"
         return f"{root}{place}/{plural}" + (f"/{name}" if name else "")

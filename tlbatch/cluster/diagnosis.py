@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tlbatch.cluster.devices import is_device, lacking
+
 Document = Mapping[str, Any]
 OOM_CODE, SIGTERM_CODE = 137, 143
 IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"})
@@ -217,9 +219,10 @@ def _unscheduled(reason: str, message: str) -> str:
     if reason == "SchedulingGated":
         return f"held back by a scheduling gate: {message}"
     said = _short(message.partition(" no new claims")[0].partition(" preemption:")[0])
-    if "Insufficient nvidia.com/gpu" in message or ("Insufficient" in message and "gpu" in message):
+    short = lacking(message)
+    if any(map(is_device, short)) or "allocate all claims" in message:
         return f"no node has a free GPU for it ({said}): it starts when one is; or lower resources.gpu"
-    if "Insufficient cpu" in message or "Insufficient memory" in message:
+    if short or "Too many pods" in message:
         return f"no node has room for it ({said}): it starts when one has; or lower resources.cpu or memory"
     return f"no node can take it ({said}): mend resources.node_selector and tolerations"
 

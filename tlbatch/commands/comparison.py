@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tlbatch.telling.tables import csv_text, markdown_table
+from tlbatch.spreadsheet import csv_text
+from tlbatch.telling.tables import markdown, markdown_table
 from tlbatch.telling.text import text_table
 
 MOST_LISTED = 40
@@ -38,13 +39,13 @@ def as_text(document: dict[str, Any]) -> str:
 
 def as_markdown(document: dict[str, Any]) -> str:
     legend, *blocks = _blocks(document)
-    parts = ["# " + " and ".join(str(side["execution"]) for side in document["executions"])]
+    parts = ["# " + " and ".join(markdown(str(side["execution"])) for side in document["executions"])]
     parts.append("\n".join(markdown_table(legend.columns, legend.rows, legend.left)))
-    parts.append("\n".join(f"- {sentence}" for sentence in document.get("sentences", [])))
+    parts.append("\n".join(f"- {markdown(sentence)}" for sentence in document.get("sentences", [])))
     for block in blocks:
         table = markdown_table(block.columns, block.rows, block.left) if block.columns else []
-        lines = [f"- `{line}`" for line in block.lines]
-        parts.append("\n".join([f"## {block.title}", "", *table, *lines]))
+        lines = [f"- {markdown(line)}" for line in block.lines]
+        parts.append("\n".join([f"## {markdown(block.title)}", "", *table, *lines]))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

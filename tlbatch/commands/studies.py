@@ -29,7 +29,7 @@ def init(folder: Path | None, file: Path | None) -> None:
     from tlbatch.errors import StudyError
     from tlbatch.init import starter_study
 
-    text = starter_study(folder)
+    text = starter_study(folder, Path() if file is None else file.parent)
     if file is None:
         click.echo(text, nl=False)
         return

@@ -6,11 +6,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tlbatch.datasets.labels import place_of_column, read_table
@@ -18,6 +16,7 @@ from tlbatch.datasets.listing import Listing, list_dataset, own_labels
 from tlbatch.errors import DataError, StudyError, TransientError
 from tlbatch.spec import Study
 from tlbatch.spec.nearest import suggestion
+from tlbatch.spreadsheet import csv_text, restored
 from tlbatch.store import ConflictError, NotFoundError, Store
 
 OUT = "-"
@@ -84,7 +83,9 @@ def plan_relabelling(study: Study, store: Store, data: bytes, name: str) -> tupl
     present = load_corrections(store, study.name)
     own, known = own_labels(study.dataset)
     aliases = study.dataset.aliases
-    lines = [replace(line, label=aliases.get(line.label, line.label)) for line in _lines(data, name)]
+    lines = [
+        replace(line, path=_meant(line.path, own), label=aliases.get(line.label, line.label)) for line in _lines(data, name)
+    ]
     wanted = _checked(lines, own, known, name)
     before = {path: aliases.get(label, label) for path, label in present.labels.items()}
     now = {path: before.get(path, label) for path, label in own.items()}
@@ -94,6 +95,12 @@ def plan_relabelling(study: Study, store: Store, data: bytes, name: str) -> tupl
     after = Counter({**now, **wanted}.values())
     emptied = tuple(label for label in sorted(set(now.values())) if label and not after[label])
     return Relabelling(kept, tuple(changes), len(wanted), len(wanted) - len(changes), emptied), present
+
+
+def _meant(path: str, own: Mapping[str, str]) -> str:
+    """The path without the apostrophe that our tables put before ``=1+1.jpg``; with it where only that is a file's name."""
+    plain = restored(path)
+    return path if path in own and plain not in own else plain
 
 
 @dataclass(frozen=True)
@@ -109,11 +116,11 @@ def _lines(data: bytes, name: str) -> Iterator[_Line]:
         path, label = row.get("path", ""), row.get("label", "")
         label = "" if label == OUT else label
         if path and label != row.get(LABELLED, None):
-            yield _Line(number, path, label)
+            yield _Line(number, path, restored(label))
 
 
 def _rows(data: bytes, name: str) -> Iterator[tuple[str, str]]:
-    return ((line.path, line.label) for line in _lines(data, name))
+    return ((restored(line.path), line.label) for line in _lines(data, name))
 
 
 def _table(data: bytes, name: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -207,12 +214,4 @@ def _numbers(store: Store, study: str) -> list[int]:
 
 
 def _csv(labels: Mapping[str, str]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows(_with_heading(labels.items()))
-    return text.getvalue().encode()
-
-
-def _with_heading(rows: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    yield "path", "label"
-    yield from sorted((path, label or OUT) for path, label in rows)
+    return csv_text(("path", "label"), sorted((path, label or OUT) for path, label in labels.items())).encode()

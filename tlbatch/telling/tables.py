@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from tlbatch.output import terminal_width
+from tlbatch.output import one_line, terminal_width
+from tlbatch.spreadsheet import csv_text
 from tlbatch.telling.text import text_table
+
+_MARKS = re.compile(r"[\\`|*]|(?<!\w)_|_(?!\w)|(?<=\])[(\[:]")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], form: str, left: tuple[int, ...] = (0,)) -> None:
@@ -23,19 +25,16 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], form: str
         click.echo("\n".join(text_table(list(columns), [list(row) for row in rows], left, terminal_width())))
 
 
-def csv_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(["" if cell is None else cell for cell in row] for row in rows)
-    return buffer.getvalue()
-
-
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: tuple[int, ...] = (0,)) -> list[str]:
-    """GitHub's Markdown; bars in cells are escaped."""
+    """GitHub's Markdown; what would be a cell's end, code, a link, an image or HTML is escaped."""
     rule = [":--" if place in left else "--:" for place in range(len(columns))]
-    lines = [list(columns), rule, *([str(cell) for cell in row] for row in rows)]
-    return [f"| {' | '.join(cell.replace('|', chr(92) + '|').replace(chr(10), ' ') for cell in line)} |" for line in lines]
+    shown = [[markdown(str(cell)) for cell in row] for row in (columns, *rows)]
+    return [f"| {' | '.join(line)} |" for line in (shown[0], rule, *shown[1:])]
+
+
+def markdown(text: str) -> str:
+    """Text that Markdown shows as it is, in one line."""
+    return _MARKS.sub(r"\\\g<0>", one_line(text.replace("\n", " "))).replace("<", "&lt;")
 
 
 def csv_of_report(document: dict[str, Any]) -> str:
@@ -51,7 +50,7 @@ def csv_of_report(document: dict[str, Any]) -> str:
 def markdown_of_report(document: dict[str, Any]) -> str:
     """Title, first sentence, table, the other sentences, warnings."""
     table = document.get("table") or {}
-    parts = [f"# {document.get('study', '')}", str(document.get("first_sentence", ""))]
+    parts = [f"# {markdown(str(document.get('study', '')))}", markdown(str(document.get("first_sentence", "")))]
     columns = [str(column) for column in table.get("columns", [])]
     if columns:
         parts.append("\n".join(markdown_table(columns, table.get("rows", []))))
@@ -63,4 +62,4 @@ def markdown_of_report(document: dict[str, Any]) -> str:
 
 def _list(sentences: Sequence[Any]) -> list[str]:
     texts = [sentence if isinstance(sentence, str) else str(sentence.get("text", "")) for sentence in sentences]
-    return ["\n".join(f"- {text}" for text in texts)] if texts else []
+    return ["\n".join(f"- {markdown(text)}" for text in texts)] if texts else []
