@@ -26,7 +26,7 @@ WEIGHTS_TRAINED = {"sgd": 5.0, "rmsprop": 5.0, "adam": 6.0, "adamw": 6.0}
 """Copies of what learns: itself, its gradients, the optimiser's state, the best epoch's and a checkpoint's."""
 WEIGHTS_FED = 2.0
 """Copies of weights that do not learn: as read from their file, and in the network."""
-WORKING_TRAINED, WORKING_FED = 0.5, 2.0
+WORKING_TRAINED, WORKING_FED = 0.5, 1.2
 """Of a stage's largest layer (in and out), an image: beside what is kept while training, and in a forward pass alone."""
 VALIDATION_BATCH, EXTRACTION_BATCH, THREADS = 64, 8, 2
 IMAGES_IN_MEMORY = 2 * 2**30  # of one part; more lie in a file
@@ -92,8 +92,7 @@ def _mib(bytes_: float) -> int:
 
 
 def _area(size: int) -> float:
-    share: float = (size / MEASURED_AT) ** 2
-    return share
+    return float((size / MEASURED_AT) ** 2)
 
 
 def _pixels(run: SettledRun, images: int) -> float:

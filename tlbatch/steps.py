@@ -7,6 +7,6 @@ STEP_VERSIONS: dict[str, int] = {
     "finetune": 2,
     "evaluate": 2,
     "decide": 2,
-    "report": 3,
+    "report": 4,
     "predict": 1,
 }

@@ -69,6 +69,7 @@ def _run(side: Side, run: RunSource) -> dict[str, Any]:
         "recipe": recipe(run.asked),
         "seeds": run.seeds,
         "test_images": len(run.labels),
+        "above_chance": asdict(run.above_chance) | {"shown": run.above_chance.shown},
         "validation": asdict(standing(run)),
         **values_of(run),
         "curves": mean,

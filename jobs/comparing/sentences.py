@@ -9,6 +9,7 @@ from jobs.comparing.images import KINDS, ImageChange
 from jobs.comparing.pairs import BEST, FEWEST, NAMESAKE, Pair
 from jobs.comparing.sides import Side
 from jobs.comparing.studies import FieldChange
+from jobs.reporting.chance import doubt
 from jobs.reporting.contrasts import BETTER, NOT_SHOWN, WORSE, Contrast
 from jobs.reporting.sentences import accuracy, interval_of, over_seeds, statistics, tested_on, than
 from jobs.reporting.words import images_in_units, listing, percent, plural, points, signed_points
@@ -42,8 +43,9 @@ def _tested(first: Side, other: Side, pair: Pair, contrast: Contrast, family: in
     both = "" if pair.common.whole else " that both were tested on"
     return (
         f"{headline}: {pair.a.name}, the best run of {other.letter} by validation, classifies {percent(pair.right_a)} of "
-        f"{images_in_units(d.images, d.groups)}{both} right{over_seeds(d.seeds)}, {than(d.value, shown)} {pair.b.name}, "
-        f"the best of {first.letter} ({percent(pair.right_b)}): {statistics(contrast, family)}{'' if shown else least}."
+        f"{images_in_units(d.images, d.groups)}{both} right{over_seeds(d.seeds)}{doubt(pair.a)}, {than(d.value, shown)} "
+        f"{pair.b.name}, the best of {first.letter} ({percent(pair.right_b)}{doubt(pair.b)}): "
+        f"{statistics(contrast, family)}{'' if shown else least}."
     )
 
 

@@ -74,7 +74,7 @@ def _contrast(contrast: Contrast) -> dict[str, Any]:
 
 
 def _run(run: RunSource, curves: Curves | None) -> dict[str, Any]:
-    validated = standing(run)
+    validated, chance = standing(run), run.above_chance
     return {
         "name": run.name,
         "role": run.role,
@@ -82,6 +82,7 @@ def _run(run: RunSource, curves: Curves | None) -> dict[str, Any]:
         "pretrained": bool(run.asked["pretrained"]),
         "seeds": run.seeds,
         "test_images": len(run.labels),
+        "above_chance": asdict(chance) | {"shown": chance.shown},
         "validation": {"accuracy": validated.accuracy, "log_loss": validated.loss},
         **values_of(run),
         "by_seed": run.metrics.get("seeds", {}),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from jobs.reporting.chance import chance_sentence, doubt
 from jobs.reporting.contrasts import BETTER, NOT_SHOWN, WORSE, Contrast, find
 from jobs.reporting.sources import RunSource, Sources
 from jobs.reporting.transferred import what_decides
@@ -63,6 +64,7 @@ def find_words(sources: Sources, contrasts: Sequence[Contrast]) -> Findings:
         *([beats_sentence(zero)] if zero is not None and beats else []),
         *other_verdicts(contrasts, told),
         *neighbours(contrasts),
+        *chance_sentence(sources.runs),
         *smallest_sentence(contrasts),
         *scope_sentence(sources),
         *seen_sentence(sources),
@@ -82,7 +84,8 @@ def transfer_claim(contrast: Contrast, family: int) -> tuple[str, str]:
     least = f"; the smallest difference this test could show with 80 % power is {points(d.smallest)}"
     return headline, (
         f"{whom(contrast)} {a.name} ({recipe(a.asked)}), classifies {accuracy(a)} of {images_in_units(d.images, d.groups)} "
-        f"right{over_seeds(d.seeds)}, {than(d.value, shown)} {b.name}, {control_kind(b)} ({accuracy(b)}): "
+        f"right{over_seeds(d.seeds)}{doubt(a)}, {than(d.value, shown)} {b.name}, {control_kind(b)} "
+        f"({accuracy(b)}{doubt(b)}): "
         f"{statistics(contrast, family)}{'' if shown else least}."
     )
 
@@ -100,7 +103,7 @@ def untested_claim(champion: RunSource | None, subject: RunSource | None) -> tup
     which = "best run by validation" if math.isfinite(standing(champion).accuracy) else "first run (none was validated)"
     return headline, (
         f"{why}; its {which}, {champion.name} ({recipe(champion.asked)}), classifies {accuracy(champion)} of "
-        f"{tested_on(champion)} right{interval_of(champion)}."
+        f"{tested_on(champion)} right{interval_of(champion)}{doubt(champion)}."
     )
 
 
@@ -108,7 +111,8 @@ def labels_claim(zero: Contrast) -> str:
     """The best run does not beat the backbone's own head. No full stop: the rest of the sentence follows."""
     d = zero.accuracy
     return (
-        f"the best run, {zero.a.name} ({accuracy(zero.a)}), does not beat {zero.b.name} ({accuracy(zero.b)}), the backbone's "
+        f"the best run, {zero.a.name} ({accuracy(zero.a)}{doubt(zero.a)}), does not beat {zero.b.name} ({accuracy(zero.b)}"
+        f"{doubt(zero.b)}), the backbone's "
         f"own head used without a single label (difference {signed_points(d.value)} points, 95 % interval "
         f"{interval_points(d.low, d.high)}; {d.test}, Holm-adjusted {p_value(zero.p_adjusted)})"
     )
@@ -120,7 +124,7 @@ def labels_claim(zero: Contrast) -> str:
 def best_sentence(champion: RunSource) -> str:
     """The best run is named by validation; its test score is what it then gets."""
     validated = standing(champion).accuracy
-    tested = f"{accuracy(champion)} on the test images{interval_of(champion, ', ', '')}"
+    tested = f"{accuracy(champion)} on the test images{interval_of(champion, ', ', '')}{doubt(champion)}"
     if not math.isfinite(validated):
         return f"No run was validated, so none is best by validation; the study's first is {champion.name} ({tested})."
     return f"Best run by validation: {champion.name} ({percent(validated)} on validation; {tested})."
@@ -130,14 +134,14 @@ def beats_sentence(zero: Contrast) -> str:
     d = zero.accuracy
     return (
         f"The labels paid: {zero.a.name} beats {zero.b.name}, the backbone's own head used without labels "
-        f"({accuracy(zero.b)}), by {points(d.value)} (95 % interval {interval_points(d.low, d.high)})."
+        f"({accuracy(zero.b)}{doubt(zero.b)}), by {points(d.value)} (95 % interval {interval_points(d.low, d.high)})."
     )
 
 
 def other_verdicts(contrasts: Sequence[Contrast], told: Collection[str]) -> list[str]:
     """One sentence for each pretrained run against its control that was not spoken of yet."""
     return [
-        f"{c.a.name}: {opening(c)} against {c.b.name}, {signed_points(c.accuracy.value)} points "
+        f"{c.a.name}: {opening(c)} against {c.b.name}{doubt(c.b)}, {signed_points(c.accuracy.value)} points "
         f"({interval_points(c.accuracy.low, c.accuracy.high)}; {p_value(c.p_adjusted)} after Holm)."
         for c in contrasts
         if "control" in c.kinds and c.a.name not in told
@@ -261,7 +265,7 @@ def why_not_shown(contrast: Contrast) -> str:
 
 def contrast_sentence(contrast: Contrast) -> str:
     """One contrast alone: 'a better than b: +3.9 points (+1.2 to +5.0), p = 0.003 after Holm'."""
-    d, names = contrast.accuracy, (contrast.a.name, contrast.b.name)
+    d, names = contrast.accuracy, (f"{contrast.a.name}{doubt(contrast.a)}", f"{contrast.b.name}{doubt(contrast.b)}")
     shown = contrast.verdict != NOT_SHOWN
     pair = f"{names[0]} {contrast.verdict} than {names[1]}" if shown else f"No difference shown between {listing(names)}"
     interval = f"95 % interval {interval_points(d.low, d.high)}"

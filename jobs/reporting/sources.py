@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.context import Context
+from jobs.statistics.chance import AboveChance, above_chance
 from tlbatch.store.artifacts import Artifact
 
 
@@ -106,6 +107,12 @@ class RunSource:
     def labels(self) -> NDArray[np.int64]:
         """[n] class indices of the test images, rows as ``predictions["ids"]``."""
         return np.asarray(self.predictions["labels"], dtype=np.int64)
+
+    @cached_property
+    def above_chance(self) -> AboveChance:
+        """Whether it is shown to be better than naming the commonest class of the test images."""
+        predicted = np.stack([self.probabilities(seed).argmax(axis=1) for seed in self.seeds])
+        return above_chance(predicted, self.labels, self.groups)
 
 
 @dataclass(frozen=True)

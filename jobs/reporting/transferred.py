@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jobs.reporting.chance import doubt
 from jobs.reporting.contrasts import BETTER, NOT_SHOWN, WORSE, Contrast, find
 from jobs.reporting.sources import RunSource
 from jobs.reporting.words import backbone_name, interval_points, listing, p_value, points, recipe, signed_points
@@ -64,7 +65,8 @@ def _each(controls: Sequence[Contrast]) -> str:
     ordered = sorted(controls, key=lambda c: -c.accuracy.value)
     return listing(
         [
-            f"{c.a.name} ({recipe(c.a.asked)}) {WORDS[c.verdict]} ({signed_points(c.accuracy.value)} points against {c.b.name})"
+            f"{c.a.name} ({recipe(c.a.asked)}) {WORDS[c.verdict]} ({signed_points(c.accuracy.value)} points against {c.b.name}"
+            f"{doubt(c.b)})"
             for c in ordered
         ]
     )
@@ -76,7 +78,8 @@ def _directly(contrast: Contrast) -> str:
     d = contrast.accuracy
     low, high = (d.low, d.high) if contrast.verdict == BETTER else (-d.high, -d.low)
     interval = f"95 % interval {interval_points(low, high)}"
-    return f"{up.name} beats {down.name} by {points(d.value)} ({interval}; {p_value(contrast.p_adjusted)} after Holm)."
+    p = p_value(contrast.p_adjusted)
+    return f"{up.name} beats {down.name}{doubt(down)} by {points(d.value)} ({interval}; {p} after Holm)."
 
 
 def _fed_otherwise(contrast: Contrast) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobs.reporting.analysis import Analysis, analyse
+from jobs.reporting.document import build_document
 from jobs.reporting.sources import load_sources
 from tests.jobs.reporting.conftest import BuildStudy
 from tests.jobs.reporting.drawn import StudyOnDisk, Trained
@@ -172,3 +173,29 @@ def test_more_comparisons_ask_for_more_proof(build_study: BuildStudy) -> None:
     assert len(pairs) == len(set(pairs)) >= 7  # each against the one before; features against the best scratch run
     assert all(c.p_adjusted >= c.accuracy.p for c in found.contrasts)
     assert max(c.p_adjusted for c in found.contrasts) <= 1.0
+
+
+NOTHING = Trained("features-random", 0.0, control_for=("features",), strategy="features")
+DOUBT = ", not shown to be above chance (50.0 %)"
+
+
+def test_a_control_at_chance_is_said_in_the_sentence_that_uses_it(build_study: BuildStudy) -> None:
+    found = analysis_of(build_study(CLASSES, [FEATURES, NOTHING]))
+    assert f"{DOUBT})" in found.findings.first_sentence
+    assert "Not shown to be above chance, which is naming the commonest class (50.0 %" in said(found)
+    document = {run["name"]: run["above_chance"] for run in build_document(found)["runs"]}
+    assert document["features-random"]["shown"] is False
+    assert (document["features"]["shown"], document["features"]["rate"]) == (True, 0.5)
+
+
+def test_what_is_above_chance_is_not_doubted(build_study: BuildStudy) -> None:
+    assert "above chance" not in said(analysis_of(build_study(CLASSES, [SCRATCH, FEATURES])))
+
+
+def test_a_run_at_chance_is_doubted_too(build_study: BuildStudy) -> None:
+    runs = [Trained("cnn", 0.0), Trained("features", 0.0, pretrained=True, strategy="features")]
+    assert found_doubts(analysis_of(build_study(CLASSES, runs)).findings.first_sentence) == 2
+
+
+def found_doubts(sentence: str) -> int:
+    return sentence.count(DOUBT)

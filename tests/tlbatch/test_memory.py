@@ -1,0 +1,74 @@
+"""What tasks hold in memory, forecast; and the warning where a pod would get less."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.tlbatch.planning.test_make import IMAGES, weights_for
+from tlbatch.checking import Memory, mebibytes, memory_facts
+from tlbatch.planning.controls import settle_controls
+from tlbatch.planning.make import ListedData, Settled, make_plan
+from tlbatch.planning.runs import settle_runs
+from tlbatch.spec import parse_study
+
+TEXT = """
+apiVersion: tlbatch/v1
+kind: Study
+name: pets
+dataset: {url: pets, split: {train: 30, validation: 10, test: 10}}
+runs:
+  - name: whole
+    model: {backbone: efficientnet_lite0}
+    strategy: {finetune: {unfreeze: all}}
+    input: {size: 224}
+    train: {batch_size: 32}
+"""
+
+
+def held(*overrides: str) -> dict[str, Memory]:
+    study = parse_study(TEXT, overrides=overrides).study
+    runs = settle_runs(study, weights_for, "fp32")
+    settled = Settled(study, ListedData("pets", ("cat", "dog"), "d"), runs, settle_controls(runs, IMAGES))
+    return {fact.task: fact for fact in memory_facts(settled, make_plan(settled))}
+
+
+def training(*overrides: str) -> int:
+    needed = held(*overrides)["finetune:whole:0"].needed_mib
+    assert needed is not None
+    return needed
+
+
+def test_three_gibibytes_are_too_little_for_a_whole_network_at_224_pixels() -> None:
+    warning = held("resources.memory=3Gi")["finetune:whole:0"].warning
+    assert warning is not None
+    assert "raise resources.memory" in warning
+    assert held("resources.memory=6Gi")["finetune:whole:0"].warning is None
+    assert held("resources.memory=3Gi", "resources.gpu=1")["finetune:whole:0"].warning is None  # it lies in the GPU's
+
+
+@pytest.mark.parametrize(
+    "less",
+    [
+        "runs[0].train.batch_size=8",
+        "runs[0].input.size=96",
+        "runs[0].strategy={finetune: {unfreeze: [stage7, last]}}",
+        "runs[0].strategy={finetune: {unfreeze: none}}",
+        "runs[0].train.optimizer=sgd",
+        "runs[0].strategy=features",
+        "runs[0].model.backbone=squeezenet1_1",
+    ],
+)
+def test_what_holds_less_is_forecast_less(less: str) -> None:
+    assert training(less) < training()
+
+
+def test_networks_that_nobody_measured_are_unknown() -> None:
+    facts = held("runs[0].model.backbone=resnet10t")
+    assert facts["finetune:whole:0"].needed_mib is None
+    assert facts["finetune:whole:0"].warning is None
+    assert all(facts[name].needed_mib for name in ("prepare", "report", "extract:colour-and-hog"))
+
+
+@pytest.mark.parametrize(("quantity", "mib"), [("3Gi", 3072), ("512Mi", 512), ("2G", 1907), ("1048576", 1), ("1.5Gi", 1536)])
+def test_quantities_are_kubernetes_own(quantity: str, mib: int) -> None:
+    assert mebibytes(quantity) == mib
