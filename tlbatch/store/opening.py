@@ -2,20 +2,64 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from tlbatch.errors import StudyError
-from tlbatch.store.protocol import Store
+from tlbatch.store.layout import FORMAT_NAME
+from tlbatch.store.protocol import NotFoundError, Store
+
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+EXPECTED = "expected s3://BUCKET, s3://BUCKET/PREFIX or a folder"
 
 
 def open_store(url: str) -> Store:
-    """The store at ``s3://bucket/prefix`` or a directory (a path or file:// URL). Imports boto3 only for S3."""
+    """The store at ``s3://bucket/prefix`` or a directory (a path or file:// URL). Imports boto3 only for S3.
+
+    Raises StudyError for what is neither: a mistyped scheme never becomes the name of a folder.
+    """
     if url.startswith("s3://"):
         from tlbatch.store.s3 import S3Store
 
         return S3Store(url)
     from tlbatch.store.directory import DirectoryStore
 
-    if "://" in url and not url.startswith("file://"):
-        raise StudyError(f"store {url}: expected s3://bucket/prefix or a directory")
-    return DirectoryStore(Path(url.removeprefix("file://")))
+    return DirectoryStore(local_folder(url))
+
+
+def local_folder(url: str) -> Path:
+    """The folder a path or ``file://`` URL means. Raises StudyError."""
+    if not url.strip() or "\0" in url:
+        raise StudyError(f"store {url!r}: {EXPECTED}")
+    if url.startswith("file://"):
+        parts = urlsplit(url)
+        if parts.netloc not in ("", "localhost") or not parts.path.strip("/"):
+            raise StudyError(f"store {url}: expected file:///FOLDER, with three slashes")
+        url = unquote(parts.path)
+    elif SCHEME.match(url):
+        near = re.sub(r"^s3[an]?:/*", "s3://", url, flags=re.IGNORECASE)
+        hint = f" (did you mean {near}?)" if near.startswith("s3://") and len(near) > len("s3://") else ""
+        raise StudyError(f"store {url}: {EXPECTED}{hint}; a folder of that name is written ./{url}")
+    try:
+        return Path(url).expanduser()
+    except RuntimeError as error:  # ~nobody, or ~ of a user without a home
+        raise StudyError(f"store {url}: {error}; write the folder's whole path") from error
+
+
+def open_kept(url: str) -> Store:
+    """A store to read what is kept there. Raises StudyError where there is none: a wrong name is not an empty store.
+
+    A store is there once something was written to it (every writer leaves FORMAT first). Nothing is made.
+    """
+    store = open_store(url)
+    try:
+        store.get(FORMAT_NAME)
+    except NotFoundError:
+        if next(iter(store.list()), None) is not None:
+            return store  # of before FORMAT was written first, or only weights and labels
+        raise StudyError(
+            f"there is no store at {store.url}: nothing has been written there. Name the right one by --store, TLBATCH_STORE "
+            "or the context (`tlbatch context list`); `tlbatch run` and `tlbatch submit` make one"
+        ) from None
+    return store

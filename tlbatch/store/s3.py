@@ -6,26 +6,26 @@ import os
 import secrets
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-import boto3
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tlbatch.errors import StudyError, TransientError
+from tlbatch.errors import StudyError, TlbatchError
 from tlbatch.store.names import check_name, check_prefix, is_name
 from tlbatch.store.protocol import ConflictError, NotFoundError, Stat
+from tlbatch.store.s3causes import ABSENT, NOT_KNOWN, cause_of, sentence
+from tlbatch.store.s3client import ATTEMPTS, open_client
 from tlbatch.store.s3errors import TRANSPORT_ERRORS, error_code, error_status, retries, translated
 
-ATTEMPTS = 6
-"""Requests per call, with backoff between (botocore's adaptive mode); AWS_MAX_ATTEMPTS overrides."""
 BODY_ATTEMPTS = 3
 """Fresh GETs when a body breaks off, which botocore does not retry."""
 PART_BYTES = 16 * 2**20
 DELETE_AT_ONCE = 1000
+NO_DELETE_OBJECTS = frozenset({"MissingContentMD5", "InvalidRequest", "MissingRequestBodyError", "InvalidDigest", *NOT_KNOWN.codes})
+"""Answers of servers that do not take DeleteObjects as this SDK sends it."""
 
 
 class S3Store:
@@ -38,8 +38,8 @@ class S3Store:
             raise StudyError(f"store {url}: expected s3://bucket or s3://bucket/prefix")
         self._base = f"{prefix}/" if prefix else ""
         self.url = f"s3://{self.bucket}/{prefix}".rstrip("/")
-        self._endpoint = os.environ.get("AWS_ENDPOINT_URL_S3", "S3")
-        self._bucket_seen = False
+        self._endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "S3"
+        self._bucket_seen = self._one_by_one = False
         if client is None:
             with self._errors("", "opened"):
                 client = open_client()
@@ -116,22 +116,44 @@ class S3Store:
     def delete(self, names: Iterable[str]) -> None:
         keys = [self._key(name) for name in names]
         for start in range(0, len(keys), DELETE_AT_ONCE):
-            with self._errors("", "cleared"):
-                request = {"Objects": [{"Key": key} for key in keys[start : start + DELETE_AT_ONCE]], "Quiet": True}
+            self._delete(keys[start : start + DELETE_AT_ONCE])
+
+    def _delete(self, keys: list[str]) -> None:
+        """All in one request; one by one where the server has no such request, or refuses how this SDK makes it."""
+        if self._one_by_one:
+            return self._delete_each(keys)
+        request = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+        with self._errors("", "cleared", absent=False):
+            try:
                 answer = self._client.delete_objects(Bucket=self.bucket, Delete=request)
-            failed = [entry for entry in answer.get("Errors", ()) if entry.get("Code") != "NoSuchKey"]
-            if failed:
-                first = failed[0]
-                kind = StudyError if first.get("Code") == "AccessDenied" else TransientError
-                raise kind(
-                    f"s3://{self.bucket}/{first.get('Key')} and {len(failed) - 1} more could not be deleted "
-                    f"({first.get('Code')}); allow s3:DeleteObject or try again later"
-                )
+            except ClientError as error:
+                if error_code(error) not in NO_DELETE_OBJECTS and error_status(error) not in (405, 501):
+                    raise
+                self._one_by_one = True
+        if self._one_by_one:
+            return self._delete_each(keys)
+        failed = [entry for entry in answer.get("Errors", ()) if cause_of(entry.get("Code", ""), 0) is not ABSENT]
+        if failed:
+            raise self._not_deleted(failed)
+
+    def _delete_each(self, keys: list[str]) -> None:
+        for key in keys:
+            with suppress(NotFoundError), self._errors(key.removeprefix(self._base), "deleted"):
+                self._client.delete_object(Bucket=self.bucket, Key=key)
+
+    def _not_deleted(self, failed: list[dict[str, str]]) -> TlbatchError:
+        first = failed[0]
+        cause = cause_of(first.get("Code", ""), 0)
+        more = f" and {len(failed) - 1} more" if failed[1:] else ""
+        answer = ": ".join(filter(None, (first.get("Code"), first.get("Message"))))
+        return cause.error(
+            sentence(cause, f"s3://{self.bucket}/{first.get('Key')}{more}", "deleted", self._endpoint, answer)
+        )
 
     def abort_uploads(self, older_s: float, dry_run: bool = False) -> int:
         """End multipart uploads begun longer ago under this store's root that nobody finished; returns how many."""
         begun = time.time() - older_s
-        with self._errors("", "listed"):
+        with self._errors("", "listed", absent=False):
             pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=self._base)
             uploads = [upload for page in pages for upload in page.get("Uploads", ())]
         old = [upload for upload in uploads if upload["Initiated"].timestamp() < begun]
@@ -150,8 +172,8 @@ class S3Store:
         check_name(name)
         return self._base + name
 
-    def _errors(self, name: str, what: str) -> AbstractContextManager[None]:
-        return translated(f"{self.url}/{name}" if name else self.url, what, self._endpoint)
+    def _errors(self, name: str, what: str, *, absent: bool = True) -> AbstractContextManager[None]:
+        return translated(f"{self.url}/{name}" if name else self.url, what, self._endpoint, absent=absent)
 
     def _transfers(self) -> Any:
         return create_transfer_manager(
@@ -167,6 +189,8 @@ class S3Store:
                 except ClientError as error:
                     if error_code(error) == "InvalidRange" or error_status(error) == 416:
                         raise _RangeBeyondEndError from error
+                    if error_code(error) == "404":  # no words of S3's: is there a bucket at all?
+                        self._check_bucket()
                     raise
                 try:
                     return answer["Body"].read(), answer["ETag"]
@@ -201,42 +225,25 @@ class S3Store:
     def _list(self, prefix: str) -> Iterator[Stat]:
         start: dict[str, str] = {}
         while True:
-            with self._errors(prefix, "listed"):
+            with self._errors(prefix, "listed", absent=False):
                 page = self._client.list_objects_v2(Bucket=self.bucket, Prefix=self._base + prefix, **start)
+                page["IsTruncated"]  # an empty or foreign answer is no empty listing
             for entry in page.get("Contents", ()):
                 name = entry["Key"].removeprefix(self._base)
                 yield Stat(name, entry["Size"], entry["ETag"], entry["LastModified"].timestamp())
             if not page.get("IsTruncated"):
                 return
-            start = {"ContinuationToken": page["NextContinuationToken"]}
+            with self._errors(prefix, "listed", absent=False):
+                start = {"ContinuationToken": page["NextContinuationToken"]}
 
     def _check_bucket(self) -> None:
         """A HEAD's 404 does not say whether object or bucket is missing. Raises StudyError for the bucket; asks once."""
         if self._bucket_seen:
             return
-        try:
-            with self._errors("", "read"):
-                self._client.head_bucket(Bucket=self.bucket)
-        except NotFoundError as error:
-            raise StudyError(
-                f"s3://{self.bucket}: no such bucket at {self._endpoint}; create it, or mend the URL or AWS_ENDPOINT_URL_S3"
-            ) from error
+        with self._errors("", "read", absent=False):
+            self._client.head_bucket(Bucket=self.bucket)
         self._bucket_seen = True
 
 
 class _RangeBeyondEndError(Exception):
     """A range that starts at or after the object's end."""
-
-
-def open_client() -> Any:
-    """An S3 client that retries in one place (adaptive mode) and gives up on a silent server in about a minute."""
-    attempts = {} if "AWS_MAX_ATTEMPTS" in os.environ else {"total_max_attempts": ATTEMPTS}
-    config = Config(
-        retries={"mode": "adaptive", **attempts},
-        connect_timeout=10,
-        read_timeout=60,
-        max_pool_connections=32,
-        request_checksum_calculation="when_required",  # many S3 servers do not know the trailing checksums of newer SDKs
-        response_checksum_validation="when_required",
-    )
-    return boto3.session.Session().client("s3", config=config)

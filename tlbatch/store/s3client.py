@@ -1,0 +1,55 @@
+"""The S3 client: boto3's own chain of settings (environment, AWS's config files, roles), and what it leaves to us."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from typing import Any
+
+import boto3
+from botocore import UNSIGNED
+from botocore.config import Config
+
+ATTEMPTS = 6
+"""Requests per call, with backoff between (botocore's adaptive mode); AWS_MAX_ATTEMPTS overrides."""
+ANONYMOUS = "TLBATCH_S3_ANONYMOUS"
+
+
+def open_client() -> Any:
+    """An S3 client that retries in one place (adaptive mode) and gives up on a silent server in about a minute.
+
+    What the user set counts, in the environment or in the profile of AWS's config file: endpoint, region, ca_bundle,
+    s3.addressing_style, request_checksum_calculation, response_checksum_validation, max_attempts, retry_mode. Raises
+    what botocore raises: open it inside ``translated``.
+    """
+    session = boto3.session.Session()
+    given = session._session.get_scoped_config()  # what the profile says, without botocore's own defaults
+    retries: dict[str, Any] = {}
+    if not _is_set(given, "max_attempts"):
+        retries["total_max_attempts"] = ATTEMPTS
+    if not _is_set(given, "retry_mode"):
+        retries["mode"] = "adaptive"
+    settings: dict[str, Any] = {"connect_timeout": 10, "read_timeout": 60, "max_pool_connections": 32}
+    for name in ("request_checksum_calculation", "response_checksum_validation"):
+        if not _is_set(given, name):
+            settings[name] = "when_required"  # many S3 servers do not know the trailing checksums of newer SDKs
+    if retries:
+        settings["retries"] = retries
+    if os.environ.get(ANONYMOUS, "").strip().lower() in ("1", "true", "yes"):
+        settings["signature_version"] = UNSIGNED
+    client = session.client("s3", config=Config(**settings))
+    client.meta.events.register("before-call.s3.DeleteObjects", add_content_md5)
+    return client
+
+
+def _is_set(given: dict[str, Any], name: str) -> bool:
+    return bool(os.environ.get(f"AWS_{name.upper()}")) or name in given
+
+
+def add_content_md5(params: dict[str, Any], **_: Any) -> None:
+    """Many servers want Content-MD5 on DeleteObjects, which newer SDKs replaced by checksums of their own: send both."""
+    body = params.get("body", b"")
+    if isinstance(body, (bytes, bytearray)):
+        digest = hashlib.md5(body, usedforsecurity=False).digest()
+        params["headers"].setdefault("Content-MD5", base64.b64encode(digest).decode())
