@@ -17,6 +17,7 @@ from jobs.worklog import write_progress
 from tlbatch.errors import CorruptArtifactError, DeadlineError, Stopped
 from tlbatch.store import NotFoundError, Store
 from tlbatch.store.artifacts import Artifact, FileEntry, Manifest, artifact_files, commit, open_artifact
+from tlbatch.store.housekeeping import tidy
 from tlbatch.tasks import InputRef, Task
 
 PROGRESS_EVERY_S = 5.0
@@ -110,7 +111,7 @@ class Context:
             self.store.upload(path, entries[name].path)
         manifest = Manifest(self.task.step, self.task.key, {**self._reused, **entries}, self._made())
         manifest = commit(self.store, manifest, self.attempt)
-        self.store.delete([stat.name for stat in self.store.list(f"work/{self.task.key}/checkpoints/")])
+        tidy(self.store, lambda: [stat.name for stat in self.store.list(f"work/{self.task.key}/checkpoints/")])
         return manifest
 
     def _made(self) -> dict[str, Any]:
@@ -172,8 +173,8 @@ class Context:
             self.store.upload(path, f"{prefix}{number:08d}/{name}")
         done = {"files": sorted(files), "seconds": self.spent_s()}
         self.store.put(f"{prefix}{number:08d}/done.json", json.dumps(done).encode())
-        old = [s.name for s in self.store.list(prefix) if s.name.removeprefix(prefix).split("/")[0] < f"{number:08d}"]
-        self.store.delete(old)
+        this = f"{number:08d}"
+        tidy(self.store, lambda: [s.name for s in self.store.list(prefix) if s.name[len(prefix) :].split("/")[0] < this])
 
     def latest_checkpoint(self) -> dict[str, Path] | None:
         """Files of the newest complete checkpoint, fetched, or None."""

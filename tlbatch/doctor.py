@@ -14,6 +14,7 @@ from tlbatch import __version__
 from tlbatch.backends.kubernetes import job_events
 from tlbatch.cluster.client import (
     ALL_PODS,
+    CONFIGMAPS,
     DEVICE_CLASSES,
     JOB_NAME,
     JOBS,
@@ -27,11 +28,13 @@ from tlbatch.cluster.client import (
 )
 from tlbatch.cluster.devices import describe, list_devices, mistaken
 from tlbatch.cluster.diagnosis import explain_job, job_ended
+from tlbatch.cluster.errors import ClusterError
 from tlbatch.errors import TlbatchError
 from tlbatch.manifests import Needs, Site
 from tlbatch.manifests.jobs import FAILURE_POLICY
 from tlbatch.manifests.needs import GPU_RESOURCE
 from tlbatch.manifests.pods import build_step_template
+from tlbatch.manifests.site import checked_bundle
 from tlbatch.profiles import Profile
 from tlbatch.store import ConflictError, Store
 
@@ -78,6 +81,8 @@ def examine(
         yield from _guarded("gpus", lambda: _gpus(opened, profile.resources.gpu_resource or GPU_RESOURCE))
         yield from _guarded("clock", lambda: _clock(opened))
         yield from _guarded("secret", lambda: _secret(opened, profile))
+        if profile.pod_ca_bundle:
+            yield from _guarded("ca bundle", lambda: _ca_bundle(opened, str(profile.pod_ca_bundle)))
     yield from _guarded("store", lambda: _store(store()))
     if pod and "opened" in locals():
         yield from _guarded("pod", lambda: [_pod(opened, profile.site())])
@@ -184,6 +189,24 @@ def _secret(cluster: Cluster, profile: Profile) -> Iterator[Finding]:
         yield Finding("secret", FAILED, f"{profile.secret} lacks {', '.join(missing)}: `tlbatch secret create`")
     else:
         yield Finding("secret", OK, f"{profile.secret}: {', '.join(keys)}")
+
+
+def _ca_bundle(cluster: Cluster, given: str) -> Iterator[Finding]:
+    """What pods would mount must be there, or they wait for ever in ContainerCreating."""
+    kind, name, key = str(checked_bundle(given)).split("/")
+    try:
+        found = cluster.get(CONFIGMAPS if kind == "configmap" else SECRETS, name)
+    except ClusterError as error:  # a role of before ConfigMaps were looked at
+        yield Finding("ca bundle", WARNING, f"{kind} {name} could not be looked at: {error}")
+        return
+    what = "configmap" if kind == "configmap" else "secret generic"
+    make = f"`kubectl -n {cluster.namespace} create {what} {name} --from-file={key}=FILE`"
+    if found is None:
+        yield Finding("ca bundle", FAILED, f"{kind} {name} is not there: {make}")
+    elif key not in {**found.get("data", {}), **found.get("binaryData", {})}:
+        yield Finding("ca bundle", FAILED, f"{kind} {name} has no key {key}: {make}, or name the key: {kind}/{name}/KEY")
+    else:
+        yield Finding("ca bundle", OK, f"{kind} {name}, key {key}")
 
 
 # -- S3 ---------------------------------------------------------------------------------------------------------------

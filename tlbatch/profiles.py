@@ -12,17 +12,22 @@ from pydantic import ValidationError
 
 from tlbatch import __version__
 from tlbatch.errors import StudyError
-from tlbatch.manifests.site import Site
+from tlbatch.home import expanded
+from tlbatch.manifests.site import Site, checked_bundle
 from tlbatch.spec.base import Part
 from tlbatch.spec.nearest import suggestion
 from tlbatch.spec.resources import StudyResources
 
 DEFAULT_NAME = "default"
+CONFIG_KEYS = ("current-context", "contexts")
 ENVIRONMENT = {"store": "TLBATCH_STORE", "namespace": "TLBATCH_NAMESPACE", "images": "TLBATCH_IMAGES", "tag": "TLBATCH_TAG"}
 
 
 class Profile(Part):
     """One context. ``endpoint`` is S3 as seen from here, ``pod_endpoint`` as seen from pods.
+
+    ``ca_bundle``: a file here with the certificates that S3's is signed by; ``pod_ca_bundle``: where pods find them,
+    ``configmap/NAME`` or ``secret/NAME`` (its key ``ca.crt``, or ``…/NAME/KEY``).
 
     ``secret`` holds the pods' S3 credentials; null where ``service_account`` has a cloud identity.
     """
@@ -36,6 +41,8 @@ class Profile(Part):
     endpoint: str | None = None
     pod_endpoint: str | None = None
     region: str | None = None
+    ca_bundle: str | None = None
+    pod_ca_bundle: str | None = None
     secret: str | None = "tlbatch-s3"
     service_account: str = "tlbatch-step"
     driver_account: str = "tlbatch-driver"
@@ -58,6 +65,7 @@ class Profile(Part):
             secret=self.secret,
             endpoint=self.pod_endpoint,
             region=self.region,
+            ca_bundle=checked_bundle(self.pod_ca_bundle),
             driver_account=self.driver_account,
             step_account=self.service_account,
             driver_priority=self.driver_priority,
@@ -76,8 +84,10 @@ class Profile(Part):
 
     def point_to_endpoint(self) -> None:
         """Let this process reach S3 at ``endpoint``; what the environment says already comes first."""
-        if self.endpoint:
+        if self.endpoint and not os.environ.get("AWS_ENDPOINT_URL"):
             os.environ.setdefault("AWS_ENDPOINT_URL_S3", self.endpoint)
+        if self.ca_bundle:
+            os.environ.setdefault("AWS_CA_BUNDLE", str(expanded(self.ca_bundle)))
         if self.region and not os.environ.get("AWS_REGION"):
             os.environ.setdefault("AWS_DEFAULT_REGION", self.region)
 
@@ -86,31 +96,53 @@ def config_path() -> Path:
     """Where contexts are kept."""
     given = os.environ.get("TLBATCH_CONFIG")
     base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(given or f"{base}/tlbatch/config.yaml").expanduser()
+    return expanded(given or f"{base}/tlbatch/config.yaml")
 
 
 def load_config() -> dict[str, Any]:
     """``{"current-context": …, "contexts": {…}}``; empty where there is no file. Raises StudyError."""
     path = config_path()
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        document = {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise StudyError(f"{path}: cannot be read: {error}") from error
-    contexts = document.get("contexts", {}) if isinstance(document, dict) else None
-    if not isinstance(contexts, dict):
-        raise StudyError(f"{path}: expected `current-context: NAME` and `contexts: {{NAME: {{…}}}}`")
-    return {"current-context": document.get("current-context"), "contexts": contexts}
+        document = None
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+        yaml.YAMLError,
+    ) as error:  # ValueError: no UTF-8, !!int abc
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise StudyError(f"{path}: cannot be read ({said}): mend it, or move it away and `tlbatch context set`") from error
+    document = {} if document is None else document
+    contexts = _contexts(document.get("contexts")) if isinstance(document, dict) else None
+    if contexts is None or not set(document) <= {"current-context", "contexts"}:
+        near = [f"{key!r}{suggestion(str(key), CONFIG_KEYS)}" for key in document if key not in CONFIG_KEYS] if contexts else []
+        unknown = f"; unknown: {', '.join(near)}" if near else ""
+        raise StudyError(f"{path}: expected `current-context: NAME` and `contexts: {{NAME: {{FIELD: VALUE}}}}`{unknown}")
+    current = document.get("current-context")
+    return {"current-context": None if current in (None, "") else str(current), "contexts": contexts}
+
+
+def _contexts(given: Any) -> dict[str, Any] | None:
+    """Names to fields; None where it is of another shape."""
+    if given is None:
+        return {}
+    if not isinstance(given, dict) or not all(fields is None or isinstance(fields, dict) for fields in given.values()):
+        return None
+    return {str(name): fields or {} for name, fields in given.items()}
 
 
 def save_config(config: Mapping[str, Any]) -> None:
     """Replace the file, whole or not at all."""
     path = config_path()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        partial.write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be written ({error.strerror}); TLBATCH_CONFIG names another file") from error
 
 
 def load_profile(context: str | None = None, given: Mapping[str, Any] | None = None) -> Profile:
@@ -132,7 +164,7 @@ def load_profile(context: str | None = None, given: Mapping[str, Any] | None = N
 def decode_profile(fields: Mapping[str, Any], where: str) -> Profile:
     """Validate; every mistake in one StudyError, with the nearest valid name."""
     try:
-        return Profile.model_validate(dict(fields))
+        return Profile.model_validate({str(field): value for field, value in fields.items()})
     except ValidationError as error:
         lines = []
         for mistake in error.errors():
@@ -144,7 +176,10 @@ def decode_profile(fields: Mapping[str, Any], where: str) -> Profile:
 
 
 def has_store() -> bool:
-    """Whether a current context names a store: then commands that only read look there."""
-    config = load_config()
-    name = os.environ.get("TLBATCH_CONTEXT") or config["current-context"]
-    return bool((config["contexts"].get(name) or {}).get("store"))
+    """Whether a current context names a store: then commands that only read look there.
+
+    Raises StudyError for a context that is not there: a wrong name is no empty store.
+    """
+    if not (os.environ.get("TLBATCH_CONTEXT") or config_path().exists()):
+        return False
+    return bool(load_profile().store)

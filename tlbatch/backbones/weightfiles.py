@@ -19,6 +19,7 @@ from typing import IO
 
 from tlbatch.backbones.catalogue import WeightInfo
 from tlbatch.errors import StudyError, TransientError
+from tlbatch.home import expanded
 from tlbatch.store import NotFoundError, Store, open_store
 from tlbatch.store.artifacts import file_sha256
 
@@ -42,7 +43,7 @@ def checkpoints_folder() -> Path:
     """Torch hub's folder for downloaded weights ($TORCH_HOME, $XDG_CACHE_HOME), found without torch."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("TORCH_HOME") or str(Path(cache) / "torch")
-    return Path(home).expanduser() / "hub" / "checkpoints"
+    return expanded(home) / "hub" / "checkpoints"
 
 
 def place_of(store: Store | None, weight: WeightInfo) -> Place:
@@ -129,6 +130,7 @@ def fetch(location: str, store: Store | None, cache: Path | None = None) -> Path
         tag = hashlib.sha256(location.encode()).hexdigest()[:12]
         target = (cache or checkpoints_folder()) / f"{tag}-{location.rpartition('/')[2].partition('?')[0]}"
         return target if target.is_file() else download(location, target)
+<<<<<<< HEAD
     try:
         path = Path(location.removeprefix("file://")).expanduser()
         if path.is_file():
@@ -137,6 +139,12 @@ def fetch(location: str, store: Store | None, cache: Path | None = None) -> Path
     except (OSError, RuntimeError) as error:  # a name that is too long, the home of nobody
         what = getattr(error, "strerror", None) or str(error)
     raise StudyError(f"weights {location}: {what}")
+=======
+    path = expanded(location.removeprefix("file://"))
+    if not path.is_file():
+        raise StudyError(f"weights {location}: no such file")
+    return path
+>>>>>>> 4c86c8c (Opening a cluster, contexts and stores: whatever is wrong is a sentence; what kubectl honours counts; a wrong name is no empty store; ca_bundle)
 
 
 def download(url: str, target: Path, published: str = "") -> Path:

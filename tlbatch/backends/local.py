@@ -16,6 +16,7 @@ from tlbatch.backends.processes import Process, WarmServer, start_cold
 from tlbatch.backends.protocol import Ended
 from tlbatch.errors import TlbatchError
 from tlbatch.executions.records import read_progress
+from tlbatch.home import home
 from tlbatch.planning import Node
 from tlbatch.store import Store
 from tlbatch.tasks import Task, task_name
@@ -175,7 +176,7 @@ class LocalBackend:
         return output
 
     def _environment(self, cores: int) -> dict[str, str]:
-        cache = os.environ.get("TLBATCH_CACHE") or str(Path.home() / ".cache" / "tlbatch")
+        cache = os.environ.get("TLBATCH_CACHE") or str(home() / ".cache" / "tlbatch")
         threads = dict.fromkeys(THREAD_SETTINGS, str(cores))
         own = {
             "TMPDIR": str(self._own_folder()),

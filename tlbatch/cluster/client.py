@@ -7,14 +7,26 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode, urlparse
+from urllib.parse import urlencode
 
-from tlbatch.cluster.errors import ClusterError, NotThereError, UnreachableError, refusal, watch_error
+from tlbatch.cluster.errors import (
+    NotThereError,
+    UnreachableError,
+    not_kubernetes,
+    refusal,
+    transport_error,
+    unreachable,
+    watch_error,
+)
 
 JOBS, CRONJOBS, PODS, EVENTS = "batch/v1/jobs", "batch/v1/cronjobs", "v1/pods", "v1/events"
 SECRETS, QUOTAS, NODES, NAMESPACES = "v1/secrets", "v1/resourcequotas", "v1/nodes", "v1/namespaces"
+<<<<<<< HEAD
 DEVICE_CLASSES, RESOURCE_SLICES = "resource.k8s.io/v1/deviceclasses", "resource.k8s.io/v1/resourceslices"
 ALL_PODS = "v1/all/pods"  # of all namespaces
+=======
+CONFIGMAPS = "v1/configmaps"
+>>>>>>> f3520f4 (Opening a cluster, contexts and stores: whatever is wrong is a sentence; what kubectl honours counts; a wrong name is no empty store; ca_bundle)
 JOB_NAME = "batch.kubernetes.io/job-name"
 """The label by which a Job's pods are found."""
 CLUSTER_WIDE = frozenset({NODES, NAMESPACES, ALL_PODS, DEVICE_CLASSES, RESOURCE_SLICES})
@@ -79,10 +91,13 @@ class Cluster:
         items: list[Document] = []
         while True:
             page = self._json("GET", self._path(kind), f"list {_plural(kind)}", query)
-            items += page.get("items", [])
-            token = page["metadata"].get("continue")
+            metadata = page.get("metadata")
+            if not isinstance(metadata, dict) or "resourceVersion" not in metadata:  # a foreign answer is no empty list
+                raise not_kubernetes(self.host, f"list {_plural(kind)}", 200, json.dumps(page).encode())
+            items += page.get("items") or []
+            token = metadata.get("continue")
             if not token:
-                return items, str(page["metadata"]["resourceVersion"])
+                return items, str(metadata["resourceVersion"])
             query["continue"] = token
 
     def watch(self, kind: str, version: str, labels: str, timeout_s: int, opened: Callable[[Any], None]) -> Iterator[Document]:
@@ -96,7 +111,7 @@ class Cluster:
         opened(response)
         try:
             for line in _lines(response, self.host):
-                event = json.loads(line)
+                event = _event(line, self.host)
                 if event["type"] == "ERROR":
                     raise watch_error(event["object"], self.host)
                 yield event
@@ -157,7 +172,13 @@ class Cluster:
         body: Mapping[str, Any] | None = None,
         content: str = JSON,
     ) -> Document:
-        document: Document = json.loads(self.text(method, path, what, query, body, content))
+        text = self.text(method, path, what, query, body, content)
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            raise not_kubernetes(self.host, what, 200, text.encode())
         return document
 
     def text(
@@ -179,7 +200,7 @@ class Cluster:
                 error = refusal(response.status, response.data, what, self.host, self.namespace)
                 if not isinstance(error, UnreachableError):
                     raise error
-                asked_s = float(response.headers.get("Retry-After") or 0) if response.status == 429 else 0.0
+                asked_s = _retry_after(response.headers.get("Retry-After")) if response.status == 429 else 0.0
             except UnreachableError as unreachable:
                 error, asked_s = unreachable, 0.0
             if self.clock() + wait_s > until:
@@ -216,8 +237,8 @@ class Cluster:
                 timeout=urllib3.Timeout(connect=CONNECT_S, read=read_s),
                 retries=False,
             )
-        except urllib3.exceptions.HTTPError as error:
-            raise unreachable(self.host, error) from error
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:  # ValueError: a header, a URL that cannot be sent
+            raise transport_error(self.host, error, self.api.configuration.proxy) from error
         if stream and response.status >= 400:
             body_text = response.read()
             response.close()
@@ -238,12 +259,23 @@ def _lines(response: Any, host: str) -> Iterator[bytes]:
         raise unreachable(host, error) from error
 
 
-def unreachable(host: str, error: Exception) -> UnreachableError:
-    reason = str(error).rsplit(": ", 1)[-1].strip("()'\"") or type(error).__name__
-    return UnreachableError(
-        f"the cluster at {host} cannot be reached ({reason}): `kubectl cluster-info` must answer; "
-        f"another one is named by --context or `tlbatch context use`"
-    )
+def _event(line: bytes, host: str) -> Document:
+    """An event of a watch. Half a line is a connection that broke off: list anew."""
+    try:
+        event = json.loads(line)
+        if isinstance(event["type"], str) and isinstance(event["object"], dict):
+            return dict(event)
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise unreachable(host, ValueError("an event that cannot be read"))
+
+
+def _retry_after(said: str | None) -> float:
+    """Seconds; a server may also say a date, or nonsense."""
+    try:
+        return max(0.0, float(said or 0))
+    except ValueError:
+        return 0.0
 
 
 def _selectors(labels: str, fields: str) -> dict[str, str]:
@@ -252,37 +284,3 @@ def _selectors(labels: str, fields: str) -> dict[str, str]:
 
 def _plural(kind: str) -> str:
     return kind.rpartition("/")[2]
-
-
-# -- opening --------------------------------------------------------------------------------------------------------------
-
-
-def open_cluster(namespace: str, context: str | None = None, deadline_s: float = DEADLINE_S) -> Cluster:
-    """The cluster of a kubeconfig context (default: the current one), or the one this process runs in.
-
-    Raises ClusterError where no kubeconfig names a cluster.
-    """
-    from kubernetes import client, config
-
-    configuration = client.Configuration()
-    try:
-        if context is None and _in_cluster():
-            config.load_incluster_config(client_configuration=configuration)
-        else:
-            config.load_kube_config(context=context, client_configuration=configuration)
-    except config.ConfigException as error:
-        raise ClusterError(
-            f"no cluster is configured here ({str(error).rstrip('.')}): set KUBECONFIG to the file your cluster gave you; "
-            "`kubectl config get-contexts` lists what is there"
-        ) from error
-    if not urlparse(str(configuration.host)).hostname:
-        raise ClusterError("the kubeconfig names no server: `kubectl config view` shows it")
-    return Cluster(client.ApiClient(configuration), namespace, deadline_s)
-
-
-def _in_cluster() -> bool:
-    import os
-    from pathlib import Path
-
-    token = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
-    return "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ and token.exists()

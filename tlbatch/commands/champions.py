@@ -39,9 +39,9 @@ def show(name: str, store: str, output: str) -> None:
     tlbatch champion show pets -o json
     """
     from tlbatch.champions.champion import champion_names, find_champion
-    from tlbatch.store import open_store
+    from tlbatch.store.opening import open_kept
 
-    opened = open_store(store)
+    opened = open_kept(store)
     found = [find_champion(opened, each)[0] for each in ([name] if name else champion_names(opened))]
     if output == "json":
         documents = [{**_document(each), "fresh": _fresh_now(opened, each)} for each in found]
@@ -64,9 +64,9 @@ def history(name: str, store: str, output: str) -> None:
     tlbatch champion history pets
     """
     from tlbatch.champions.champion import decisions, find_champion, reigns
-    from tlbatch.store import open_store
+    from tlbatch.store.opening import open_kept
 
-    opened = open_store(store)
+    opened = open_kept(store)
     find_champion(opened, name)
     chain, decided = reigns(opened, name), decisions(opened, name)
     if output == "json":
@@ -93,14 +93,14 @@ def promote(name: str, execution: str, run: str | None, seed: int | None, serial
     from tlbatch.champions.promoting import bring_back, promote_run
     from tlbatch.executions.records import find_execution
     from tlbatch.schedules.pins import load_pins
-    from tlbatch.store import open_store
+    from tlbatch.store.opening import open_kept
     from tlbatch.submission import user_name
 
     if bool(execution) == (serial is not None):
         raise click.UsageError("name an EXECUTION, or an earlier champion by --serial N")
     if serial is not None and (run is not None or seed is not None):
         raise click.UsageError("--run and --seed belong to an EXECUTION, not to --serial")
-    opened = open_store(store)
+    opened = open_kept(store)
     if serial is not None:
         _say(bring_back(opened, name, serial, user_name(), verb="promoted"), output)
         return
@@ -121,10 +121,10 @@ def rollback(name: str, to: int | None, store: str, output: str) -> None:
     tlbatch champion rollback pets --to 2
     """
     from tlbatch.champions.promoting import bring_back
-    from tlbatch.store import open_store
+    from tlbatch.store.opening import open_kept
     from tlbatch.submission import user_name
 
-    _say(bring_back(open_store(store), name, to, user_name()), output)
+    _say(bring_back(open_kept(store), name, to, user_name()), output)
 
 
 @champion.command("pull")
@@ -165,10 +165,10 @@ def pull(
     tlbatch champion pull pets model/ --format onnx
     """
     from tlbatch.champions.exporting import FORMATS, build_request, pull_champion
-    from tlbatch.store import open_store
+    from tlbatch.store.opening import open_kept
 
     formats = FORMATS if format_ == "onnx" else FORMATS[:1]
-    pulled = pull_champion(build_request(open_store(store), name, serial, formats, images, tolerance), folder)
+    pulled = pull_champion(build_request(open_kept(store), name, serial, formats, images, tolerance), folder)
     if output == "json":
         print_json(asdict(pulled))
         return

@@ -22,13 +22,13 @@ def gc(store: str, output: str, keep: str, dry_run: bool) -> None:
     from tlbatch.errors import StudyError
     from tlbatch.executions.collecting import describe, find_garbage, remove
     from tlbatch.manifests.needs import seconds
-    from tlbatch.store import open_store
+    from tlbatch.store.opening import open_kept
 
     try:
         keep_s = seconds(keep)
     except ValueError as error:
         raise StudyError(f"--keep: {error} (12h, 30d)") from error
-    opened = open_store(store)
+    opened = open_kept(store)
     garbage = find_garbage(opened, keep_s)
     uploads = _unfinished(opened, dry_run)
     if not dry_run:
@@ -62,9 +62,9 @@ def rm(execution: str, store: str, output: str) -> None:
     from tlbatch.errors import StudyError
     from tlbatch.executions.collecting import remove_execution
     from tlbatch.executions.records import find_execution
-    from tlbatch.store import open_store
+    from tlbatch.store.opening import open_kept
 
-    opened = open_store(store)
+    opened = open_kept(store)
     found = find_execution(opened, execution)
     if found.id != execution:
         raise StudyError(f"rm needs the whole id: did you mean {found.id}?")

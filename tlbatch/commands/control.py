@@ -130,11 +130,11 @@ def why(execution: str, task: str, store: str, context: str | None, namespace: s
 def _find(execution: str, store: str, context: str | None, namespace: str | None) -> tuple[Execution, Profile]:
     from tlbatch.executions.records import find_execution
     from tlbatch.profiles import load_profile
-    from tlbatch.store import open_store
+    from tlbatch.store.opening import open_kept
 
     profile = load_profile(context, {"namespace": namespace})
     profile.point_to_endpoint()
-    return find_execution(open_store(store), execution), profile
+    return find_execution(open_kept(store), execution), profile
 
 
 def _cluster(profile: Profile, deadline_s: float = 20.0) -> Cluster:

@@ -162,11 +162,11 @@ def relabel(
 def _undo(study: str, store: str, output: str, dry_run: bool) -> None:
     from tlbatch.datasets.relabelling import undo
     from tlbatch.errors import StudyError
-    from tlbatch.store import open_store
+    from tlbatch.store.opening import open_kept
 
     if dry_run:
         raise StudyError("--undo takes no --dry-run: what is taken back stays in the store beside the corrections")
-    before, after = undo(open_store(store), study)
+    before, after = undo(open_kept(store), study)
     if output == "json":
         print_json({"study": study, "before": before, "corrections": after})
         return

@@ -22,10 +22,10 @@ def list_(store: str, output: str, mine: bool) -> None:
     tlbatch list --mine
     """
     from tlbatch.executions.records import list_executions
-    from tlbatch.store import open_store
+    from tlbatch.store.opening import open_kept
     from tlbatch.telling.text import text_table
 
-    opened = open_store(store)
+    opened = open_kept(store)
     summaries = list_executions(opened)
     if mine:
         from tlbatch.submission import submitted_by_me

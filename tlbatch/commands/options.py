@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -26,9 +27,7 @@ store_option = click.option(
 
 def context_store() -> str:
     """The current context's store, else the one of this folder: where commands that read executions look."""
-    from tlbatch.profiles import config_path
-
-    if config_path().exists():
+    if os.environ.get("TLBATCH_CONTEXT") or _config_there():
         from tlbatch.profiles import has_store, load_profile
 
         if has_store():
@@ -36,6 +35,12 @@ def context_store() -> str:
             profile.point_to_endpoint()
             return str(profile.store)
     return DEFAULT_STORE
+
+
+def _config_there() -> bool:
+    from tlbatch.profiles import config_path
+
+    return os.path.lexists(config_path())
 
 
 kept_store_option = click.option(

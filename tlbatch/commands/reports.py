@@ -65,9 +65,9 @@ def list_(store: str, output: str, study: str, since: str) -> None:
     tlbatch report list --study pets --since 30d
     """
     from tlbatch.reports.listing import list_reports, since_when
-    from tlbatch.store import open_store
+    from tlbatch.store.opening import open_kept
 
-    lines = list_reports(open_store(store), study, since_when(since) if since else 0.0)
+    lines = list_reports(open_kept(store), study, since_when(since) if since else 0.0)
     if output == "json":
         print_json([asdict(line) for line in lines])
         return
@@ -126,7 +126,7 @@ def pull(executions: tuple[str, ...], store: str, output: str, study: str, since
     from tlbatch.executions.records import Execution
     from tlbatch.reports.listing import find_reports, list_reports, since_when
     from tlbatch.reports.pulling import pull_report
-    from tlbatch.store import open_store
+    from tlbatch.store.opening import open_kept
 
     *texts, folder = executions or ("",)
     several = bool(study or since or everything)
@@ -134,7 +134,7 @@ def pull(executions: tuple[str, ...], store: str, output: str, study: str, since
         raise StudyError(
             "pull needs executions, or one of --all, --since and --study, and then the folder: … pull pets reports/"
         )
-    opened = open_store(store)
+    opened = open_kept(store)
     if several:
         found = [Execution(opened, line.execution) for line in list_reports(opened, study, since_when(since) if since else 0.0)]
     else:
@@ -198,9 +198,9 @@ def compare(executions: tuple[str, ...], store: str, output: str, file: Path | N
     """
     from tlbatch.reports.comparing import compare_documents, compare_page
     from tlbatch.reports.listing import find_reports
-    from tlbatch.store import open_store
+    from tlbatch.store.opening import open_kept
 
-    found = find_reports(open_store(store), executions)
+    found = find_reports(open_kept(store), executions)
     text = compare_page(found) if output == "html" else _compared(compare_documents(found), output, table)
     if file is None:
         click.echo(text, nl=False)
@@ -228,9 +228,9 @@ def _write(file: Path, text: str) -> None:
 
 def _find(store: str, text: str) -> Execution:
     from tlbatch.reports.listing import find_reports
-    from tlbatch.store import open_store
+    from tlbatch.store.opening import open_kept
 
-    return find_reports(open_store(store), [text])[0]
+    return find_reports(open_kept(store), [text])[0]
 
 
 def _cells(line: ReportLine, whole: bool) -> list[str]:

@@ -33,10 +33,10 @@ def list_(store: str, output: str) -> None:
     """
     from tlbatch.schedules.schedule import schedule_names
     from tlbatch.schedules.view import view, when
-    from tlbatch.store import open_store
+    from tlbatch.store.opening import open_kept
     from tlbatch.telling.text import text_table
 
-    opened = open_store(store)
+    opened = open_kept(store)
     views = [view(opened, name) for name in schedule_names(opened)]
     if output == "json":
         print_json([each.to_json() for each in views])
@@ -63,9 +63,9 @@ def show(name: str, store: str, output: str) -> None:
     tlbatch schedule show pets
     """
     from tlbatch.schedules.view import lines, view
-    from tlbatch.store import open_store
+    from tlbatch.store.opening import open_kept
 
-    seen = view(open_store(store), name)
+    seen = view(open_kept(store), name)
     if output == "json":
         print_json(seen.to_json())
         return
@@ -87,10 +87,10 @@ def history(name: str, store: str, output: str, limit: int) -> None:
     from dataclasses import asdict
 
     from tlbatch.schedules.view import COLUMNS, cells, view
-    from tlbatch.store import open_store
+    from tlbatch.store.opening import open_kept
     from tlbatch.telling.text import text_table
 
-    seen = view(open_store(store), name)
+    seen = view(open_kept(store), name)
     shown = seen.firings[:limit]
     if output == "json":
         print_json([asdict(record) for record in shown])

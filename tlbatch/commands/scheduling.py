@@ -128,9 +128,9 @@ def delete(name: str, context: str | None, namespace: str | None, store: str, pu
     """
     from tlbatch.schedules.applying import delete as end
     from tlbatch.schedules.schedule import CLUSTER, load_schedule
-    from tlbatch.store import open_store
+    from tlbatch.store.opening import open_kept
 
-    opened = open_store(store)
+    opened = open_kept(store)
     stored = load_schedule(opened, name)
     cluster = open_schedules_cluster(stored, context, namespace) if stored.where == CLUSTER else None
     was_there = end(opened, name, cluster, purge=purge)
@@ -146,9 +146,9 @@ def _suspend(name: str, context: str | None, namespace: str | None, store: str, 
     from tlbatch.schedules.applying import suspend as change
     from tlbatch.schedules.schedule import CLUSTER, load_schedule, next_time
     from tlbatch.schedules.view import when
-    from tlbatch.store import open_store
+    from tlbatch.store.opening import open_kept
 
-    opened = open_store(store)
+    opened = open_kept(store)
     stored = load_schedule(opened, name)
     cluster = open_schedules_cluster(stored, context, namespace) if stored.where == CLUSTER else None
     after = change(opened, name, cluster, suspended=suspended)

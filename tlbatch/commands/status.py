@@ -36,9 +36,9 @@ def status(execution: str, store: str, output: str, watch: bool) -> None:
     tlbatch status -o json
     """
     from tlbatch.executions.records import find_execution
-    from tlbatch.store import open_store
+    from tlbatch.store.opening import open_kept
 
-    found = find_execution(open_store(store), execution)
+    found = find_execution(open_kept(store), execution)
     if output == "json":
         print_json(found.load_status() or {"id": found.id, "state": "unknown", "tasks": {}})
         return
@@ -91,10 +91,10 @@ def logs(task: str, execution: str, follow: bool, store: str, context: str | Non
     """
     from tlbatch.errors import StudyError
     from tlbatch.executions.records import find_execution
-    from tlbatch.store import open_store
+    from tlbatch.store.opening import open_kept
     from tlbatch.telling.tasklogs import TaskLog
 
-    opened = open_store(store)
+    opened = open_kept(store)
     found = find_execution(opened, execution)
     status = found.load_status() or {}
     tasks = status.get("tasks", {})

@@ -52,9 +52,10 @@ def trigger(
     from tlbatch.errors import StudyError
     from tlbatch.schedules.applying import trigger as fire
     from tlbatch.schedules.schedule import HERE, load_schedule
+    from tlbatch.store.opening import open_kept
     from tlbatch.submission import user_name
 
-    opened = open_store(store)
+    opened = open_kept(store)
     stored = load_schedule(opened, what)
     if stored.where == HERE:
         raise StudyError(f"{what} is not on a cluster: `tlbatch schedule trigger {what} --here` fires it on this machine")

@@ -9,6 +9,7 @@ from tlbatch.manifests.needs import Needs
 from tlbatch.manifests.site import Site
 
 SCRATCH = "/tmp"
+CA_VOLUME, CA_FOLDER = "ca-bundle", "/etc/tlbatch-ca"
 GRACE_S = 60
 DRIVER_GRACE_S = 30
 THREADS = ("TLBATCH_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -24,7 +25,7 @@ def build_step_template(
     waiting = [{"name": "OMP_WAIT_POLICY", "value": "PASSIVE"}, {"name": "KMP_BLOCKTIME", "value": "0"}]
     container = _container(site, needs, "step", image, [*threads, *waiting])
     container |= {"command": command, "args": args}
-    spec = _spec(needs, container, grace_s=GRACE_S)
+    spec = _spec(site, needs, container, grace_s=GRACE_S)
     spec |= {"serviceAccountName": needs.service_account or site.step_account, "automountServiceAccountToken": False}
     if needs.priority_class:
         spec["priorityClassName"] = needs.priority_class
@@ -43,7 +44,7 @@ def build_driver_template(
     given = [{"name": name, "value": value} for name, value in environment.items()]
     container = _container(site, needs, "driver", site.image("launcher"), [*given, *(_field(*each) for each in fields.items())])
     container |= {"command": ["tlbatch"], "args": args}
-    spec = _spec(needs, container, grace_s=DRIVER_GRACE_S)
+    spec = _spec(site, needs, container, grace_s=DRIVER_GRACE_S)
     spec |= {"serviceAccountName": site.driver_account, "automountServiceAccountToken": True}
     if site.driver_priority:
         spec["priorityClassName"] = site.driver_priority
@@ -70,6 +71,8 @@ def _container(site: Site, needs: Needs, name: str, image: str, environment: lis
     }
     if site.secret:
         container["envFrom"] = [{"secretRef": {"name": site.secret}}]
+    if site.ca_bundle:
+        container["volumeMounts"].append({"name": CA_VOLUME, "mountPath": CA_FOLDER, "readOnly": True})
     if needs.shared_memory:
         container["volumeMounts"].append({"name": "shared-memory", "mountPath": "/dev/shm"})
     return container
@@ -84,16 +87,27 @@ def _environment(site: Site) -> list[dict[str, Any]]:
         "AWS_ENDPOINT_URL_S3": site.endpoint,
         "AWS_REGION": site.region,
         "AWS_DEFAULT_REGION": site.region,
+        "AWS_CA_BUNDLE": f"{CA_FOLDER}/{site.ca_bundle.rpartition('/')[2]}" if site.ca_bundle else None,
     }
     plain = [{"name": name, "value": value} for name, value in values.items() if value is not None]
     return [*plain, _field("TLBATCH_POD", "metadata.name")]
+
+
+def _ca_source(bundle: str) -> dict[str, Any]:
+    kind, name, key = bundle.split("/")
+    items = [{"key": key, "path": key}]
+    return (
+        {"configMap": {"name": name, "items": items}}
+        if kind == "configmap"
+        else {"secret": {"secretName": name, "items": items}}
+    )
 
 
 def _field(name: str, path: str) -> dict[str, Any]:
     return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
 
 
-def _spec(needs: Needs, container: dict[str, Any], grace_s: int) -> dict[str, Any]:
+def _spec(site: Site, needs: Needs, container: dict[str, Any], grace_s: int) -> dict[str, Any]:
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": grace_s,
@@ -102,6 +116,8 @@ def _spec(needs: Needs, container: dict[str, Any], grace_s: int) -> dict[str, An
         "containers": [container],
         "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": needs.scratch}}],
     }
+    if site.ca_bundle:
+        spec["volumes"].append({"name": CA_VOLUME, **_ca_source(site.ca_bundle)})
     if needs.shared_memory:
         memory = {"medium": "Memory", "sizeLimit": needs.shared_memory}
         spec["volumes"].append({"name": "shared-memory", "emptyDir": memory})

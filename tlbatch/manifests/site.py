@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tlbatch import __version__
+from tlbatch.errors import StudyError
 from tlbatch.spec.resources import StudyResources
 
 IMAGE_OF_STEP = {
@@ -15,14 +17,32 @@ IMAGE_OF_STEP = {
     "predict": "evaluate",  # the same image: torch, and what evaluating needs
 }
 LAUNCHER = "launcher"
+CA_KEY = "ca.crt"
+
+
+def checked_bundle(given: str | None) -> str | None:
+    """``configmap/NAME/KEY`` or ``secret/NAME/KEY``, the key filled in where it is not given. Raises StudyError."""
+    if not given:
+        return None
+    kind, _, rest = given.partition("/")
+    name, _, key = rest.partition("/")
+    named = re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", name)
+    if kind.lower() not in ("configmap", "secret") or not named or not re.fullmatch(r"[-._A-Za-z0-9]+", key or CA_KEY):
+        raise StudyError(
+            f"pod_ca_bundle {given!r}: expected configmap/NAME or secret/NAME, whose key {CA_KEY} holds the certificates, "
+            "or …/NAME/KEY"
+        )
+    return f"{kind.lower()}/{name}/{key or CA_KEY}"
 
 
 @dataclass(frozen=True)
 class Site:
     """Where and as whom tasks run. ``secret`` holds S3 credentials (None: the service accounts have a cloud identity).
 
-    ``endpoint`` is the S3 server as pods see it (None: what the Secret says, else AWS's own). ``defaults`` are resources
-    in the form of a study's, which a study's own override. It travels to the driver in its environment.
+    ``endpoint`` is the S3 server as pods see it (None: what the Secret says, else AWS's own). ``ca_bundle``:
+    ``configmap/NAME/KEY`` or ``secret/NAME/KEY`` with the certificates that S3's is signed by, mounted and named by
+    AWS_CA_BUNDLE in drivers and steps. ``defaults`` are resources in the form of a study's, which a study's own override.
+    It travels to the driver in its environment.
     """
 
     store: str
@@ -33,6 +53,7 @@ class Site:
     secret: str | None = "tlbatch-s3"
     endpoint: str | None = None
     region: str | None = None
+    ca_bundle: str | None = None
     driver_account: str = "tlbatch-driver"
     step_account: str = "tlbatch-step"
     driver_priority: str | None = "tlbatch-driver"
@@ -51,7 +72,10 @@ class Site:
 
     def to_json(self) -> str:
         """Compact and stable: equal sites give equal text."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        document = asdict(self)
+        if self.ca_bundle is None:  # as sites were written before there was such a field: a schedule's text stays the same
+            del document["ca_bundle"]
+        return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
     @staticmethod
     def from_json(text: str) -> Site:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tlbatch.datasets.listing import ListedFile
 from tlbatch.datasets.walk import walk
 from tlbatch.errors import DataError, StudyError
+from tlbatch.home import expanded
 
 
 def list_pictures(url: str, *, follow_links: bool = False) -> tuple[ListedFile, ...]:
@@ -27,7 +26,7 @@ def place_of(text: str) -> str:
         return text.rstrip("/")
     if "://" in text and not text.startswith("file://"):
         raise StudyError(f"{text}: expected a folder or s3://BUCKET/PREFIX")
-    return str(Path(text.removeprefix("file://")).expanduser().absolute())
+    return str(expanded(text.removeprefix("file://")).absolute())
 
 
 def check_apart(source: str, out: str) -> None:

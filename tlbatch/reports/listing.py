@@ -11,8 +11,9 @@ from typing import Any
 
 from tlbatch.errors import StudyError
 from tlbatch.executions.records import ROOT, Execution, ExecutionSummary, find_execution, list_executions, load_document
-from tlbatch.store import Store, open_store
+from tlbatch.store import Store
 from tlbatch.store.artifacts import Manifest, load_manifest
+from tlbatch.store.opening import open_kept
 
 READS_AT_ONCE = 8
 DATES = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M")
@@ -97,7 +98,7 @@ def _find(store: Store, text: str) -> Execution:
     if place is None:
         return find_execution(store, text)
     url, name = place
-    found = find_execution(open_store(url), name)
+    found = find_execution(open_kept(url), name)
     if found.id != name:
         raise StudyError(f"{text}: no execution {name} there; did you mean {found.id}?")
     return found

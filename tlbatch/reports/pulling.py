@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tlbatch.errors import StudyError
 from tlbatch.executions.records import Execution
+from tlbatch.home import home
 from tlbatch.reports.listing import report_manifest
 from tlbatch.store import NotFoundError, Store
 from tlbatch.store.artifacts import FileEntry, file_sha256
@@ -115,7 +116,7 @@ def local_page(execution: Execution) -> tuple[Path | None, tuple[Damaged, ...]]:
     own = execution.store.local_path(execution.name("report/index.html"))
     if own is not None and own.exists():
         return own, ()
-    root = Path(os.environ.get("TLBATCH_CACHE") or Path.home() / ".cache" / "tlbatch")
+    root = Path(os.environ.get("TLBATCH_CACHE") or home() / ".cache" / "tlbatch")
     pulled = pull_report(execution, root / "reports" / execution.id)
     page = Path(pulled.folder) / "index.html"
     missing = any(damaged.file == "index.html" and not damaged.mended for damaged in pulled.damaged)

@@ -12,6 +12,7 @@ from tlbatch.executions.records import load_document
 from tlbatch.planning.defence import Defence
 from tlbatch.schedules.schedule import known, place
 from tlbatch.store import Store
+from tlbatch.store.housekeeping import tidy
 from tlbatch.tasks import InputRef
 
 
@@ -81,7 +82,7 @@ def opened_firings(store: Store, name: str) -> list[Opened]:
 
 
 def close_firing(store: Store, name: str, execution: str) -> None:
-    store.delete([_place(name, execution)])
+    tidy(store, lambda: [_place(name, execution)])
 
 
 def _place(name: str, execution: str) -> str:

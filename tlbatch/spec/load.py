@@ -10,6 +10,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from tlbatch.errors import StudyError
+from tlbatch.home import expanded
 from tlbatch.spec.check import check_study
 from tlbatch.spec.decode import decode
 from tlbatch.spec.files import read_bytes
@@ -132,10 +133,7 @@ def is_file_like(weights: str) -> bool:
 def _absolute(text: str, start: FilePath) -> str:
     if "://" in text or text.startswith("store:"):
         return text
-    try:
-        return os.path.normpath(start / FilePath(text).expanduser())
-    except RuntimeError:  # the home of somebody who is not known here: no such folder, and said so where it is opened
-        return os.path.normpath(start / text)
+    return os.path.normpath(start / expanded(text))
 
 
 # ---- the checks, as far as a document with mistakes allows ----

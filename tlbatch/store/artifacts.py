@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tlbatch.errors import CorruptArtifactError, StudyError, TransientError
+from tlbatch.store.housekeeping import tidy
 from tlbatch.store.names import check_name
 from tlbatch.store.protocol import ConflictError, NotFoundError, Store
 
@@ -121,7 +122,7 @@ def commit(store: Store, manifest: Manifest, attempt: str) -> Manifest:
                 continue
             own = f"artifacts/{manifest.step}/{manifest.key}/{attempt}/"
             kept = {entry.path for entry in winner.files.values()}
-            store.delete([stat.name for stat in store.list(own) if stat.name not in kept])
+            tidy(store, lambda own=own, kept=kept: [stat.name for stat in store.list(own) if stat.name not in kept])  # type: ignore[misc]
             return winner
         return manifest
     raise TransientError(f"{store.url}/{name}: others keep writing what does not hold; run the study again")

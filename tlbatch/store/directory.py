@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tlbatch.errors import StudyError, TransientError
+from tlbatch.home import expanded
 from tlbatch.store.names import HIDDEN, check_name, check_prefix, is_name
 from tlbatch.store.protocol import ConflictError, NotFoundError, Stat
 
@@ -26,7 +27,7 @@ class DirectoryStore:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root.expanduser().resolve()
+        self.root = _whole(root)
         self.url = str(self.root)
 
     def get(self, name: str) -> bytes:
@@ -169,6 +170,14 @@ class DirectoryStore:
             raise StudyError(
                 f"{self.url}/{name} could not be {what} ({error.strerror}): mend its permissions or name another store"
             ) from error
+
+
+def _whole(root: Path) -> Path:
+    """The root's whole path. Raises StudyError where there is none: this process's folder is gone, links go in a ring."""
+    try:
+        return expanded(root).resolve()
+    except (OSError, RuntimeError) as error:
+        raise StudyError(f"store {root}: {error}; write the folder's whole path") from error
 
 
 def _etag(data: bytes) -> str:

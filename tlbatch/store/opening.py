@@ -7,10 +7,13 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from tlbatch.errors import StudyError
+from tlbatch.home import expanded
 from tlbatch.store.layout import FORMAT_NAME
 from tlbatch.store.protocol import NotFoundError, Store
 
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+FOLDERS = ("executions/", "artifacts/", "schedules/", "champions/", "labels/", "weights/", "work/")
+"""What a store holds: where one of these is, there is a store."""
 EXPECTED = "expected s3://BUCKET, s3://BUCKET/PREFIX or a folder"
 
 
@@ -41,10 +44,10 @@ def local_folder(url: str) -> Path:
         near = re.sub(r"^s3[an]?:/*", "s3://", url, flags=re.IGNORECASE)
         hint = f" (did you mean {near}?)" if near.startswith("s3://") and len(near) > len("s3://") else ""
         raise StudyError(f"store {url}: {EXPECTED}{hint}; a folder of that name is written ./{url}")
-    try:
-        return Path(url).expanduser()
-    except RuntimeError as error:  # ~nobody, or ~ of a user without a home
-        raise StudyError(f"store {url}: {error}; write the folder's whole path") from error
+    folder = expanded(url)
+    if str(folder).startswith("~"):
+        raise StudyError(f"store {url}: there is no user {url[1:].partition('/')[0]!r} here; write the folder's whole path")
+    return folder
 
 
 def open_kept(url: str) -> Store:
@@ -56,8 +59,8 @@ def open_kept(url: str) -> Store:
     try:
         store.get(FORMAT_NAME)
     except NotFoundError:
-        if next(iter(store.list()), None) is not None:
-            return store  # of before FORMAT was written first, or only weights and labels
+        if any(next(iter(store.list(folder)), None) is not None for folder in FOLDERS):
+            return store  # its FORMAT was lost
         raise StudyError(
             f"there is no store at {store.url}: nothing has been written there. Name the right one by --store, TLBATCH_STORE "
             "or the context (`tlbatch context list`); `tlbatch run` and `tlbatch submit` make one"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ BODY_ATTEMPTS = 3
 """Fresh GETs when a body breaks off, which botocore does not retry."""
 PART_BYTES = 16 * 2**20
 DELETE_AT_ONCE = 1000
-NO_DELETE_OBJECTS = frozenset({"MissingContentMD5", "InvalidRequest", "MissingRequestBodyError", "InvalidDigest", *NOT_KNOWN.codes})
+NO_DELETE_OBJECTS = frozenset(
+    {"MissingContentMD5", "InvalidRequest", "MissingRequestBodyError", "InvalidDigest", *NOT_KNOWN.codes}
+)
 """Answers of servers that do not take DeleteObjects as this SDK sends it."""
 
 
@@ -75,7 +77,7 @@ class S3Store:
 
     def upload(self, path: Path, name: str) -> None:
         key = self._key(name)
-        with self._errors(name, "written"), self._transfers() as transfers:
+        with self._errors(name, "written", absent=False), self._transfers() as transfers:
             transfers.upload(str(path), self.bucket, key).result()
 
     def download(self, name: str, path: Path) -> None:
@@ -118,10 +120,11 @@ class S3Store:
         for start in range(0, len(keys), DELETE_AT_ONCE):
             self._delete(keys[start : start + DELETE_AT_ONCE])
 
-    def _delete(self, keys: list[str]) -> None:
+    def _delete(self, keys: Sequence[str]) -> None:
         """All in one request; one by one where the server has no such request, or refuses how this SDK makes it."""
         if self._one_by_one:
-            return self._delete_each(keys)
+            self._delete_each(keys)
+            return
         request = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
         with self._errors("", "cleared", absent=False):
             try:
@@ -131,24 +134,23 @@ class S3Store:
                     raise
                 self._one_by_one = True
         if self._one_by_one:
-            return self._delete_each(keys)
+            self._delete_each(keys)
+            return
         failed = [entry for entry in answer.get("Errors", ()) if cause_of(entry.get("Code", ""), 0) is not ABSENT]
         if failed:
             raise self._not_deleted(failed)
 
-    def _delete_each(self, keys: list[str]) -> None:
+    def _delete_each(self, keys: Sequence[str]) -> None:
         for key in keys:
             with suppress(NotFoundError), self._errors(key.removeprefix(self._base), "deleted"):
                 self._client.delete_object(Bucket=self.bucket, Key=key)
 
-    def _not_deleted(self, failed: list[dict[str, str]]) -> TlbatchError:
+    def _not_deleted(self, failed: Sequence[dict[str, str]]) -> TlbatchError:
         first = failed[0]
         cause = cause_of(first.get("Code", ""), 0)
         more = f" and {len(failed) - 1} more" if failed[1:] else ""
         answer = ": ".join(filter(None, (first.get("Code"), first.get("Message"))))
-        return cause.error(
-            sentence(cause, f"s3://{self.bucket}/{first.get('Key')}{more}", "deleted", self._endpoint, answer)
-        )
+        return cause.error(sentence(cause, f"s3://{self.bucket}/{first.get('Key')}{more}", "deleted", self._endpoint, answer))
 
     def abort_uploads(self, older_s: float, dry_run: bool = False) -> int:
         """End multipart uploads begun longer ago under this store's root that nobody finished; returns how many."""
@@ -202,7 +204,7 @@ class S3Store:
     def _put_settled(self, name: str, data: bytes, condition: dict[str, str]) -> str:
         """Put, until the server has decided: 409 means that two conditional writes met and neither need have won."""
         key = self._key(name)
-        with self._errors(name, "written"):
+        with self._errors(name, "written", absent="IfMatch" in condition):
             for left in reversed(range(ATTEMPTS)):
                 try:
                     return str(self._client.put_object(Bucket=self.bucket, Key=key, Body=data, **condition)["ETag"])

@@ -39,7 +39,9 @@ class Cause:
         return issubclass(self.error, TransientError)
 
 
-def _cause(name: str, error: type[TlbatchError], said: str, mend: str, codes: str = "", statuses: tuple[int, ...] = ()) -> Cause:
+def _cause(
+    name: str, error: type[TlbatchError], said: str, mend: str, codes: str = "", statuses: tuple[int, ...] = ()
+) -> Cause:
     return Cause(name, error, said, mend, frozenset(codes.split()), frozenset(statuses))
 
 
@@ -77,13 +79,15 @@ SKEW = _cause(
     "RequestTimeTooSkewed RequestInTheFuture RequestExpired",
 )  # fmt: skip
 BAD_CREDENTIALS = _cause(
-    "credentials", StudyError, "{endpoint} refuses these credentials", "renew or correct them (`aws sso login` where they come from SSO)",
+    "credentials", StudyError, "{endpoint} refuses these credentials",
+    "renew or correct them (`aws sso login` where they come from SSO)",
     "InvalidAccessKeyId SignatureDoesNotMatch ExpiredToken ExpiredTokenException InvalidToken TokenRefreshRequired "
     "InvalidClientTokenId UnrecognizedClientException MissingSecurityHeader MissingAuthenticationToken InvalidSecurity "
     "NotSignedUp CredentialsNotSupported AuthorizationQueryParametersError UnauthorizedAccess", (401,),
 )  # fmt: skip
 KMS = _cause(
-    "key of the bucket", StudyError, "the key that encrypts the bucket cannot be used", "enable the KMS key, or allow kms:Decrypt and kms:GenerateDataKey",
+    "key of the bucket", StudyError, "the key that encrypts the bucket cannot be used",
+    "enable the KMS key, or allow kms:Decrypt and kms:GenerateDataKey",
     "KMS.DisabledException KMS.NotFoundException KMS.KMSInvalidStateException KMS.InvalidStateException "
     "KMS.InvalidKeyUsageException KMS.AccessDeniedException KMS.KeyUnavailableException KMSNotConfigured",
 )  # fmt: skip
@@ -96,7 +100,8 @@ ELSEWHERE = _cause(
     "mend AWS_ENDPOINT_URL_S3 or the proxy", "", (300, 301, 302, 303, 304, 305, 306, 307, 308, 511),
 )  # fmt: skip
 PROXY_LOGIN = _cause(
-    "proxy", StudyError, "the proxy between here and {endpoint} wants a login", "put it into HTTPS_PROXY, or name the server in NO_PROXY",
+    "proxy", StudyError, "the proxy between here and {endpoint} wants a login",
+    "put it into HTTPS_PROXY, or name the server in NO_PROXY",
     "407 ProxyAuthenticationRequired", (407,),
 )  # fmt: skip
 NOT_KNOWN = _cause(
@@ -104,7 +109,9 @@ NOT_KNOWN = _cause(
     "leases and commits need conditional writes (If-None-Match, If-Match); use an S3 server that has them",
     "NotImplemented MethodNotAllowed UnsupportedOperation", (405, 501, 505),
 )  # fmt: skip
-DENIED = _cause("denied", StudyError, "access denied at {endpoint}", ALLOW, "AccessDenied AllAccessDisabled AccountProblem", (403,))
+DENIED = _cause(
+    "denied", StudyError, "access denied at {endpoint}", ALLOW, "AccessDenied AllAccessDisabled AccountProblem", (403,)
+)
 OTHER = _cause("other", StudyError, "{endpoint} answered", "mend the URL or the request's settings")
 
 TABLE = (

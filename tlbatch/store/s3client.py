@@ -40,7 +40,26 @@ def open_client() -> Any:
         settings["signature_version"] = UNSIGNED
     client = session.client("s3", config=Config(**settings))
     client.meta.events.register("before-call.s3.DeleteObjects", add_content_md5)
+    for operation in ("ListObjectsV2", "PutObject", "HeadObject", "DeleteObjects", "ListMultipartUploads"):
+        client.meta.events.register_first(f"before-parse.s3.{operation}", refuse_page)  # before botocore's own, for all of them
     return client
+
+
+class PageError(Exception):
+    """A page for people (a portal, a login, a web server) where S3's own answer should be."""
+
+
+def refuse_page(response_dict: dict[str, Any], **_: Any) -> None:
+    """Before botocore takes a page that came with 200 for a broken answer of S3's, to be asked for again and again."""
+    body = response_dict.get("body")
+    if response_dict.get("status_code") == 200 and isinstance(body, bytes) and is_page(body):
+        raise PageError(" ".join(body.decode(errors="replace").split())[:200])
+
+
+def is_page(body: bytes) -> bool:
+    """Whether it is HTML."""
+    start = body[:1000].lower()
+    return any(mark in start for mark in (b"<html", b"<!doctype html", b"<body", b"<head"))
 
 
 def _is_set(given: dict[str, Any], name: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import http
 import socket
 import ssl
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from s3transfer.exceptions import RetriesExceededError  # type: ignore[import-un
 
 from tlbatch.errors import StudyError, TlbatchError, TransientError
 from tlbatch.store.s3causes import ABSENT, BAD_CREDENTIALS, CERTIFICATE, CREDENTIALS, NO_BUCKET, cause_of, sentence
+from tlbatch.store.s3client import PageError, is_page
 
 TRANSPORT_ERRORS = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError, RetriesExceededError)
 NO_CREDENTIALS = (
@@ -72,8 +72,12 @@ def translated(url: str, what: str, endpoint: str, *, absent: bool = True) -> It
         raise StudyError(f"{where}: {one_line(error)}; mend the AWS settings (AWS_* variables, AWS's config file)") from error
     except KeyError as error:  # a field every S3 server sends
         raise NoS3Error(f"{where}: {endpoint} answers without {error}, as no S3 server does; {ADDRESS}") from error
+    except PageError as error:
+        raise _page(str(error), where, endpoint) from error
     except RecursionError as error:  # botocore follows a server that redirects to itself until Python stops it
-        raise StudyError(f"{where}: {endpoint} redirects to itself; set AWS_REGION to the bucket's, or mend the endpoint") from error
+        raise StudyError(
+            f"{where}: {endpoint} redirects to itself; set AWS_REGION to the bucket's, or mend the endpoint"
+        ) from error
     except OSError as error:
         raise local_error(error, where) from error
     except ValueError as error:  # by botocore, for an endpoint without scheme, a broken header or a garbled credential_process
@@ -120,7 +124,8 @@ def transport_error(error: Exception, where: str, endpoint: str) -> TlbatchError
             return StudyError(f"{where}: {said}; see that AWS_CA_BUNDLE (ca_bundle) names a file of certificates")
         return StudyError(f"{where}: {said}; {ADDRESS}, and see that keys and region hold no blanks or line ends")
     return TransientError(
-        f"{where}: the store at {endpoint} does not answer ({said}); check the endpoint (AWS_ENDPOINT_URL_S3) or try again later"
+        f"{where}: the store at {endpoint} does not answer ({said}); "
+        "check the endpoint (AWS_ENDPOINT_URL_S3) or try again later"
     )
 
 
@@ -155,9 +160,13 @@ def unreadable(error: Exception, where: str, endpoint: str) -> TlbatchError:
     """An answer that is no XML: a page for people means that there is no S3 server, anything else that it broke off."""
     body = str(error).partition("\n")[2]
     said = " ".join((body or str(error)).split())[:200]
-    if "<html" in body.lower() or "<!doctype" in body.lower() or "<body" in body.lower():
-        return NoS3Error(f"{where}: {endpoint} answers with a page for people, as no S3 server does ({said}); {ADDRESS}")
+    if is_page(body.encode()):
+        return _page(said, where, endpoint)
     return TransientError(f"{where}: the answer of {endpoint} cannot be read ({said}); try again later")
+
+
+def _page(said: str, where: str, endpoint: str) -> NoS3Error:
+    return NoS3Error(f"{where}: {endpoint} answers with a page for people, as no S3 server does ({said}); {ADDRESS}")
 
 
 def local_error(error: OSError, where: str) -> TlbatchError:
