@@ -35,21 +35,22 @@ def log_in(user: Entry | None, cluster: Entry) -> Login:
     """What the user's entry says, in kubectl's order: token file, token, password, plugin. Raises ClusterError."""
     if user is None:
         return Login()
-    certificates = {"cert_file": user.file_or_data("client-certificate"), "key_file": user.file_or_data("client-key")}
+    certificate, key = user.file_or_data("client-certificate"), user.file_or_data("client-key")
     if user.text("tokenFile"):
         path = user.path("tokenFile")
-        token = path.read_text(encoding="utf-8", errors="replace").strip() if path else ""
-        return Login(_header(f"Bearer {token}", user), time.time() + TOKEN_FILE_S, **certificates)
-    if token := user.text("token"):
-        return Login(_header(f"Bearer {token.strip()}", user), **certificates)
+        kept = path.read_text(encoding="utf-8", errors="replace").strip() if path else ""
+        return Login(_header(f"Bearer {kept}", user), time.time() + TOKEN_FILE_S, certificate, key)
+    token = user.text("token")
+    if token:
+        return Login(_header(f"Bearer {token.strip()}", user), cert_file=certificate, key_file=key)
     if user.text("username"):
         pair = f"{user.text('username')}:{user.text('password') or ''}".encode()
-        return Login(f"Basic {base64.b64encode(pair).decode()}", **certificates)
+        return Login(f"Basic {base64.b64encode(pair).decode()}", cert_file=certificate, key_file=key)
     if user.fields.get("exec") is not None:
         return _from_plugin(user, cluster)
     if user.fields.get("auth-provider") is not None:
         return _from_provider(user)
-    return Login(**certificates)
+    return Login(cert_file=certificate, key_file=key)
 
 
 def _header(text: str, user: Entry) -> str:
@@ -77,8 +78,8 @@ def _from_plugin(user: Entry, cluster: Entry) -> Login:
     until = _time(status.get("expirationTimestamp"))
     token, certificate, key = (status.get(name) for name in ("token", "clientCertificateData", "clientKeyData"))
     if isinstance(certificate, str) and isinstance(key, str):
-        files = {"cert_file": kept_file(certificate.encode()), "key_file": kept_file(key.encode())}
-        return Login(_header(f"Bearer {token}", user) if isinstance(token, str) else None, until, **files)
+        header = _header(f"Bearer {token}", user) if isinstance(token, str) else None
+        return Login(header, until, kept_file(certificate.encode()), kept_file(key.encode()))
     if isinstance(token, str) and token:
         return Login(_header(f"Bearer {token}", user), until)
     raise ClusterError(f"{user.place}: its plugin {plugin['command']} gave neither a token nor a certificate; {MEND}")
@@ -108,9 +109,8 @@ def _run(user: Entry, cluster: Entry, plugin: dict[str, Any]) -> str:
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         hint = " ".join(str(plugin.get("installHint") or "").split())
         reason = getattr(error, "strerror", None) or str(error)
-        raise ClusterError(
-            f"{user.place}: its login plugin {command} cannot be run ({reason}){'; ' + hint if hint else ''}; install it; {MEND}"
-        ) from error
+        said = f"{reason}; {hint}" if hint else reason
+        raise ClusterError(f"{user.place}: its login plugin {command} cannot be run ({said}): install it; {MEND}") from error
     if done.returncode != 0:
         said = " ".join((done.stderr or done.stdout).decode(errors="replace").split())[-600:] or "no words"
         raise ClusterError(

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from tlbatch.cluster.client import DEADLINE_S, Cluster
 from tlbatch.cluster.errors import ClusterError

@@ -12,7 +12,6 @@ from tlbatch.executions.records import load_document
 from tlbatch.planning.defence import Defence
 from tlbatch.schedules.schedule import known, place
 from tlbatch.store import Store
-from tlbatch.store.housekeeping import tidy
 from tlbatch.tasks import InputRef
 
 
@@ -82,7 +81,7 @@ def opened_firings(store: Store, name: str) -> list[Opened]:
 
 
 def close_firing(store: Store, name: str, execution: str) -> None:
-    tidy(store, lambda: [_place(name, execution)])
+    store.delete([_place(name, execution)])
 
 
 def _place(name: str, execution: str) -> str:

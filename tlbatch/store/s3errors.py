@@ -92,7 +92,9 @@ def client_error(error: ClientError, url: str, what: str, endpoint: str, *, abse
     if operation.startswith(LOGINS) and not cause.retryable:
         cause = BAD_CREDENTIALS
     answer = answer_words(error)
-    if cause is ABSENT and not absent:  # a listing of what is not there is empty: 404 says that there is no bucket, or no S3
+    if (
+        cause is ABSENT and not absent and code != "NoSuchKey"
+    ):  # a listing of what is not there is empty: 404 says that there is no bucket, or no S3
         return NO_BUCKET.error(sentence(NO_BUCKET, url, what, endpoint, answer))
     return cause.error(sentence(cause, url, what, endpoint, answer))
 

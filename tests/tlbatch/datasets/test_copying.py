@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,8 @@ from tlbatch.datasets.copying import Copied, put
 from tlbatch.datasets.walk import LeftOut
 from tlbatch.errors import StudyError, TransientError
 from tlbatch.store import Store
+from tlbatch.store.directory import DirectoryStore
+from tlbatch.store.protocol import Stat
 
 
 @pytest.fixture
@@ -51,3 +56,25 @@ def test_what_does_not_arrive_as_it_was_is_said(store: Store, folder: Path, monk
 def test_no_folder(store: Store, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="no such folder"):
         put(tmp_path / "nothing", store)
+
+
+class EncryptedStore(DirectoryStore):
+    """A store whose listing shows ETags as a bucket encrypted by KMS does: 32 hex digits that are no MD5, others each time."""
+
+    def list(self, prefix: str = "") -> Iterator[Stat]:
+        for stat in super().list(prefix):
+            yield replace(stat, etag=f'"{secrets.token_hex(16)}"')
+
+
+def test_an_etag_that_is_no_md5_ends_well_and_is_not_sent_again(tmp_path: Path) -> None:
+    """Fails where an ETag of 32 hex digits is taken for the MD5: then nothing ever arrives as it was."""
+    folder = tmp_path / "from"
+    (folder / "cat").mkdir(parents=True)
+    for name in "ab":
+        (folder / "cat" / f"{name}.jpg").write_bytes(name.encode() * 10)
+    target = EncryptedStore(tmp_path / "to")
+    assert put(folder, target).sent == 2
+    assert put(folder, target).sent == 0
+    target.put("cat/a.jpg", b"c" * 10)  # of the same size
+    assert put(folder, target).sent == 1
+    assert target.get("cat/a.jpg") == b"a" * 10
