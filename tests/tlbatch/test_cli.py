@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from tests.tlbatch.listed import lay_out
 from tlbatch.cli import COMMANDS, main
+from tlbatch.store.directory import DirectoryStore
+from tlbatch.store.layout import check_format
 
 
 @pytest.fixture
@@ -87,9 +90,58 @@ def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_empty_store_has_no_executions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check_format(DirectoryStore(tmp_path / "store"))
     assert tlbatch("list", "--store", str(tmp_path / "store")) == 0
     assert tlbatch("status", "--store", str(tmp_path / "store")) == 2
     assert "none yet" in capsys.readouterr().err
+
+
+READING = [
+    *(("list",), ("status",), ("why",), ("logs", "x", "y"), ("report",), ("report", "list")),
+    *(("gc",), ("gc", "--dry-run"), ("rm", "x"), ("champion", "show"), ("schedule", "list")),
+    *(("schedule", "show", "x"), ("schedule", "history", "x"), ("schedule", "delete", "x")),
+]
+
+
+@pytest.mark.parametrize("command", READING)
+def test_a_wrong_name_is_not_an_empty_store(
+    command: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that is not there, a folder of other things, a mistyped scheme, a context nobody made: 2, and nothing is made."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.jpg").write_bytes(b"")
+    (tmp_path / "config.yaml").write_text("contexts: {production: {store: there}}")
+    monkeypatch.setenv("TLBATCH_CONFIG", str(tmp_path / "config.yaml"))
+    before = sorted(tmp_path.rglob("*"))
+    for store in ("none", "pictures", "s3:/x", "S3://x/y", "gs://x", "http://x", "file://x", "~nobody-there/x"):
+        assert tlbatch(*command, "--store", store) == 2, store
+    monkeypatch.setenv("TLBATCH_CONTEXT", "porduction")
+    assert tlbatch(*command) == 2
+    assert "did you mean 'production'" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [", "- a", "hello", "!!int abc", "contexts: [a]", "contexts: {a: b}", "context: {}", "\\xff"]
+)
+def test_a_config_of_another_shape_is_a_sentence(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(text.encode("latin-1") if text != "\\xff" else b"\xff\xfe")
+    monkeypatch.setenv("TLBATCH_CONFIG", str(path))
+    for command in (("context", "list"), ("list",), ("context", "show")):
+        assert tlbatch(*command) == 2
+
+
+def test_a_user_without_a_home_and_a_name_is_no_bug(tmp_path: Path) -> None:
+    """A container's uid that /etc/passwd does not know, and no HOME: as the password database answers then."""
+    code = "import sys, pwd\n\ndef unknown(uid): raise KeyError(uid)\n\npwd.getpwuid = unknown\n"
+    code += "from tlbatch.cli import main\nmain(['list', '--store', sys.argv[1]])"
+    names = ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME", "XDG_CONFIG_HOME", "TLBATCH_CONFIG")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, "no store at" in done.stderr) == (2, True), done.stderr
 
 
 def test_the_program_is_installed() -> None:
