@@ -130,21 +130,14 @@ def fetch(location: str, store: Store | None, cache: Path | None = None) -> Path
         tag = hashlib.sha256(location.encode()).hexdigest()[:12]
         target = (cache or checkpoints_folder()) / f"{tag}-{location.rpartition('/')[2].partition('?')[0]}"
         return target if target.is_file() else download(location, target)
-<<<<<<< HEAD
     try:
-        path = Path(location.removeprefix("file://")).expanduser()
+        path = expanded(location.removeprefix("file://"))
         if path.is_file():
             return path
         what = "is no file" if path.exists() else "no such file"
     except (OSError, RuntimeError) as error:  # a name that is too long, the home of nobody
         what = getattr(error, "strerror", None) or str(error)
     raise StudyError(f"weights {location}: {what}")
-=======
-    path = expanded(location.removeprefix("file://"))
-    if not path.is_file():
-        raise StudyError(f"weights {location}: no such file")
-    return path
->>>>>>> 4c86c8c (Opening a cluster, contexts and stores: whatever is wrong is a sentence; what kubectl honours counts; a wrong name is no empty store; ca_bundle)
 
 
 def download(url: str, target: Path, published: str = "") -> Path:

@@ -21,12 +21,9 @@ from tlbatch.cluster.errors import (
 
 JOBS, CRONJOBS, PODS, EVENTS = "batch/v1/jobs", "batch/v1/cronjobs", "v1/pods", "v1/events"
 SECRETS, QUOTAS, NODES, NAMESPACES = "v1/secrets", "v1/resourcequotas", "v1/nodes", "v1/namespaces"
-<<<<<<< HEAD
 DEVICE_CLASSES, RESOURCE_SLICES = "resource.k8s.io/v1/deviceclasses", "resource.k8s.io/v1/resourceslices"
 ALL_PODS = "v1/all/pods"  # of all namespaces
-=======
 CONFIGMAPS = "v1/configmaps"
->>>>>>> f3520f4 (Opening a cluster, contexts and stores: whatever is wrong is a sentence; what kubectl honours counts; a wrong name is no empty store; ca_bundle)
 JOB_NAME = "batch.kubernetes.io/job-name"
 """The label by which a Job's pods are found."""
 CLUSTER_WIDE = frozenset({NODES, NAMESPACES, ALL_PODS, DEVICE_CLASSES, RESOURCE_SLICES})
