@@ -96,7 +96,7 @@ def _area(size: int) -> float:
 
 
 def _pixels(run: SettledRun, images: int) -> float:
-    return min(IMAGES_IN_MEMORY, images * (1 if run.input["grayscale"] else 3) * run.input["size"] ** 2)
+    return float(min(IMAGES_IN_MEMORY, images * (1 if run.input["grayscale"] else 3) * run.input["size"] ** 2))
 
 
 # -- networks -------------------------------------------------------------------------------------------------------------

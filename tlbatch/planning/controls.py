@@ -24,7 +24,7 @@ HEAD_RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 """Tried by a cheap control's dense head."""
 FIXED_RATE = 1e-3
 """Where there are no validation images to choose by."""
-EPOCHS, PATIENCE, LEAST_BATCHES = 100, 10, 20
+EPOCHS, PATIENCE, LEAST_BATCHES = 100, 10, 50
 LEAST_BATCH, MOST_BATCH = 16, 64
 MOST_DROPOUT = 0.5
 KEPT = ("class_weights", "init")
@@ -84,7 +84,8 @@ def _cheap(run: SettledRun, images: Images) -> SettledRun:
 def _recipe(own: dict[str, Any], rates: Iterable[float], images: Images) -> dict[str, Any]:
     """AdamW at the rate that is best on validation, until validation has not improved for ten epochs; the best one is kept.
 
-    An epoch has twenty batches at least, so that ten of them mean something where labels are few. Without validation images
+    An epoch has fifty batches at least, so that ten of them mean something where labels are few (a network from random
+    weights may need some hundred batches before validation moves at all). Without validation images
     nothing can be chosen: then a fixed rate and a cosine down to zero.
     """
     batch = min(MOST_BATCH, max(LEAST_BATCH, own["batch_size"]))

@@ -14,7 +14,7 @@ from tlbatch.planning.settle import listed_images
 from tlbatch.spec import parse_study
 from tlbatch.spec.train import Train
 
-PLENTY = Images(train=3000, validation=1000)
+PLENTY = Images(train=30000, validation=1000)
 HANDICAPS = (
     "{lr: 1e-5, optimizer: rmsprop}",
     "{lr: 1e-6, optimizer: sgd, momentum: 0, schedule: step, epochs: 2}",
@@ -89,8 +89,8 @@ def test_without_validation_images_the_rate_is_a_fixed_one(control: str) -> None
 
 
 def test_ten_epochs_of_few_images_are_still_some_batches() -> None:
-    few, many = (twin("tuned", "control=full", images=Images(n, 20)).train for n in (60, 3000))
-    assert few["steps_per_epoch"] == 20
+    few, many = (twin("tuned", "control=full", images=Images(n, 20)).train for n in (60, 30000))
+    assert few["steps_per_epoch"] == 50
     assert many["steps_per_epoch"] is None
 
 
