@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib import resources
+from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from jobs.context import Context
@@ -23,6 +24,7 @@ from jobs.reporting.views.results import build_results
 from jobs.reporting.views.training import build_feature_maps, build_trainings
 from jobs.reporting.words import duration, number, plural
 from jobs.statistics.differences import METHOD_SEEDS
+from tlbatch.output import json_printable
 
 MANY_CLASSES = 20  #: above, long lists are folded
 TEMPLATES = "jobs.reporting.templates"
@@ -76,12 +78,20 @@ def _sign(findings: Findings) -> tuple[str, str]:
     return ("○", "open") if findings.beats_no_labels is False else SIGNS.get(findings.verdict, ("○", "open"))
 
 
+class _Page(Template):
+    """A page in which no name turns the direction of writing round, or is drawn as nothing: such characters are shown."""
+
+    def render(self, *given: Any, **named: Any) -> str:
+        return json_printable(super().render(*given, **named))
+
+
 @cache
 def environment() -> Environment:
     """Templates of this package; values are escaped, what is missing is an error."""
     found = Environment(
         loader=PackageLoader("jobs.reporting"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    found.template_class = _Page
     found.filters |= {"figure": _figure, "duration": duration, "plural": plural, "number": number, "breakable": breakable}
     return found
 

@@ -21,8 +21,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jobs.reporting.page import environment
 from tlbatch.cli import main
 from tlbatch.output import cut, is_printable, json_printable, one_line, printable, width_of
+from tlbatch.schedules.trend import trend_page
+from tlbatch.schedules.webhook import message
 from tlbatch.telling.text import text_table
 
 PATIENT = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -175,6 +178,18 @@ def test_a_keys_escape_in_a_study_is_shown(tmp_path: Path, terminal: Terminal) -
     text = terminal("check", str(study))
     assert is_printable(text)
     assert r"na\x1b[31mme" in text
+
+
+def test_pages_show_what_would_turn_the_writing_round() -> None:
+    page = environment().from_string("<p title='{{ name }}'>{{ name }}</p>").render(name=NASTY + "<b>'")
+    for text in (page, trend_page(NASTY, [], [])):
+        assert is_printable(text)
+        assert "<b>" not in text
+        assert r"\u202egpj" in text
+
+
+def test_a_webhook_hears_escapes_too() -> None:
+    assert is_printable(json.dumps(message(NASTY, [NASTY]), ensure_ascii=False))
 
 
 # -- a closed pipe ----------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from html import escape
 from importlib import resources
 from typing import Any
 
+from tlbatch.output import json_printable
 from tlbatch.schedules.trendchart import draw_trend
 from tlbatch.schedules.trendpoints import (
     Point,
@@ -56,7 +57,7 @@ def trend_page(name: str, firings: Sequence[Mapping[str, Any]], reigns: Sequence
     title = f"{name}: trend of {metric.replace('_', ' ')}"
     css = resources.files("tlbatch.schedules").joinpath("trend.css").read_text(encoding="utf-8")
     main = [_chart(points, crowned, metric), _firings(points, metric), _champions(crowned, metric)]
-    return f"""<!doctype html>
+    return json_printable(f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -79,7 +80,7 @@ def trend_page(name: str, firings: Sequence[Mapping[str, Any]], reigns: Sequence
 <footer><p>Made by tlbatch. Times are UTC.</p></footer>
 </body>
 </html>
-"""
+""")
 
 
 def _stands(reigns: Sequence[Reign], points: Sequence[Point], metric: str) -> str:

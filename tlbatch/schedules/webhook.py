@@ -12,6 +12,8 @@ from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
+from tlbatch.output import printable
+
 TIMEOUT_S = 10.0
 TRIES = 2
 WAIT_S = 1.0
@@ -87,4 +89,4 @@ def _within(timeout_s: float, call: Callable[[], str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
