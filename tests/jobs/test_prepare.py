@@ -341,6 +341,23 @@ def test_the_same_pictures_in_s3_give_the_same_digest(s3_store: Store, directory
 
 
 @pytest.mark.s3
+def test_a_folder_that_was_put_is_prepared_alike(s3_store: Store, directory_store: Store, tmp_path: Path) -> None:
+    """`data put`, then the bucket: one digest from prepare on, with empty classes, links inside and files without a label."""
+    from tlbatch.datasets.copying import put
+
+    root = two_classes(tmp_path / "data", 3)
+    for name in ("notes.md", "cat/.hidden", "cat/bad.jpg"):
+        (root / name).write_bytes(b"no picture")
+    (root / "emu").mkdir()
+    (root / "hound").symlink_to("dog")
+    put(root, s3_store)
+    here = prepare(directory_store, task_for(directory_store, str(root), max_bad=0.5), tmp_path / "one")
+    there = prepare(directory_store, task_for(directory_store, s3_store.url, max_bad=0.5), tmp_path / "two")
+    assert there.digest == here.digest
+    assert there.read_json("card.json")["empty_classes"] == ["emu"]
+
+
+@pytest.mark.s3
 def test_into_an_s3_store(s3_store: Store, tmp_path: Path) -> None:
     root = two_classes(tmp_path / "data", 3)
     artifact = prepare(s3_store, task_for(s3_store, str(root)), tmp_path / "scratch")

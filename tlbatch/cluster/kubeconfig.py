@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import difflib
 import os
 import tempfile
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ import yaml
 
 from tlbatch.cluster.errors import ClusterError
 from tlbatch.home import home
+from tlbatch.spec.nearest import nearest
 
 MEND = "`kubectl config view` shows what counts, KUBECONFIG names another file"
 
@@ -122,9 +122,9 @@ class KubeConfig:
 
 
 def _near(name: str, known: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
+    near = nearest(name, known)
     if near:
-        return f" (did you mean {near[0]!r}?)"
+        return f" (did you mean {near!r}?)"
     return f" (there: {', '.join(known)})" if known else ""
 
 

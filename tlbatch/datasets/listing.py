@@ -294,8 +294,20 @@ def _chosen(labelled: _Labelled, files: Sequence[ListedFile], classes: tuple[str
             f"{url}: a classifier needs at least two classes with images, and there is only {chosen[0]!r}{_within(files)}"
         )
     kept = tuple(sorted((file for file in files if file.label in set(chosen)), key=lambda file: file.path))
+    _check_opened(labelled, kept, counts)
     listing = Listing(url, chosen, tuple(empty), kept, labelled.unlabelled)
     return replace(listing, passed_over=_passed_over(labelled, counts, chosen), inner_parts=_inner_parts(labelled, kept))
+
+
+def _check_opened(labelled: _Labelled, files: Iterable[ListedFile], counts: Mapping[str, int]) -> None:
+    """A class of which nothing is seen but a folder that cannot be opened is lost, not one bad file. Raises DataError."""
+    shut = {file.path for file in labelled.walk.files if file.folder}
+    for file in files if shut else ():
+        if file.path in shut and counts[file.label] == 1:
+            raise DataError(
+                f"{labelled.walk.url}/{file.path}: {file.problem}, so that class {file.label!r} has no image: mend its "
+                "permissions, or leave the class out by naming the others in dataset.classes"
+            )
 
 
 def _within(files: Iterable[ListedFile]) -> str:

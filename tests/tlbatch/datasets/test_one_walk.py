@@ -356,9 +356,15 @@ def test_a_class_folder_that_cannot_be_opened_is_said() -> None:
             with as_nobody(root):
                 lines = list(listing_lines(list_dataset(Dataset(url=str(root)))))
                 sent = put(root, DirectoryStore(root / ".copy"))
+                (root / "emu").mkdir(0)
+                with pytest.raises(DataError) as raised:
+                    list_dataset(Dataset(url=str(root)))
+                lost = str(raised.value)
         finally:
             (root / "dog/shut").chmod(0o755)
+            (root / "emu").chmod(0o755)
     assert "cannot be used: 1 (dog/shut: a folder that cannot be opened" in lines[0]
+    assert "class 'emu' has no image: mend its permissions" in lost
     assert [path for path, _ in sent.unsent] == ["dog/shut"]
 
 
