@@ -16,7 +16,7 @@ Files
     classes, counts   names, and test images of each class
     seeds             {seed: {metric: Estimate}}
     mean              {metric: Estimate without k, + sd over seeds (ddof 1; null with one seed), seeds: how many}; its
-                      interval is that of the mean of these models over other test images
+                      interval is that of the mean over other seeds and other test images
     metrics           {metric: {title, better: "higher"|"lower", order}}
     confusion         [c][c] counts of the first seed, rows truth; confusions: {seed: [c][c]}
     per_class         [{class, n, predicted, right, recall: Estimate, precision: Estimate, f1, roc_auc, average_precision}]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from jobs.metrics.predictions import Floats, Predictions
 from jobs.metrics.registry import metrics
 from jobs.statistics.bootstrap import bootstrap, percentile_interval, resamples_for
 from jobs.statistics.estimate import Estimate
-from jobs.statistics.shares import TOO_FEW, effective_n, mean_of_shares, share, wilson
+from jobs.statistics.over_seeds import widened
+from jobs.statistics.shares import TOO_FEW, mean_of_shares, share, share_interval
 
 SHARES = ("accuracy", "weighted_recall")  #: shares of images: Wilson's interval
 BOOTSTRAP = "stratified bootstrap"
@@ -23,7 +24,7 @@ NONE: Bounds = (None, None)
 
 @dataclass(frozen=True)
 class Summary:
-    """``seeds``: {seed: {metric: Estimate}}; ``mean``: {metric: Estimate}, its interval that of the mean of these models over
+    """``seeds``: {seed: {metric: Estimate}}; ``mean``: {metric: Estimate}, its interval that of the mean over other seeds and
     other test images, with ``sd`` over the seeds (ddof 1, None with one) and their number in ``extra``."""
 
     seeds: dict[str, dict[str, Estimate]]
@@ -50,8 +51,11 @@ def summarise(seeds: Mapping[str, Predictions], *, names: Sequence[str] | None =
             name: _estimate(name, [values[seed][name]], [predictions], resampled[seed].get(name)) for name in functions
         }
     for name in functions:
-        drawn = np.mean([by[name] for by in resampled.values()], axis=0) if resamples else None
-        one = _estimate(name, [by[name] for by in values.values()], list(seeds.values()), drawn)
+        by_seed = np.array([by[name] for by in values.values()])
+        drawn = np.array([by[name] for by in resampled.values()]) if resamples else None
+        one = _estimate(name, by_seed.tolist(), list(seeds.values()), None if drawn is None else drawn.mean(axis=0))
+        if drawn is not None:
+            one = _over_seeds(one, name, by_seed, drawn)
         spread = np.std([by[name] for by in values.values()], ddof=1) if len(seeds) > 1 and one.value is not None else None
         extra = {**one.extra, "sd": None if spread is None else float(spread), "seeds": len(seeds)}
         mean[name] = Estimate(one.value, one.low, one.high, one.n, one.method, extra=extra)
@@ -72,13 +76,22 @@ def _estimate(name: str, values: Sequence[float], models: Sequence[Predictions],
     if resampled is None:
         return Estimate(value, None, None, n, "counts only", extra=extra)
     if name in SHARES:
-        effective = float(np.mean([effective_n(model.right, model.groups) for model in models]))
-        return Estimate(value, *wilson(value * effective, effective), n, "Wilson")
+        low, high, _ = share_interval(np.mean([model.right for model in models], axis=0), models[0].groups)
+        return Estimate(value, low, high, n, "Wilson")
     if name == "ece":
         bounds, method = _corrected(value, resampled, from_zero=value <= extra["perfect_high"])
     else:
         bounds, method = _percentiles(value, resampled, models, a_share=metrics()[name].higher_is_better)
     return Estimate(value, *bounds, n, method, extra=extra)
+
+
+def _over_seeds(one: Estimate, name: str, by_seed: Floats, resampled: Floats) -> Estimate:
+    """The interval for other seeds, too, from that for other test images; as it is where all seeds are alike."""
+    if one.value is None or one.low is None or one.high is None or len(by_seed) == 1 or np.ptp(by_seed) < 1e-15:
+        return one
+    low, high = widened(one.value, one.low, one.high, by_seed, resampled)
+    most = 1.0 if metrics()[name].higher_is_better or name == "ece" else np.inf
+    return replace(one, low=max(0.0, low), high=min(most, high), method=f"{one.method}, and the spread of the seeds")
 
 
 def _corrected(value: float, resampled: Floats, *, from_zero: bool) -> tuple[Bounds, str]:
@@ -116,7 +129,6 @@ def class_shares(predictions: Predictions) -> list[Estimate]:
     shares = []
     for label in np.unique(predictions.labels):
         inside = predictions.labels == label
-        n = effective_n(predictions.right[inside], predictions.groups[inside])
-        value = float(predictions.right[inside].mean())
-        shares.append(Estimate(value, *wilson(value * n, n), int(inside.sum()), "Wilson"))
+        low, high, _ = share_interval(predictions.right[inside], predictions.groups[inside])
+        shares.append(Estimate(float(predictions.right[inside].mean()), low, high, int(inside.sum()), "Wilson"))
     return shares

@@ -6,7 +6,10 @@ copies of one picture or belong to one group (a burst, a patient).
 units          numbering units, and sums over each
 permutation    the exact test of a paired difference, two- or one-sided: sign flips of units (McNemar's for single images)
 differences    two models on the same images: difference, interval, test; one seed or several
-crossed        a mean over seeds and units, both drawn at random
+score          the score interval of a paired difference, over units and seeds
+clusters       the design effect: how much less images of one unit say
+crossed        seeds and units as crossed random effects: mean squares
+over_seeds     the interval of a mean over seeds
 corrections    Holm, Benjamini and Hochberg
 power          the smallest difference that a test shows four times in five
 shares         intervals of one share (Wilson), also over units

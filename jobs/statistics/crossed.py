@@ -1,45 +1,13 @@
-"""Several seeds: a mean over seeds and units as an estimate over all that might have been drawn of either. Pure.
+"""Several seeds: seeds and units as crossed random effects, both drawn from all that might have been drawn. Pure.
 
-Dorfman, Berbaum and Metz (1992) with the degrees of freedom of Hillis (2007): seeds take the place of readers.
+The mean squares of Dorfman, Berbaum and Metz (1992); seeds take the place of readers.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scipy import special
-
 from jobs.statistics.units import Floats
-
-LEVEL, POWER = 0.05, 0.8
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A mean with its standard error and degrees of freedom."""
-
-    mean: float
-    se: float
-    df: float
-
-    @property
-    def low(self) -> float:
-        return self.mean - self._t(1 - LEVEL / 2) * self.se
-
-    @property
-    def high(self) -> float:
-        return self.mean + self._t(1 - LEVEL / 2) * self.se
-
-    @property
-    def p(self) -> float:
-        return float(2 * special.stdtr(self.df, -abs(self.mean) / self.se)) if self.se else float(self.mean == 0)
-
-    @property
-    def smallest(self) -> float:
-        return (self._t(1 - LEVEL / 2) + self._t(POWER)) * self.se
-
-    def _t(self, quantile: float) -> float:
-        return float(special.stdtrit(self.df, quantile))
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from jobs.statistics.crossed import LEVEL, Spread
-from jobs.statistics.units import Floats, Ints
+from jobs.statistics.clusters import degrees_of_freedom, kish
+from jobs.statistics.over_seeds import LEVEL, widened
+from jobs.statistics.score import quantile
+from jobs.statistics.units import Floats, Ints, numbered, unit_sizes
 
 DRAWS = 2000
 
@@ -25,25 +28,36 @@ class F1Difference:
 def f1_difference(
     labels: Ints, predicted_a: Ints, predicted_b: Ints, groups: Sequence[str], classes: int, *, draws: int = DRAWS
 ) -> F1Difference:
-    """``labels`` [n], ``predicted_*`` [seeds, n]. Groups of images are drawn with replacement among those of their class.
+    """``labels`` [n], ``predicted_*`` [seeds, n]. Units of images are drawn with replacement among those of their class.
 
-    With several seeds the spread between them is added (a t interval with Satterthwaite's degrees of freedom).
+    Percentiles alone have no width where no image is discordant: to the square of each side that of c^2 units is added, c the
+    critical value and a unit weighing what an image weighs in the mean over classes; with nothing discordant that is Tango's
+    interval (jobs.statistics.score). Several seeds add their spread (jobs.statistics.over_seeds).
     """
     units = _Units.of(labels, np.concatenate([predicted_a, predicted_b]), groups, classes)
     seeds = len(predicted_a)
     once = units.macro_f1(units.counts[None, :].astype(np.float64))[:, 0]
     by_seed = once[:seeds] - once[seeds:]
     drawn = units.macro_f1(units.draw(draws))
-    means = (drawn[:seeds] - drawn[seeds:]).mean(axis=0)
+    differences = drawn[:seeds] - drawn[seeds:]
     value = float(by_seed.mean())
-    if seeds == 1:
-        low, high = np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2])
-        return F1Difference(value, float(low), float(high))
-    from_images, from_seeds = float(means.var()), float(by_seed.var(ddof=1)) / seeds
-    total = from_images + from_seeds
-    df = (seeds - 1) * (total / from_seeds) ** 2 if from_seeds > 1e-15 else float(len(labels) - 1)
-    spread = Spread(value, float(np.sqrt(total)), df)
-    return F1Difference(value, spread.low, spread.high)
+    low, high = _from_images(value, differences.mean(axis=0), labels, unit_sizes(numbered(groups)), classes)
+    if seeds > 1 and np.ptp(by_seed) > 1e-15:
+        low, high = widened(value, low, high, by_seed, differences)
+    return F1Difference(value, max(-1.0, low), min(1.0, high))
+
+
+def _from_images(value: float, drawn: Floats, labels: Ints, sizes: Ints, classes: int) -> tuple[float, float]:
+    """The interval for other test images, these models given. -1 to 1 where one unit is all there is."""
+    critical, n = quantile(degrees_of_freedom(sizes), LEVEL), len(labels)
+    if math.isinf(critical):
+        return -1.0, 1.0
+    counts = np.bincount(labels, minlength=classes)
+    weight = kish(sizes) / n * math.sqrt(n / classes**2 * float((1 / counts[counts > 0]).sum()))
+    low, high = np.quantile(drawn, [LEVEL / 2, 1 - LEVEL / 2])
+    wider = critical / quantile(math.inf, LEVEL)
+    below, above = (math.hypot(wider * max(side, 0.0), critical**2 * weight) for side in (value - low, high - value))
+    return value - below, value + above
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.statistics.clusters import degrees_of_freedom, design_effect
 from jobs.statistics.estimate import Estimate
+from jobs.statistics.score import quantile
+from jobs.statistics.units import Groups, numbered, unit_sizes
 
 LEVEL = 0.95
 Z = 1.959963984540054  # standard normal quantile of 0.975
@@ -27,34 +31,32 @@ def wilson(k: float, n: float, z: float = Z) -> tuple[float, float]:
     return (0.0 if k <= 0 else float(middle - half)), (1.0 if k >= n else float(middle + half))
 
 
-def effective_n(right: NDArray[np.bool_], groups: NDArray[np.int64]) -> float:
-    """How many independent images say as much about a share as these do, where images of one group are alike.
+def effective_n(right: NDArray[np.generic], groups: Groups) -> float:
+    """How many independent images say as much about a share as these do: n over the design effect of their units."""
+    return len(right) / design_effect(np.asarray(right, dtype=np.float64), numbered(groups)) if len(right) else 0.0
 
-    n / deff; deff = variance of the share over groups (ratio estimator) / (p (1 - p) / n), 1 at least (Korn and Graubard
-    1998). Where all are right or all wrong, groups count as wholly alike: (sum m)^2 / sum m^2 over their sizes m (Kish 1965).
+
+def share_interval(right: NDArray[np.generic], groups: Groups) -> tuple[float, float, float]:
+    """Wilson's interval of the mean of ``right`` [n] (0 to 1) at the effective number of images, and that number.
+
+    Units of several images have Student's t in place of the normal quantile, with their effective number less one for degrees
+    of freedom; one unit alone says nothing: 0 to 1.
     """
-    n = len(right)
-    _, place, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    count = len(sizes)
-    if count == n:
-        return float(n)
-    share = right.mean()
-    if share in (0.0, 1.0) or count < 2:
-        return float(n**2 / (sizes.astype(np.float64) ** 2).sum())
-    residuals = np.bincount(place, weights=right - share)
-    variance = count / (count - 1) * (residuals**2).sum() / n**2
-    return n / max(1.0, float(variance * n / (share * (1 - share))))
+    effective = effective_n(right, groups)
+    z = quantile(degrees_of_freedom(unit_sizes(numbered(groups))), 1 - LEVEL) if len(right) else math.inf
+    if math.isinf(z):
+        return 0.0, 1.0, effective
+    return *wilson(float(np.mean(right)) * effective, effective, z), effective
 
 
-def share(right: NDArray[np.bool_], groups: NDArray[np.int64]) -> Estimate:
+def share(right: NDArray[np.bool_], groups: Groups) -> Estimate:
     """The share of True, with Wilson's interval at the effective number of images; counts only below TOO_FEW."""
     n, k = len(right), int(right.sum())
     if n == 0:
         return Estimate(None, None, None, 0, "no images", k=0)
     if n < TOO_FEW:
         return Estimate(k / n, None, None, n, "counts only", k=k)
-    effective = effective_n(right, groups)
-    low, high = wilson(k / n * effective, effective)
+    low, high, effective = share_interval(right, groups)
     return Estimate(k / n, low, high, n, "Wilson" if effective == n else f"Wilson at {effective:.0f} independent images", k=k)
 
 

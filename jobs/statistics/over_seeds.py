@@ -1,0 +1,35 @@
+"""A mean over seeds: its interval for other seeds, too, from that for other test images. Pure."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from jobs.statistics.score import quantile
+from jobs.statistics.units import Floats
+
+LEVEL = 0.05
+
+
+def widened(value: float, low: float, high: float, by_seed: Floats, resampled: Floats) -> tuple[float, float]:
+    """The interval of the mean ``value`` of ``by_seed`` [seeds] over all seeds that might have been drawn.
+
+    ``low``, ``high``: for other test images and these seeds alone. ``resampled`` [seeds, b]: each seed's value on the same
+    resampled test sets; what it varies there against the mean of the seeds is no spread of seeds, and is taken off. As in
+    jobs.statistics.score the larger of two: Student's t with the degrees of freedom of Hillis (2007), and the sum of squares
+    of what images and what seeds allow each on its own (Howe 1974; MOVER: each side has its own distance).
+    """
+    seeds = len(by_seed)
+    between = float(np.var(by_seed, ddof=1))
+    rest = float(np.nanvar(resampled - resampled.mean(axis=0), axis=1).sum()) / (seeds - 1)
+    images = float(np.nanvar(resampled.mean(axis=0)))
+    excess, alone = max(between - rest, 0.0) / seeds, max(between - rest / 2, 0.0) / seeds
+    floor = max(between, rest) / seeds
+    df = max((seeds - 1) * ((images + excess) / floor) ** 2, seeds - 1.0) if floor > 1e-15 else math.inf
+    normal, joint, own = quantile(math.inf, LEVEL), quantile(df, LEVEL), quantile(seeds - 1.0, LEVEL)
+
+    def reach(side: float) -> float:
+        return max(joint / normal * math.sqrt(side**2 + normal**2 * excess), math.sqrt(side**2 + own**2 * alone))
+
+    return value - reach(value - low), value + reach(high - value)
