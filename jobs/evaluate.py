@@ -15,13 +15,15 @@ Files
     n, groups         test images, and how many units they form (copies of a picture and images of a group are one)
     classes, counts   names, and test images of each class
     seeds             {seed: {metric: Estimate}}
-    mean              {metric: Estimate without k, + sd over seeds (ddof 1; null with one seed), seeds: how many}; its
+    mean              {metric: Estimate without k, + sd over seeds (ddof 1; null with one seed), seeds: how many,
+                      1 where all gave the very same model}; its
                       interval is that of the mean over other seeds and other test images
     metrics           {metric: {title, better: "higher"|"lower", order}}
     confusion         [c][c] counts of the first seed, rows truth; confusions: {seed: [c][c]}
     per_class         [{class, n, predicted, right, recall: Estimate, precision: Estimate, f1, roc_auc, average_precision}]
                       of the first seed, in the order of classes; the last two are one against the rest; null where not defined
-    temperature       of the first seed, null where there is none (no labels used, too few validation images)
+    temperature       of the first seed, null where there is none (no labels used, too few validation
+                      images, or the fit ends at its bound)
     calibration       {seed: {temperature, why, before: Reliability, after: Reliability or null}}
     reliability       calibration[first seed].before, for those who want one diagram
     coverage          {seed: {points: [{coverage, accuracy, threshold, n}], aurc}}; the most confident first

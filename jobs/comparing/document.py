@@ -68,6 +68,7 @@ def _run(side: Side, run: RunSource) -> dict[str, Any]:
         "role": run.role,
         "recipe": recipe(run.asked),
         "seeds": run.seeds,
+        "deterministic": run.deterministic,
         "test_images": len(run.labels),
         "above_chance": asdict(run.above_chance) | {"shown": run.above_chance.shown},
         "validation": asdict(standing(run)),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.comparing.sides import Side
-from jobs.reporting.contrasts import Contrast
+from jobs.reporting.contrasts import Contrast, compared_seeds
 from jobs.reporting.sources import RunSource
 from jobs.statistics.differences import as_family, paired_difference
 from jobs.statistics.macro_f1 import F1Difference, f1_difference
@@ -117,6 +117,8 @@ def with_test(pair: Pair) -> Pair:
     classes = sorted({*_classes(a), *_classes(b)})
     labels = _renamed(a.labels[common.rows_a], _classes(a), classes)
     predicted_a, predicted_b = _predicted(a, b, common.rows_a, classes), _predicted(b, a, common.rows_b, classes)
+    if len(predicted_a) != len(predicted_b):
+        predicted_a, predicted_b = np.broadcast_arrays(predicted_a, predicted_b)
     groups = joined_groups(_groups(a, common.rows_a), _groups(b, common.rows_b))
     right_a, right_b = predicted_a == labels, predicted_b == labels
     accuracy = paired_difference(right_a, right_b, groups)
@@ -127,8 +129,8 @@ def with_test(pair: Pair) -> Pair:
 
 
 def _predicted(run: RunSource, other: RunSource, rows: Ints, classes: Sequence[str]) -> Ints:
-    """[seeds, images] classes that the run said, of the seeds that both have; where they share none, of as many as both."""
-    seeds = [seed for seed in run.seeds if seed in other.seeds] or run.seeds[: min(len(run.seeds), len(other.seeds))]
+    """[seeds, images] classes that the run said, of the seeds to compare."""
+    seeds = compared_seeds(run, other)
     return np.stack([_renamed(run.probabilities(seed)[rows].argmax(axis=1), _classes(run), classes) for seed in seeds])
 
 

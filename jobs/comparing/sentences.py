@@ -43,7 +43,7 @@ def _tested(first: Side, other: Side, pair: Pair, contrast: Contrast, family: in
     both = "" if pair.common.whole else " that both were tested on"
     return (
         f"{headline}: {pair.a.name}, the best run of {other.letter} by validation, classifies {percent(pair.right_a)} of "
-        f"{images_in_units(d.images, d.groups)}{both} right{over_seeds(d.seeds)}{doubt(pair.a)}, {than(d.value, shown)} "
+        f"{images_in_units(d.images, d.groups)}{both} right{over_seeds(pair.a, pair.b)}{doubt(pair.a)}, {than(d.value, shown)} "
         f"{pair.b.name}, the best of {first.letter} ({percent(pair.right_b)}{doubt(pair.b)}): "
         f"{statistics(contrast, family)}{'' if shown else least}."
     )

@@ -14,6 +14,7 @@ from jobs.metrics.registry import metric
 BINS = 15
 SIMULATIONS = 2000
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
+AT_BOUND = 1e-3  #: distance from a bound, as a natural logarithm, below which a temperature is at it
 
 
 def bins_of(confidence: Floats, bins: int = BINS) -> Ints:
@@ -102,7 +103,8 @@ class Temperature:
 def fit_temperature(logits: Floats, labels: Ints) -> Temperature:
     """The temperature with the lowest log loss on validation images (Guo et al. 2017). ``logits`` [m, c], ``labels`` [m].
 
-    Where the model is right on all of them, every sharpening lowers the loss, so that only softening (above 1) is allowed.
+    Where the model is right on all of them, every sharpening lowers the loss, so that only softening (above 1) is allowed. A
+    temperature that ends at a bound is not fitted: the images do not tell it, only the bound does. Then there is none.
     """
     from scipy.optimize import minimize_scalar
 
@@ -117,8 +119,16 @@ def fit_temperature(logits: Floats, labels: Ints) -> Temperature:
 
     perfect = bool((logits.argmax(axis=1) == labels).all())
     bounds = (0.0 if perfect else np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE))
-    found = float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x))
-    images = f"fitted on {len(labels)} validation images"
-    if perfect:
-        return Temperature(round(found, 6), f"{images}, all of them predicted right: not below 1")
-    return Temperature(round(found, 6), images)
+    found = float(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x)
+    images = f"{len(labels)} validation images"
+    if min(found - bounds[0], bounds[1] - found) < AT_BOUND:
+        return Temperature(None, _not_fitted(images, perfect, at_most=bounds[1] - found < AT_BOUND))
+    of_all = ", all of them predicted right: not below 1" if perfect else ""
+    return Temperature(round(float(np.exp(found)), 6), f"fitted on {images}{of_all}")
+
+
+def _not_fitted(images: str, perfect: bool, *, at_most: bool) -> str:
+    if perfect and not at_most:
+        return f"all {images} are predicted right, so that no temperature above 1 fits them better and none below can be fitted"
+    bound, way = (MAX_TEMPERATURE, "higher") if at_most else (MIN_TEMPERATURE, "lower")
+    return f"no temperature could be fitted: on {images} the loss still falls at the bound, {bound:g}, and would at {way} ones"

@@ -41,6 +41,7 @@ class Summary:
 def summarise(seeds: Mapping[str, Predictions], *, names: Sequence[str] | None = None) -> Summary:
     """Every metric (or those of ``names``) of predictions that are of the same images."""
     first = next(iter(seeds.values()))
+    apart = _apart(seeds)
     functions = {name: metric.function for name, metric in metrics().items() if names is None or name in names}
     resamples = resamples_for(first) if first.n >= TOO_FEW else 0
     resampled = bootstrap(seeds, functions, resamples) if resamples else {seed: {} for seed in seeds}
@@ -56,10 +57,16 @@ def summarise(seeds: Mapping[str, Predictions], *, names: Sequence[str] | None =
         one = _estimate(name, by_seed.tolist(), list(seeds.values()), None if drawn is None else drawn.mean(axis=0))
         if drawn is not None:
             one = _over_seeds(one, name, by_seed, drawn)
-        spread = np.std([by[name] for by in values.values()], ddof=1) if len(seeds) > 1 and one.value is not None else None
-        extra = {**one.extra, "sd": None if spread is None else float(spread), "seeds": len(seeds)}
+        spread = float(np.std(by_seed, ddof=1)) if apart > 1 and one.value is not None else None
+        extra = {**one.extra, "sd": spread, "seeds": apart}
         mean[name] = Estimate(one.value, one.low, one.high, one.n, one.method, extra=extra)
     return Summary(found, mean, resamples)
+
+
+def _apart(seeds: Mapping[str, Predictions]) -> int:
+    """How many seeds count: one where all gave the very same model, which shows in its probabilities."""
+    first, *others = (predictions.probabilities for predictions in seeds.values())
+    return 1 if all(np.array_equal(first, other) for other in others) else len(seeds)
 
 
 def _estimate(name: str, values: Sequence[float], models: Sequence[Predictions], resampled: Floats | None) -> Estimate:

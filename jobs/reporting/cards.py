@@ -71,7 +71,8 @@ def _data(run: RunSource, analysis: Analysis) -> Iterator[str]:
     images = run.card.get("images") or {}
     known = {"training": images.get("train"), "validation": images.get("validation"), "test": len(run.labels)}
     yield ", ".join(f"{plural(int(n), f'{part} image')}" for part, n in known.items() if n is not None)
-    yield f"Seeds: {', '.join(str(seed) for seed in run.seeds)}"
+    same = " (all give the same model, which counts as one)" if run.deterministic else ""
+    yield f"Seeds: {', '.join(str(seed) for seed in run.seeds)}{same}"
     yield f"Accuracy on validation, by which it was chosen: {percent(standing(run).accuracy)}"
 
 

@@ -81,11 +81,21 @@ def _compare(sources: Sources, name_a: str, name_b: str, kinds: tuple[str, ...])
 
 
 def _predicted(run: RunSource, other: RunSource) -> NDArray[np.int64]:
-    """[seeds, n] predicted classes of the seeds that both runs have; of its only one where it knows no seeds."""
-    common = [seed for seed in run.seeds if seed in other.seeds]
-    if run.role == "zero_label" or other.role == "zero_label" or not common:
-        common = run.seeds if run.role != "zero_label" else run.seeds[:1]
-    return np.stack([run.probabilities(seed).argmax(axis=1) for seed in common])
+    """[seeds, n] predicted classes of the seeds to compare."""
+    return np.stack([run.probabilities(seed).argmax(axis=1) for seed in compared_seeds(run, other)])
+
+
+def compared_seeds(run: RunSource, other: RunSource) -> list[int]:
+    """The seeds of the run that are compared: those that both have; where they share none, of as many as both.
+
+    A run whose seeds all gave the same model has but one to compare, and so has one without training: it is held against all
+    seeds of the other, and only the other spreads.
+    """
+    if run.has_no_spread:
+        return run.seeds[:1]
+    if other.has_no_spread:
+        return run.seeds
+    return [seed for seed in run.seeds if seed in other.seeds] or run.seeds[: min(len(run.seeds), len(other.seeds))]
 
 
 def _same_images(a: RunSource, b: RunSource) -> NDArray[np.int64]:

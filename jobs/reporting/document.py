@@ -81,6 +81,7 @@ def _run(run: RunSource, curves: Curves | None) -> dict[str, Any]:
         "recipe": recipe(run.asked),
         "pretrained": bool(run.asked["pretrained"]),
         "seeds": run.seeds,
+        "deterministic": run.deterministic,
         "test_images": len(run.labels),
         "above_chance": asdict(chance) | {"shown": chance.shown},
         "validation": {"accuracy": validated.accuracy, "log_loss": validated.loss},

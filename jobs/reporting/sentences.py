@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from jobs.reporting.chance import chance_sentence, doubt
-from jobs.reporting.contrasts import BETTER, NOT_SHOWN, WORSE, Contrast, find
+from jobs.reporting.contrasts import BETTER, NOT_SHOWN, WORSE, Contrast, compared_seeds, find
 from jobs.reporting.sources import RunSource, Sources
 from jobs.reporting.transferred import what_decides
 from jobs.reporting.validation import best, standing
@@ -25,6 +25,7 @@ from jobs.reporting.words import (
 from jobs.statistics.differences import METHOD_SEEDS
 
 HELPED, HARMED, NO_DIFFERENCE, NOT_TESTED = "helped", "harmed", "no difference shown", "not tested"
+THESE_IMAGES = "these training images (repeat.redraw: train draws others for each seed)"
 VERDICTS = {BETTER: HELPED, WORSE: HARMED, NOT_SHOWN: NO_DIFFERENCE}
 
 
@@ -84,7 +85,7 @@ def transfer_claim(contrast: Contrast, family: int) -> tuple[str, str]:
     least = f"; the smallest difference this test could show with 80 % power is {points(d.smallest)}"
     return headline, (
         f"{whom(contrast)} {a.name} ({recipe(a.asked)}), classifies {accuracy(a)} of {images_in_units(d.images, d.groups)} "
-        f"right{over_seeds(d.seeds)}{doubt(a)}, {than(d.value, shown)} {b.name}, {control_kind(b)} "
+        f"right{over_seeds(a, b)}{doubt(a)}, {than(d.value, shown)} {b.name}, {control_kind(b)} "
         f"({accuracy(b)}{doubt(b)}): "
         f"{statistics(contrast, family)}{'' if shown else least}."
     )
@@ -173,13 +174,28 @@ def smallest_sentence(contrasts: Sequence[Contrast]) -> list[str]:
 
 
 def scope_sentence(sources: Sources) -> list[str]:
-    """Models or methods."""
-    seeds = max((len(run.seeds) for run in sources.asked_for), default=0)
+    """Models or methods, and of what training images."""
+    runs = sources.asked_for
+    fixed = [run.name for run in runs if run.deterministic]
+    said = []
+    if fixed:
+        gives = "gives" if len(fixed) == 1 else "give"
+        counts = "counts as trained once" if len(fixed) == 1 else "count as trained once each"
+        said.append(f"{listing(fixed)} {gives} the same model with every seed: deterministic, and {counts}.")
+    others = [run for run in runs if not run.deterministic]
+    if fixed and not others:
+        return [*said, "So this speaks of these models, as trained on these images; repeat.redraw: train draws others."]
+    seeds = max((len(run.seeds) for run in others), default=0)
+    who = "Each other run" if fixed else "Each run"
     if seeds >= METHOD_SEEDS:
-        return [f"Each run was trained {seeds} times: intervals hold the spread of the seeds, so they speak of the methods."]
+        images = "" if sources.redrawn else f", as they learn from {THESE_IMAGES}"
+        return [
+            *said,
+            f"{who} was trained {seeds} times: intervals hold the spread of the seeds, so they speak of the methods{images}.",
+        ]
     times = "once" if seeds < 2 else "twice"
     models = "this speaks of these models, not of the methods"
-    return [f"Each run was trained {times}: {models}; for that repeat.seeds needs three or more."]
+    return [*said, f"{who} was trained {times}: {models}; for that repeat.seeds needs three or more."]
 
 
 def seen_sentence(sources: Sources) -> list[str]:
@@ -230,7 +246,9 @@ def tested_on(run: RunSource) -> str:
     return images_in_units(len(run.labels), run.units)
 
 
-def over_seeds(seeds: int) -> str:
+def over_seeds(run: RunSource, other: RunSource) -> str:
+    """' (mean of 3 seeds)' of a run held against another; empty where it has one model."""
+    seeds = len(compared_seeds(run, other))
     return f" (mean of {seeds} seeds)" if seeds > 1 else ""
 
 

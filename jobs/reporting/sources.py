@@ -52,6 +52,22 @@ class RunSource:
         return sorted(int(seed) for seed in self.predictions["probabilities"])
 
     @cached_property
+    def deterministic(self) -> bool:
+        """Whether several seeds gave the very same model: one that says the same of every test image, to the last digit."""
+        first, *others = self.predictions["probabilities"].values()
+        return bool(others) and all(other == first for other in others)
+
+    @property
+    def has_no_spread(self) -> bool:
+        """Whether there can be but one model of it: seeds change nothing, or it is not trained."""
+        return self.deterministic or self.role == "zero_label"
+
+    @property
+    def independent_seeds(self) -> list[int]:
+        """The seeds that count: all of them, or the first where every seed gave the same model."""
+        return self.seeds[:1] if self.deterministic else self.seeds
+
+    @cached_property
     def metrics(self) -> dict[str, Any]:
         return dict(self.evaluate.read_json("metrics.json"))
 
@@ -72,12 +88,13 @@ class RunSource:
         """A test metric of the run: the mean over its seeds where it has several. None where it was not computed."""
         one = self.metrics.get("seeds", {}).get(str(self.seeds[0]), {}).get(metric)
         mean = self.metrics.get("mean", {}).get(metric)
-        found = mean if len(self.seeds) > 1 and mean else one or mean
+        several = len(self.independent_seeds) > 1
+        found = mean if several and mean else one or mean
         if isinstance(found, int | float):
             found = {"value": found}
         if not found or found.get("value") is None:
             return None
-        return Score(found["value"], found.get("low"), found.get("high"), found.get("sd") if len(self.seeds) > 1 else None)
+        return Score(found["value"], found.get("low"), found.get("high"), found.get("sd") if several else None)
 
     @cached_property
     def histories(self) -> dict[tuple[int, int | None], dict[str, Any]]:
@@ -130,6 +147,11 @@ class Sources:
 
     def run(self, name: str) -> RunSource | None:
         return next((run for run in self.runs if run.name == name), None)
+
+    @property
+    def redrawn(self) -> bool:
+        """Whether every seed learnt from other training images (``repeat.redraw: train``)."""
+        return any(run.card.get("redraw") is not None for run in self.runs)
 
     @property
     def asked_for(self) -> list[RunSource]:

@@ -46,7 +46,7 @@ def share_interval(right: NDArray[np.generic], groups: Groups) -> tuple[float, f
     z = quantile(degrees_of_freedom(unit_sizes(numbered(groups))), 1 - LEVEL) if len(right) else math.inf
     if math.isinf(z):
         return 0.0, 1.0, effective
-    return *wilson(float(np.mean(right)) * effective, effective, z), effective
+    return *wilson(float(np.asarray(right, dtype=np.float64).mean()) * effective, effective, z), effective
 
 
 def share(right: NDArray[np.bool_], groups: Groups) -> Estimate:

@@ -24,16 +24,26 @@ class Evaluation:
         return self._predictions
 
 
-def a_run(name: str, said: dict[str, tuple[str, str]], classes: tuple[str, ...] = ("cat", "dog"), seeds: int = 1) -> RunSource:
+def a_run(
+    name: str,
+    said: dict[str, tuple[str, str]],
+    classes: tuple[str, ...] = ("cat", "dog"),
+    seeds: int = 1,
+    deterministic: bool = False,
+) -> RunSource:
     """``said``: content -> (label, predicted class)."""
-    probabilities = [[float(other == predicted) for other in classes] for _, predicted in said.values()]
+
+    def probabilities(seed: int) -> list[list[float]]:
+        sure = 1.0 if deterministic else 1.0 - seed / 100
+        return [[sure if other == predicted else 1 - sure for other in classes] for _, predicted in said.values()]
+
     predictions = {
         "ids": list(said),
         "paths": [f"{picture}.jpg" for picture in said],
         "labels": [classes.index(label) for label, _ in said.values()],
         "groups": list(said),
         "classes": list(classes),
-        "probabilities": {str(seed): probabilities for seed in range(seeds)},
+        "probabilities": {str(seed): probabilities(seed) for seed in range(seeds)},
     }
     asked = {"name": name, "role": "run", "pretrained": False, "model": {"scratch": {}}, "strategy": "scratch"}
     return RunSource(asked, Evaluation(name, predictions))  # type: ignore[arg-type]
@@ -108,6 +118,16 @@ def test_seeds_that_both_have_are_paired(seeds_a: int, seeds_b: int, expected: i
     pair = compared(a_run("a", images(40, 4), seeds=seeds_a), a_run("b", images(40, 8), seeds=seeds_b))
     assert pair.contrast is not None
     assert pair.contrast.accuracy.seeds == expected
+
+
+def test_a_deterministic_method_counts_as_one_seed_and_only_the_other_spreads() -> None:
+    fixed = a_run("a", images(40, 4), seeds=3, deterministic=True)
+    both = compared(fixed, a_run("b", images(40, 8), seeds=3, deterministic=True))
+    one = compared(fixed, a_run("b", images(40, 8), seeds=3))
+    assert both.contrast is not None
+    assert one.contrast is not None
+    assert (both.contrast.accuracy.seeds, both.contrast.accuracy.test) == (1, "exact McNemar test")
+    assert one.contrast.accuracy.seeds == 3
 
 
 def test_groups_of_either_are_joined() -> None:

@@ -86,10 +86,23 @@ def test_temperature_finds_the_sharpness(sharpness: float) -> None:
 
 
 def test_a_model_that_is_always_right_is_not_sharpened() -> None:
+    """Every sharpening lowers the loss of one that is right on all images: nothing to fit. Softening still can be fitted."""
     labels = np.arange(60) % 3
     fitted = fit_temperature(np.eye(3)[labels] * 2.0, labels)
-    assert fitted.value == pytest.approx(1.0, abs=1e-4)
-    assert "all of them predicted right" in fitted.why
+    assert fitted.value is None
+    assert "all 60 validation images are predicted right" in fitted.why
+
+
+@pytest.mark.parametrize(("scale", "bound"), [(0.01, "0.05"), (3000.0, "20")])
+def test_a_temperature_at_its_bound_is_not_fitted(scale: float, bound: str) -> None:
+    logits, labels = _calibrated(400, 3)
+    logits = logits * scale
+    if scale > 1:
+        logits = -logits  # sure, and wrong: the flatter the better
+    fitted = fit_temperature(logits, labels)
+    assert fitted.value is None
+    assert f"at the bound, {bound}" in fitted.why
+    assert "fitted on" not in fitted.why
 
 
 def test_too_few_images_for_a_temperature() -> None:

@@ -63,6 +63,8 @@ class Trained:
     epochs: int = 10
     strategy: Any = "scratch"
     layer: str | None = None
+    deterministic: bool = False  #: every seed gives the same model
+    redraw: bool = False
     validation_margin: float | None = None  #: where validation and test are to disagree
 
     @property
@@ -283,7 +285,7 @@ def _finetune_files(run: Trained, seed: int, classes: list[str], split: Split) -
         "trainable_parameters": 5000,
         "images": {"train": len(split.train), "validation": len(split.validation)},
         "seed": seed,
-        "redraw": None,
+        "redraw": seed if run.redraw else None,
         "selected_epoch": run.epochs,
         "logistic": None,
         "lr": 1e-3,
@@ -332,7 +334,7 @@ def _evaluate_files(run: Trained, number: int, classes: list[str], split: Split)
     labels = np.array([classes.index(entry.label) for entry in split.test])
     probabilities = {}
     for seed in (0,) if run.zero_label else run.seeds:
-        logits = _logits(np.random.default_rng([number, seed]), labels, len(classes), run.margin)
+        logits = _logits(np.random.default_rng([number, 0 if run.deterministic else seed]), labels, len(classes), run.margin)
         probabilities[str(seed)] = (np.exp(logits) / np.exp(logits).sum(1, keepdims=True)).round(6)
     ids, paths = [e.id for e in split.test], [e.path for e in split.test]
     predictions = {

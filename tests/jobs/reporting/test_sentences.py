@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jobs.reporting.analysis import Analysis, analyse
 from jobs.reporting.document import build_document
+from jobs.reporting.sentences import contrast_sentence
 from jobs.reporting.sources import load_sources
 from tests.jobs.reporting.conftest import BuildStudy
 from tests.jobs.reporting.drawn import StudyOnDisk, Trained
@@ -199,3 +200,61 @@ def test_a_run_at_chance_is_doubted_too(build_study: BuildStudy) -> None:
 
 def found_doubts(sentence: str) -> int:
     return sentence.count(DOUBT)
+
+
+def test_a_deterministic_method_is_not_trained_three_times(build_study: BuildStudy) -> None:
+    """Three seeds of a logistic head are three times the same model: one, against the spread of the other method."""
+    seeds = (0, 1, 2)
+    fixed = Trained("features", 3.5, pretrained=True, strategy="features", seeds=seeds, deterministic=True)
+    found = analysis_of(build_study(CLASSES, [Trained("cnn", 1.0, seeds=seeds), fixed]))
+    words = said(found)
+    assert "features gives the same model with every seed: deterministic, and counts as trained once." in words
+    assert "Each other run was trained 3 times" in words
+    assert "features (head on the features of the last layer), classifies" in words
+    assert "right (mean of 3 seeds)" not in words.split("points more than")[0]
+    assert found.contrasts[0].accuracy.seeds == 3
+
+
+def test_deterministic_methods_alone_are_one_model_each(build_study: BuildStudy) -> None:
+    seeds = (0, 1, 2)
+    runs = [
+        Trained("cnn", 1.0, seeds=seeds, deterministic=True),
+        Trained("features", 3.5, pretrained=True, strategy="features", seeds=seeds, deterministic=True),
+    ]
+    found = analysis_of(build_study(CLASSES, runs))
+    assert "this model, features" in found.findings.first_sentence
+    assert "exact McNemar test" in found.findings.first_sentence
+    assert "trained 3 times" not in said(found)
+    assert "cnn and features give the same model with every seed" in said(found)
+
+
+def test_methods_are_spoken_of_on_these_training_images_unless_they_were_redrawn(build_study: BuildStudy) -> None:
+    seeds = (0, 1, 2)
+    plain = [Trained("cnn", 1.0, seeds=seeds), Trained("features", 3.5, pretrained=True, strategy="features", seeds=seeds)]
+    assert "as they learn from these training images (repeat.redraw: train" in said(analysis_of(build_study(CLASSES, plain)))
+
+
+def test_methods_on_redrawn_images_are_spoken_of_without_reserve(build_study: BuildStudy) -> None:
+    seeds = (0, 1, 2)
+    found = analysis_of(
+        build_study(CLASSES, [Trained(name, 1.0 + 2 * i, seeds=seeds, redraw=True) for i, name in enumerate(("a", "b"))])
+    )
+    assert "so they speak of the methods." in said(found)
+
+
+def test_one_value_is_no_range(build_study: BuildStudy) -> None:
+    found = analysis_of(build_study(CLASSES, [SCRATCH, FEATURES]))
+    sentence = next(s for s in found.findings.sentences if s.startswith("The smallest difference"))
+    assert "depending on the pair" not in sentence
+    assert sentence.startswith("The smallest difference that 400 test images could show (80 % power, at 5 %):")
+
+
+def test_what_the_correction_takes_back_is_said(build_study: BuildStudy) -> None:
+    """An interval that leaves out zero beside "no difference shown" has its reason told."""
+    runs = [SCRATCH, *(Trained(f"cnn{i}", 1.0 + 0.2 * (i % 2)) for i in range(8))]
+    found = analysis_of(build_study(CLASSES, runs))
+    for contrast in found.contrasts:
+        d = contrast.accuracy
+        told = "that of this pair alone" in contrast_sentence(contrast)
+        assert told == (not d.low <= 0 <= d.high and contrast.verdict == "no difference shown")
+        assert (contrast.verdict != "no difference shown") == (not d.low_adjusted <= 0 <= d.high_adjusted)
