@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jobs.statistics.clusters import degrees_of_freedom, design_effect, telling_units
+from jobs.statistics.clusters import degrees_of_freedom, design_effect, kish, telling_units
 from jobs.statistics.corrections import holm, holm_levels
 from jobs.statistics.crossed import mean_squares
 from jobs.statistics.permutation import two_sided
@@ -34,7 +34,8 @@ class Difference:
     ``only_a``/``only_b``: images that only one of the two got right, by seed; ``units_a``/``units_b``: units of which a, or b,
     gets more images right. ``groups``: how many units the images form. ``p_adjusted``: after Holm's correction in the family
     of tests, ``low_adjusted``/``high_adjusted``: the interval at 1 - ``level``, the level of its step there; it leaves out 0
-    exactly where p_adjusted < 0.05, as low and high do where p < 0.05. ``first_level``: that of Holm's first step.
+    exactly where p_adjusted < 0.05, as low and high do where p < 0.05.
+    ``first_level``: that of Holm's first step. ``independent``: so many images say as much if each stands alone.
     """
 
     value: float
@@ -54,6 +55,7 @@ class Difference:
     low_adjusted: float
     high_adjusted: float
     score: PairedScore = field(repr=False)
+    independent: float = field(repr=False)
     first_level: float = LEVEL
 
     @property
@@ -70,7 +72,7 @@ class Difference:
         score = self.score
         if score.spread is not None:
             return smallest_over_seeds(score, self.first_level)
-        return smallest_difference(1 / score.scale, score.up + score.down, self.first_level)
+        return smallest_difference(self.independent, score.up + score.down, self.first_level)
 
     @property
     def only_before_correction(self) -> bool:
@@ -78,7 +80,7 @@ class Difference:
         return self.p < LEVEL <= self.p_adjusted
 
     def to_json(self) -> dict[str, Any]:
-        values = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "score"}
+        values = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("score", "first_level")}
         found = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         return {**found, "smallest": self.smallest}
 
@@ -114,6 +116,7 @@ def paired_difference(right_a: Bools, right_b: Bools, groups: Groups) -> Differe
         low_adjusted=low,
         high_adjusted=high,
         score=score,
+        independent=_independent(difference[0], place),
     )
 
 
@@ -135,6 +138,11 @@ def score_of(difference: Floats, place: Ints) -> PairedScore:
         values = seeds * len(sizes)
         spread = SeedSpread(seeds, squares.seeds / values, squares.rest / values)
     return PairedScore(up, down, scale, degrees_of_freedom(sizes), spread)
+
+
+def _independent(difference: Floats, place: Ints) -> float:
+    """How many independent images the test sees in ``difference`` [n] over units: with the likeliest design effect."""
+    return len(place) / min(design_effect(difference, place, prior=0.0), kish(unit_sizes(place)))
 
 
 def linearised(values: Floats, place: Ints) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from scipy import special
@@ -12,6 +13,7 @@ from jobs.statistics.score import PairedScore
 from jobs.statistics.units import Ints
 
 POWER = 0.8
+QUANTILES = 64  #: of the chi-square distribution that an average is taken over
 
 
 def smallest_difference(units: float, discordance: float, level: float, power: float = POWER) -> float:
@@ -52,20 +54,33 @@ def most_losses(k: Ints, level: float) -> Ints:
 
 def smallest_over_seeds(score: PairedScore, level: float, power: float = POWER) -> float:
     """The smallest difference shown with this power over as many seeds and units, where they spread as they do here."""
-    z = float(special.ndtri(power))
+    return _least(lambda delta: seeds_power(score, delta, level), power)
 
-    def found(delta: float) -> float:
-        spread = max(score.spread.between - score.spread.rest, 0.0) if score.spread else 0.0
-        error = math.sqrt(score.variance(delta) + spread)
-        return power if delta >= score.reach(0.0, level) + z * error else 0.0
 
-    return _least(found, power)
+def seeds_power(score: PairedScore, delta: float, level: float) -> float:
+    """Chance that a difference ``delta`` is shown: on average over what the mean square of the seeds may turn out to be.
+
+    That is the true one times chi-square over its degrees of freedom; the difference is normal, and independent of it.
+    """
+    spread = score.spread
+    if spread is None:
+        raise ValueError("one seed has no spread")
+    discordance = max(score.up + score.down, delta)
+    there = replace(score, up=(discordance + delta) / 2, down=(discordance - delta) / 2)
+    excess = max(spread.between - spread.rest, 0.0)
+    error = math.sqrt(there.variance(delta) + excess)
+    df = spread.seeds - 1
+    draws = special.chdtri(df, (np.arange(QUANTILES) + 0.5) / QUANTILES) / df
+    reaches = [
+        replace(there, spread=replace(spread, between=float(draw) * (spread.rest + excess))).reach(0.0, level) for draw in draws
+    ]
+    return float(special.ndtr((delta - np.array(reaches)) / max(error, 1e-12)).mean())
 
 
 def _least(chance: Callable[[float], float], power: float) -> float:
     """The least delta in [0, 1] from which on ``chance`` is ``power`` at least; 1 where it never is."""
     low, high = 0.0, 1.0
-    while high - low > 1e-6:
+    while high - low > 1e-5:
         middle = (low + high) / 2
         low, high = (low, middle) if chance(middle) >= power else (middle, high)
     return high
