@@ -5,8 +5,8 @@ STEP_VERSIONS: dict[str, int] = {
     "pin": 2,
     "extract": 1,
     "finetune": 2,
-    "evaluate": 2,
+    "evaluate": 3,
     "decide": 2,
-    "report": 4,
-    "predict": 1,
+    "report": 5,
+    "predict": 2,
 }
