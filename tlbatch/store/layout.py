@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tlbatch.errors import StudyError
+from tlbatch.store.conditional import check_conditional
 from tlbatch.store.protocol import ConflictError, NotFoundError, Store
 
 LAYOUT_FORMAT = 1
@@ -12,19 +13,27 @@ FORMAT_NAME = "FORMAT"
 def check_format(store: Store, *, write: bool = True) -> int:
     """The store's layout version; a new store gets this one's (unless ``write`` is false: ``check`` touches nothing).
 
-    Raises StudyError where the store is of a newer layout or ``FORMAT`` is not a version.
+    Who writes also learns here, once in the store's life, whether the store keeps to conditional writes. Raises StudyError
+    where it does not, where it is of a newer layout, or where ``FORMAT`` is not a version.
     """
+    version = _version(store)
+    if not write:
+        return LAYOUT_FORMAT if version is None else version
+    check_conditional(store)
+    if version is not None:
+        return version
     try:
-        text = store.get(FORMAT_NAME)
+        store.put(FORMAT_NAME, f"{LAYOUT_FORMAT}\n".encode(), if_absent=True)
+    except ConflictError:  # another process came first: what it wrote counts
+        return _readable(store, store.get(FORMAT_NAME))
+    return LAYOUT_FORMAT
+
+
+def _version(store: Store) -> int | None:
+    try:
+        return _readable(store, store.get(FORMAT_NAME))
     except NotFoundError:
-        if not write:
-            return LAYOUT_FORMAT
-        try:
-            store.put(FORMAT_NAME, f"{LAYOUT_FORMAT}\n".encode(), if_absent=True)
-        except ConflictError:  # another process came first: what it wrote counts
-            return _readable(store, store.get(FORMAT_NAME))
-        return LAYOUT_FORMAT
-    return _readable(store, text)
+        return None
 
 
 def _readable(store: Store, text: bytes) -> int:
