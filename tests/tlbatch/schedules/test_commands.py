@@ -47,8 +47,8 @@ def test_without_a_context_it_is_kept_here_and_says_so(capsys: pytest.CaptureFix
 
 
 def test_from_apply_to_delete(capsys: pytest.CaptureFixture[str]) -> None:
-    assert tlbatch("list") == 0
-    capsys.readouterr()
+    assert tlbatch("list") == 2
+    assert "there is no store at" in capsys.readouterr().err
     assert tlbatch("apply", "study.yaml", "--here", "-o", "json") == 0
     assert json.loads(capsys.readouterr().out)["where"] == "here"
     assert tlbatch("suspend", "pets") == 0
