@@ -40,11 +40,11 @@ class _Loader(yaml.SafeLoader):
         self.nodes += 1
         try:
             if self.depth > MAX_DEPTH:
-                line = self.peek_event().start_mark.line + 1
+                line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]
                 raise _TooLarge(f"lists and mappings nested more than {MAX_DEPTH} deep: a study needs eight", line)
             if self.nodes > MAX_NODES:
                 raise _TooLarge(f"more than {MAX_NODES} values: is this a study?")
-            return super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+            return super().compose_node(parent, index)
         finally:
             self.depth -= 1
 
