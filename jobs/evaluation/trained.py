@@ -138,4 +138,5 @@ def sentence(document: Mapping[str, Any]) -> str:
     mean = document["mean"]["accuracy"]
     among = f" [{mean['low']:.3f}, {mean['high']:.3f}]" if mean["low"] is not None else ""
     seeds = f", mean of {mean['seeds']} seeds" if mean["seeds"] > 1 else ""
-    return f"accuracy {mean['value']:.3f}{among} on {document['n']} test images{seeds}"
+    units = f" in {document['groups']} groups" if document["groups"] != document["n"] else ""
+    return f"accuracy {mean['value']:.3f}{among} on {document['n']} test images{units}{seeds}"

@@ -14,6 +14,8 @@ corrections    Holm, Benjamini and Hochberg
 power          the smallest difference that a test shows four times in five
 shares         intervals of one share (Wilson), also over units
 bootstrap      other test sets like this one; percentile intervals
+sequential     tests and intervals that may be looked at again and again
+chance         whether a share is above chance
 macro_f1       the difference of two models' macro F1
 estimate       a value with its interval
 """
