@@ -1,7 +1,7 @@
 """What is suggested works when it is typed: names in "did you mean", values in quotes, commands in sentences and README.
 
 Breaks when a hint is made from what YAML read instead of what was written, when a command or option that a sentence names
-is renamed, or with a distance that knows no swapped letters (tried: `vgg61` gave 'vgg19', `[001]` gave "1").
+is renamed, or with a distance that knows no swapped letters (so it was: `vgg61` gave 'vgg19', `[001]` gave "1").
 """
 
 from __future__ import annotations

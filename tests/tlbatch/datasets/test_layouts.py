@@ -1,6 +1,6 @@
 """Folders called like parts are no classes unless ``dataset.classes`` says so, whatever they are called; what is said works.
 
-Breaks when a list of exact names takes the place of ``kind_of_part`` (tried), or the check goes from ``list_dataset``.
+Breaks when a list of exact names takes the place of ``kind_of_part``, or the check goes from ``list_dataset``.
 """
 
 from __future__ import annotations

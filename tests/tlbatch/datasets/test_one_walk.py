@@ -1,7 +1,7 @@
 """One walk: init, check, data check, data put, predict, relabel and run see the same files of any layout, here and in S3.
 
 Breaks when a command gets a walk or a list of suffixes of its own, or when something is left out without being named
-(tried: `rglob` in `data put`, suffixes in `init`, `is_name` in the S3 listing).
+(so it was: `rglob` in `data put`, suffixes in `init`, `is_name` in the S3 listing).
 """
 
 from __future__ import annotations
