@@ -10,7 +10,7 @@ import hashlib
 import io
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -132,12 +132,25 @@ def _rgb(image: Image.Image, name: str) -> Image.Image:
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode.startswith("I;16") or (image.mode == "I" and name in ("PNG", "PPM")):
-        return _from_16_bits(image).convert("RGB")
+        return _in_strips(image, _from_16_bits)
     if image.mode in ("I", "F"):
         raise BadImageError("32-bit samples, whose range is not known: convert it to 8 or 16 bits")
     if image.has_transparency_data:
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA")).convert("RGB")
+        return _in_strips(image, _over_white)
     return image.convert("RGB")
+
+
+def _in_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """RGB: the picture converted a few rows at a time, so that it is in memory twice and not five times."""
+    width, height = image.size
+    made, rows = Image.new("RGB", image.size), max(1, HASHED_AT_ONCE // width)
+    for top in range(0, height, rows):
+        made.paste(convert(image.crop((0, top, width, min(top + rows, height)))).convert("RGB"), (0, top))
+    return made
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
 
 
 def _from_16_bits(image: Image.Image) -> Image.Image:

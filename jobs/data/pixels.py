@@ -7,6 +7,7 @@ nearest neighbour takes exactly the pixels that PIL (and so Keras) takes.
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -20,6 +21,7 @@ from torch.nn import functional
 
 from tlbatch.errors import DataError
 
+MOST_RESIZED = 64_000_000  # pixels
 LUMA = (19595, 38470, 7471)  # ITU-R 601-2 in 1/65536, rounded as PIL's convert("L") does
 
 
@@ -89,9 +91,13 @@ def _nearest(before: int, after: int) -> Tensor:
 
 
 def _cropped(pixels: Tensor, size: int, crop: float, interpolation: str) -> Tensor:
-    """Shorter side to ``size / crop``, then the centre; sizes and places rounded as torchvision's Resize and CenterCrop."""
-    height, width = pixels.shape[1:]
+    """Shorter side to ``size / crop``, then the centre; sizes and places rounded as torchvision's Resize and CenterCrop.
+
+    Where the resized picture would have more than ``MOST_RESIZED`` pixels, what is far from its centre is cut off first.
+    """
     short = int(size / crop + 1e-6)
+    pixels = _middle(pixels, size, short)
+    height, width = pixels.shape[1:]
     if height <= width:
         height, width = short, int(short * width / height)
     else:
@@ -99,6 +105,21 @@ def _cropped(pixels: Tensor, size: int, crop: float, interpolation: str) -> Tens
     pixels = resize(pixels, height, width, interpolation)
     top, left = round((height - size) / 2), round((width - size) / 2)
     return pixels[:, top : top + size, left : left + size]
+
+
+def _middle(pixels: Tensor, size: int, short: int) -> Tensor:
+    """The part of a picture around its centre that the centre of the resized one is made of, with room to spare; or all."""
+    height, width = pixels.shape[1:]
+    scale = short / min(height, width)
+    if height * width * scale**2 <= MOST_RESIZED:
+        return pixels
+    room = math.ceil(size / scale) + 2 * (math.ceil(4 / min(scale, 1.0)) + 2)
+    for axis in (1, 2):
+        side = pixels.shape[axis]
+        if side > min(height, width) and side > room:
+            length = max(room + (side - room) % 2, min(height, width))  # as even as the side, so that the centre stays
+            pixels = pixels.narrow(axis, (side - length) // 2, length)
+    return pixels
 
 
 def _padded(pixels: Tensor, size: int, interpolation: str) -> Tensor:

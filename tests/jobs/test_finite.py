@@ -1,6 +1,6 @@
 """Numbers that are none end a step with a sentence, on every path that makes or reads them.
 
-With ``finite`` made to let all through every test fails (tried): probabilities of NaN were written, and agreed with everything.
+With ``finite`` made to let all through each of these paths fails (tried): NaN was written, and agreed with everything.
 """
 
 from __future__ import annotations

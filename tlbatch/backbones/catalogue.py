@@ -1,6 +1,7 @@
-"""What is known of backbones without torch: names, stages, layers, sizes, weights, preprocessing. From catalogue.json.
+"""What is known of backbones without torch: names, stages, layers, sizes, weights, preprocessing. From two files.
 
-``python -m jobs.models.catalogue`` writes the file from torchvision, timm and jobs.models; a test fails when it is stale.
+``python -m jobs.models.catalogue`` and ``jobs.models.sizes`` write the files from torchvision, timm and jobs.models; tests fail
+when they are stale.
 """
 
 from __future__ import annotations
@@ -161,6 +162,23 @@ def weights_of(name: str) -> tuple[WeightInfo, ...]:
     """Published weights of any known model, the default first."""
     info = backbones().get(name) or other(name)
     return info.weights if info else ()
+
+
+@cache
+def _sizes() -> dict[str, list[int]]:
+    text = resources.files("tlbatch.backbones").joinpath("sizes.json").read_text(encoding="utf-8")
+    sizes: dict[str, list[int]] = json.loads(text)["sizes"]
+    return sizes
+
+
+def input_sizes(name: str, layer: str | None = None) -> tuple[int, int] | None:
+    """(least, most) pixels a side that a network takes up to a layer; most 0: no limit; None: all, as far as is known."""
+    info = backbones().get(name)
+    if info is not None:
+        found = info.layer(layer)
+        return (found.smallest, 0) if found else None
+    rule = _sizes().get(name)
+    return (rule[0], rule[1]) if rule else None
 
 
 def _backbone(name: str, entry: Mapping[str, Any]) -> BackboneInfo:

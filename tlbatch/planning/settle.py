@@ -14,6 +14,7 @@ from tlbatch.backbones.weights import has_imagenet_head, settle_weights
 from tlbatch.datasets.describing import listing_facts, listing_lines
 from tlbatch.datasets.listing import Listing
 from tlbatch.datasets.relabelling import list_corrected
+from tlbatch.errors import DataError
 from tlbatch.planning.controls import Images, settle_controls
 from tlbatch.planning.defence import Defence, settle_defence
 from tlbatch.planning.make import ListedData, Settled, ZeroLabel, make_plan
@@ -39,6 +40,7 @@ def settle(loaded: LoadedStudy, store: Store, defence: Defence | None = None) ->
     """Everything a plan follows from. Raises StudyError or DataError with what is wrong in study, data or store."""
     study = loaded.study
     listing = list_corrected(study, store)
+    check_parts(listing)
     facts, notes = listing_facts(listing), tuple(listing_lines(listing))
     data = ListedData(listing.url, listing.classes, listing.digest, listing.to_json(), facts, notes)
     runs = settle_runs(study, _weights_of(store), settle_precision(study.resources.gpu))
@@ -55,6 +57,19 @@ def settle(loaded: LoadedStudy, store: Store, defence: Defence | None = None) ->
         corrections=_corrections(listing),
         defended=settle_defence(defence, study, store, data.classes) if defence is not None else None,
     )
+
+
+def check_parts(listing: Listing) -> None:
+    """In ready-made parts every class must train and be tested. Raises DataError, before anything is run."""
+    there = {(file.part, file.label) for file in listing.files if file.part is not None}
+    for part in ("train", "test") if there else ():
+        missing = sorted(name for name in listing.classes if (part, name) not in there)
+        if missing:
+            some = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+            raise DataError(
+                f"{listing.url}: its {part} part has no image of {some}: put some there, or leave the class out "
+                "(dataset.classes)"
+            )
 
 
 def _corrections(listing: Listing) -> dict[str, int]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from tlbatch.spec import known
 from tlbatch.spec.check_data import check_data
 from tlbatch.spec.check_model import check_model
 from tlbatch.spec.model import FinetuneStrategy, Logistic
 from tlbatch.spec.nearest import suggestion
 from tlbatch.spec.study import Run, Study
 from tlbatch.spec.yamltree import Mistake, Path
+
+MOST_RESIZED = 8192
+"""Pixels of the shorter side that an image is scaled to at most, before its centre is cut out."""
 
 
 @dataclass(frozen=True)
@@ -159,10 +164,55 @@ def _input(place: Place) -> Iterator[Mistake]:
             return
 
 
+def _input_size(place: Place) -> Iterator[Mistake]:
+    """What torch would refuse: images too small for a network, or of another size than one that takes a single size."""
+    model, given = place.run.model, place.run.input
+    if not isinstance(model.backbone, str):
+        return
+    allowed, own = known.sizes(model.backbone, model.layer), known.own_size(model.backbone, model.weights)
+    size = given.size or own
+    if allowed is None or size is None or (allowed[0] <= size and (not allowed[1] or size <= allowed[1])):
+        return
+    path: Path = (*place.path, "input", "size") if given.size else (*place.path, "model", "weights")
+    up_to = f" up to layer {model.layer}" if model.layer else ""
+    takes = f"images of {allowed[0]} pixels only" if allowed[0] == allowed[1] else f"images of {allowed[0]} pixels or more"
+    if given.size:
+        text = f"{model.backbone}{up_to} takes {takes}, not {size}: write {allowed[0]}"
+    else:
+        text = f"were trained with {size} pixels, and {model.backbone}{up_to} takes {takes}: name others (`tlbatch backbones`)"
+    yield Mistake(path, text, None, ((*place.path, "model"),))
+
+
+def _resized(place: Place) -> Iterator[Mistake]:
+    """The shorter side is scaled to size / crop before the centre is cut out."""
+    given = place.run.input
+    if given.crop is not None and (given.size or 224) / given.crop > MOST_RESIZED:
+        size = given.size or 224
+        scaled = f"{size} / {given.crop:g} = {size / given.crop:,.0f} pixels a side"
+        text = f"{scaled} are more than the {MOST_RESIZED:,} that images are scaled to"
+        yield Mistake((*place.path, "input", "crop"), f"{text}: write {math.ceil(100 * size / MOST_RESIZED) / 100:g} or more")
+
+
+def _batch_statistics(place: Place) -> Iterator[Mistake]:
+    if place.run.model.head.batch_norm and place.run.model.head.dense and place.run.train.batch_size == 1:
+        text = "the head's batch_norm has no statistics of one image: write 2 or more, or remove head.batch_norm"
+        yield Mistake((*place.path, "train", "batch_size"), text, None, ((*place.path, "model"),))
+
+
 def _control(place: Place) -> Iterator[Mistake]:
     if place.run.model.scratch is not None and place.run.control in {"full", "cheap"}:
         text = "controls are for pretrained runs: this one starts from random weights itself"
         yield Mistake((*place.path, "control"), text, None, ((*place.path, "model"),))
 
 
-RUN_CHECKS: tuple[Check, ...] = (_strategy, _augmentation, _head, _training, _input, _control)
+RUN_CHECKS: tuple[Check, ...] = (
+    _strategy,
+    _augmentation,
+    _head,
+    _training,
+    _input,
+    _input_size,
+    _resized,
+    _batch_statistics,
+    _control,
+)

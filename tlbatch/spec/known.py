@@ -61,6 +61,20 @@ def weight_names(backbone: str) -> list[str]:
     return [_name(weight) for weight in _part(backbone, "weights")]
 
 
+def own_size(backbone: str, weights: str) -> int | None:
+    """The size of images that named weights were trained with; None where that is not known."""
+    catalogue = _catalogue()
+    published = catalogue.weights_of(backbone) if catalogue else ()
+    named = [each for each in published if each.name == weights] or (list(published[:1]) if weights == "default" else [])
+    return int(named[0].input["size"]) if named else None
+
+
+def sizes(backbone: str, layer: str | None) -> tuple[int, int] | None:
+    """(least, most) pixels a side that a backbone takes up to a layer, most 0 for no limit; None: every size, or not known."""
+    catalogue = _catalogue()
+    return catalogue.input_sizes(backbone, layer) if catalogue else None
+
+
 def _info(backbone: str) -> Any:
     catalogue = _catalogue()
     return catalogue.backbones().get(backbone) if catalogue else None

@@ -244,3 +244,21 @@ def test_the_id_knows_pixels_and_shape(monkeypatch):
 
 def test_the_id_stays_what_it_was():
     assert content_id(photo()) == "abe42be6ea42fccd5ef9a7dbb18cbd4ae3870b64"
+
+
+# ---- sizes that follow from others ----
+
+
+def test_strips_change_no_pixel(monkeypatch):
+    """Conversions that need several times the picture's memory go a few rows at a time."""
+    levels = np.random.default_rng(0).integers(0, 256, (37, 29, 4), dtype=np.uint8)
+    clear = Image.fromarray(levels)
+    deep = Image.fromarray(np.random.default_rng(1).integers(0, 65536, (37, 29), dtype=np.uint16))
+    palette = Image.fromarray(levels[..., 0]).convert("P")
+    palette.info["transparency"] = 3
+    files = [encoded(clear, "PNG"), encoded(deep, "PNG"), encoded(palette, "PNG", transparency=3)]
+    whole = [content_id(picture(data).image) for data in files]
+    monkeypatch.setattr("jobs.data.decode.HASHED_AT_ONCE", 29 * 5)
+    assert [content_id(picture(data).image) for data in files] == whole
+    over_white = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
+    assert content_id(over_white) == whole[0]

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as reference
 
-from jobs.data.pixels import decode, load_pixels, normaliser, resize
+from jobs.data.pixels import _cropped, decode, load_pixels, normaliser, resize
 from tlbatch.backbones.preprocessing import NORMALIZATIONS, SCRATCH_INPUT
 from tlbatch.errors import DataError
 
@@ -194,3 +195,24 @@ def test_photographs_are_fed_as_by_the_weights_own_transforms(shared_data: Calla
         found = normaliser(said)(load_pixels(path.read_bytes(), said).unsqueeze(0))[0]
         expected = own(Image.open(path).convert("RGB"))
         assert float((found - expected).abs().mean()) < 0.3 / BYTE / 0.225
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize(("height", "width", "crop"), [(90, 4000, 0.8), (4001, 90, 0.8), (300, 301, 0.05), (12, 2400, 1.0)])
+def test_a_large_resized_picture_is_not_made_whole(monkeypatch, interpolation, height, width, crop):
+    """Only its centre is; within rounding the pixels are those of the whole one."""
+    levels = torch.randint(0, 256, (3, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    levels = functional.avg_pool2d(levels.float(), 5, 1, 2).to(torch.uint8)
+    whole = _cropped(levels, 96, crop, interpolation)
+    made: list[int] = []
+    monkeypatch.setattr("jobs.data.pixels.MOST_RESIZED", 96 * 96)
+
+    def measured(pixels, h, w, mode):
+        made.append(h * w)
+        return resize(pixels, h, w, mode)
+
+    monkeypatch.setattr("jobs.data.pixels.resize", measured)
+    part = _cropped(levels, 96, crop, interpolation)
+    assert part.shape == whole.shape == (3, 96, 96)
+    assert (part.int() - whole.int()).abs().float().mean() < 6
+    assert made[0] <= (96 / crop) ** 2 * 4.5
