@@ -24,7 +24,11 @@ def catalogue(monkeypatch):
         stages_to=lambda layer: stages[: VGG.index(layer) + 1] if layer in VGG else stages,
     )
     module = SimpleNamespace(
-        backbones=lambda: {"vgg16": info}, layer_names=lambda name: ("block5_conv1",), known_names=lambda: ("convnext_tiny",)
+        backbones=lambda: {"vgg16": info},
+        layer_names=lambda name: ("block5_conv1",),
+        known_names=lambda: ("convnext_tiny",),
+        weights_of=lambda name: (),
+        input_sizes=lambda name, layer: None,
     )
     monkeypatch.setitem(sys.modules, "tlbatch.backbones.catalogue", module)
     known._catalogue.cache_clear()
