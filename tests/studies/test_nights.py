@@ -132,7 +132,7 @@ def test_new_images_train_and_cost_only_themselves(story: Story) -> None:
 
 
 def test_fresh_images_judge_both_and_train_nobody(story: Story) -> None:
-    """Drawn so that some of ten new images are fresh. Mutation tried: fresh units left in ``free`` by jobs.data.split."""
+    """Of ten new images some wait. What breaks it: fresh units left among those that train, in jobs.data.split."""
     fresh = {pin["id"] for pin in story.added.pins["fresh"]}
     assert fresh, "a share of a fifth of ten"
     assert not fresh & {pin["id"] for part in ("test", "validation") for pin in story.added.pins[part]}
