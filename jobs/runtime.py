@@ -30,6 +30,7 @@ from types import FrameType
 from typing import Any
 
 from jobs.context import Context
+from jobs.refusals import refused
 from jobs.worklog import LogPieces, write_exit
 from tlbatch import output
 from tlbatch.errors import DeadlineError, Stopped, StudyError, TlbatchError
@@ -140,14 +141,13 @@ def _attempt_name() -> str:
 
 
 def _unexpected(error: Exception, debug: bool) -> tuple[int, str]:
-    """Exit code and sentence of an error no step foresaw. GPU memory taken is 'come back later', all else is a bug."""
-    if type(error).__name__ in ("OutOfMemoryError", "AcceleratorError") and "memory" in str(error):
-        return 75, f"the GPU's memory is taken ({str(error).splitlines()[0]}); free it or lower train.batch_size"
+    """Exit code and sentence of an error no step foresaw: what torch refuses has its own, all else is a bug."""
+    found = refused(error)
     if debug:
         traceback.print_exc()
     else:
         print("".join(traceback.format_exception(error)[-3:]), flush=True)  # for the stored log, not for the terminal
-    return 1, f"{type(error).__name__}: {error} (a bug in tlbatch: run the task with --debug for the traceback)"
+    return found or (1, f"{type(error).__name__}: {error} (a bug in tlbatch: run the task with --debug for the traceback)")
 
 
 def _split_task_url(url: str) -> tuple[str, str]:

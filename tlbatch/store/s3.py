@@ -98,10 +98,10 @@ class S3Store:
         try:
             with self._errors(name, "read"):
                 head = self._client.head_object(Bucket=self.bucket, Key=key)
+                return Stat(name, head["ContentLength"], head["ETag"], head["LastModified"].timestamp())
         except NotFoundError:
             self._check_bucket()
             return None
-        return Stat(name, head["ContentLength"], head["ETag"], head["LastModified"].timestamp())
 
     def list(self, prefix: str = "") -> Iterator[Stat]:
         check_prefix(prefix)

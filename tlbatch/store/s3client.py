@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 import boto3
-from botocore import UNSIGNED
+from botocore import UNSIGNED, handlers
 from botocore.config import Config
 
 ATTEMPTS = 6
@@ -40,8 +40,12 @@ def open_client() -> Any:
         settings["signature_version"] = UNSIGNED
     client = session.client("s3", config=Config(**settings))
     client.meta.events.register("before-call.s3.DeleteObjects", add_content_md5)
-    for operation in ("ListObjectsV2", "PutObject", "HeadObject", "DeleteObjects", "ListMultipartUploads"):
-        client.meta.events.register_first(f"before-parse.s3.{operation}", refuse_page)  # before botocore's own, for all of them
+    own = getattr(handlers, "_handle_200_error", None)
+    if own is not None:  # ours before botocore's own, which takes a page for a failing server
+        client.meta.events.unregister("before-parse.s3.*", own)
+    client.meta.events.register_first("before-parse.s3.*", refuse_page)
+    if own is not None:
+        client.meta.events.register_first("before-parse.s3.*", own)
     return client
 
 
