@@ -139,7 +139,7 @@ def scored(store: Store, key: str, ids: str, labels: list[int]) -> InputRef:
     ],
 )
 def test_test_images_are_compared_by_content_whatever_made_them(store: Store, ids: str, labels: list[int], said: str) -> None:
-    """A study without pins, of another name, on the very same images: of the same images. What breaks it: origins compared, as was."""
+    """A study without pins, on the very same images, counts as of the same. What breaks it: origins compared, as it was."""
     first = champion(1, pins=PINS, metrics={"accuracy": {"value": 0.8}}, evaluation=scored(store, "1", "abc", [0, 0, 1]))
     other = {"study": "cats", "pins": None, "test_version": 1, "metrics": {"accuracy": {"value": 0.9}}}
     crown(store, first, None)
