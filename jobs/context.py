@@ -9,18 +9,22 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from jobs.worklog import write_progress
 from tlbatch.errors import CorruptArtifactError, DeadlineError, Stopped
+from tlbatch.executions.records import read_progress
 from tlbatch.store import NotFoundError, Store
-from tlbatch.store.artifacts import Artifact, FileEntry, Manifest, artifact_files, commit, open_artifact
+from tlbatch.store.artifacts import Artifact, FileEntry, Manifest, artifact_files, commit, file_sha256, open_artifact
+from tlbatch.store.documents import DamagedError, read, read_disposable, sealed, shaped
 from tlbatch.store.housekeeping import tidy
 from tlbatch.tasks import InputRef, Task
 
 PROGRESS_EVERY_S = 5.0
+DONE = "/done.json"
 RECORDED_VERSIONS = ("tlbatch", "torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow")
 
 
@@ -167,37 +171,75 @@ class Context:
     # -- checkpoints ------------------------------------------------------------------------------------------------
 
     def save_checkpoint(self, number: int, files: dict[str, Path]) -> None:
-        """Store ``work/<key>/checkpoints/<number>/…``; complete once its ``done.json`` is there. Older ones go."""
+        """Store ``work/<key>/checkpoints/<number>/…``; complete once its ``done.json`` is there, with the files' hashes.
+
+        The one before stays, for when this one is damaged; all others go, newer ones too (they could not be read).
+        """
         prefix = f"work/{self.task.key}/checkpoints/"
+        hashes = {name: file_sha256(path) for name, path in files.items()}
         for name, path in files.items():
             self.store.upload(path, f"{prefix}{number:08d}/{name}")
-        done = {"files": sorted(files), "seconds": self.spent_s()}
-        self.store.put(f"{prefix}{number:08d}/done.json", json.dumps(done).encode())
-        this = f"{number:08d}"
-        tidy(self.store, lambda: [s.name for s in self.store.list(prefix) if s.name[len(prefix) :].split("/")[0] < this])
+        self.store.put(f"{prefix}{number:08d}/done.json", sealed({"files": hashes, "seconds": self.spent_s()}))
+        tidy(self.store, lambda: self._superseded(prefix, number))
+
+    def _superseded(self, prefix: str, number: int) -> list[str]:
+        """Names of what belongs to neither checkpoint ``number`` nor the complete one before it."""
+        names = [stat.name for stat in self.store.list(prefix)]
+        before = [n for name in names if (n := _number(name, prefix)) is not None and n < number and name.endswith(DONE)]
+        kept = {number, max(before, default=number)}
+        return [name for name in names if (n := _number(name, prefix)) is not None and n not in kept]
 
     def latest_checkpoint(self) -> dict[str, Path] | None:
-        """Files of the newest complete checkpoint, fetched, or None."""
-        prefix = f"work/{self.task.key}/checkpoints/"
-        complete = [s.name for s in self.store.list(prefix) if s.name.endswith("/done.json")]
-        for done in reversed(complete):
-            folder = done.removesuffix("done.json")
-            files = json.loads(self.store.get(done))["files"]
-            return {name: self._fetch(folder + name) for name in files}
+        """Files of the newest complete checkpoint that is what was written, fetched, or None.
+
+        A damaged one is told in a line; the one before it, or the start, leads to the very same result.
+        """
+        for done in reversed(self._checkpoints()):
+            number = done.rpartition("/")[0].rpartition("/")[2]
+            try:
+                checkpoint = read(self.store, done, shaped(Checkpoint))
+                if checkpoint is not None:
+                    return {name: self._fetch(done.removesuffix("done.json") + name, h) for name, h in checkpoint.files.items()}
+            except (DamagedError, NotFoundError) as error:
+                why = error.why if isinstance(error, DamagedError) else str(error)
+                print(f"checkpoint {number} is damaged ({why}): going on from the one before it, or from the start", flush=True)
         return None
 
-    def _fetch(self, name: str) -> Path:
+    def _checkpoints(self) -> list[str]:
+        """Names of ``done.json`` of all complete checkpoints, oldest first."""
+        prefix = f"work/{self.task.key}/checkpoints/"
+        names = (stat.name for stat in self.store.list(prefix))
+        return [name for name in names if name.endswith(DONE) and _number(name, prefix) is not None]
+
+    def _fetch(self, name: str, sha256: str) -> Path:
         target = self.scratch / "checkpoint" / Path(name).name
         target.parent.mkdir(parents=True, exist_ok=True)
         self.store.download(name, target)
+        if file_sha256(target) != sha256:
+            raise DamagedError(self.store.url, name, f"{Path(name).name} is not what was written")
         return target
 
     def _read_spent(self) -> float:
         """Seconds of earlier attempts, from their last words: progress and checkpoints both carry the sum."""
-        try:
-            return float(json.loads(self.store.get(f"work/{self.task.key}/progress.json")).get("seconds", 0.0))
-        except (NotFoundError, ValueError):
-            return 0.0
+        said = (read_progress(self.store, self.task.key) or {}).get("seconds")
+        if said is None:
+            found = (read_disposable(self.store, done, shaped(Checkpoint)) for done in reversed(self._checkpoints()))
+            said = next((each.seconds for each in found if each is not None), 0.0)
+        return float(said) if 0 <= float(said) < float("inf") else 0.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """``done.json``: the files' sha256 by name, and the run time in s up to then."""
+
+    files: dict[str, str]
+    seconds: float = 0.0
+
+
+def _number(name: str, prefix: str) -> int | None:
+    """The checkpoint that an object belongs to; None for what is none (``rows/``)."""
+    folder = name.removeprefix(prefix).partition("/")[0]
+    return int(folder) if folder.isdigit() else None
 
 
 def peak_memory_mib() -> int:

@@ -32,8 +32,10 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.runtime import Context, step_main
 from tlbatch.datasets.listing import ListedFile, Listing
-from tlbatch.errors import DataError
+from tlbatch.errors import DataError, TransientError
 from tlbatch.output import one_line
+from tlbatch.store import NotFoundError
+from tlbatch.store.documents import WRONG
 
 if TYPE_CHECKING:
     from jobs.data.groups import Likeness
@@ -68,7 +70,7 @@ def run(context: Context) -> None:
     """Read, find copies, pack, describe."""
     from jobs.data.groups import duplicates_card, group_copies
 
-    listing = Listing.from_json(context.store.get(context.task.locations["listing"]))
+    listing = load_listing(context)
     prepared = _read(context, listing)
     found, method = _near_copies(context, prepared)
     groups = group_copies(found)
@@ -83,6 +85,18 @@ def run(context: Context) -> None:
 
 
 # ---- reading ----
+
+
+def load_listing(context: Context) -> Listing:
+    """The listing that the driver put beside the task. Raises TransientError where it is damaged: it is put there again."""
+    name = context.task.locations["listing"]
+    try:
+        listing = Listing.from_json(context.store.get(name))
+        if listing.digest == context.params.get("listing", listing.digest):
+            return listing
+    except (*WRONG, NotFoundError) as error:
+        raise TransientError(f"{context.store.url}/{name} is damaged ({error}): the driver writes it anew") from error
+    raise TransientError(f"{context.store.url}/{name} is not what was listed: the driver writes it anew")
 
 
 def _read(context: Context, listing: Listing) -> Prepared:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import json
 import os
 import shutil
 import signal
@@ -36,6 +35,7 @@ from tlbatch import output
 from tlbatch.errors import DeadlineError, Stopped, StudyError, TlbatchError
 from tlbatch.store import NotFoundError, open_store
 from tlbatch.store.artifacts import load_manifest
+from tlbatch.store.documents import WRONG
 from tlbatch.tasks import Task, task_name
 
 _PR_SET_PDEATHSIG = 1
@@ -162,7 +162,7 @@ def _load_task(store: Any, path: str, step: str) -> Task:
         task = Task.from_json(store.get(path))
     except NotFoundError:
         raise StudyError(f"{store.url}/{path}: no such task document; `tlbatch run` and `tlbatch submit` write them") from None
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except WRONG as error:
         raise StudyError(f"{store.url}/{path}: not a task document ({error})") from error
     if task.step != step:
         raise StudyError(f"{store.url}/{path} is a task of step {task.step}: run `python -m jobs.{task.step}`")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tlbatch.backends import Backend, Ended
-from tlbatch.errors import Stopped, TransientError
+from tlbatch.errors import CorruptArtifactError, Stopped, TransientError
 from tlbatch.executions.earlier import older_artifacts, remember_extractor
 from tlbatch.executions.recording import Recording
 from tlbatch.executions.records import Execution, read_exit
@@ -18,13 +18,15 @@ from tlbatch.rates import remember_rate
 from tlbatch.retries import RETRY, Verdict, judge, own_words
 from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest
+from tlbatch.store.documents import DamagedError
 from tlbatch.store.lease import Lease, LeaseInfo, LeaseLostError
-from tlbatch.tasks import InputRef, Task, task_name
+from tlbatch.tasks import InputRef, Task, load_task, task_name
 from tlbatch.work import BLOCKED, CACHED, COMPLETE, DONE, FAILED, PENDING, READY, RUNNING, SETTLED, STOPPED, WAITING, Work
 
 LOOK_AGAIN_S = 1.0  # at a task that another execution computes
 CANCEL_EVERY_S = 5.0
 GRACE_S = 60.0
+REMAKES = 2  # a report that is damaged each time it is made: the disk is
 
 
 class Observer(Protocol):
@@ -73,6 +75,7 @@ class Driver:
         self.works = {node.name: Work(node) for node in self.plan}
         self._recording = Recording(self.execution, self.plan.study, self.backend.name, self.before, self.clock)
         self._cancel_at = 0.0
+        self._remade = 0
 
     def run(self) -> str:
         """Walk the plan to its end; returns the execution's state: succeeded, failed or cancelled. Raises Stopped."""
@@ -80,8 +83,8 @@ class Driver:
         state = "failed"
         try:
             state = self._walk()
-            if state == "succeeded":
-                self.finish()
+            while state == "succeeded" and not self._finished():
+                state = self._walk()
         except BaseException as error:
             if self.detach and isinstance(error, Stopped | KeyboardInterrupt | TransientError):
                 self._leave(error)
@@ -92,6 +95,29 @@ class Driver:
             raise
         self._end(state)
         return state
+
+    def _finished(self) -> bool:
+        """Publish the report. False where its files were damaged: its task is pending again. Raises the last time."""
+        try:
+            self.finish()
+        except CorruptArtifactError as error:
+            self._remade += 1
+            gone = [work.ref for work in self.works.values() if work.ref and not self._there(work.ref)]
+            if not gone or self._remade > REMAKES:
+                raise
+            self._recording.event("damaged", sentence=str(error))
+            self._make_again(gone)
+            return False
+        return True
+
+    def _there(self, ref: InputRef) -> bool:
+        return load_manifest(self.store, ref.step, ref.key) is not None
+
+    def _make_again(self, gone: Collection[InputRef | None]) -> None:
+        for other in self.works.values():
+            if other.ref in gone:
+                other.ref = None
+                self._move(other, PENDING, "its files were damaged")
 
     def _end(self, state: str) -> None:
         self._recording.event("ended", state=state)
@@ -175,10 +201,22 @@ class Driver:
         if manifest is None:
             return False
         work.ref = InputRef(manifest.step, manifest.key, manifest.digest)
+        if state == CACHED:
+            self._mend_document(work.task)
         if state == DONE:
             work.seconds = float(manifest.made.get("seconds", 0.0))
         self._move(work, state)
         return True
+
+    def _mend_document(self, task: Task) -> None:
+        """Of a complete task: champions, predictions and comparisons read it later."""
+        try:
+            there = load_task(self.store, task.key) is not None
+        except DamagedError as error:
+            there = False
+            self._recording.event("damaged", sentence=str(error))
+        if not there:
+            self.store.put(task_name(task.key), task.to_json())
 
     def _look(self, work: Work) -> None:
         """At a task that another execution has: done, or its lease free?"""
@@ -237,11 +275,8 @@ class Driver:
         work.tries += 1
         work.not_before = self.clock() + verdict.wait_s
         assert work.task is not None
-        gone = [ref for ref in work.task.inputs.values() if load_manifest(self.store, ref.step, ref.key) is None]
-        for other in self.works.values():  # an input was set aside as damaged: what made it runs once more, then this
-            if other.ref in gone:
-                other.ref = None
-                self._move(other, PENDING, "its files were damaged")
+        gone = [ref for ref in work.task.inputs.values() if not self._there(ref)]
+        self._make_again(gone)  # an input was set aside as damaged: what made it runs once more, then this
         self._move(work, PENDING if gone else READY, verdict.sentence)
 
     def _remember(self, work: Work) -> None:

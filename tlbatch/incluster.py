@@ -97,7 +97,7 @@ def walk(
     if execution.cancel_request() is not None:
         _cancelled(execution)
         return "cancelled", []
-    before = execution.load_status() or {}
+    before = execution.last_status()
     plan = with_deadlines(plan, study, place.site.resources())
     backend = open_backend(execution, place, study)
     driver = Driver(
@@ -209,12 +209,12 @@ def open_backend(execution: Execution, place: Place, study: Study) -> Kubernetes
 
 
 def _cancelled(execution: Execution) -> int:
-    execution.save_status({**(execution.load_status() or {"tasks": {}}), "state": "cancelled"})
+    execution.save_status({**(execution.last_status() or {"tasks": {}}), "state": "cancelled"})
     return 0
 
 
 def _give_up(execution: Execution, sentence: str) -> None:
     """What cannot be planned or driven fails with a sentence in the status."""
-    status = execution.load_status() or {"tasks": {}, "backend": "kubernetes"}
+    status = execution.last_status() or {"tasks": {}, "backend": "kubernetes"}
     if status.get("state") not in ("succeeded", "cancelled"):
         execution.save_status({**status, "state": "failed", "sentence": sentence})

@@ -20,7 +20,7 @@ from tlbatch.planning.settle import plan_study
 from tlbatch.reports.listing import load_report, report_place
 from tlbatch.spec import LoadedStudy
 from tlbatch.store import Store
-from tlbatch.store.artifacts import Manifest, load_manifest
+from tlbatch.store.artifacts import Artifact, Manifest, load_manifest
 from tlbatch.store.layout import check_format
 from tlbatch.work import Work
 
@@ -67,11 +67,11 @@ def run_study(
     announce(execution)
     with stop_requests(quick=True) as stop:
         driver = Driver(plan, store, backend, execution, observer, stop)
+        driver.finish = lambda: publish_report(execution, driver.works.values())
         state = driver.run()
     works = tuple(driver.works.values())
     if state != "succeeded":
         return Outcome(execution, state, works)
-    publish_report(execution, works)
     return Outcome(execution, state, works, load_report(execution), report_place(execution))
 
 
@@ -86,19 +86,11 @@ def publish_report(execution: Execution, works: Iterable[Work]) -> None:
 
 
 def publish(store: Store, manifest: Manifest, prefix: str) -> None:
-    """Copy an artifact's files to ``prefix``, for people and plain tools."""
+    """Copy an artifact's files to ``prefix``, for people and plain tools.
 
-    def copy(item: tuple[str, str]) -> None:
-        name, source = item
-        local = store.local_path(source)
-        if local is not None:
-            store.upload(local, prefix + name)
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "file"
-            store.download(source, path)
-            store.upload(path, prefix + name)
-
-    files = [(name, entry.path) for name, entry in manifest.files.items()]
-    with ThreadPoolExecutor(COPIES_AT_ONCE) as pool:
-        list(pool.map(copy, files))
+    Raises CorruptArtifactError, the manifest set aside, where one is not what was written: it is copied nowhere.
+    """
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(COPIES_AT_ONCE) as pool:
+        artifact = Artifact(store, manifest, Path(folder))
+        paths = dict(zip(manifest.files, pool.map(artifact.path, manifest.files), strict=True))
+        list(pool.map(lambda name: store.upload(paths[name], prefix + name), paths))

@@ -5,13 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
+from dataclasses import dataclass
 
 from tlbatch.errors import TlbatchError
-from tlbatch.executions.records import load_document
 from tlbatch.planning import Node
 from tlbatch.store import Store
+from tlbatch.store.documents import read_disposable, shaped
 
 START_S = 4.0  # a process with torch to start
+
+
+@dataclass(frozen=True)
+class Rate:
+    shape: str
+    seconds_per_unit: float
 
 
 def rate_name(node: Node) -> str:
@@ -27,7 +34,7 @@ def remember_rate(store: Store, node: Node, seconds: float) -> None:
 
 def estimate_s(store: Store, node: Node) -> float | None:
     """Seconds a task of this node will take, or None where none of its kind was measured."""
-    document = load_document(store, rate_name(node))
-    if document is None or document.get("shape") != node.shape:
+    rate = read_disposable(store, rate_name(node), shaped(Rate))
+    if rate is None or rate.shape != node.shape or not 0 <= rate.seconds_per_unit < float("inf"):
         return None
-    return START_S + float(document["seconds_per_unit"]) * node.units
+    return START_S + rate.seconds_per_unit * node.units

@@ -8,7 +8,7 @@ import sys
 from tlbatch.errors import StudyError
 from tlbatch.store import open_store
 from tlbatch.store.artifacts import load_manifest
-from tlbatch.tasks import Task, task_name
+from tlbatch.tasks import load_task, task_name
 
 
 def replay(key: str, store_url: str) -> int:
@@ -21,7 +21,9 @@ def replay(key: str, store_url: str) -> int:
     if len(names) != 1:
         there = ", ".join(name.removeprefix("tasks/").removesuffix(".json")[:12] for name in names[:5])
         raise StudyError(f"{key}: {'several tasks start so: ' + there if names else 'no such task'} in {store.url}")
-    task = Task.from_json(store.get(names[0]))
+    task = load_task(store, names[0].removeprefix("tasks/").removesuffix(".json"))
+    if task is None:
+        raise StudyError(f"{store.url}/{names[0]} has just gone")
     if load_manifest(store, task.step, task.key) is not None:
         raise StudyError(f"{task.name or task.step} {task.key[:12]} is complete: nothing would be computed")
     command = [sys.executable, "-m", f"jobs.{task.step}", "--debug", "--task", f"{store.url}/{task_name(task.key)}"]

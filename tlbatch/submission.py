@@ -22,6 +22,7 @@ from tlbatch.profiles import Profile
 from tlbatch.spec import LoadedStudy, Study
 from tlbatch.spec.load import is_file_like, parse_study
 from tlbatch.store import Store
+from tlbatch.store.documents import as_is, read_disposable
 from tlbatch.store.layout import check_format
 
 SUBMITTED = "submitted.json"
@@ -85,7 +86,7 @@ def resume(execution: Execution, profile: Profile, cluster: Cluster, only: str =
         raise StudyError(
             f"{execution.id} is a firing: `tlbatch schedule trigger {schedule['schedule']}` keeps what it has done"
         )
-    status = execution.load_status() or {}
+    status = execution.last_status()
     state = status.get("state")
     if execution.cancel_request() is not None or state == "cancelled":
         raise StudyError(f"{execution.id} was cancelled, which is final: `tlbatch submit` again computes only what is missing")
@@ -159,7 +160,7 @@ def submitted_by(job: dict[str, Any]) -> dict[str, Any]:
 
 def submitted_by_me(store: Store, execution: str) -> bool:
     """For ``list --mine``."""
-    document = load_document(store, Execution(store, execution).name(SUBMITTED)) or {}
+    document = read_disposable(store, Execution(store, execution).name(SUBMITTED), as_is) or {}
     return bool(document.get("user")) and document.get("user") == user_name()
 
 

@@ -9,6 +9,9 @@ from typing import Any
 
 from tlbatch.errors import StudyError
 from tlbatch.steps import STEP_VERSIONS
+from tlbatch.store import Store
+from tlbatch.store.documents import parse, read, shaped
+from tlbatch.store.names import is_name
 
 TASK_FORMAT = 1
 
@@ -54,26 +57,27 @@ class Task:
 
     @staticmethod
     def from_json(data: bytes) -> Task:
-        """Read a stored document (leniently: unknown fields are ignored). Raises StudyError for a newer format."""
-        document = json.loads(data)
+        """Raises StudyError for a newer format, ValueError and its like for what is no task document."""
+        return Task.of(parse(data))
+
+    @staticmethod
+    def of(document: dict[str, Any]) -> Task:
+        """Decode, unknown fields ignored; what is in the key is checked against it. Raises as ``from_json`` does."""
         if document["format"] > TASK_FORMAT:
             raise StudyError(
                 f"task document of format {document['format']}: this tlbatch reads up to {TASK_FORMAT}; upgrade it"
             )
-        return Task(
-            step=document["step"],
-            params=document["params"],
-            inputs={role: InputRef(**ref) for role, ref in document["inputs"].items()},
-            locations=document.get("locations", {}),
-            limits=document.get("limits", {}),
-            older=[InputRef(**ref) for ref in document.get("older", [])],
-            name=document.get("name", ""),
-        )
+        task = shaped(Task)(document)
+        digests = {role: ref.digest for role, ref in task.inputs.items()}
+        if "key" in document and document["key"] != task_key(task.step, task.params, digests, document["version"]):
+            raise ValueError("its key is not that of its content")
+        return task
 
 
-def task_key(step: str, params: dict[str, Any], input_digests: dict[str, str]) -> str:
-    """The key of a task's output: 40 hex digits of sha256 over canonical JSON. Pure."""
-    content = {"step": step, "version": STEP_VERSIONS[step], "params": params, "inputs": input_digests}
+def task_key(step: str, params: dict[str, Any], input_digests: dict[str, str], version: int | None = None) -> str:
+    """The key of a task's output: 40 hex digits of sha256 over canonical JSON. Pure. ``version``: of the step, else ours."""
+    number = STEP_VERSIONS[step] if version is None else version
+    content = {"step": step, "version": number, "params": params, "inputs": input_digests}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:40]
 
@@ -81,3 +85,18 @@ def task_key(step: str, params: dict[str, Any], input_digests: dict[str, str]) -
 def task_name(key: str) -> str:
     """Where the task document is in the store."""
     return f"tasks/{key}.json"
+
+
+def load_task(store: Store, key: str) -> Task | None:
+    """The task document of a key; None where there is none. Raises DamagedError."""
+
+    def of_key(document: dict[str, Any]) -> Task:
+        if document.get("key", key) != key:
+            raise ValueError(f"it is of key {document['key']}")
+        return Task.of(document)
+
+    return (
+        read(store, task_name(key), of_key, "the driver writes it anew: run its study again")
+        if is_name(task_name(key))
+        else None
+    )

@@ -18,9 +18,8 @@ from jobs.reporting.validation import best
 from jobs.reporting.views.dataset import study_split
 from tlbatch.errors import CorruptArtifactError, StudyError
 from tlbatch.executions.records import Execution
-from tlbatch.store import NotFoundError
 from tlbatch.store.artifacts import Artifact, open_artifact
-from tlbatch.tasks import InputRef, Task, task_name
+from tlbatch.tasks import InputRef, Task, load_task, task_name
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 Place = tuple[str, str]  #: an image by its content and its path
@@ -102,11 +101,11 @@ def _report_task(execution: Execution) -> Task:
     status = execution.load_status() or {}
     task: Mapping[str, Any] = (status.get("tasks") or {}).get("report") or {}
     name = task_name(str(task.get("key")))
-    try:
-        if task.get("state") in ("done", "cached"):
-            return Task.from_json(execution.store.get(name))
-    except NotFoundError as error:
-        raise StudyError(f"{execution.store.url}/{name} is gone: run the study of {execution.id} again") from error
+    if task.get("state") in ("done", "cached"):
+        found = load_task(execution.store, str(task.get("key")))
+        if found is None:
+            raise StudyError(f"{execution.store.url}/{name} is gone: run the study of {execution.id} again")
+        return found
     raise StudyError(f"{execution.id} has no report to compare: `tlbatch status {execution.id}` says where it stands")
 
 

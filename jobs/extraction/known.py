@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from jobs.context import Context
@@ -12,7 +11,7 @@ from jobs.data.features import DESCRIPTION, FEATURES, VIEWS
 from jobs.data.rows import RowFile, Rows, Spool, image_of, open_rows, write_rows
 from tlbatch.errors import CorruptArtifactError
 from tlbatch.store import NotFoundError
-from tlbatch.store.artifacts import Artifact, FileEntry
+from tlbatch.store.artifacts import Artifact, FileEntry, file_sha256
 
 SAME = ("backbone", "asked_layer", "pool", "input", "precision", "source")
 """What must be alike for features of one image to be alike."""
@@ -93,7 +92,10 @@ class Parts:
                 continue
             try:
                 rows = open_rows(self._local(stat.name))
-            except (NotFoundError, FileNotFoundError, ValueError):  # its task is complete, or it is no part: it saves nothing
+            except (NotFoundError, FileNotFoundError):  # its task is complete
+                continue
+            except ValueError as error:
+                print(f"{error}: its rows are computed again", flush=True)
                 continue
             if rows.width == width:
                 known.add(rows)
@@ -102,25 +104,24 @@ class Parts:
         return count
 
     def save(self, spool: Spool) -> None:
-        """Store the rows that came since the last time. A file is named by its content's names: saved twice, it is one."""
+        """Store the rows that came since the last time. A file is named by its content's hash: saved twice, it is one."""
         names = spool.names[self._saved :]
         if not names:
             return
-        digest = hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]
-        path = self._context.scratch / f"{digest}.safetensors"
+        path = self._context.scratch / f"rows-{self._saved}.safetensors"
         rows = (spool.read(place) for place in range(self._saved, self._saved + len(names)))
         write_rows(path, PART, (len(names), spool.width), names, rows)
-        name = f"{self._prefix}{digest}.safetensors"
+        name = f"{self._prefix}{file_sha256(path)}.safetensors"
         self._context.store.upload(path, name)
         path.unlink()
         self._loaded.add(name)
         self._saved += len(names)
 
-    def _local(self, name: str) -> Any:
-        local = self._context.store.local_path(name)
-        if local is not None:
-            return local
+    def _local(self, name: str) -> Path:
+        """A copy of our own, checked. Raises NotFoundError, and ValueError where it is not what was written."""
         target = self._context.scratch / "parts" / name.rpartition("/")[2]
         target.parent.mkdir(exist_ok=True)
         self._context.store.download(name, target)
+        if file_sha256(target) != target.stem:
+            raise ValueError(f"{name} is damaged")
         return target

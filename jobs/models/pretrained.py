@@ -12,9 +12,8 @@ from jobs.models.reading import State, read_state
 from tlbatch.backbones.catalogue import weights_of
 from tlbatch.backbones.weightfiles import fetch, find_weight
 from tlbatch.errors import StudyError
-from tlbatch.store import NotFoundError
 from tlbatch.store.artifacts import Artifact, file_sha256, open_artifact
-from tlbatch.tasks import Task, task_name
+from tlbatch.tasks import load_task
 
 BODY = "backbone.body."
 SOURCE = "source"
@@ -99,13 +98,12 @@ def source_of(context: Context, artifact: Artifact) -> Artifact:
 
     Raises StudyError where it is gone.
     """
-    try:
-        task = Task.from_json(context.store.get(task_name(artifact.manifest.key)))
-        ref = task.inputs[SOURCE]
-    except (NotFoundError, KeyError, ValueError):
+    task = load_task(context.store, artifact.manifest.key)
+    ref = task.inputs.get(SOURCE) if task else None
+    if ref is None:
         if SOURCE in context.task.inputs and context.task.inputs[SOURCE].key != artifact.manifest.key:
             return context.input(SOURCE)
-        raise StudyError(f"what {artifact.manifest.key[:12]} started from is not in the store any more") from None
+        raise StudyError(f"what {artifact.manifest.key[:12]} started from is not in the store any more")
     found = open_artifact(context.store, ref.step, ref.key, context.cache)
     if found is None:
         raise StudyError(f"artifacts/{ref.step}/{ref.key} is gone: run its study again")

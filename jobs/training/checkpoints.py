@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 
 from jobs.context import Context
 from tlbatch.errors import DeadlineError
+from tlbatch.store.documents import parse
 
 STEP_EVERY_S = 45.0  # in mid-epoch: at least once a minute, with time to write it
 EPOCH_EVERY_S = 5.0  # at the end of an epoch: epochs of a small head take milliseconds, a checkpoint may take more
@@ -62,7 +63,7 @@ class Keeper:
             return None
         with safe_open(files[NAME], framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            place = json.loads(file.metadata()["place"])
+            place = parse(file.metadata()["place"])
         self._number = place["number"]
         return Snapshot(tensors, place)
 

@@ -24,6 +24,7 @@ from tlbatch.executions.records import Execution
 from tlbatch.schedules.firings import FAILED, SKIPPED, SUCCEEDED, UNCHANGED
 from tlbatch.schedules.walks import failed_code
 from tlbatch.store.artifacts import load_manifest
+from tlbatch.store.documents import sealed
 from tlbatch.store.heartbeat import beating
 from tlbatch.store.lease import Lease, acquire_named
 
@@ -219,7 +220,7 @@ def test_the_next_pod_promotes_once(walked: Pods, monkeypatch: pytest.MonkeyPatc
 def test_the_trend_shows_missed_nights(nights: Pods) -> None:
     stored = nights.file("schedule.json")
     stored["periods"] = [{**stored["periods"][-1], "since": time.time() - 3 * 86400}]
-    nights.opened.put(f"schedules/{NAME}/schedule.json", json.dumps(stored).encode())
+    nights.opened.put(f"schedules/{NAME}/schedule.json", sealed(stored))
     nights.here()
     page = nights.opened.get(f"schedules/{NAME}/trend/index.html").decode()
     assert page.count("cluster or machine were away") >= 2

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tlbatch.backbones.settled import SettledWeights
 from tlbatch.errors import CorruptArtifactError, StudyError
-from tlbatch.executions.records import list_executions
+from tlbatch.executions.records import Execution, list_executions
 from tlbatch.spec.model import FromRun
-from tlbatch.store import NotFoundError, Store
+from tlbatch.store import Store
 from tlbatch.store.artifacts import Artifact, load_manifest, open_artifact
-from tlbatch.tasks import InputRef, Task, task_name
+from tlbatch.tasks import InputRef, load_task
 
 
 def settle_source(source: FromRun, store: Store) -> SettledWeights:
@@ -53,9 +51,8 @@ def _plans(store: Store, study: str) -> Iterator[list[tuple[str, dict[str, Any]]
     for summary in list_executions(store):
         if summary.study != study or summary.state != "succeeded":
             continue
-        with suppress(NotFoundError, ValueError):
-            document = json.loads(store.get(f"executions/{summary.id}/plan.json"))
-            yield [(str(name), dict(task)) for name, task in document.get("tasks", {}).items() if task.get("key")]
+        document = Execution(store, summary.id).load_plan() or {}
+        yield [(str(name), dict(task)) for name, task in document.get("tasks", {}).items() if task.get("key")]
 
 
 def _is(node: str, run: str, seed: int | None) -> bool:
@@ -96,8 +93,5 @@ def _card(store: Store, ref: InputRef) -> dict[str, Any]:
 
 def _location(store: Store, ref: InputRef) -> str | None:
     """Where the source's own weights were taken from: needed where the source kept only its head."""
-    try:
-        task = Task.from_json(store.get(task_name(ref.key)))
-    except (NotFoundError, ValueError, KeyError, TypeError):
-        return None
-    return task.locations.get("weights")
+    task = load_task(store, ref.key)
+    return task.locations.get("weights") if task else None

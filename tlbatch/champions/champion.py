@@ -7,7 +7,6 @@ it: so the history is complete whenever a process ends. ``champions/<name>/decis
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,10 +15,20 @@ from itertools import takewhile
 from typing import Any
 
 from tlbatch.errors import StudyError, TransientError
-from tlbatch.executions.records import load_document
 from tlbatch.spec.nearest import suggestion
-from tlbatch.store import ConflictError, NotFoundError, Store
-from tlbatch.store.artifacts import load_manifest
+from tlbatch.store import ConflictError, Store
+from tlbatch.store.artifacts import load_manifest, read_file
+from tlbatch.store.documents import (
+    DamagedError,
+    checked,
+    parse,
+    read,
+    read_each,
+    read_with_etag,
+    sealed,
+    shaped,
+    tell,
+)
 from tlbatch.store.names import is_name
 from tlbatch.tasks import InputRef
 
@@ -27,6 +36,35 @@ CHAMPION_FORMAT = 1
 ROOT = "champions/"
 CROWNING = ("first", "promoted")
 """Outcomes of a decision that make its challenger the champion."""
+
+
+@dataclass
+class ClassesShape:
+    """What is read of an evaluation's ``metrics.json``."""
+
+    classes: list[str]
+
+
+@dataclass
+class DecisionShape:
+    """What a decision's record must look like; other fields are let through."""
+
+    execution: str
+    outcome: str | None = None
+    sentence: str | None = None
+    time: float | None = None
+    seen: int | None = None
+    settled: dict[str, int | None] | None = None
+    challenger: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """``champions/<name>.json``. ``record``: the object name of the present champion's record."""
+
+    record: str
+    name: str = ""
+    serial: int = 0
 
 
 class BeatenError(TransientError):
@@ -71,18 +109,21 @@ class Champion:
 
     @staticmethod
     def from_json(data: bytes) -> Champion:
-        """Decode, leniently towards unknown and missing fields. Raises StudyError for a newer format."""
-        document = json.loads(data)
+        """Raises StudyError for a newer format, ValueError and its like for what is none."""
+        return Champion.of(parse(data))
+
+    @staticmethod
+    def of(document: dict[str, Any]) -> Champion:
+        """Decode, leniently towards unknown and missing fields. Raises as ``from_json`` does."""
         if document.get("format", 1) > CHAMPION_FORMAT:
             raise StudyError(
                 f"champion {document.get('name')}: its record has format {document['format']}, this tlbatch reads up to "
                 f"{CHAMPION_FORMAT}; upgrade it"
             )
-        known = {name: value for name, value in document.items() if name in Champion.__dataclass_fields__}
-        known["models"] = {role: InputRef(**ref) for role, ref in known["models"].items()}
-        for name in ("evaluation", "pins", "decided"):
-            known[name] = InputRef(**known[name]) if known.get(name) else None
-        return Champion(**{**known, "classes": tuple(known.get("classes", ()))})
+        champion = shaped(Champion)(document)
+        if any(not isinstance(value, dict | None) for value in champion.metrics.values()):
+            raise ValueError("its metrics are none")
+        return champion
 
 
 # -- who it is ----------------------------------------------------------------------------------------------------------
@@ -116,33 +157,48 @@ def reigns(store: Store, name: str) -> list[Champion]:
 
 
 def _walk(store: Store, name: str) -> Iterator[Champion]:
+    """The present one must be readable; an earlier record that is damaged is told and left out."""
     record, _ = _pointer(store, name)
     while record is not None:
-        champion = _load_record(store, record)
+        try:
+            champion = _load_record(store, record)
+        except DamagedError as error:
+            if record == _pointer(store, name)[0]:
+                raise
+            tell(error)
+            record = _record_before(store, name, record)
+            continue
         yield champion
         record = champion.previous
 
 
+def record_names(store: Store, name: str) -> list[str]:
+    """Object names of all records of a champion, by serial: the newest last."""
+    prefix = f"{ROOT}{name}/"
+    names = [stat.name for stat in store.list(prefix)]
+    return [each for each in names if "/" not in each.removeprefix(prefix) and each.endswith(".json")]
+
+
+def _record_before(store: Store, name: str, record: str) -> str | None:
+    """Of a record that cannot say it itself: names begin with the serial."""
+    return max((each for each in record_names(store, name) if each < record), default=None)
+
+
 def _pointer(store: Store, name: str) -> tuple[str | None, str | None]:
     """The object name of the present record, and the pointer's etag."""
-    try:
-        data, etag = store.get_with_etag(f"{ROOT}{name}.json")
-    except NotFoundError:
-        return None, None
-    try:
-        return str(json.loads(data)["record"]), etag
-    except (ValueError, KeyError, TypeError) as error:
-        raise StudyError(
-            f'{store.url}/{ROOT}{name}.json does not say who the champion is: put back {{"record": "{ROOT}{name}/'
-            '<serial>-<random>.json"} with the newest record beside it'
-        ) from error
+    way_out = f"`tlbatch fsck {store.url} --repair` puts back who it is, from the records beside it"
+    pointer, etag = read_with_etag(store, f"{ROOT}{name}.json", shaped(Pointer), way_out)
+    if pointer is not None and not (is_name(pointer.record) and pointer.record.startswith(f"{ROOT}{name}/")):
+        raise DamagedError(store.url, f"{ROOT}{name}.json", "it names no record of this champion", way_out)
+    return (None if pointer is None else pointer.record), etag
 
 
 def _load_record(store: Store, record: str) -> Champion:
-    try:
-        return Champion.from_json(store.get(record))
-    except NotFoundError as error:
-        raise StudyError(f"{store.url}/{record} is gone, a champion's record: restore it from a backup of the store") from error
+    way_out = "restore it from a backup of the store, or promote a model again: `tlbatch champion promote`"
+    champion = read(store, record, Champion.of, way_out) if is_name(record) else None
+    if champion is None:
+        raise DamagedError(store.url, record, "it is gone, a champion's record", way_out)
+    return champion
 
 
 # -- who becomes it -----------------------------------------------------------------------------------------------------
@@ -198,10 +254,9 @@ def _decision_name(store: Store, name: str, execution_id: str) -> str | None:
 
 
 def decisions(store: Store, name: str) -> list[dict[str, Any]]:
-    """All decisions about a champion, the newest first. Unreadable ones are left out."""
+    """All decisions about a champion, the newest first. Damaged ones are told and left out."""
     names = [stat.name for stat in store.list(f"{ROOT}{name}/decisions/")]
-    documents = [load_document(store, place) for place in reversed(names)]
-    return [document for document in documents if document is not None]
+    return read_each(store, reversed(names), checked(DecisionShape))
 
 
 def settle_decision(
@@ -222,7 +277,7 @@ def settle_decision(
     """
     by = f"execution {execution_id}"
     place = _decision_name(store, name, execution_id)
-    earlier = (load_document(store, place) if place else None) or {}
+    earlier = (read(store, place, checked(DecisionShape)) if place else None) or {}
     made = _made_by(store, name, by, int(earlier.get("seen") or 0)) if earlier else None
     if earlier.get("settled"):
         return made
@@ -282,8 +337,8 @@ def classes_of(store: Store, evaluation: InputRef) -> tuple[str, ...]:
     manifest = load_manifest(store, evaluation.step, evaluation.key)
     if manifest is None or "metrics.json" not in manifest.files:
         raise StudyError(f"{store.url}/artifacts/{evaluation.step}/{evaluation.key} is gone: run the study again")
-    return tuple(json.loads(store.get(manifest.files["metrics.json"].path))["classes"])
+    return tuple(read_file(store, manifest, "metrics.json", checked(ClassesShape))["classes"])
 
 
 def _dump(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, indent=1, sort_keys=True).encode()
+    return sealed(document)

@@ -14,9 +14,9 @@ from typing import Any
 
 from tlbatch.champions.champion import Champion, find_champion, reigns
 from tlbatch.errors import StudyError, TransientError, error_of
-from tlbatch.store import NotFoundError, Store
+from tlbatch.store import Store
 from tlbatch.store.artifacts import file_sha256
-from tlbatch.tasks import InputRef, Task, task_name
+from tlbatch.tasks import InputRef, Task, load_task
 
 CARD = "model.json"
 IMAGES = 200
@@ -98,10 +98,7 @@ def _champion(store: Store, name: str, serial: int | None) -> Champion:
 
 
 def _task(store: Store, key: str) -> Task | None:
-    try:
-        return Task.from_json(store.get(task_name(key)))
-    except NotFoundError:
-        return None
+    return load_task(store, key)
 
 
 def pull_champion(request: Request, folder: Path) -> Pulled:

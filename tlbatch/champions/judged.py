@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from tlbatch.champions.champion import Champion
-from tlbatch.store import NotFoundError, Store
-from tlbatch.store.artifacts import load_manifest
+from tlbatch.store import Store
+from tlbatch.store.artifacts import load_manifest, read_file
+from tlbatch.store.documents import as_is
 from tlbatch.tasks import InputRef
 
 
@@ -36,11 +36,7 @@ def _document(store: Store, ref: InputRef, name: str) -> dict[str, Any] | None:
     manifest = load_manifest(store, ref.step, ref.key)
     if manifest is None or name not in manifest.files:
         return None
-    try:
-        found: dict[str, Any] = json.loads(store.get(manifest.files[name].path))
-    except NotFoundError:
-        return None
-    return found
+    return read_file(store, manifest, name, as_is)
 
 
 def times(asked: int) -> str:

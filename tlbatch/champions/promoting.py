@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tlbatch.champions.champion import ROOT, Champion, crown, find_champion, load_champion, reigns
@@ -13,10 +12,11 @@ from tlbatch.champions.judged import pinned_images, test_images
 from tlbatch.errors import StudyError
 from tlbatch.executions.records import Execution
 from tlbatch.spec.nearest import suggestion
-from tlbatch.store import NotFoundError, Store
-from tlbatch.store.artifacts import Manifest, load_manifest
+from tlbatch.store import Store
+from tlbatch.store.artifacts import Manifest, load_manifest, read_file
+from tlbatch.store.documents import as_is, checked
 from tlbatch.store.names import is_name
-from tlbatch.tasks import InputRef, Task, task_name
+from tlbatch.tasks import InputRef, load_task
 from tlbatch.work import COMPLETE
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
@@ -133,11 +133,20 @@ def accuracy(champion: Champion) -> float | None:
 # -- a model of an execution --------------------------------------------------------------------------------------------
 
 
+@dataclass
+class MetricsShape:
+    """What is read of an evaluation's ``metrics.json``."""
+
+    classes: list[str]
+    seeds: dict[str, dict[str, Any]]
+    validation: dict[str, dict[str, Any]] | None = None
+
+
 def _of_execution(store: Store, execution: Execution, run: str | None, seed: int | None) -> Champion:
     tasks: Mapping[str, Any] = (execution.load_plan() or {}).get("tasks", {})
     name = _run_of(execution, tasks, run)
     manifest = _artifact(store, tasks[f"{EVALUATE}{name}"], f"{EVALUATE}{name} of {execution.id}")
-    metrics = json.loads(store.get(manifest.files["metrics.json"].path))
+    metrics = read_file(store, manifest, "metrics.json", checked(MetricsShape))
     models = _models(store, manifest, f"{name} of {execution.id}")
     chosen = _seed_of(metrics, models, name, seed)
     pins = _artifact(store, tasks[PIN], f"{PIN} of {execution.id}") if PIN in tasks else None
@@ -188,10 +197,9 @@ def _ref(manifest: Manifest) -> InputRef:
 
 def _models(store: Store, evaluation: Manifest, what: str) -> dict[str, InputRef]:
     """Roles ``model:<seed>[:<fold>]`` of the evaluation's task."""
-    try:
-        task = Task.from_json(store.get(task_name(evaluation.key)))
-    except NotFoundError as error:
-        raise StudyError(f"{what}: its task document is gone from {store.url}: run the study again") from error
+    task = load_task(store, evaluation.key)
+    if task is None:
+        raise StudyError(f"{what}: its task document is gone from {store.url}: run the study again")
     models = {role: ref for role, ref in task.inputs.items() if role.startswith("model:")}
     if not models:
         raise StudyError(
@@ -218,4 +226,4 @@ def _seed_of(metrics: Mapping[str, Any], models: Mapping[str, InputRef], run: st
 def _test_version(store: Store, pins: Manifest | None) -> int:
     if pins is None:
         return 1
-    return int(json.loads(store.get(pins.files["pins.json"].path)).get("version") or 1)
+    return int(read_file(store, pins, "pins.json", as_is).get("version") or 1)

@@ -46,7 +46,7 @@ def cancel(execution: str, store: str, context: str | None, namespace: str | Non
         if not execution.startswith("predict-") or not _cancel_prediction(execution, context, namespace, output):
             raise
         return
-    status = found.load_status() or {}
+    status = found.last_status()
     if status.get("state") in ("succeeded", "failed"):
         raise StudyError(f"{found.id} has {status['state']} already: nothing runs")
     cluster = _cluster(profile) if _in_cluster(found, status) else None

@@ -24,6 +24,7 @@ from tlbatch.errors import DataError, StudyError
 from tlbatch.spec.dataset import CsvLabels, Dataset
 from tlbatch.spec.nearest import suggestion
 from tlbatch.store import NotFoundError, open_store
+from tlbatch.store.documents import parse
 
 LISTING_FORMAT = 1
 MOST_CSV_BYTES = 512 * 2**20
@@ -71,7 +72,7 @@ class Listing:
     @staticmethod
     def from_json(data: bytes) -> Listing:
         """Decode, leniently towards unknown fields. Raises StudyError for a newer format."""
-        document = json.loads(data)
+        document = parse(data)
         if document["format"] > LISTING_FORMAT:
             raise StudyError(f"listing of format {document['format']}: this tlbatch reads up to {LISTING_FORMAT}; upgrade it")
         fields = ListedFile.__dataclass_fields__

@@ -17,7 +17,7 @@ def cancel(execution: Execution, cluster: Cluster | None, reason: str = "") -> i
     execution.request_cancel(reason)
     ended = end_all(execution.id, cluster) if cluster is not None else 0
     if cluster is not None:
-        status = execution.load_status() or {"tasks": {}, "backend": "kubernetes"}
+        status = execution.last_status() or {"tasks": {}, "backend": "kubernetes"}
         if status.get("state") != "succeeded":
             execution.save_status({**status, "state": "cancelled"})
     return ended

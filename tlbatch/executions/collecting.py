@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tlbatch.errors import StudyError
-from tlbatch.executions.records import FINAL_STATES, ROOT, Execution, list_executions, load_document
+from tlbatch.executions.records import FINAL_STATES, ROOT, Execution, list_executions
 from tlbatch.store import Stat, Store
 from tlbatch.store.artifacts import load_manifest
+from tlbatch.store.documents import DamagedError, parse, read, shaped
 from tlbatch.store.lease import LeaseInfo, is_live
-from tlbatch.tasks import task_name
+from tlbatch.tasks import InputRef, task_name
 
 DAY_S = 86400.0
 YOUNG_S = 7 * DAY_S
@@ -34,6 +35,13 @@ class Garbage:
     @property
     def size(self) -> int:
         return sum(stat.size for stat in self.objects)
+
+
+@dataclass(frozen=True)
+class _TaskInputs:
+    """What is read of a task document."""
+
+    inputs: dict[str, InputRef] = field(default_factory=dict)
 
 
 @dataclass
@@ -63,7 +71,7 @@ def remove(store: Store, garbage: Garbage) -> None:
 
 def remove_execution(store: Store, execution: Execution) -> int:
     """Forget an execution's records (its artifacts go with the next gc). Raises StudyError while it runs."""
-    status = execution.load_status() or {}
+    status = execution.last_status()
     if status.get("state") == "running" and time.time() - float(status.get("updated") or 0) < YOUNG_S:
         raise StudyError(f"{execution.id} is running: `tlbatch cancel {execution.id}` first")
     names = [stat.name for stat in store.list(execution.name(""))]
@@ -76,7 +84,7 @@ def _reached(store: Store, stats: Iterable[Stat], over: set[str], now: float) ->
     tasks = {stat.name for stat in stats if stat.name.startswith("tasks/")}
     for stat in stats:
         if _is_root(stat.name, over):
-            found = set(KEY.findall(store.get(stat.name).decode(errors="replace")))
+            found = _keys(store, stat.name)
             reach.keys |= _with_inputs(store, found, tasks) if stat.name.startswith(CHAMPIONS) else found
         if stat.name.startswith("work/") and stat.name.endswith("/lease.json"):
             info = LeaseInfo.from_json(store.get(stat.name))
@@ -88,6 +96,17 @@ def _reached(store: Store, stats: Iterable[Stat], over: set[str], now: float) ->
     return reach
 
 
+def _keys(store: Store, name: str) -> set[str]:
+    """All that a root names. Raises DamagedError: what half a root does not name any more must not go."""
+    data = store.get(name)
+    try:
+        parse(data)
+    except ValueError as error:
+        way_out = f"nothing is removed while it is not known what it needs; `tlbatch fsck {store.url} --repair`"
+        raise DamagedError(store.url, name, "it is not JSON", way_out) from error
+    return set(KEY.findall(data.decode(errors="replace")))
+
+
 def _with_inputs(store: Store, keys: set[str], tasks: set[str]) -> set[str]:
     """The keys and, by the task documents, what they were made from: a champion is evaluated and exported again.
 
@@ -96,8 +115,8 @@ def _with_inputs(store: Store, keys: set[str], tasks: set[str]) -> set[str]:
     reached, left = set(keys), list(keys)
     while left:
         name = task_name(left.pop())
-        document = (load_document(store, name) if name in tasks else None) or {}
-        new = {ref["key"] for ref in document.get("inputs", {}).values() if ref["step"] != "extract"} - reached
+        task = read(store, name, shaped(_TaskInputs)) if name in tasks else None
+        new = {ref.key for ref in task.inputs.values() if ref.step != "extract"} - reached if task else set()
         reached |= new
         left += new
     return reached

@@ -11,9 +11,9 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 
 from tlbatch.errors import TlbatchError
-from tlbatch.executions.records import load_document
 from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest
+from tlbatch.store.documents import read_disposable, shaped
 from tlbatch.tasks import InputRef, Task, task_key
 
 MOST = 4  # extractions looked at: the newest ones have nearly all images
@@ -41,7 +41,8 @@ def older_artifacts(store: Store, task: Task) -> Task:
     if task.step != "extract":
         return task
     stats = sorted(store.list(f"work/{extractor_of(task)}/older/"), key=lambda stat: -stat.modified)
-    documents = [load_document(store, stat.name) for stat in stats[:MOST]]
-    refs = [InputRef(d["step"], d["key"], d["digest"]) for d in documents if d]
-    present = [ref for ref in refs if ref.key != task.key and load_manifest(store, ref.step, ref.key) is not None]
+    refs = [read_disposable(store, stat.name, shaped(InputRef)) for stat in stats[:MOST]]
+    present = [
+        ref for ref in refs if ref is not None and ref.key != task.key and load_manifest(store, ref.step, ref.key) is not None
+    ]
     return replace(task, older=present)

@@ -1,7 +1,8 @@
 """What an execution leaves in the store, and what its tasks say of themselves: for ``status``, ``logs``, ``why``.
 
 Only an execution's driver writes ``executions/<id>/`` (``cancel.json`` apart, which asks the driver to end); a step
-writes ``work/<key>/``. Everything here reads leniently: an older or newer tlbatch may have written it.
+writes ``work/<key>/``. Unknown fields are ignored: an older or newer tlbatch may have written it. What is damaged raises
+DamagedError, apart from ``work/``, which may rot: it counts as absent there.
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import yaml
+
 from tlbatch.errors import StudyError
+from tlbatch.store.documents import DamagedError, as_is, checked, parse, read, read_disposable
 from tlbatch.store.protocol import ConflictError, NotFoundError, Store
 
 ROOT = "executions/"
 ID_LENGTH = 52
 """The driver's Job has the execution's id as its name; longer Job names leave no room for the pods' suffixes."""
 SUFFIX_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
+DAMAGED = "damaged"  #: the state of an execution whose status cannot be read
 FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
 ID_TAIL = re.compile(r"-(\d{8}-\d{4})-[a-z0-9]{4}$")
 
@@ -67,16 +72,17 @@ class Execution:
     def load_study(self) -> str:
         """Raises StudyError where there is no such execution."""
         try:
-            return self.store.get(self.name("study.yaml")).decode()
+            data = self.store.get(self.name("study.yaml"))
         except NotFoundError as error:
             raise StudyError(f"no execution {self.id} in {self.store.url}: `tlbatch list` shows those there are") from error
+        return _study_text(self.store.url, self.name("study.yaml"), data)
 
     def save_plan(self, plan: Mapping[str, Any]) -> None:
         self.store.put(self.name("plan.json"), _dump(plan))
 
     def load_plan(self) -> dict[str, Any] | None:
         """None where no plan was made yet."""
-        return load_document(self.store, self.name("plan.json"))
+        return read(self.store, self.name("plan.json"), checked(PlanShape), self._anew)
 
     def save_status(self, status: Mapping[str, Any], clock: Callable[[], float] = time.time) -> bool:
         """Replace the status (``state``, ``tasks``, …); ``updated`` is set here. False, and nothing written, once cancelled.
@@ -100,8 +106,16 @@ class Execution:
             return True
 
     def load_status(self) -> dict[str, Any] | None:
-        """None where none was written yet."""
-        return load_document(self.store, self.name("status.json"))
+        """None where none was written yet. Raises DamagedError."""
+        return read(self.store, self.name("status.json"), checked(StatusShape), self._anew)
+
+    def last_status(self) -> dict[str, Any]:
+        """For drivers, which write it anew: empty where there is none, and where it is damaged (which is told)."""
+        return read_disposable(self.store, self.name("status.json"), checked(StatusShape)) or {}
+
+    @property
+    def _anew(self) -> str:
+        return f"a driver writes it anew: run the study again, or on a cluster `tlbatch resume {self.id}`; what is done is kept"
 
     def request_cancel(self, reason: str = "", clock: Callable[[], float] = time.time) -> bool:
         """Ask the driver to end. False if somebody had asked before."""
@@ -112,8 +126,12 @@ class Execution:
         return True
 
     def cancel_request(self) -> dict[str, Any] | None:
-        """``{"reason", "time"}`` once a cancel was asked for."""
-        return load_document(self.store, self.name("cancel.json"))
+        """``{"reason", "time"}`` once a cancel was asked for: the object is the request, whatever it says."""
+        try:
+            data = self.store.get(self.name("cancel.json"))
+        except NotFoundError:
+            return None
+        return _parse(data) or {"reason": "", "time": 0.0}
 
     def events(self, after: str = "") -> list[dict[str, Any]]:
         """Events in the order of their objects; ``object`` names the one each is from. ``after``: only later objects."""
@@ -204,8 +222,10 @@ def find_execution(store: Store, text: str = "") -> Execution:
 
 
 def _summary(store: Store, execution: str, modified: float, has_status: bool) -> ExecutionSummary:
-    status = Execution(store, execution).load_status() if has_status else None
-    status = status or {}
+    try:
+        status = (Execution(store, execution).load_status() if has_status else None) or {}
+    except DamagedError:
+        status = {"state": DAMAGED}
     study = str(status.get("study") or ID_TAIL.sub("", execution))
     started, updated = status.get("started"), status.get("updated")
     return ExecutionSummary(
@@ -231,12 +251,12 @@ class LogPiece:
 
 def read_progress(store: Store, key: str) -> dict[str, Any] | None:
     """``work/<key>/progress.json``: done, total, unit, note, seconds, time. None where the task said nothing yet."""
-    return load_document(store, f"work/{key}/progress.json")
+    return read_disposable(store, f"work/{key}/progress.json", checked(ProgressShape))
 
 
 def read_exit(store: Store, key: str) -> dict[str, Any] | None:
     """``work/<key>/exit.json``: code, sentence, attempt, time of the last attempt that ended. None where none has."""
-    return load_document(store, f"work/{key}/exit.json")
+    return read_disposable(store, f"work/{key}/exit.json", checked(ExitShape))
 
 
 def read_logs(store: Store, key: str, after: str = "") -> list[LogPiece]:
@@ -250,12 +270,82 @@ def read_logs(store: Store, key: str, after: str = "") -> list[LogPiece]:
     return pieces
 
 
-def load_document(store: Store, name: str) -> dict[str, Any] | None:
-    """A JSON object; None where it is missing or unreadable."""
+# -- what the documents look like (other fields are let through) ----------------------------------------------------------
+
+
+@dataclass
+class _Place:
+    node: str | None = None
+    waits: str | None = None
+    phase: str | None = None
+    restarts: int | None = None
+
+
+@dataclass
+class TaskShape:
+    """A task in ``status.json`` and ``plan.json``."""
+
+    state: str | None = None
+    step: str | None = None
+    key: str | None = None
+    digest: str | None = None
+    seconds: float | None = None
+    started: float | None = None
+    tries: int | None = None
+    codes: list[int] | None = None
+    sentence: str | None = None
+    place: _Place | None = None
+
+
+@dataclass
+class StatusShape:
+    state: str
+    tasks: dict[str, TaskShape] = field(default_factory=dict)
+    study: str | None = None
+    backend: str | None = None
+    started: float | None = None
+    updated: float | None = None
+    sentence: str | None = None
+
+
+@dataclass
+class PlanShape:
+    tasks: dict[str, TaskShape]
+    study: str | None = None
+
+
+@dataclass
+class ProgressShape:
+    done: float | None = None
+    total: float | None = None
+    unit: str | None = None
+    note: str | None = None
+    seconds: float | None = None
+
+
+@dataclass
+class ExitShape:
+    code: int
+    sentence: str = ""
+    attempt: str = ""
+    time: float = 0.0
+
+
+def _study_text(url: str, name: str, data: bytes) -> str:
+    """Raises DamagedError where it is no YAML mapping: what a person got wrong never came so far."""
     try:
-        return _parse(store.get(name)) or None
-    except NotFoundError:
-        return None
+        text = data.decode()
+        document = yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        raise DamagedError(url, name, "it is not YAML") from error
+    if not isinstance(document, dict):
+        raise DamagedError(url, name, "it is no study")
+    return text
+
+
+def load_document(store: Store, name: str) -> dict[str, Any] | None:
+    """A JSON object; None where it is not there. Raises DamagedError."""
+    return read(store, name, as_is)
 
 
 def _dump(document: Mapping[str, Any]) -> bytes:
@@ -263,8 +353,9 @@ def _dump(document: Mapping[str, Any]) -> bytes:
 
 
 def _parse(text: bytes | str) -> dict[str, Any]:
+    """Of what is only told on: an event, a status about to be replaced."""
     try:
-        document = json.loads(text)
+        document = parse(text)
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,8 +11,8 @@ from tlbatch.errors import StudyError
 from tlbatch.planning.plan import Node
 from tlbatch.spec import Study
 from tlbatch.spec.nearest import suggestion
-from tlbatch.store import NotFoundError, Store
-from tlbatch.tasks import InputRef, Task, task_name
+from tlbatch.store import Store
+from tlbatch.tasks import InputRef, Task, load_task
 
 PIN, DECIDE, CHAMPION = "pin", "decide", "evaluate:champion"
 PINNED = {"pinned": PIN}
@@ -67,8 +66,7 @@ def settle_defence(defence: Defence, study: Study, store: Store, classes: Sequen
         raise StudyError(f"schedule.class_bound: the dataset has no class {unknown[0]!r}{suggestion(unknown[0], classes)}")
     champion, task = defence.champion, None
     if champion is not None:
-        with suppress(NotFoundError, ValueError, KeyError, TypeError):
-            task = Task.from_json(store.get(task_name(champion.models[min(champion.models)].key)))
+        task = load_task(store, champion.models[min(champion.models)].key)
     return Defended(defence, task)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from tlbatch.backends import Ended
 from tlbatch.backends.local import LocalBackend
@@ -17,6 +17,7 @@ from tlbatch.planning import Node
 from tlbatch.prediction.request import STEP
 from tlbatch.retries import judge
 from tlbatch.store import Store
+from tlbatch.store.documents import checked, read_disposable
 from tlbatch.tasks import Task
 from tlbatch.work import RUNNING, Work
 
@@ -58,8 +59,17 @@ def computed_before(store: Store, task: Task) -> set[str]:
 
 def computed_since(store: Store, task: Task, before: set[str]) -> dict[str, int]:
     """Images looked at and forward passes made by the attempts that told since."""
-    told = [json.loads(store.get(stat.name)) for stat in store.list(_prefix(task)) if stat.name not in before]
+    names = [stat.name for stat in store.list(_prefix(task)) if stat.name not in before]
+    told = [each for name in names if (each := read_disposable(store, name, checked(Computed))) is not None]
     return {name: sum(int(each.get(name, 0)) for each in told) for name in COUNTED}
+
+
+@dataclass
+class Computed:
+    """What an attempt tells of itself."""
+
+    images: int = 0
+    forward_passes: int = 0
 
 
 def _prefix(task: Task) -> str:

@@ -18,9 +18,9 @@ from tlbatch.executions.records import find_execution
 from tlbatch.prediction.parts import model_digests
 from tlbatch.spec.dataset import Dataset
 from tlbatch.spec.nearest import suggestion
-from tlbatch.store import NotFoundError, Store, open_store
+from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import load_manifest
-from tlbatch.tasks import InputRef, Task, task_name
+from tlbatch.tasks import InputRef, Task, load_task
 
 CHAMPION = "champion:"
 GRAMMAR = "champion:NAME, STORE/artifacts/finetune/KEY or STORE#EXECUTION/RUN[:SEED]"
@@ -155,8 +155,8 @@ def _chosen(store: Store, identity: dict[str, Any], models: Mapping[str, InputRe
 
 
 def _task(store: Store, key: str) -> Task | None:
-    """The task document that an artifact was made by, or None where it is gone."""
-    try:
-        return Task.from_json(store.get(task_name(key)))
-    except (NotFoundError, ValueError, KeyError, TypeError):
-        return None
+    """The task document that an artifact was made by, or None where it is gone.
+
+    Raises DamagedError: its settings decide what is predicted.
+    """
+    return load_task(store, key)

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tlbatch.datasets.listing import ListedFile
-from tlbatch.executions.records import load_document
-from tlbatch.store import NotFoundError, Store
+from tlbatch.store import Store
+from tlbatch.store.documents import as_is, parse, read, read_disposable, shaped
 from tlbatch.tasks import InputRef
 
 FORMATS = ("jsonl", "parquet")
@@ -73,7 +73,7 @@ def listing_to_json(files: Sequence[ListedFile]) -> bytes:
 
 
 def listing_from_json(data: bytes) -> tuple[ListedFile, ...]:
-    return tuple(ListedFile(path, size, etag, "", problem=problem) for path, size, etag, problem in json.loads(data))
+    return tuple(ListedFile(path, size, etag, "", problem=problem) for path, size, etag, problem in parse(data))
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def finished_parts(out: Store, parts: Sequence[Part]) -> dict[int, PartRecord]:
     sizes = {stat.name: stat.size for stat in out.list(PREDICTIONS)}
     there = [part for part in parts if part.name in sizes]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        records = list(pool.map(lambda part: _record(load_document(out, part.record)), there))
+        records = list(pool.map(lambda part: read_disposable(out, part.record, shaped(PartRecord)), there))
     return {
         part.number: record
         for part, record in zip(there, records, strict=True)
@@ -105,15 +105,8 @@ def finished_parts(out: Store, parts: Sequence[Part]) -> dict[int, PartRecord]:
     }
 
 
-def _record(document: dict[str, Any] | None) -> PartRecord | None:
-    try:
-        return PartRecord(**{name: (document or {})[name] for name in PartRecord.__dataclass_fields__})
-    except KeyError:
-        return None
-
-
 def load_summary(out: Store) -> dict[str, Any] | None:
-    return load_document(out, SUMMARY)
+    return read(out, SUMMARY, as_is, "the same `tlbatch predict` writes it anew")
 
 
 def clear(out: Store) -> None:
@@ -124,12 +117,8 @@ def clear(out: Store) -> None:
 
 
 def read_request(out: Store) -> dict[str, Any] | None:
-    """``request.json``: what OUT's predictions were asked for with; None where there are none."""
-    try:
-        document = json.loads(out.get(REQUEST))
-    except (NotFoundError, ValueError):
-        return None
-    return document if isinstance(document, dict) else None
+    """``request.json``: what OUT's predictions were asked for with; None where there are none. Raises DamagedError."""
+    return read(out, REQUEST, as_is, f"whose predictions these are cannot be told: name another OUT, or remove {REQUEST}")
 
 
 def _digest(document: Any) -> str:

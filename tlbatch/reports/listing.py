@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import calendar
+import hashlib
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from tlbatch.errors import StudyError
-from tlbatch.executions.records import ROOT, Execution, ExecutionSummary, find_execution, list_executions, load_document
-from tlbatch.store import Store
-from tlbatch.store.artifacts import Manifest, load_manifest
+from tlbatch.errors import CorruptArtifactError, StudyError
+from tlbatch.executions.records import ROOT, Execution, ExecutionSummary, find_execution, list_executions
+from tlbatch.store import NotFoundError, Store
+from tlbatch.store.artifacts import Manifest, load_manifest, read_file
+from tlbatch.store.documents import DamagedError, checked, decoded, read, tell
 from tlbatch.store.opening import open_kept
 
 READS_AT_ONCE = 8
 DATES = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M")
 FILE = "report/report.json"
+MADE_AGAIN = "the same study again makes the report once more, from what is there"
+
+
+@dataclass
+class TableShape:
+    columns: list[str] | None = None
+    rows: list[list[Any]] | None = None
+    values: list[dict[str, Any]] | None = None
+
+
+@dataclass
+class ReportShape:
+    """What is read of a ``report.json``; other fields are let through."""
+
+    first_sentence: str | None = None
+    study: str | None = None
+    best_run: str | None = None
+    table: TableShape | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +67,11 @@ def list_reports(store: Store, study: str = "", since: float = 0.0) -> list[Repo
     ]
 
     def line(summary: ExecutionSummary) -> ReportLine | None:
-        document = load_report(Execution(store, summary.id))
+        try:
+            document = load_report(Execution(store, summary.id))
+        except DamagedError as error:
+            tell(error)
+            return None
         return None if document is None else report_line(summary.id, made[summary.id], document)
 
     with ThreadPoolExecutor(READS_AT_ONCE) as pool:
@@ -66,8 +91,24 @@ def report_line(execution: str, made: float, document: dict[str, Any]) -> Report
 
 
 def load_report(execution: Execution) -> dict[str, Any] | None:
-    """``report.json`` of an execution, or None where it has none (yet)."""
-    return load_document(execution.store, execution.name(FILE))
+    """``report.json`` of an execution, or None where it has none (yet).
+
+    The copy for people, where it is what was written, else the artifact's own. Raises DamagedError where neither is.
+    """
+    store, copy = execution.store, execution.name(FILE)
+    manifest = _manifest(execution)
+    entry = manifest.files.get("report.json") if manifest is not None else None
+    if manifest is None or entry is None:
+        return read(store, copy, checked(ReportShape), MADE_AGAIN)
+    with suppress(NotFoundError):
+        data = store.get(copy)
+        if hashlib.sha256(data).hexdigest() == entry.sha256:
+            return decoded(store.url, copy, data, checked(ReportShape))
+        tell(f"{store.url}/{copy} is damaged: shown from the artifact; `tlbatch fsck {store.url} --repair` copies it again")
+    try:
+        return read_file(store, manifest, "report.json", checked(ReportShape))
+    except CorruptArtifactError as error:
+        raise DamagedError(store.url, copy, "and so is the artifact it was copied from", MADE_AGAIN) from error
 
 
 def report_place(execution: Execution) -> str:
@@ -115,15 +156,24 @@ def split_place(text: str) -> tuple[str, str] | None:
 
 def report_manifest(execution: Execution) -> Manifest:
     """The manifest of the report's artifact, with the sha256 of each of its files. Raises StudyError."""
-    status = execution.load_status() or {}
-    task = (status.get("tasks") or {}).get("report") or {}
-    manifest = load_manifest(execution.store, "report", str(task["key"])) if task.get("key") else None
+    manifest = _manifest(execution)
     if manifest is None:
         raise StudyError(
             f"{execution.id} has no report whose files can be checked: its manifest is not in {execution.store.url}; "
             f"`tlbatch status {execution.id}` says where it stands, and the same study again makes one"
         )
     return manifest
+
+
+def _manifest(execution: Execution) -> Manifest | None:
+    """By the status, or by the plan where that is damaged."""
+    try:
+        said = execution.load_status()
+    except DamagedError as error:
+        tell(error)
+        said = execution.load_plan()
+    task = ((said or {}).get("tasks") or {}).get("report") or {}
+    return load_manifest(execution.store, "report", str(task["key"])) if task.get("key") else None
 
 
 def since_when(text: str, now: float | None = None) -> float:

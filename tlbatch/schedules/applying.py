@@ -53,7 +53,7 @@ def apply_here(loaded: LoadedStudy, store: Store, clock: Clock = time.time) -> S
             )
         return applied(before, loaded, study_text(loaded), HERE, user_name(), clock())
 
-    return change_schedule(store, loaded.study.name, change)[1]
+    return change_schedule(store, loaded.study.name, change, anew=True)[1]
 
 
 def apply(loaded: LoadedStudy, store: Store, site: Site, cluster: Cluster, clock: Clock = time.time) -> StoredSchedule:
@@ -67,7 +67,7 @@ def apply(loaded: LoadedStudy, store: Store, site: Site, cluster: Cluster, clock
         stored = applied(before, loaded, study_text(loaded), CLUSTER, by, clock())
         return replace(stored, site={"namespace": site.namespace})
 
-    before, after = change_schedule(store, name, change)
+    before, after = change_schedule(store, name, change, anew=True)
     try:
         cluster.apply(CRONJOBS, build_request(loaded, site, by, after.suspended))
     except TlbatchError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -36,7 +35,8 @@ Say = Callable[[str], None]
 
 def decision_of(execution: Execution) -> dict[str, Any] | None:
     """The decision of an execution whose tasks are all done; None before, and where its files are damaged."""
-    refs = refs_of(execution) if (execution.load_status() or {}).get("state") == "succeeded" else {}
+    status = execution.last_status()
+    refs = refs_of(execution) if status.get("state", "succeeded") == "succeeded" else {}  # a damaged one: the plan says it too
     if DECIDE not in refs or PIN not in refs:
         return None
     with tempfile.TemporaryDirectory() as folder:
@@ -122,7 +122,7 @@ def draw_trend_page(store: Store, name: str) -> None:
     with suppress(StudyError):  # a schedule deleted meanwhile misses nothing
         records += [each for each in missed(load_schedule(store, name), records, None, time.time()) if each.started > oldest]
     firings = [asdict(record) for record in records]
-    crowned = [json.loads(champion.to_json()) for champion in reigns(store, name)]
+    crowned = [asdict(champion) for champion in reigns(store, name)]
     store.put(place(name, TREND), trend_page(name, firings, crowned).encode())
 
 

@@ -222,7 +222,7 @@ def _conclude_left(firing: Firing, store: Store, left: Opened) -> None:
         record = conclude(store, left, decision, firing.hook, firing.say)
         firing.say(f"{left.execution} was left unfinished: {record.sentence}")
         return
-    status = execution.load_status() or {}
+    status = execution.last_status()
     state, heard = str(status.get("state", "")), float(status.get("updated") or left.started)
     if state in ("cancelled", "failed"):
         end_otherwise(store, left, _other(state), _failures(execution, state), firing.hook, firing.say)
@@ -244,7 +244,7 @@ def _other(state: str) -> str:
 
 def _failures(execution: Execution, state: str) -> str:
     """The sentences of the tasks that failed."""
-    status: dict[str, Any] = execution.load_status() or {}
+    status: dict[str, Any] = execution.last_status()
     tasks: dict[str, Any] = status.get("tasks", {})
     said = [f"{name}: {task.get('sentence', '')}" for name, task in tasks.items() if task.get("state") == "failed"]
     return "; ".join([*([str(status["sentence"])] if status.get("sentence") else []), *said]) or f"it was {state}"

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import time
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
-from tlbatch.executions.records import load_document
-from tlbatch.schedules.schedule import CLUSTER, Period, StoredSchedule, known, place
+from tlbatch.schedules.schedule import CLUSTER, Period, StoredSchedule, place
 from tlbatch.spec.cron import firing_times
 from tlbatch.store import ConflictError, Store
+from tlbatch.store.documents import DamagedError, read, read_each, sealed, shaped, tell
 
 CRON, HAND = "cron", "hand"
 UNCHANGED, SUCCEEDED, FAILED, CANCELLED, SKIPPED = "unchanged", "succeeded", "failed", "cancelled", "skipped"
 MISSED = "missed"  #: never a record's state: what ``missed`` finds has no record
 CONCLUDED = frozenset({UNCHANGED, SUCCEEDED})
 BEATEN = "beaten"  #: an outcome: the challenger won, and another champion was there before it
-READS_AT_ONCE = 16
 MISSED_AT_MOST = 1000
 
 
@@ -54,15 +51,7 @@ class FiringRecord:
     fresh: dict[str, Any] | None = None
 
     def to_json(self) -> bytes:
-        return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
-
-    @staticmethod
-    def from_json(document: Mapping[str, Any]) -> FiringRecord | None:
-        """None for what is no record."""
-        try:
-            return FiringRecord(**known(FiringRecord, document))
-        except TypeError:
-            return None
+        return sealed(asdict(self))
 
 
 def firing_place(record: FiringRecord) -> str:
@@ -83,7 +72,7 @@ def save_firing(store: Store, record: FiringRecord) -> FiringRecord:
 
 
 def find_firing(store: Store, name: str, execution: str) -> FiringRecord | None:
-    """The record of one firing; None while it has none."""
+    """The record of one firing; None while it has none. Raises DamagedError."""
     prefix = place(name, "firings/")
     names = (stat.name for stat in store.list(prefix))
     found = next((each for each in names if each.removeprefix(prefix).partition("-")[2] == f"{execution}.json"), None)
@@ -91,19 +80,22 @@ def find_firing(store: Store, name: str, execution: str) -> FiringRecord | None:
 
 
 def load_firings(store: Store, name: str, limit: int | None = None) -> list[FiringRecord]:
-    """All records, or the ``limit`` newest; the newest first. Unreadable ones are left out."""
-    names = _names(store, name)[:limit]
-    with ThreadPoolExecutor(READS_AT_ONCE) as pool:
-        return [record for record in pool.map(lambda each: _read(store, each), names) if record is not None]
+    """All records, or the ``limit`` newest; the newest first. Damaged ones are told and left out."""
+    return read_each(store, _names(store, name)[:limit], shaped(FiringRecord))
 
 
 def last_concluded(store: Store, name: str) -> FiringRecord | None:
     """The newest firing that came to its end: whatever equals it is unchanged.
 
-    None where its challenger was beaten to the place by another champion: it has not met that one yet.
+    None where its challenger was beaten to the place by another champion: it has not met that one yet; and where a newer
+    record is damaged: it may have been of something else.
     """
     records = (_read(store, each) for each in _names(store, name))
-    newest = next((record for record in records if record is not None and record.state in CONCLUDED), None)
+    try:
+        newest = next((record for record in records if record is not None and record.state in CONCLUDED), None)
+    except DamagedError as error:
+        tell(error)
+        return None
     return None if newest is not None and newest.outcome == BEATEN else newest
 
 
@@ -112,7 +104,7 @@ def _names(store: Store, name: str) -> list[str]:
 
 
 def _read(store: Store, name: str) -> FiringRecord | None:
-    return FiringRecord.from_json(load_document(store, name) or {})
+    return read(store, name, shaped(FiringRecord))
 
 
 def missed(stored: StoredSchedule, records: Sequence[FiringRecord], running: float | None, now: float) -> list[FiringRecord]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tlbatch.champions.champion import Champion
-from tlbatch.executions.records import load_document
 from tlbatch.planning.defence import Defence
-from tlbatch.schedules.schedule import known, place
+from tlbatch.schedules.schedule import place
 from tlbatch.store import Store
+from tlbatch.store.documents import parse, read, sealed, shaped
 from tlbatch.tasks import InputRef
 
 
@@ -46,23 +45,23 @@ class Opened:
         fields = {name: value for name, value in self.__dict__.items() if name != "defence"}
         defence = {
             "pins": _plain(self.defence.pins),
-            "champion": json.loads(champion.to_json()) if champion else None,
+            "champion": parse(champion.to_json()) if champion else None,
             "uses": dict(self.defence.uses),
             "evaluated": _plain(self.defence.evaluated),
             "stream": self.defence.stream,
             "renew": self.defence.renew,
         }
-        return json.dumps({**fields, "defence": defence}, indent=1, sort_keys=True).encode()
+        return sealed({**fields, "defence": defence})
 
     @staticmethod
     def from_json(document: Mapping[str, Any]) -> Opened:
-        """Raises KeyError and TypeError for what is none."""
+        """Raises KeyError, TypeError and ValueError for what is none."""
         said = document["defence"]
-        champion = Champion.from_json(json.dumps(said["champion"]).encode()) if said.get("champion") else None
+        champion = Champion.of(said["champion"]) if said.get("champion") else None
         uses = {int(version): int(count) for version, count in (said.get("uses") or {}).items()}
         given = {"stream": said.get("stream"), "renew": bool(said.get("renew"))}
         defence = Defence(_ref(said.get("pins")), champion, uses, _ref(said.get("evaluated")), **given)
-        return Opened(**{**known(Opened, document), "defence": defence})
+        return replace(shaped(Opened)({name: value for name, value in document.items() if name != "defence"}), defence=defence)
 
 
 def open_firing(store: Store, opened: Opened) -> None:
@@ -70,14 +69,14 @@ def open_firing(store: Store, opened: Opened) -> None:
 
 
 def load_opened(store: Store, name: str, execution: str) -> Opened | None:
-    document = load_document(store, _place(name, execution))
-    return Opened.from_json(document) if document else None
+    """None where it is recorded, or has not begun. Raises DamagedError."""
+    return read(store, _place(name, execution), Opened.from_json)
 
 
 def opened_firings(store: Store, name: str) -> list[Opened]:
-    """Firings without a record: those that run, and those whose driver died."""
-    documents = [load_document(store, stat.name) for stat in store.list(place(name, "open/"))]
-    return [Opened.from_json(document) for document in documents if document]
+    """Firings without a record: those that run, and those whose driver died. Raises DamagedError."""
+    found = [read(store, stat.name, Opened.from_json) for stat in store.list(place(name, "open/"))]
+    return [opened for opened in found if opened is not None]
 
 
 def close_firing(store: Store, name: str, execution: str) -> None:
@@ -92,5 +91,5 @@ def _plain(ref: InputRef | None) -> dict[str, Any] | None:
     return asdict(ref) if ref else None
 
 
-def _ref(document: Mapping[str, str] | None) -> InputRef | None:
-    return InputRef(**document) if document else None
+def _ref(document: Any) -> InputRef | None:
+    return shaped(InputRef)(document) if document else None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tlbatch.errors import StudyError
-from tlbatch.executions.records import load_document
 from tlbatch.schedules.schedule import SWAPS, place
-from tlbatch.store import ConflictError, NotFoundError, Store
+from tlbatch.store import ConflictError, Store
+from tlbatch.store.documents import read, read_with_etag, sealed, shaped
 from tlbatch.store.names import is_name
 from tlbatch.tasks import InputRef
 
@@ -42,20 +41,12 @@ class Pins:
         return self.uses.get(self.version, 0)
 
     def to_json(self) -> bytes:
-        return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
-
-    @staticmethod
-    def from_json(document: Mapping[str, Any]) -> Pins:
-        uses = {int(version): int(count) for version, count in (document.get("uses") or {}).items()}
-        evaluated = InputRef(**document["evaluated"]) if document.get("evaluated") else None
-        later = {name: document.get(name) for name in ("of", "standing", "stream", "fresh", "renew")}
-        return Pins(InputRef(**document["ref"]), int(document["version"]), uses, evaluated, **later)
+        return sealed(asdict(self))
 
 
 def load_pins(store: Store, name: str) -> Pins | None:
-    """None before the first decision."""
-    document = load_document(store, place(name, FILE)) if is_name(place(name, FILE)) else None
-    return Pins.from_json(document) if document else None
+    """None before the first decision. Raises DamagedError: another test set must not be pinned in its place."""
+    return read(store, place(name, FILE), shaped(Pins)) if is_name(place(name, FILE)) else None
 
 
 def save_pins(store: Store, name: str, pins: Pins) -> Pins:
@@ -87,11 +78,8 @@ def change_pins(store: Store, name: str, change: Callable[[Pins], Pins]) -> Pins
 
 
 def _present(store: Store, name: str) -> tuple[Pins | None, dict[str, Any]]:
-    try:
-        data, etag = store.get_with_etag(place(name, FILE))
-    except NotFoundError:
-        return None, {"if_absent": True}
-    return Pins.from_json(json.loads(data)), {"if_match": etag}
+    pins, etag = read_with_etag(store, place(name, FILE), shaped(Pins))
+    return pins, {"if_absent": True} if pins is None else {"if_match": etag}
 
 
 def _joined(before: Pins, pins: Pins) -> Pins:

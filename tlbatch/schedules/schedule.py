@@ -1,11 +1,10 @@
 """``schedules/<name>/schedule.json``: the study that a schedule fires, and since when it fires how.
 
-Everything here reads leniently: an older or newer tlbatch may have written it.
+Unknown fields are ignored: an older or newer tlbatch may have written it. What is damaged raises DamagedError.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -13,18 +12,20 @@ from typing import Any
 import yaml
 
 from tlbatch.errors import StudyError
-from tlbatch.executions.records import load_document
 from tlbatch.spec import LoadedStudy
 from tlbatch.spec.cron import next_firing
 from tlbatch.spec.load import parse_study
 from tlbatch.spec.nearest import suggestion
 from tlbatch.spec.resources import Schedule
 from tlbatch.store import ConflictError, NotFoundError, Store
+from tlbatch.store.documents import DamagedError, read, read_with_etag, sealed, shaped, tell
 from tlbatch.store.lease import LeaseInfo, is_live
+from tlbatch.store.names import is_name
 
 ROOT = "schedules/"
 CLUSTER, HERE = "cluster", "here"
 SWAPS = 20
+APPLY_AGAIN = "`tlbatch schedule apply STUDY` writes it anew; firings, pins and champion are kept"
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,7 @@ class StoredSchedule:
         return parse_study(self.study, f"{ROOT}{self.name}/study.yaml")
 
     def to_json(self) -> bytes:
-        return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
-
-    @staticmethod
-    def from_json(document: Mapping[str, Any]) -> StoredSchedule:
-        """Raises KeyError and TypeError for what is no schedule."""
-        fields = known(StoredSchedule, document)
-        fields["periods"] = tuple(Period(**known(Period, period)) for period in document.get("periods", ()))
-        return StoredSchedule(**fields)
+        return sealed(asdict(self))
 
 
 def place(name: str, file: str) -> str:
@@ -92,17 +86,15 @@ def study_text(loaded: LoadedStudy) -> str:
 
 def load_schedule(store: Store, name: str) -> StoredSchedule:
     """Raises StudyError, with the names there are, where it was not applied."""
-    document = load_document(store, place(name, "schedule.json"))
-    if document is None:
+    file = place(name, "schedule.json")
+    stored = read(store, file, shaped(StoredSchedule), APPLY_AGAIN) if is_name(file) else None
+    if stored is None:
         names = schedule_names(store)
         there = f"there: {', '.join(names)}" if names else "there is none yet"
         raise StudyError(
             f"no schedule {name!r} in {store.url}{suggestion(name, names, most=0)}; {there}; `tlbatch schedule apply STUDY`"
         )
-    try:
-        return StoredSchedule.from_json(document)
-    except (KeyError, TypeError) as error:
-        raise StudyError(f"{store.url}/{place(name, 'schedule.json')} is no schedule: apply the study again") from error
+    return stored
 
 
 def schedule_names(store: Store) -> list[str]:
@@ -112,11 +104,14 @@ def schedule_names(store: Store) -> list[str]:
 
 
 def change_schedule(
-    store: Store, name: str, change: Callable[[StoredSchedule | None], StoredSchedule]
+    store: Store, name: str, change: Callable[[StoredSchedule | None], StoredSchedule], *, anew: bool = False
 ) -> tuple[StoredSchedule | None, StoredSchedule]:
-    """Replace ``schedule.json`` by compare-and-swap; returns what was there and what is there now."""
+    """Replace ``schedule.json`` by compare-and-swap; returns what was there and what is there now.
+
+    ``anew``: a damaged one is replaced as if there were none, and that is told. Else it raises DamagedError.
+    """
     for _ in range(SWAPS):
-        before, condition = _present(store, name)
+        before, condition = _present(store, name, anew)
         after = change(before)
         try:
             store.put(place(name, "schedule.json"), after.to_json(), **condition)
@@ -126,15 +121,16 @@ def change_schedule(
     raise StudyError(f"{store.url}/{place(name, 'schedule.json')}: others keep changing it; try again in a moment")
 
 
-def _present(store: Store, name: str) -> tuple[StoredSchedule | None, dict[str, Any]]:
+def _present(store: Store, name: str, anew: bool) -> tuple[StoredSchedule | None, dict[str, Any]]:
+    file = place(name, "schedule.json")
     try:
-        data, etag = store.get_with_etag(place(name, "schedule.json"))
-    except NotFoundError:
-        return None, {"if_absent": True}
-    try:
-        return StoredSchedule.from_json(json.loads(data)), {"if_match": etag}
-    except (ValueError, KeyError, TypeError):
-        return None, {"if_match": etag}
+        stored, etag = read_with_etag(store, file, shaped(StoredSchedule), APPLY_AGAIN)
+    except DamagedError as error:
+        if not anew:
+            raise
+        tell(f"{store.url}/{file} was damaged ({error.why}): applied anew; since when it fires, and `suspend`, are forgotten")
+        return None, {"if_match": store.get_with_etag(file)[1]}
+    return stored, {"if_absent": True} if stored is None else {"if_match": etag}
 
 
 def applied(before: StoredSchedule | None, loaded: LoadedStudy, text: str, where: str, by: str, now: float) -> StoredSchedule:

@@ -56,7 +56,7 @@ def fire_here(name: str, store: Store, backend: Backend, observer: Observer, say
 
 def failed_code(store: Store, record: FiringRecord) -> int:
     """The code of the first task that failed, as ``tlbatch run`` ends with it."""
-    tasks = (Execution(store, record.execution).load_status() or {}).get("tasks", {})
+    tasks = Execution(store, record.execution).last_status().get("tasks", {})
     codes = [task["codes"][-1] for task in tasks.values() if task.get("state") == "failed" and task.get("codes")]
     return int(codes[0]) if codes else 1
 

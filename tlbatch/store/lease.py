@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 from tlbatch.errors import TransientError
+from tlbatch.store.documents import WRONG, parse
 from tlbatch.store.protocol import ConflictError, NotFoundError, Store
 
 TTL_S = 60.0
@@ -39,10 +40,10 @@ class LeaseInfo:
     def from_json(data: bytes) -> LeaseInfo | None:
         """None for what is not a lease: it may be overwritten like an expired one."""
         try:
-            document = json.loads(data)
+            document = parse(data)
             times = [float(document[name]) for name in ("taken", "heartbeat", "expires")]
             return LeaseInfo(str(document["holder"]), str(document["token"]), *times)
-        except (ValueError, KeyError, TypeError):
+        except WRONG:
             return None
 
 

@@ -30,7 +30,7 @@ def follow(
     told: dict[str, Any] = {}
     waited_s, words = 0.0, ""
     while True:
-        status = execution.load_status()
+        status = execution.last_status() or None
         if status is None:
             if cluster is not None and waited_s >= ASK_CLUSTER_AFTER_S:
                 words = _tell_once(tell, waiting_for(cluster, execution.id), words)

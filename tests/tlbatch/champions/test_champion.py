@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 from collections import Counter
@@ -26,6 +27,7 @@ from tlbatch.champions.promoting import bring_back
 from tlbatch.errors import StudyError
 from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import FileEntry, Manifest, manifest_name
+from tlbatch.store.documents import DamagedError, sealed
 from tlbatch.tasks import InputRef
 
 MODEL = InputRef("finetune", "a" * 40, "a" * 64)
@@ -36,8 +38,9 @@ ROUNDS = 50
 def evaluation(store: Store, key: str = "e" * 40) -> InputRef:
     """An evaluation as far as a champion reads it: its classes."""
     path = f"artifacts/evaluate/{key}/one/metrics.json"
-    store.put(path, json.dumps({"classes": ["cat", "dog"]}).encode())
-    manifest = Manifest("evaluate", key, {"metrics.json": FileEntry(path, 1, "0" * 64)})
+    data = json.dumps({"classes": ["cat", "dog"]}).encode()
+    store.put(path, data)
+    manifest = Manifest("evaluate", key, {"metrics.json": FileEntry(path, len(data), hashlib.sha256(data).hexdigest())})
     store.put(manifest_name("evaluate", key), manifest.to_json())
     return InputRef("evaluate", key, manifest.digest)
 
@@ -173,10 +176,10 @@ def test_who_is_not_there_is_a_sentence(store: Store) -> None:
 def test_a_damaged_pointer_and_a_lost_record_are_sentences(store: Store) -> None:
     crowned = crown(store, champion(1), None)
     store.delete([crowned.record])
-    with pytest.raises(StudyError, match="is gone, a champion's record: restore it"):
+    with pytest.raises(DamagedError, match=r"it is gone, a champion's record\): restore it"):
         load_champion(store, "pets")
     store.put("champions/pets.json", b"{ cut off")
-    with pytest.raises(StudyError, match=r"pets\.json does not say who the champion is"):
+    with pytest.raises(DamagedError, match=r"pets\.json is damaged \(it is not JSON\): `tlbatch fsck"):
         load_champion(store, "pets")
 
 
@@ -217,7 +220,7 @@ def test_a_driver_that_starts_anew_settles_once(store: Store) -> None:
     for later in (seen, load_champion(store, "pets")):
         assert settle(store, "pets-1", said, later) == crowned
         assert settle(store, "pets-1", {**said, "outcome": "same"}, later) == crowned
-    store.put(name, json.dumps({**json.loads(store.get(name)), "settled": None}).encode())  # it died before it wrote this
+    store.put(name, sealed({**json.loads(store.get(name)), "settled": None}))  # it died before it wrote this
     assert settle(store, "pets-1", {**said, "outcome": "same"}, load_champion(store, "pets")) == crowned
     (recorded,) = decisions(store, "pets")
     assert (recorded["settled"], recorded["outcome"]) == ({"serial": 1}, "first")

@@ -42,10 +42,10 @@ def test_study_plan_and_status(store: Store) -> None:
     execution.save_study("name: pets\n")
     with pytest.raises(ConflictError):
         execution.save_study("name: other\n")
-    execution.save_plan({"tasks": []})
+    execution.save_plan({"tasks": {}})
     assert execution.save_status({"state": "running"}, lambda: 5.0)
     assert execution.load_study() == "name: pets\n"
-    assert execution.load_plan() == {"tasks": []}
+    assert execution.load_plan() == {"tasks": {}}
     assert execution.load_status() == {"state": "running", "id": execution.id, "updated": 5.0}
 
 

@@ -1,0 +1,140 @@
+"""One reader for documents of a store: absent, readable or damaged, never one for another; and nobody reads past it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.tlbatch.champions.test_champion import champion
+from tlbatch.champions.champion import champion_names, crown, load_champion, reigns
+from tlbatch.executions.records import Execution, find_execution, list_executions, read_exit, read_progress
+from tlbatch.schedules.pins import Pins, load_pins, save_pins
+from tlbatch.schedules.schedule import HERE, StoredSchedule, change_schedule, load_schedule
+from tlbatch.store import Store
+from tlbatch.store.documents import DamagedError, read, sealed, shaped
+from tlbatch.tasks import InputRef, Task, load_task, task_name
+
+ROOT = Path(__file__).parents[3]
+REF = InputRef("pin", "a" * 40, "b" * 64)
+#: what reads JSON that is in no store, by module: a study just decoded, packaged tables, answers of an API server or a process,
+#: headers of weight files, environment variables, settings that were just dumped
+ELSEWHERE = {
+    "tlbatch/store/documents.py",
+    "tlbatch/backbones/weights.py",
+    "tlbatch/backbones/imagenet.py",
+    "tlbatch/backbones/catalogue.py",
+    "tlbatch/champions/exporting.py",
+    "tlbatch/backends/processes.py",
+    "tlbatch/reports/comparing.py",
+    "tlbatch/cluster/errors.py",
+    "tlbatch/cluster/client.py",
+    "tlbatch/cluster/diagnosis.py",
+    "tlbatch/manifests/site.py",
+    "jobs/warm.py",
+    "jobs/data/rows.py",
+    "jobs/data/index.py",
+    "jobs/reporting/datacard.py",
+}
+DAMAGES = {
+    "empty": lambda data: b"",
+    "half": lambda data: data[: len(data) // 2],
+    "garbage": lambda data: bytes(range(256)),
+    "list": lambda data: b"[]",
+    "null": lambda data: b"null",
+    "object": lambda data: b"{}",
+    "text": lambda data: b'"pets"',
+    "flipped": lambda data: data.replace(b'"version": 3', b'"version": 2').replace(b"0.9", b"0.8"),
+    "deep": lambda data: b"[" * 100_000,
+}
+
+
+def test_all_json_of_a_store_is_read_in_one_place() -> None:
+    found = set()
+    for path in [*ROOT.glob("tlbatch/**/*.py"), *ROOT.glob("jobs/**/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            reads = isinstance(node, ast.Call) and ast.unparse(node.func) in ("json.loads", "json.load")
+            if reads and not ast.unparse(node).startswith("json.loads(json.dumps("):
+                found.add(path.relative_to(ROOT).as_posix())
+    assert found - ELSEWHERE == set(), "read it with tlbatch.store.documents, which tells damaged from absent"
+    assert ELSEWHERE - found == set(), "these do not read JSON any more"
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_pins_are_never_absent_pins(store: Store, damage: str) -> None:
+    """Else a firing would pin another test set. Failed before: half a file read as none."""
+    assert load_pins(store, "pets") is None
+    save_pins(store, "pets", Pins(REF, 3, {1: 2, 3: 4}))
+    assert load_pins(store, "pets") == Pins(REF, 3, {1: 2, 3: 4})
+    store.put("schedules/pets/pins.json", DAMAGES[damage](store.get("schedules/pets/pins.json")))
+    for look in (lambda: load_pins(store, "pets"), lambda: save_pins(store, "pets", Pins(REF, 1))):
+        with pytest.raises(DamagedError, match=r"schedules/pets/pins\.json is damaged \(.+\): `tlbatch fsck"):
+            look()
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_champion_is_not_none(store: Store, damage: str) -> None:
+    first = crown(store, champion(1, metrics={"accuracy": {"value": 0.9}}), None)
+    second = crown(store, champion(2, metrics={"accuracy": {"value": 0.9}}), load_champion(store, "pets")[1])
+    name = first.record
+    store.put(name, DAMAGES[damage](store.get(name)))
+    assert [each.serial for each in reigns(store, "pets")] == [2]  # the others go on
+    name = second.record if damage == "flipped" else "champions/pets.json"
+    store.put(name, DAMAGES[damage](store.get(name)))
+    assert champion_names(store) == ["pets"]
+    with pytest.raises(DamagedError, match="is damaged"):
+        load_champion(store, "pets")
+
+
+@pytest.mark.parametrize("damage", [name for name in DAMAGES if name != "flipped"])
+def test_a_damaged_schedule_is_not_a_wrong_name_and_is_applied_anew(store: Store, damage: str) -> None:
+    stored = StoredSchedule("pets", "name: pets", 1.0, 2.0, where=HERE)
+    change_schedule(store, "pets", lambda before: stored)
+    store.put("schedules/pets/schedule.json", DAMAGES[damage](store.get("schedules/pets/schedule.json")))
+    with pytest.raises(DamagedError, match=r"schedule\.json is damaged .*`tlbatch schedule apply STUDY` writes it anew"):
+        load_schedule(store, "pets")
+    with pytest.raises(DamagedError):
+        change_schedule(store, "pets", lambda before: stored)
+    change_schedule(store, "pets", lambda before: stored, anew=True)
+    assert load_schedule(store, "pets") == stored
+
+
+@pytest.mark.parametrize("damage", [name for name in DAMAGES if name not in ("flipped",)])
+def test_a_damaged_status_is_listed_and_said(store: Store, damage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    execution = Execution(store, "pets-20261123-0412-aaaa")
+    execution.save_study("name: pets\n")
+    execution.save_status({"state": "succeeded", "study": "pets"})
+    store.put(execution.name("status.json"), DAMAGES[damage](store.get(execution.name("status.json"))))
+    assert [each.state for each in list_executions(store)] == ["damaged"]
+    with pytest.raises(DamagedError, match=r"`tlbatch resume pets-20261123-0412-aaaa`"):
+        find_execution(store, "pets").load_status()
+    assert execution.last_status() == {}
+    assert "going on without it" in capsys.readouterr().err
+    assert execution.save_status({"state": "running"})
+    assert (execution.load_status() or {})["state"] == "running"
+
+
+@pytest.mark.parametrize("damage", [name for name in DAMAGES if name not in ("flipped", "object")])
+def test_what_tasks_say_may_rot(store: Store, damage: str) -> None:
+    for name in ("progress", "exit"):
+        store.put(f"work/k/{name}.json", DAMAGES[damage](b'{"code": 1, "seconds": 0.9}'))
+    assert read_progress(store, "k") is None
+    assert read_exit(store, "k") is None
+
+
+def test_a_task_document_is_checked_against_its_key(store: Store) -> None:
+    task = Task("prepare", {"stored_size": 512})
+    store.put(task_name(task.key), task.to_json())
+    assert load_task(store, task.key) == task
+    store.put(task_name(task.key), task.to_json().replace(b"512", b"513"))
+    with pytest.raises(DamagedError, match="its key is not that of its content"):
+        load_task(store, task.key)
+
+
+def test_documents_of_older_versions_have_no_seal(store: Store) -> None:
+    store.put("a.json", b'{"step": "pin", "key": "k", "digest": "d", "later": 1}')
+    assert read(store, "a.json", shaped(InputRef)) == InputRef("pin", "k", "d")
+    store.put("a.json", sealed({"step": "pin", "key": "k", "digest": "d"}).replace(b'"k"', b'"l"'))
+    with pytest.raises(DamagedError, match="take out its 'seal'"):
+        read(store, "a.json", shaped(InputRef))
