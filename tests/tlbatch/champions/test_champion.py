@@ -126,8 +126,10 @@ def test_without_the_evaluations_the_version_tells_test_sets_apart(store: Store,
 def scored(store: Store, key: str, ids: str, labels: list[int]) -> InputRef:
     """An evaluation of these images."""
     path = f"artifacts/evaluate/{key * 40}/one/predictions.json"
-    store.put(path, json.dumps({"ids": list(ids), "labels": labels, "classes": ["cat", "dog"]}).encode())
-    manifest = Manifest("evaluate", key * 40, {"predictions.json": FileEntry(path, 1, "0" * 64)})
+    data = json.dumps({"ids": list(ids), "labels": labels, "classes": ["cat", "dog"]}).encode()
+    store.put(path, data)
+    entry = FileEntry(path, len(data), hashlib.sha256(data).hexdigest())
+    manifest = Manifest("evaluate", key * 40, {"predictions.json": entry})
     store.put(manifest_name("evaluate", key * 40), manifest.to_json())
     return InputRef("evaluate", key * 40, manifest.digest)
 
