@@ -88,15 +88,18 @@ def run(context: Context) -> None:
 
 
 def load_listing(context: Context) -> Listing:
-    """The listing that the driver put beside the task. Raises TransientError where it is damaged: it is put there again."""
+    """The listing that the driver put beside the task. Raises TransientError where it is not there as it was listed."""
     name = context.task.locations["listing"]
+    place, again = f"{context.store.url}/{name}", "run the study again, which writes it anew"
     try:
         listing = Listing.from_json(context.store.get(name))
-        if listing.digest == context.params.get("listing", listing.digest):
+        if listing.digest == context.params.get("dataset", listing.digest):
             return listing
-    except (*WRONG, NotFoundError) as error:
-        raise TransientError(f"{context.store.url}/{name} is damaged ({error}): the driver writes it anew") from error
-    raise TransientError(f"{context.store.url}/{name} is not what was listed: the driver writes it anew")
+    except NotFoundError as error:
+        raise TransientError(f"{place} is gone: {again}") from error
+    except WRONG as error:
+        raise TransientError(f"{place} is damaged ({error}): {again}") from error
+    raise TransientError(f"{place} is not what was listed: {again}")
 
 
 def _read(context: Context, listing: Listing) -> Prepared:

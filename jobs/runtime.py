@@ -116,7 +116,7 @@ def _run_task(step: str, run: Callable[[Context], None], arguments: argparse.Nam
         context.finish()
         code, sentence = 0, "done"
     except TlbatchError as error:
-        code, sentence = error.exit_code, str(error)
+        code, sentence = error.exit_code, f"{error}{error.way_out}"
         if arguments.debug:
             traceback.print_exc()
     except KeyboardInterrupt:

@@ -8,6 +8,8 @@ class TlbatchError(Exception):
     """
 
     exit_code = 1
+    way_out = ""
+    """Added to the text where nobody caught the error: for those whose text is about an object, not about a task."""
 
 
 class StudyError(TlbatchError):

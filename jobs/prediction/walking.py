@@ -17,10 +17,20 @@ from jobs.prediction.pictures import read_fed
 from jobs.prediction.summary import write_summary
 from jobs.prediction.writing import WRITERS
 from jobs.training.computing import choose_device
-from tlbatch.errors import StudyError
-from tlbatch.prediction.parts import Part, PartRecord, finished_parts, listing_from_json, model_digests, plan_parts
+from tlbatch.datasets.listing import ListedFile
+from tlbatch.errors import TransientError
+from tlbatch.prediction.parts import (
+    Part,
+    PartRecord,
+    finished_parts,
+    listing_digest,
+    listing_from_json,
+    model_digests,
+    plan_parts,
+)
 from tlbatch.prediction.request import listing_name
 from tlbatch.store import NotFoundError, open_store
+from tlbatch.store.documents import WRONG
 
 
 @dataclass
@@ -45,10 +55,7 @@ class Walk:
     @cached_property
     def parts(self) -> list[Part]:
         context = self.context
-        try:
-            files = listing_from_json(context.store.get(listing_name(context.task)))
-        except NotFoundError as error:
-            raise StudyError(f"{listing_name(context.task)} is gone: the same `tlbatch predict` once more writes it") from error
+        files = _listed(context)
         return plan_parts(context.params, model_digests(context.task.inputs), context.task.version, files)
 
     def tick(self, count: int) -> None:
@@ -56,6 +63,21 @@ class Walk:
         self.forward_passes += count * self.model.passes
         self.context.progress(self.done_before + self.images, self.total, "images")
         self.context.check_stop()
+
+
+def _listed(context: Context) -> tuple[ListedFile, ...]:
+    """The pictures, as `tlbatch predict` listed them. Raises TransientError where that is not what is there now."""
+    name = listing_name(context.task)
+    place, again = f"{context.store.url}/{name}", "the same `tlbatch predict` once more writes it anew"
+    try:
+        files = listing_from_json(context.store.get(name))
+        if listing_digest(files) == context.params["files"]:
+            return files
+    except NotFoundError as error:
+        raise TransientError(f"{place} is gone: {again}") from error
+    except WRONG as error:
+        raise TransientError(f"{place} is damaged ({error}): {again}") from error
+    raise TransientError(f"{place} is not what was listed: {again}")
 
 
 def predict_parts(context: Context) -> None:

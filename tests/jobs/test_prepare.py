@@ -426,3 +426,24 @@ def test_photographs(prepared, tmp_path, shared_data):
     artifact = prepared(root)
     assert len(load_index(artifact)) == 300
     assert artifact.read_json("card.json")["sizes"]["reencoded"] == 0
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"[]", b"{", b"other"])
+def test_a_listing_that_vanished_or_rotted_is_a_sentence_to_run_again(
+    directory_store: Store, tmp_path: Path, damage: bytes | None
+) -> None:
+    """Failed before: exit 1, or another listing's pictures under this key."""
+    task = task_for(directory_store, str(two_classes(tmp_path / "pictures", 2)))
+    directory_store.put(task_name(task.key), task.to_json())
+    name = task.locations["listing"]
+    if damage == b"other":
+        damage = directory_store.get(task_for(directory_store, str(two_classes(tmp_path / "more", 3))).locations["listing"])
+    if damage is None:
+        directory_store.delete([name])
+    else:
+        directory_store.put(name, damage)
+    command = [sys.executable, "-m", "jobs.prepare", "--task", f"{directory_store.url}/{task_name(task.key)}"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 75, ended.stderr
+    assert "run the study again, which writes it anew" in ended.stderr
+    assert json.loads(directory_store.get(f"work/{task.key}/exit.json"))["code"] == 75

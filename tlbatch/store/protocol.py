@@ -11,7 +11,10 @@ from tlbatch.errors import TlbatchError
 
 
 class NotFoundError(TlbatchError):
-    """No object of this name."""
+    """No object of this name. Where nobody expected that, it went while it was needed: come back later, never a bug."""
+
+    exit_code = 75
+    way_out = "; it was there or is being written: run the same command again, which makes what is missing"
 
 
 class ConflictError(TlbatchError):

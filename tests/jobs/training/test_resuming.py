@@ -101,3 +101,46 @@ def test_sigterm_ends_with_143_and_the_next_start_goes_on(bench: Any) -> None:
     bench.forget(params)
     assert subprocess.run(command, capture_output=True, env=environment, check=False).returncode == 0
     assert bench.opened(params).read_bytes("model.safetensors") == stopped
+
+
+def flip(data: bytes) -> bytes:
+    """One bit in the middle: a weight, or a digit."""
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+DAMAGES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "truncated": ("", lambda data: data[: len(data) // 2]),
+    "empty": ("", lambda _: b""),
+    "header": ("", lambda data: bytes([data[0] ^ 128]) + data[1:]),
+    "flipped": ("", flip),
+    "done is []": ("done.json", lambda _: b"[]"),
+    "done flipped": ("done.json", flip),
+}
+
+
+def test_a_damaged_checkpoint_falls_back_and_ends_at_the_same_bytes(bench: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Failed before: exit 1 for ever, or a flipped weight went into the result unseen."""
+    params = bench.params(augmentation=AUGMENTED, train={"optimizer": "rmsprop", "epochs": 3})
+    whole = bench.contents(bench.finished(bench.context(params, "whole")))
+    bench.forget(params)
+    for attempt, questions in enumerate((5, 9)):
+        with pytest.raises(Stopped):
+            run(bench.context(params, f"try{attempt}", after(questions)))
+    there = f"work/{bench.task(params).key}/checkpoints/"
+    left = {stat.name: bench.store.get(stat.name) for stat in bench.store.list(there)}
+    numbers = sorted({name.removeprefix(there).split("/")[0] for name in left})
+    assert len(numbers) == 2  # the newest, and the one before it
+    for damage, damaged in [*((damage, numbers[-1:]) for damage in DAMAGES), ("flipped", numbers)]:
+        bench.forget(params)
+        hit, spoil = DAMAGES[damage]
+        for name, data in left.items():
+            number, _, file = name.removeprefix(there).partition("/")
+            at = number in damaged and (file == hit if hit else file != "done.json")
+            bench.store.put(name, spoil(data) if at else data)
+        capsys.readouterr()
+        context = bench.context(params, f"after {damage} {len(damaged)}")
+        assert bench.contents(bench.finished(context)) == whole, damage
+        told = capsys.readouterr().out
+        assert [line.split()[1] for line in told.splitlines() if "is damaged" in line] == damaged[::-1], damage
+        assert ("going on from a checkpoint" in told) == (damaged != numbers)

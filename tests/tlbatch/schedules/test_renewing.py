@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 
@@ -21,10 +22,9 @@ def pinned(store: Store, fresh: Sequence[str]) -> None:
     """A schedule with 30 pinned test images, and fresh ones of these classes."""
     apply_here(study(), store)
     path, test = "artifacts/pin/one/pins.json", [{"id": f"t{i}", "label": ("cat", "dog")[i % 2]} for i in range(30)]
-    store.put(
-        path, json.dumps({"test": test, "fresh": [{"id": f"f{i}", "label": each} for i, each in enumerate(fresh)]}).encode()
-    )
-    manifest = Manifest("pin", "a" * 40, {"pins.json": FileEntry(path, 1, "0" * 64)})
+    data = json.dumps({"test": test, "fresh": [{"id": f"f{i}", "label": each} for i, each in enumerate(fresh)]}).encode()
+    store.put(path, data)
+    manifest = Manifest("pin", "a" * 40, {"pins.json": FileEntry(path, len(data), hashlib.sha256(data).hexdigest())})
     store.put(manifest_name("pin", "a" * 40), manifest.to_json())
     save_pins(store, "pets", Pins(InputRef("pin", "a" * 40, manifest.digest), 3, {1: 2, 3: 120}))
 

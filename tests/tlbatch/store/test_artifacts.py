@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from tlbatch.store.artifacts import (
     load_manifest,
     manifest_name,
     open_artifact,
+    read_file,
     set_aside_names,
 )
+from tlbatch.store.documents import as_is
 
 STEP, KEY = "finetune", "0" * 40
 
@@ -167,3 +170,53 @@ def test_a_damaged_cache_is_fetched_again(s3_store: Store, tmp_path: Path) -> No
     assert again is not None
     assert again.read_bytes("model.bin") == b"weights"
     assert set_aside_names(s3_store, STEP, KEY) == []
+
+
+class FlippedOnTheWay:
+    """A remote store whose first ``times`` answers of an artifact's file have one bit flipped."""
+
+    def __init__(self, store: Store, times: int) -> None:
+        self._store, self._left = store, times
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    def local_path(self, name: str) -> None:
+        return None
+
+    def get(self, name: str) -> bytes:
+        return self._flipped(name, self._store.get(name))
+
+    def download(self, name: str, path: Path) -> None:
+        path.write_bytes(self._flipped(name, self._store.get(name)))
+
+    def _flipped(self, name: str, data: bytes) -> bytes:
+        if name.endswith("manifest.json") or self._left == 0:
+            return data
+        self._left -= 1
+        return data[:3] + bytes([data[3] ^ 1]) + data[4:]
+
+
+READS = {
+    "path": lambda artifact: artifact.path("model.bin").read_bytes(),
+    "range": lambda artifact: artifact.read_range("model.bin", 0, 100),
+    "file": lambda artifact: json.dumps(read_file(artifact.store, artifact.manifest, "model.bin", as_is)).encode(),
+}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_a_bit_flipped_on_the_way_gives_up_no_artifact(
+    directory_store: Store, tmp_path: Path, read: Callable[[Artifact], bytes], times: int
+) -> None:
+    """Fetched once more; only what is wrong twice is damaged. Failed before: the manifest was set aside at once."""
+    commit(directory_store, upload_attempt(directory_store, tmp_path, "one", b'{"a": 1}'), "one")
+    artifact = open_artifact(FlippedOnTheWay(directory_store, times), STEP, KEY, tmp_path / "cache")  # type: ignore[arg-type]
+    assert artifact is not None
+    if times == 1:
+        assert read(artifact) == b'{"a": 1}'
+        assert set_aside_names(directory_store, STEP, KEY) == []
+    else:
+        with pytest.raises(CorruptArtifactError, match="does not match its manifest"):
+            read(artifact)
+        assert len(set_aside_names(directory_store, STEP, KEY)) == 1
