@@ -175,7 +175,8 @@ class Artifact:
 
     A file is checked against its sha256 when it is first read by this process, and again whenever its inode, time or size
     has changed since. (What a disk does to a file's blocks without the file system knowing is seen by the next process.)
-    Hashing takes 0.8–0.9 ms of one core a MB (measured, 256 MB from the page cache, a CPU with SHA instructions). Safe to use from several threads.
+    Hashing takes 0.8–0.9 ms of one core a MB (measured: 256 MB from the page cache, a CPU with SHA instructions).
+    Safe to use from several threads.
     """
 
     def __init__(self, store: Store, manifest: Manifest, cache: Path) -> None:
