@@ -9,13 +9,14 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from jobs.worklog import write_progress
-from tlbatch.errors import CorruptArtifactError, DeadlineError, Stopped
+from tlbatch.errors import CorruptArtifactError, DeadlineError, Stopped, TransientError
 from tlbatch.executions.records import read_progress
 from tlbatch.store import NotFoundError, Store
 from tlbatch.store.artifacts import Artifact, FileEntry, Manifest, artifact_files, commit, file_sha256, open_artifact
@@ -223,8 +224,10 @@ class Context:
         """Seconds of earlier attempts, from their last words: progress and checkpoints both carry the sum."""
         said = (read_progress(self.store, self.task.key) or {}).get("seconds")
         if said is None:
-            found = (read_disposable(self.store, done, shaped(Checkpoint)) for done in reversed(self._checkpoints()))
-            said = next((each.seconds for each in found if each is not None), 0.0)
+            with suppress(TransientError):  # an estimate: no reason to end a task that may not even have checkpoints
+                found = (read_disposable(self.store, done, shaped(Checkpoint)) for done in reversed(self._checkpoints()))
+                said = next((each.seconds for each in found if each is not None), 0.0)
+        said = said or 0.0
         return float(said) if 0 <= float(said) < float("inf") else 0.0
 
 

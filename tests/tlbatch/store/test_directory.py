@@ -16,7 +16,7 @@ from tlbatch.store.directory import DirectoryStore
 def test_a_url_or_a_path_opens_it(tmp_path: Path) -> None:
     for url in (str(tmp_path), f"file://{tmp_path}"):
         assert open_store(url).url == str(tmp_path.resolve())
-    with pytest.raises(StudyError, match="expected s3://bucket/prefix or a directory"):
+    with pytest.raises(StudyError, match="expected s3://BUCKET, s3://BUCKET/PREFIX or a folder"):
         open_store("gs://bucket")
 
 

@@ -29,6 +29,7 @@ ELSEWHERE = {
     "tlbatch/backends/processes.py",
     "tlbatch/reports/comparing.py",
     "tlbatch/cluster/errors.py",
+    "tlbatch/cluster/logins.py",
     "tlbatch/cluster/client.py",
     "tlbatch/cluster/diagnosis.py",
     "tlbatch/manifests/site.py",
