@@ -36,6 +36,7 @@ COMMANDS = {
     "data": ("tlbatch.commands.data:data", "Copy pictures into S3, and check a dataset."),
     "gc": ("tlbatch.commands.cleaning:gc", "Remove what nothing in a store needs any more."),
     "rm": ("tlbatch.commands.cleaning:rm", "Forget an execution."),
+    "fsck": ("tlbatch.commands.fsck:fsck", "Check that a store holds what was written to it; repair what can be."),
     "doctor": ("tlbatch.commands.doctor:doctor", "Check cluster, permissions, Secret, S3 and images."),
     "context": ("tlbatch.commands.contexts:context", "Where studies go: list, set and use contexts."),
     "secret": ("tlbatch.commands.contexts:secret", "Make the Secret with the pods' S3 credentials."),

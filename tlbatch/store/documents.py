@@ -31,8 +31,8 @@ class DamagedError(DataError):
     """An object of the store is not what was written there. ``name``: the object's; ``why``: what is wrong with it."""
 
     def __init__(self, url: str, name: str, why: str, way_out: str = "") -> None:
-        self.name, self.why = name, why
-        repair = f"`tlbatch fsck {url} --repair` says what depends on it, and restores it or sets it aside"
+        self.name, self.why, self.way_out = name, why, way_out
+        repair = f"`tlbatch fsck {url} --repair` restores what can be restored, and says what depends on the rest"
         super().__init__(f"{url}/{name} is damaged ({why}): {way_out or repair}")
 
 
