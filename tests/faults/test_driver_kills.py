@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import CHAOS, Season
+from tests.faults.conftest import CHAOS, Season, chaos_only
 from tests.faults.records import record
 from tlbatch.store import open_store
 from tlbatch.store.artifacts import Manifest
@@ -73,6 +73,7 @@ def test_a_driver_killed_at_its_writes_goes_on_to_the_same_end(fresh: Path, undi
     record("driver", "SIGKILL at its writes", "equal", killed)
 
 
+@chaos_only
 @pytest.mark.slow
 def test_driver_and_tasks_killed_at_random_moments(fresh: Path, undisturbed: dict[str, str]) -> None:
     chance, killed = random.Random(11), 0

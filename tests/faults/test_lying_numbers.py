@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.faults.conftest import chaos_only
 from tests.faults.records import record
 from tests.studies.shapes import Bench, draw_shapes
 from tlbatch.errors import TlbatchError
@@ -99,8 +100,11 @@ LIES: dict[str, Callable[[Bench], str]] = {
 }
 
 
+QUICK = ("loss that is not finite", "one image a class", "all images are duplicates")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("lie", [pytest.param(lie, marks=[] if lie in QUICK else [chaos_only]) for lie in LIES])
 def test_a_lie_is_told_or_held_back(tmp_path: Path, lie: str) -> None:
     bench = Bench(tmp_path)
     bench.study.write_text(LIES[lie](bench))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import CHAOS, Season
+from tests.faults.conftest import CHAOS, Season, chaos_only
 from tests.faults.proxy import (
     DENIED,
     EXPIRED,
@@ -77,6 +77,7 @@ def test_faults_that_pass(
         record("a study with its store in S3", kind, "equal", times)
 
 
+@chaos_only
 @pytest.mark.parametrize("kind", FINAL)
 def test_faults_that_do_not_pass_end_with_a_sentence_and_nothing_is_lost(
     bench: Bench, undisturbed: dict[str, str], s3_bucket: str, environment: pytest.MonkeyPatch, kind: str, s3_server: str

@@ -25,7 +25,7 @@ def test_spoiled_documents_are_refused(season: Season, ward: Ward, step: str) ->
     whole = ward.store.get(name)
     codes: dict[int, int] = {}
     try:
-        for number in range(60 if CHAOS else 8):
+        for number in range(60 if CHAOS else 4):
             ward.forget(ref)
             path = [chance.randrange(100) for _ in range(chance.randint(1, 5))]
             data = spoiled(json.loads(whole), path, chance.choice(VALUES))
