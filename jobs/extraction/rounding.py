@@ -8,8 +8,11 @@ Data-Free Quantization Through Weight Equalization and Bias Correction, 2019), a
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 def to_bfloat16(network: nn.Module) -> nn.Module:
@@ -30,11 +33,24 @@ def to_bfloat16(network: nn.Module) -> nn.Module:
 
 
 class ExactBiasConv2d(nn.Conv2d):
-    """A convolution in bfloat16 with a float32 bias, which oneDNN takes and torch's own signature refuses. For CPUs."""
+    """A convolution in bfloat16 with a float32 bias, which oneDNN takes and torch's own signature refuses. For CPUs.
+
+    On CPUs that oneDNN has no bfloat16 for (those with AVX2 at most) it is computed in float32 and rounded once, slower.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         assert not isinstance(self.padding, str)
+        if not _onednn_has_bfloat16():
+            exact = functional.conv2d(
+                x.float(), self.weight.float(), self.bias, self.stride, self.padding, self.dilation, self.groups
+            )
+            return exact.to(x.dtype)
         return torch.mkldnn_convolution(x, self.weight, self.bias, self.padding, self.stride, self.dilation, self.groups)
+
+
+@cache
+def _onednn_has_bfloat16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _takes_exact_bias(conv: nn.Conv2d) -> bool:
