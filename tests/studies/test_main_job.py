@@ -11,11 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.studies.shapes import Bench, draw_shapes, states
 from tlbatch.launch import Outcome
 from tlbatch.store import open_store
-from tlbatch.store.artifacts import load_manifest
+from tlbatch.store.artifacts import Manifest, file_sha256, load_manifest
+from tlbatch.store.directory import DirectoryStore
 from tlbatch.work import CACHED, DONE
 
 
@@ -127,6 +129,71 @@ def test_a_damaged_artifact_is_made_once_more_and_the_report_says_so(bench: Benc
     assert {"extract:features", "finetune:dense-head:0"} <= states(again, DONE)
     assert again.report is not None
     assert "set aside" in json.dumps(again.report)
+
+
+def manifest_of(outcome: Outcome, store: Path, name: str) -> Manifest:
+    ref = next(work.ref for work in outcome.works if work.name == name)
+    assert ref is not None
+    manifest = load_manifest(open_store(str(store)), ref.step, ref.key)
+    assert manifest is not None
+    return manifest
+
+
+def flip_a_bit(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 4
+    path.write_bytes(bytes(data))
+
+
+def test_one_bit_of_a_stored_jpeg_is_noticed_and_remade(fresh: Bench) -> None:
+    """Shards are read by ranges. Failed before: exit 0, trained on another picture, one key with two digests."""
+    for path in sorted(fresh.images.rglob("*.png")):
+        with Image.open(path) as image:
+            image.convert("RGB").save(path.with_suffix(".jpg"), quality=95)
+        path.unlink()
+    fresh.study.write_text(fresh.study.read_text().split("  - name: features")[0])
+    first = fresh.run()
+    assert first.state == "succeeded"
+    prepare = manifest_of(first, fresh.store, "prepare")
+    store = DirectoryStore(fresh.store)
+    index = [json.loads(line) for line in store.get(prepare.files["index.jsonl"].path).splitlines()]
+    training = next(entry for entry in index if entry["format"] == "jpg")
+    shard = fresh.store / prepare.files[training["shard"]].path
+    flip_a_bit(shard, training["offset"] + training["size"] * 3 // 4)  # it still decodes, to other pixels
+    trained = manifest_of(first, fresh.store, "finetune:cnn:0")
+    store.delete([stat.name for stat in store.list(f"artifacts/finetune/{trained.key}/")])
+    again = fresh.run()
+    assert again.state == "succeeded"
+    assert {"prepare", "finetune:cnn:0"} <= states(again, DONE)
+    assert manifest_of(again, fresh.store, "prepare").digest == prepare.digest
+    assert manifest_of(again, fresh.store, "finetune:cnn:0").digest == trained.digest
+
+
+@pytest.mark.parametrize("damage", ["flipped", "empty", "gone"])
+@pytest.mark.parametrize("file", ["index.html", "report.json"])
+def test_a_damaged_report_artifact_is_made_again_once(
+    bench: Bench, first_run: tuple[Bench, Outcome], file: str, damage: str
+) -> None:
+    """Failed before: the damaged page was published again and again, or exit 1."""
+    overrides = f"dataset.url={first_run[0].images}"
+    whole = bench.run(overrides)
+    report = manifest_of(whole, bench.store, "report")
+    path = bench.store / report.files[file].path
+    if damage == "flipped":
+        flip_a_bit(path, path.stat().st_size // 2)
+    elif damage == "empty":
+        path.write_bytes(b"")
+    else:
+        path.unlink()
+    again = bench.run(overrides)
+    assert again.state == "succeeded"
+    assert states(again, DONE) == {"report"}
+    made = manifest_of(again, bench.store, "report")
+    assert again.place is not None
+    for name, entry in made.files.items():
+        published = Path(again.place).parent / name
+        assert file_sha256(published) == entry.sha256, name
+    assert states(bench.run(overrides), DONE) == set()
 
 
 def test_a_failed_task_is_a_sentence_and_its_exit_code_that_of_the_run(fresh: Bench) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +21,11 @@ from tlbatch.errors import DataError, StudyError
 from tlbatch.launch import Outcome
 from tlbatch.prediction.model import choose_model
 from tlbatch.prediction.pictures import list_pictures
-from tlbatch.prediction.request import Prediction, begin, complete, done_parts
+from tlbatch.prediction.request import Prediction, begin, complete, done_parts, listing_name
 from tlbatch.store import open_store
 from tlbatch.store.artifacts import open_artifact
 from tlbatch.store.directory import DirectoryStore
+from tlbatch.tasks import task_name
 
 RUNS = ["cnn", "features", "dense-head"]
 
@@ -263,6 +266,22 @@ def test_a_picture_that_changed_since_it_was_listed_ends_it_with_a_sentence(desk
         desk.compute(prediction)
     assert set(done_parts(prediction)) == {0, 1}
     assert desk.compute(desk.prediction())["forward_passes"] == 96 - 40
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"[[]]", b"[]", b"{"])
+def test_a_listing_that_vanished_or_rotted_is_a_sentence_to_ask_again(desk: Desk, damage: bytes | None) -> None:
+    """Failed before: empty or half was exit 1, another listing was predicted without a word."""
+    prediction = desk.prediction()
+    task = begin(prediction)
+    store = prediction.model.store
+    if damage is None:
+        store.delete([listing_name(task)])
+    else:
+        store.put(listing_name(task), damage)
+    command = [sys.executable, "-m", "jobs.predict", "--task", f"{store.url}/{task_name(task.key)}"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 75, ended.stderr
+    assert "the same `tlbatch predict` once more writes it anew" in ended.stderr
 
 
 @pytest.mark.s3
