@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -92,8 +93,10 @@ def test_the_champion_finds_its_weights_where_the_study_or_its_training_had_them
         return Task("finetune", params, {"source": source}, {"weights": "/where/it/was"})
 
     for sha256, place in (("ab" * 32, "/somewhere"), ("cd" * 32, "/where/it/was")):
-        directory_store.put(task_name(MODEL.key), trained(sha256).to_json())
-        node = defended(directory_store, Defence(PINS, REIGNING)).nodes[CHAMPION]
+        task = trained(sha256)
+        directory_store.put(task_name(task.key), task.to_json())
+        reigning = replace(REIGNING, models={"model:1": replace(MODEL, key=task.key)})
+        node = defended(directory_store, Defence(PINS, reigning)).nodes[CHAMPION]
         assert node.locations == {"weights": place}
         assert node.params["precision"] == "bf16"
         assert node.given["source"].key == "c" * 40
