@@ -16,7 +16,7 @@ from tests.faults.records import record
 from tests.faults.test_driver_kills import command, digests
 from tests.requirements import missing
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, chaos_only]
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def run(study: Path, store: Path, **environment: str) -> subprocess.CompletedPro
     )
 
 
-@pytest.mark.parametrize("kib", [64, pytest.param(700, marks=chaos_only)])
+@pytest.mark.parametrize("kib", [64, 700])
 def test_a_store_without_room_is_a_sentence_and_nothing_is_lost(study: Path, tmp_path: Path, kib: int) -> None:
     whole = tmp_path / "whole"
     assert run(study, whole).returncode == 0
@@ -69,7 +69,6 @@ def test_a_store_without_room_is_a_sentence_and_nothing_is_lost(study: Path, tmp
     record("store in a folder", f"disk full at {kib} KiB", "exit 75; with room again equal")
 
 
-@chaos_only
 def test_a_scratch_disk_without_room_is_a_sentence(study: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 48) as disk:
         done = run(study, tmp_path / "store", TMPDIR=str(disk))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import CHAOS, Season, chaos_only
+from tests.faults.conftest import Season, chaos_only
 from tests.faults.records import record
 from tlbatch.store import open_store
 from tlbatch.store.artifacts import Manifest
@@ -53,12 +53,13 @@ def undisturbed(fresh: Path) -> dict[str, str]:
     return digests(fresh / "whole")
 
 
+@chaos_only
 @pytest.mark.slow
 def test_a_driver_killed_at_its_writes_goes_on_to_the_same_end(fresh: Path, undisturbed: dict[str, str]) -> None:
     """Promises 1 and 2. Mutation tried: a driver that does not look for the artifact after it got the lease."""
     chance, killed = random.Random(7), 0
     run = ["run", str(fresh / "study.yaml"), "--store", str(fresh / "store"), "-q"]
-    for _ in range(LIVES if CHAOS else 4):
+    for _ in range(LIVES):
         done = subprocess.run(
             command(chance.randint(1, 40), chance.choice(["before", "after"]), *run),
             capture_output=True,
@@ -78,7 +79,7 @@ def test_a_driver_killed_at_its_writes_goes_on_to_the_same_end(fresh: Path, undi
 def test_driver_and_tasks_killed_at_random_moments(fresh: Path, undisturbed: dict[str, str]) -> None:
     chance, killed = random.Random(11), 0
     run = ["run", str(fresh / "study.yaml"), "--store", str(fresh / "store"), "-q"]
-    for _ in range(LIVES if CHAOS else 3):
+    for _ in range(LIVES):
         with subprocess.Popen(command(0, "", *run), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             try:
                 process.communicate(timeout=chance.uniform(1.0, 25.0))

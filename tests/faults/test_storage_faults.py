@@ -33,7 +33,7 @@ PASSING = (UNAVAILABLE, INTERNAL, RESET_BEFORE, RESET_AFTER, TRUNCATED, FLIPPED,
 FINAL = (EXPIRED, SKEWED, DENIED)
 TRIES = 8
 
-pytestmark = [pytest.mark.slow, pytest.mark.s3]
+pytestmark = [pytest.mark.slow, pytest.mark.s3, chaos_only]
 
 
 @pytest.fixture
@@ -77,7 +77,6 @@ def test_faults_that_pass(
         record("a study with its store in S3", kind, "equal", times)
 
 
-@chaos_only
 @pytest.mark.parametrize("kind", FINAL)
 def test_faults_that_do_not_pass_end_with_a_sentence_and_nothing_is_lost(
     bench: Bench, undisturbed: dict[str, str], s3_bucket: str, environment: pytest.MonkeyPatch, kind: str, s3_server: str

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from tests.faults.conftest import CHAOS, Season, Ward
+from tests.faults.conftest import Season, Ward, chaos_only
 from tests.faults.records import record
 from tests.faults.test_hostile_files import spoiled
 from tests.faults.test_kills import STEPS
@@ -17,6 +17,7 @@ VALUES = (None, [], {}, "", "x", -1, 2**70, 1e308, True, {"a": [1]}, "../../etc/
 REFUSED = (2, 65, 75, 124)
 
 
+@chaos_only
 @pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 def test_spoiled_documents_are_refused(season: Season, ward: Ward, step: str) -> None:
@@ -25,7 +26,7 @@ def test_spoiled_documents_are_refused(season: Season, ward: Ward, step: str) ->
     whole = ward.store.get(name)
     codes: dict[int, int] = {}
     try:
-        for number in range(60 if CHAOS else 4):
+        for number in range(60):
             ward.forget(ref)
             path = [chance.randrange(100) for _ in range(chance.randint(1, 5))]
             data = spoiled(json.loads(whole), path, chance.choice(VALUES))
