@@ -19,6 +19,7 @@ from tlbatch.store import Store
 from tlbatch.store.directory import DirectoryStore
 
 START_TIMEOUT_S = 20.0
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it for its workers; tables that are not for a terminal have no width
 KEY, SECRET = "tlbatch-test", "tlbatch-test-secret"
 
 
