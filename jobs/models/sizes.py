@@ -22,6 +22,7 @@ import tlbatch
 from jobs.models.cutting import Tap, walk
 from jobs.models.families import FAMILIES
 from jobs.models.library import find, timm_names, torchvision_names
+from tlbatch import output
 
 SIZES = Path(tlbatch.__file__).parent / "backbones" / "sizes.json"
 OTHER_SIZES = (96, 150, 192, 256, 299)
@@ -104,5 +105,6 @@ def build(tell: Callable[[str], None] = lambda line: None) -> str:
 
 
 if __name__ == "__main__":
+    output.install()
     torch.set_num_threads(1)
     SIZES.write_text(build(print), encoding="utf-8")
