@@ -6,7 +6,6 @@ import base64
 import contextlib
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.certificates import make_certificate
 from tests.tlbatch.store.answering import Answer, answering
 from tlbatch.cluster import Cluster, ClusterError, open_cluster
 from tlbatch.cluster.client import JOBS, PODS
@@ -206,10 +206,7 @@ def test_certificates(written: Callable[[Any], Path], tmp_path: Path) -> None:
     """Not trusted is wrong (2) and named; trusted by -data, by skipping, and under another name it works."""
     import ssl
 
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not there")
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=api -addext subjectAltName=DNS:api.inside"
-    subprocess.run([*command.split(), "-keyout", "key.pem", "-out", "ca.pem"], cwd=tmp_path, check=True, capture_output=True)
+    make_certificate(tmp_path, "api", "DNS:api.inside")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "ca.pem", tmp_path / "key.pem")
     data = base64.b64encode((tmp_path / "ca.pem").read_bytes()).decode()

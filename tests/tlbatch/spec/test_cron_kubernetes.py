@@ -90,10 +90,10 @@ def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
 
 def _ask(program: Path) -> Iterator[Ask]:
     if shutil.which("go") is None:
-        missing("go", "no Go here: the recorded answers are compared, no new ones")
+        missing("go", "no Go here, so only recorded answers are compared: install Go (go.dev) for new ones")
     built = subprocess.run(["go", "build", "-o", program, "."], cwd=FOLDER, capture_output=True, text=True, check=False)
     if built.returncode:
-        missing("go", f"the library cannot be had: {built.stderr.strip()[-200:]}")
+        missing("go", f"robfig/cron cannot be had; let Go reach a module proxy (GOPROXY): {built.stderr.strip()[-200:]}")
     with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None

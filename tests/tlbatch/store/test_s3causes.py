@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.certificates import make_certificate
 from tests.tlbatch.store.answering import XML, Answer, Answering, answering, refusal
 from tlbatch.errors import StudyError, TlbatchError, TransientError
 from tlbatch.store import ConflictError, NotFoundError, Store, open_store
@@ -274,12 +274,7 @@ def test_no_setting_is_a_bug(endpoint: str, key: str, secret: str, region: str, 
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with server.pem (key and certificate for 127.0.0.1, its own authority)."""
     folder = tmp_path_factory.mktemp("tls")
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
-    command += " -keyout key.pem -out ca.pem"
-    try:
-        subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("openssl is not there")
+    make_certificate(folder, "127.0.0.1", "IP:127.0.0.1")
     return folder
 
 
