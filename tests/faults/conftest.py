@@ -14,21 +14,16 @@ from pathlib import Path
 import pytest
 
 from tests.studies.nights import Night, Nights
-from tests.studies.shapes import draw_shapes
+from tests.studies.shapes import SPLIT, draw_shapes, head
 from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import Manifest, load_manifest
 from tlbatch.tasks import InputRef, task_name
 
 CHAOS = bool(os.environ.get("TLBATCH_CHAOS"))  #: `make chaos`: everything, for half an hour
 chaos_only = pytest.mark.skipif(not CHAOS, reason="takes minutes: runs with TLBATCH_CHAOS=1 (make chaos)")
-STUDY = """
-apiVersion: tlbatch/v1
-kind: Study
-name: shapes
-dataset: {url: images, split: {train: 32, validation: 16, test: 32}, near_duplicates: false}
-control: none
-precision: fp32
-runs:
+STUDY = (
+    head("shapes", SPLIT)
+    + """\
   - name: cnn
     model: {scratch: {channels: [4, 8], padding: same, dense: [8]}}
     input: {size: 16}
@@ -45,6 +40,7 @@ runs:
     train: {epochs: 2, batch_size: 16}
 schedule: {cron: "0 3 * * *", timezone: Asia/Shanghai}
 """
+)
 
 
 @dataclass(frozen=True)

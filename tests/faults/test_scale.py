@@ -11,19 +11,12 @@ import pytest
 
 from tests.faults.conftest import CHAOS, Season
 from tests.faults.records import record
+from tests.studies.shapes import head
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHAOS, reason="large inputs run with TLBATCH_CHAOS=1 (make chaos)")]
 
 FILES = 1_000_000
-STUDY = """
-apiVersion: tlbatch/v1
-kind: Study
-name: large
-dataset: {url: images, split: {train: 0.6, validation: 0.2, test: 0.2}, near_duplicates: false}
-control: none
-precision: fp32
-runs:
-"""
+STUDY = head("large", "train: 0.6, validation: 0.2, test: 0.2")
 
 
 def tlbatch(*arguments: str, timeout: float = 900) -> tuple[subprocess.CompletedProcess[str], float, float]:

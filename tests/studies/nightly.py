@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tests.studies.nights import Nights
+from tests.studies.shapes import SPLIT, head
 from tlbatch.backends.local import LocalBackend
 from tlbatch.champions.champion import Champion, decisions, load_champion, reigns
 from tlbatch.driver import Driver, Silent
@@ -22,20 +23,16 @@ from tlbatch.schedules.walks import fire_here
 from tlbatch.spec import LoadedStudy, load_study
 
 NAME = "shapes"
-STUDY = """
-apiVersion: tlbatch/v1
-kind: Study
-name: shapes
-dataset: {url: images, split: {train: 32, validation: 16, test: 32}, near_duplicates: false}
-control: none
-precision: fp32
-runs:
+STUDY = (
+    head("shapes", SPLIT)
+    + """\
   - name: cnn
     model: {scratch: {channels: [4, 8], padding: same, dense: [8]}}
     input: {size: 16}
     train: {epochs: 3, batch_size: 8, lr: 3e-3}
 schedule: {cron: "0 3 * * *", timezone: Asia/Shanghai}
 """
+)
 
 
 class DeathError(BaseException):

@@ -15,6 +15,17 @@ from tlbatch.launch import Outcome, run_study
 from tlbatch.spec import load_study
 from tlbatch.store import open_store
 
+
+def head(name: str, split: str) -> str:
+    """The start of a study on ``images``, up to its runs; near copies are not looked for among drawn shapes."""
+    return (
+        f"apiVersion: tlbatch/v1\nkind: Study\nname: {name}\n"
+        f"dataset: {{url: images, split: {{{split}}}, near_duplicates: false}}\n"
+        "control: none\nprecision: fp32\nruns:\n"
+    )
+
+
+SPLIT = "train: 32, validation: 16, test: 32"
 STUDY = """
 apiVersion: tlbatch/v1
 kind: Study
