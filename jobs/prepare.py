@@ -30,12 +30,11 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from jobs.listings import read_listing
 from jobs.runtime import Context, step_main
 from tlbatch.datasets.listing import ListedFile, Listing
-from tlbatch.errors import DataError, TransientError
+from tlbatch.errors import DataError
 from tlbatch.output import one_line
-from tlbatch.store import NotFoundError
-from tlbatch.store.documents import WRONG
 
 if TYPE_CHECKING:
     from jobs.data.groups import Likeness
@@ -89,17 +88,14 @@ def run(context: Context) -> None:
 
 def load_listing(context: Context) -> Listing:
     """The listing that the driver put beside the task. Raises TransientError where it is not there as it was listed."""
-    name = context.task.locations["listing"]
-    place, again = f"{context.store.url}/{name}", "run the study again, which writes it anew"
-    try:
-        listing = Listing.from_json(context.store.get(name))
-        if listing.digest == context.params.get("dataset", listing.digest):
-            return listing
-    except NotFoundError as error:
-        raise TransientError(f"{place} is gone: {again}") from error
-    except WRONG as error:
-        raise TransientError(f"{place} is damaged ({error}): {again}") from error
-    raise TransientError(f"{place} is not what was listed: {again}")
+    asked = context.params.get("dataset")
+    return read_listing(
+        context.store,
+        context.task.locations["listing"],
+        Listing.from_json,
+        lambda listing: asked in (None, listing.digest),
+        "run the study again, which writes it anew",
+    )
 
 
 def _read(context: Context, listing: Listing) -> Prepared:

@@ -11,6 +11,7 @@ from functools import cached_property
 from jobs.context import Context
 from jobs.data.fetching import Source
 from jobs.evaluation.outputs import models_of
+from jobs.listings import read_listing
 from jobs.prediction.computing import Said, predict
 from jobs.prediction.networks import Model, load_model
 from jobs.prediction.pictures import read_fed
@@ -18,7 +19,6 @@ from jobs.prediction.summary import write_summary
 from jobs.prediction.writing import WRITERS
 from jobs.training.computing import choose_device
 from tlbatch.datasets.listing import ListedFile
-from tlbatch.errors import TransientError
 from tlbatch.prediction.parts import (
     Part,
     PartRecord,
@@ -29,8 +29,7 @@ from tlbatch.prediction.parts import (
     plan_parts,
 )
 from tlbatch.prediction.request import listing_name
-from tlbatch.store import NotFoundError, open_store
-from tlbatch.store.documents import WRONG
+from tlbatch.store import open_store
 
 
 @dataclass
@@ -67,17 +66,13 @@ class Walk:
 
 def _listed(context: Context) -> tuple[ListedFile, ...]:
     """The pictures, as `tlbatch predict` listed them. Raises TransientError where that is not what is there now."""
-    name = listing_name(context.task)
-    place, again = f"{context.store.url}/{name}", "the same `tlbatch predict` once more writes it anew"
-    try:
-        files = listing_from_json(context.store.get(name))
-        if listing_digest(files) == context.params["files"]:
-            return files
-    except NotFoundError as error:
-        raise TransientError(f"{place} is gone: {again}") from error
-    except WRONG as error:
-        raise TransientError(f"{place} is damaged ({error}): {again}") from error
-    raise TransientError(f"{place} is not what was listed: {again}")
+    return read_listing(
+        context.store,
+        listing_name(context.task),
+        listing_from_json,
+        lambda files: listing_digest(files) == context.params["files"],
+        "the same `tlbatch predict` once more writes it anew",
+    )
 
 
 def predict_parts(context: Context) -> None:
