@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.user import User, finished, no_orphans, running_pod, state, trains, until
+from tests.e2e.user import User, evict, finished, no_orphans, running_pod, state, trains, until
 from tests.faults.records import record
 from tlbatch.cluster import Cluster as Api
 from tlbatch.cluster.client import JOBS, PODS
@@ -59,9 +59,8 @@ def test_pods_are_evicted_at_random(user: User, api: Api) -> None:
         if not live:
             continue
         name = chance.choice(live)
-        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": api.namespace}}
         with contextlib.suppress(Exception):  # it may have ended meanwhile
-            api.text("POST", f"/api/v1/namespaces/{api.namespace}/pods/{name}/eviction", "evict", {}, body)
+            evict(api, name)
             evicted += 1
     assert evicted
     succeeded(execution, api, f"{evicted} evictions at random, drivers too")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.user import User, content, finished, no_orphans, running_pod, state, trains, until
+from tests.e2e.user import User, content, evict, finished, no_orphans, running_pod, state, trains, until
 from tlbatch.cluster import Cluster as Api
 from tlbatch.cluster.client import JOBS, PODS
 from tlbatch.executions.records import Execution
@@ -65,9 +65,7 @@ def test_a_training_is_evicted_and_goes_on_from_its_checkpoint(user: User, api: 
     pod = until(lambda: running_pod(api, execution, "finetune"), "the training runs")
     until(lambda: trains(execution), "it trains")
     time.sleep(8)
-    metadata = {"name": pod, "namespace": api.namespace}
-    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
-    api.text("POST", f"/api/v1/namespaces/{api.namespace}/pods/{pod}/eviction", "evict", {}, body)
+    evict(api, pod)
     status = finished(execution)
     assert status["state"] == "succeeded", status
     assert status["tasks"]["finetune:cnn:0"]["codes"] == []

@@ -98,6 +98,13 @@ def running_pod(api: Api, execution: Execution, step: str) -> str:
     return str(live[0]["metadata"]["name"]) if live else ""
 
 
+def evict(api: Api, pod: str) -> None:
+    """As ``kubectl drain`` does: the pod gets the condition DisruptionTarget."""
+    metadata = {"name": pod, "namespace": api.namespace}
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+    api.text("POST", f"/api/v1/namespaces/{api.namespace}/pods/{pod}/eviction", "evict", {}, body)
+
+
 def no_orphans(api: Api, execution: Execution) -> None:
     """All Jobs of tasks are gone soon after the end."""
     label = f"{EXECUTION}={execution.id},app.kubernetes.io/component=step"
