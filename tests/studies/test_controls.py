@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from safetensors.torch import save_file
 
 from jobs.models.library import find
@@ -28,6 +29,7 @@ runs:
 """
 
 
+@pytest.mark.slow
 def test_controls_are_planned_trained_and_shown(tmp_path: Path) -> None:
     draw_shapes(tmp_path / "images", 40)
     (tmp_path / "study.yaml").write_text(STUDY)

@@ -43,6 +43,7 @@ class Started:
                 cwd=folder,
                 env={**os.environ, **own, **environment},
                 start_new_session=True,
+                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # also where the tests run under nohup
             )
 
     @property
