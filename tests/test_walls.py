@@ -1,103 +1,78 @@
-"""Who may import what: the launcher neither torch nor the steps, the steps no Kubernetes, the data steps no torch."""
+"""Who may import what: the launcher neither torch nor the steps, the steps no Kubernetes, steps without networks no torch.
+
+Every module is found, and every import counts, also one within a function. Fails when a launcher module anywhere imports
+torch, or a new step's program does what its entry in the table of steps says it does not.
+"""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from tests.imports import ROOT, chain, import_graph, modules
+from tlbatch.steps import STEPS
+
+TORCH = frozenset({"torch", "torchvision", "timm"})
+NOT_THE_LAUNCHERS = TORCH | {"sklearn", "numpy", "scipy", "jobs"}
+KUBERNETES = frozenset({"kubernetes"})
+WITHOUT_TORCH = [*(f"jobs.{step.name}" for step in STEPS.values() if not step.torch), "jobs.compare"]
 BLOCK = """
-import sys
+import importlib, sys
 class Wall:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {blocked!r}:
             raise ImportError(f"{{name}} may not be imported here")
 sys.meta_path.insert(0, Wall())
-{code}
+for module in {modules!r}:
+    importlib.import_module(module)
 """
-LAUNCHER = [
-    "tlbatch.cli",
-    "tlbatch.commands.run",
-    "tlbatch.commands.studies",
-    "tlbatch.commands.executions",
-    "tlbatch.commands.backbones",
-    "tlbatch.telling.display",
-    "tlbatch.launch",
-    "tlbatch.checking",
-    "tlbatch.planning.settle",
-    "tlbatch.backends.local",
-    "tlbatch.backends.kubernetes",
-    "tlbatch.incluster",
-    "tlbatch.doctor",
-    "tlbatch.commands.submit",
-    "tlbatch.commands.control",
-    "tlbatch.commands.status",
-    "tlbatch.commands.contexts",
-    "tlbatch.commands.data",
-    "tlbatch.commands.cleaning",
-    "tlbatch.commands.drive",
-    "tlbatch.commands.predict",
-    "tlbatch.commands.reports",
-    "tlbatch.commands.comparison",
-    "tlbatch.reports.comparing",
-    "tlbatch.schedules.trend",
-    "tlbatch.prediction.here",
-    "tlbatch.prediction.there",
-]
-STEPS = [
-    "jobs.prepare",
-    "jobs.pin",
-    "jobs.extract",
-    "jobs.finetune",
-    "jobs.evaluate",
-    "jobs.decide",
-    "jobs.report",
-    "jobs.predict",
-]
 
 
-def imports(blocked: set[str], *modules: str) -> subprocess.CompletedProcess[str]:
-    code = BLOCK.format(blocked=blocked, code="\n".join(f"import {module}" for module in modules))
+def import_behind_wall(blocked: frozenset[str], *names: str) -> subprocess.CompletedProcess[str]:
+    code = BLOCK.format(blocked=set(blocked), modules=names)
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_the_wall_holds() -> None:
     """The test's own wall: what it blocks is refused."""
-    assert imports({"json"}, "json.tool").returncode != 0
+    assert import_behind_wall(frozenset({"json"}), "json.tool").returncode != 0
 
 
-@pytest.mark.parametrize("module", LAUNCHER)
-def test_the_launcher_needs_neither_torch_nor_the_steps(module: str) -> None:
-    result = imports({"torch", "torchvision", "timm", "sklearn", "numpy", "jobs"}, module)
+def test_the_launcher_needs_neither_torch_nor_the_steps() -> None:
+    launcher = [name for name in modules(ROOT) if name.partition(".")[0] == "tlbatch" and not name.endswith("__main__")]
+    result = import_behind_wall(NOT_THE_LAUNCHERS, *launcher)
+    assert result.returncode == 0, result.stderr
+    assert [way for name in launcher if (way := chain(import_graph(), name, NOT_THE_LAUNCHERS))] == []
+
+
+def test_steps_know_nothing_of_kubernetes() -> None:
+    steps = [name for name in modules(ROOT) if name.partition(".")[0] == "jobs"]
+    assert [way for name in steps if (way := chain(import_graph(), name, KUBERNETES))] == []
+
+
+def test_every_step_has_its_program() -> None:
+    assert {f"jobs.{name}" for name in STEPS} <= modules(ROOT).keys()
+
+
+@pytest.mark.parametrize("module", WITHOUT_TORCH)
+def test_steps_without_networks_need_no_torch(module: str) -> None:
+    """Their modules are imported within functions; so the source is read, and what is imported at once is imported."""
+    assert chain(import_graph(), module, TORCH | KUBERNETES) == ()
+    result = import_behind_wall(TORCH | KUBERNETES, module)
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("module", [*STEPS, "jobs.prediction.walking"])
-def test_steps_know_nothing_of_kubernetes(module: str) -> None:
-    result = imports({"kubernetes"}, module)
+def test_a_champion_that_was_evaluated_on_these_images_needs_no_torch() -> None:
+    result = import_behind_wall(TORCH | {"sklearn", "kubernetes"}, "jobs.evaluation.champion")
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("module", ["jobs.data.pinning", "jobs.promotion.decision", "jobs.evaluation.champion"])
-def test_pins_and_decisions_need_no_torch(module: str) -> None:
-    """Nor does a champion whose test set is the one it was evaluated on."""
-    result = imports({"torch", "torchvision", "timm", "sklearn", "kubernetes"}, module)
-    assert result.returncode == 0, result.stderr
-
-
-@pytest.mark.parametrize("module", ["jobs.prepare", "jobs.report"])
-def test_the_data_steps_need_no_torch(module: str) -> None:
-    """Their modules are imported inside ``run``; so they are imported here with it."""
-    code = f"import pkgutil, importlib, {module}; run = {module}.run"
-    result = imports({"torch", "torchvision", "timm"}, module)
-    assert result.returncode == 0, result.stderr
-    wall = BLOCK.format(blocked={"torch", "torchvision", "timm"}, code=code)
-    assert subprocess.run([sys.executable, "-c", wall], capture_output=True, timeout=120, check=False).returncode == 0
-
-
-def test_comparing_needs_no_torch() -> None:
-    code = "import jobs.compare, jobs.comparing.analysis, jobs.comparing.document, jobs.comparing.page, jobs.comparing.sides"
-    wall = BLOCK.format(blocked={"torch", "torchvision", "timm", "kubernetes"}, code=code)
-    result = subprocess.run([sys.executable, "-c", wall], capture_output=True, text=True, timeout=120, check=False)
-    assert result.returncode == 0, result.stderr
+def test_a_new_module_is_found(tmp_path: Path) -> None:
+    (tmp_path / "tlbatch").mkdir()
+    (tmp_path / "tlbatch/__init__.py").write_text("")
+    (tmp_path / "tlbatch/new.py").write_text("def late() -> None:\n    from tlbatch import newer\n")
+    (tmp_path / "tlbatch/newer.py").write_text("def late() -> None:\n    import torch.nn\n")
+    assert chain(import_graph(tmp_path), "tlbatch.new", TORCH) == ("tlbatch.new", "tlbatch.newer", "torch.nn")

@@ -242,9 +242,9 @@ class Driver:
         self._move(work, RUNNING)
 
     def _document(self, task: Task, work: Work) -> Task:
-        """The task with what may save it work; prepare's listing is put beside it."""
-        if task.step == "prepare":
-            self.store.put(work.node.locations["listing"], self.plan.listing)
+        """The task with what may save it work; what it reads that is no artifact is put beside it."""
+        for name, content in work.node.files.items():
+            self.store.put(name, content)
         return older_artifacts(self.store, task)
 
     # -- ends ---------------------------------------------------------------------------------------------------------

@@ -16,10 +16,9 @@ from tlbatch.backbones.handcrafted import HAND_CRAFTED, feature_count
 from tlbatch.planning import Node
 from tlbatch.planning.make import Settled
 from tlbatch.planning.runs import SettledRun
+from tlbatch.steps import STEPS
 
 MIB = 2**20
-DATA_MIB = {"prepare": 250, "pin": 150, "decide": 300, "report": 700}
-"""Steps without torch: their libraries, and pictures a few at a time."""
 LIBRARIES_MIB = 760
 """A process that has imported torch and what belongs to it, before it has made anything."""
 WEIGHTS_TRAINED = {"sgd": 5.0, "rmsprop": 5.0, "adam": 6.0, "adamw": 6.0}
@@ -45,8 +44,8 @@ class Network:
 
 def forecast_mib(node: Node, settled: Settled) -> int | None:
     """MiB at most; None where it is not known: a network that the catalogue does not describe."""
-    if node.step in DATA_MIB:
-        return DATA_MIB[node.step]
+    if STEPS[node.step].memory_mib is not None:
+        return STEPS[node.step].memory_mib
     run = next((run for run in [*settled.runs, *settled.controls] if run.name in node.runs), None)
     images = settled.data.listing.count(b'"path"')
     if run is None:

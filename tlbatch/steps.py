@@ -1,12 +1,69 @@
-"""The steps and the versions of their output. Raise a version when the same parameters give another output."""
+"""The one table of steps: what each is called, which version its output has, what runs it, and how it is planned.
 
-STEP_VERSIONS: dict[str, int] = {
-    "prepare": 2,
-    "pin": 2,
-    "extract": 1,
-    "finetune": 2,
-    "evaluate": 3,
-    "decide": 2,
-    "report": 5,
-    "predict": 2,
-}
+Manifests, resources, the local backend, displays, reports and the tests on imports follow from it. A step is its entry here
+and its program ``jobs/<name>.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Step:
+    """One kind of task.
+
+    ``version``: raise it when the same parameters give another output; it is part of every key. ``image``: whose container
+    runs it. ``compute``: it runs networks: GPUs, a run's own resources and all cores may be asked for; others take one core.
+    ``torch``: its program imports torch. ``saves``: it writes a checkpoint when it is asked to stop; others commit as they go.
+    ``sharded``: several pods may share its work. ``reuses``: earlier outputs of the same extractor save it work, and for that
+    reason its outputs need not be kept. ``memory_mib``: what it holds at its most, where that depends on nothing.
+    ``resources_of``: the step whose resources it takes; it has none of its own. ``planned``: ``module:function`` that adds
+    its task to a study's plan once all runs have theirs (``tlbatch.planning.make``); others are planned with each run, or
+    (``predict``) not at all.
+    """
+
+    name: str
+    version: int
+    image: str
+    compute: bool = False
+    torch: bool = False
+    saves: bool = False
+    sharded: bool = False
+    reuses: bool = False
+    memory_mib: int | None = None
+    resources_of: str = ""
+    planned: str = ""
+
+
+_STEPS = (  # in the order of displays and reports
+    Step("prepare", 2, "data", memory_mib=250),
+    Step("pin", 2, "data", memory_mib=150),
+    Step("extract", 1, "extract", compute=True, torch=True, sharded=True, reuses=True),
+    Step("finetune", 2, "finetune", compute=True, torch=True, saves=True),
+    Step("evaluate", 3, "evaluate", compute=True, torch=True),
+    Step("decide", 2, "data", memory_mib=300, planned="tlbatch.planning.make:add_decision"),
+    Step("report", 5, "data", memory_mib=700, planned="tlbatch.planning.make:add_report"),
+    Step("predict", 2, "evaluate", compute=True, torch=True, sharded=True, resources_of="evaluate"),
+)
+STEPS: Mapping[str, Step] = MappingProxyType({step.name: step for step in _STEPS})
+
+
+def place_of(step: str) -> int:
+    """Where a step stands in displays and reports; one that this version does not know comes last."""
+    return list(STEPS).index(step) if step in STEPS else len(STEPS)
+
+
+def import_name(name: str) -> Any:
+    """What ``module:name`` names."""
+    module, _, own = name.partition(":")
+    return getattr(import_module(module), own)
+
+
+def versions() -> dict[str, int]:
+    """The version of each step's output, by its name."""
+    return {step.name: step.version for step in STEPS.values()}

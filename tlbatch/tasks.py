@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tlbatch.errors import StudyError
-from tlbatch.steps import STEP_VERSIONS
+from tlbatch.steps import STEPS
 from tlbatch.store import Store
 from tlbatch.store.documents import parse, read, shaped
 from tlbatch.store.names import is_name
@@ -44,7 +44,7 @@ class Task:
 
     @property
     def version(self) -> int:
-        return STEP_VERSIONS[self.step]
+        return STEPS[self.step].version
 
     @property
     def key(self) -> str:
@@ -76,7 +76,7 @@ class Task:
 
 def task_key(step: str, params: dict[str, Any], input_digests: dict[str, str], version: int | None = None) -> str:
     """The key of a task's output: 40 hex digits of sha256 over canonical JSON. Pure. ``version``: of the step, else ours."""
-    number = STEP_VERSIONS[step] if version is None else version
+    number = STEPS[step].version if version is None else version
     content = {"step": step, "version": number, "params": params, "inputs": input_digests}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:40]

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tlbatch.steps import place_of
 from tlbatch.store.artifacts import Artifact, set_aside_names
-
-ORDER = ("prepare", "pin", "extract", "finetune", "evaluate", "decide", "report")
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ def task_records(artifacts: Mapping[str, Artifact]) -> list[TaskRecord]:
     for role, artifact in artifacts.items():
         roles.setdefault((artifact.manifest.step, artifact.manifest.key), []).append(role)
     records = [_record(names, artifacts[names[0]]) for names in roles.values()]
-    return sorted(records, key=lambda record: (ORDER.index(record.step), record.name))
+    return sorted(records, key=lambda record: (place_of(record.step), record.name))
 
 
 def _record(roles: list[str], artifact: Artifact) -> TaskRecord:

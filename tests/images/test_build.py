@@ -13,7 +13,8 @@ import pytest
 
 from tlbatch import __version__
 from tlbatch.manifests import Site
-from tlbatch.manifests.site import IMAGE_OF_STEP, LAUNCHER
+from tlbatch.manifests.site import LAUNCHER
+from tlbatch.steps import STEPS
 
 ROOT = Path(__file__).resolve().parents[2]
 BAKE = json.loads((ROOT / "images" / "docker-bake.json").read_text(encoding="utf-8"))
@@ -52,7 +53,7 @@ def test_images_are_those_that_pods_ask_for(build: ModuleType) -> None:
     assert [tag for image in images for tag in image.tags] == [
         site.image(target) for target in [LAUNCHER, "data", "extract", "finetune", "evaluate"]
     ]
-    assert {*IMAGE_OF_STEP.values(), LAUNCHER} == {image.target for image in images}
+    assert {*(step.image for step in STEPS.values()), LAUNCHER} == {image.target for image in images}
 
 
 def test_the_tag_is_the_launchers_version(build: ModuleType) -> None:

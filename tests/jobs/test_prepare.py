@@ -366,7 +366,7 @@ def test_into_an_s3_store(s3_store: Store, tmp_path: Path) -> None:
 
 
 def test_the_output_stays_what_it_was(prepared, tmp_path):
-    """Raise STEP_VERSIONS["prepare"] when this changes. Lossless files only, so that no encoder's build matters."""
+    """Raise prepare's version (tlbatch/steps.py) when this changes. Lossless files only, so that no encoder's build matters."""
     root = tmp_path / "data"
     for label in ("cat", "dog"):
         for number in range(4):

@@ -26,13 +26,12 @@ PLAN = Plan(
     {
         node.name: node
         for node in [
-            Node("prepare", "prepare", {"n": 1}, locations={"listing": "work/listing.json"}, weight="light"),
+            Node("prepare", "prepare", {"n": 1}, files={"work/listing.json": b"{}"}, weight="light"),
             Node("finetune:a", "finetune", {"lr": 1.0}, {"dataset": "prepare"}, weight="light"),
             Node("finetune:b", "finetune", {"lr": 2.0}, {"dataset": "prepare"}, weight="light"),
             Node("report", "report", {}, {"a": "finetune:a", "b": "finetune:b"}, weight="light"),
         ]
     },
-    b"{}",
 )
 
 

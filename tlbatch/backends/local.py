@@ -18,14 +18,13 @@ from tlbatch.errors import TlbatchError
 from tlbatch.executions.records import read_progress
 from tlbatch.home import home
 from tlbatch.planning import Node
+from tlbatch.steps import STEPS
 from tlbatch.store import Store
 from tlbatch.tasks import Task, task_name
 
 POLL_S = 0.05
 LAST_WORDS = 4000  # bytes of a process's own output that are kept for when it could not say itself why it ended
 QUICK_S, KILLED_WITHIN_S = 3.0, 5.0
-SAVING = frozenset({"finetune"})  #: what writes a checkpoint when it is asked to stop; all others commit as they go
-TORCH_STEPS = frozenset({"extract", "finetune", "evaluate"})
 THREAD_SETTINGS = ("TLBATCH_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 BUSY_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 
@@ -117,7 +116,7 @@ class LocalBackend:
 
     def _process(self, step: str, arguments: list[str], output: Path, cores: int) -> Process:
         environment = self._environment(cores)
-        if not self.warm or step not in TORCH_STEPS:
+        if not self.warm or not STEPS[step].torch:
             if self.warm:  # what follows most likely needs torch: import it meanwhile
                 self._server(1)
             return start_cold(self.python, step, arguments, output, environment)
@@ -148,7 +147,7 @@ class LocalBackend:
 
     def _saves(self, running: _Running) -> bool:
         """Whether the task leaves a checkpoint when it is asked to stop: it trains, and has told so."""
-        if running.task.step not in SAVING:
+        if not STEPS[running.task.step].saves:
             return False
         try:
             told = read_progress(self.store, running.task.key)

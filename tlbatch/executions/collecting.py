@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from tlbatch.errors import StudyError
 from tlbatch.executions.records import FINAL_STATES, ROOT, Execution, list_executions
+from tlbatch.steps import STEPS
 from tlbatch.store import Stat, Store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.store.documents import DamagedError, parse, read, shaped
@@ -116,10 +117,14 @@ def _with_inputs(store: Store, keys: set[str], tasks: set[str]) -> set[str]:
     while left:
         name = task_name(left.pop())
         task = read(store, name, shaped(_TaskInputs)) if name in tasks else None
-        new = {ref.key for ref in task.inputs.values() if ref.step != "extract"} - reached if task else set()
+        new = {ref.key for ref in task.inputs.values() if not _made_again(ref.step)} - reached if task else set()
         reached |= new
         left += new
     return reached
+
+
+def _made_again(step: str) -> bool:
+    return step in STEPS and STEPS[step].reuses
 
 
 def _is_root(name: str, over: set[str]) -> bool:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 
 from tlbatch.errors import TlbatchError
+from tlbatch.steps import STEPS
 from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.store.documents import read_disposable, shaped
@@ -31,14 +32,14 @@ def extractor_of(task: Task) -> str:
 
 def remember_extractor(store: Store, task: Task, ref: InputRef) -> None:
     """Note a finished extraction for later ones. A failure costs only their time."""
-    if task.step == "extract":
+    if STEPS[task.step].reuses:
         with suppress(TlbatchError):
             store.put(f"work/{extractor_of(task)}/older/{ref.key}.json", json.dumps(asdict(ref)).encode())
 
 
 def older_artifacts(store: Store, task: Task) -> Task:
     """The task with ``older`` filled in, newest first; other steps as they are."""
-    if task.step != "extract":
+    if not STEPS[task.step].reuses:
         return task
     stats = sorted(store.list(f"work/{extractor_of(task)}/older/"), key=lambda stat: -stat.modified)
     refs = [read_disposable(store, stat.name, shaped(InputRef)) for stat in stats[:MOST]]

@@ -9,8 +9,9 @@ from tlbatch import __version__
 from tlbatch.manifests import names
 from tlbatch.manifests.needs import Needs
 from tlbatch.manifests.pods import build_driver_template, build_step_template
-from tlbatch.manifests.site import IMAGE_OF_STEP, DriverIdentity, Site
+from tlbatch.manifests.site import DriverIdentity, Site
 from tlbatch.retries import BACKOFF_LIMIT, FINAL_CODES
+from tlbatch.steps import STEPS
 from tlbatch.tasks import Task, task_name
 
 DRIVER_BACKOFF_LIMIT = 30
@@ -74,7 +75,7 @@ def build_task_job(
     if needs.give_up_after_s:
         spec["activeDeadlineSeconds"] = needs.give_up_after_s
     command = ["python", "-m", f"jobs.{task.step}"]
-    spec["template"] = build_step_template(site, needs, site.image(IMAGE_OF_STEP[task.step]), command, args, labels)
+    spec["template"] = build_step_template(site, needs, site.image(STEPS[task.step].image), command, args, labels)
     metadata = _metadata(names.task_job_name(execution, task.name, task.key, attempt), site, needs, labels)
     metadata["annotations"] = {**metadata.get("annotations", {}), names.TASK: task.name, names.ATTEMPT: str(attempt)}
     metadata["ownerReferences"] = [owner.reference()]

@@ -11,10 +11,10 @@ from tlbatch.backbones.handcrafted import HAND_CRAFTED
 from tlbatch.planning import Node, Plan
 from tlbatch.spec import Study
 from tlbatch.spec.resources import Resources, StudyResources
+from tlbatch.steps import STEPS
 
-DATA_STEPS = frozenset({"prepare", "pin", "decide", "report"})
 COMPUTE = frozenset({"gpu", "cpu", "memory", "shared_memory", "gpu_resource", "node_selector", "tolerations", "shards"})
-"""Fields of ``resources`` that hold for extract, finetune and evaluate only."""
+"""Fields of ``resources`` that hold for steps that compute only."""
 FOR_GPUS = frozenset({"gpu", "gpu_resource", "node_selector", "tolerations"})
 MERGED = frozenset({"labels", "annotations", "node_selector"})
 """Fields whose layers add up key by key; of all others the nearest one counts."""
@@ -23,6 +23,7 @@ GPU_RESOURCE = "nvidia.com/gpu"
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DRIVER_TTL_S = 86400
 PARALLELISM = 8
+PREDICT = "predict"
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,9 @@ def task_needs(study: Study, node: Node, defaults: StudyResources | None = None)
         layers.append(_set(resources.steps[node.step]) if node.step in resources.steps else {})
     run = _run_of(study, node)
     layers.append(_set(run) if run is not None else {})
-    base = DATA if node.step in DATA_STEPS else LIGHT if node.weight == "light" else HEAVY
+    base = DATA if not STEPS[node.step].compute else LIGHT if node.weight == "light" else HEAVY
     needs = _resolved(base, layers)
-    return needs if node.step == "extract" else _replace(needs, {"shards": 1})
+    return needs if STEPS[node.step].sharded else _replace(needs, {"shards": 1})
 
 
 def driver_needs(study: Study, defaults: StudyResources | None = None) -> Needs:
@@ -82,7 +83,7 @@ def driver_needs(study: Study, defaults: StudyResources | None = None) -> Needs:
 
 def predict_needs(defaults: StudyResources, given: Mapping[str, Any]) -> Needs:
     """Of a prediction's pods: what the profile has for evaluating, then what the command line ``given``s."""
-    own = defaults.steps.get("evaluate")
+    own = defaults.steps.get(STEPS[PREDICT].resources_of)
     layers = [_set(defaults), _set(own) if own else {}, {name: value for name, value in given.items() if value is not None}]
     return _resolved(HEAVY, layers)
 
@@ -97,7 +98,7 @@ def deadline_s(study: Study, node: Node, defaults: StudyResources | None = None)
     run = _run_of(study, node)
     found: str | None = None
     for layer in (defaults, study.resources):
-        step = layer.steps.get(node.step) if layer else None  # type: ignore[call-overload]
+        step = layer.steps.get(node.step) if layer else None  #
         found = (step.deadline if step else None) or (layer.deadline if layer else None) or found
     found = (run.deadline if run else None) or found
     return seconds(found) if found else None
@@ -121,7 +122,7 @@ def seconds(text: str) -> int:
 
 
 def _not_for(node: Node) -> frozenset[str]:
-    if node.step in DATA_STEPS:
+    if not STEPS[node.step].compute:
         return COMPUTE
     on_cpus = node.step == "finetune" and "features" in node.needs
     on_cpus = on_cpus or _hand_crafted(node)
@@ -137,7 +138,7 @@ def _hand_crafted(node: Node) -> bool:
 def _run_of(study: Study, node: Node) -> Resources | None:
     """The resources of the run a task belongs to; a control has those of the run it is named after."""
     by_name = {run.name: run.resources for run in study.runs}
-    if node.step in DATA_STEPS:
+    if not STEPS[node.step].compute:
         return None
     return next((by_name[found] for run in node.runs if (found := _named_after(run, by_name)) is not None), None)
 

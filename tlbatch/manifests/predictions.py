@@ -9,8 +9,9 @@ from tlbatch.manifests import names
 from tlbatch.manifests.jobs import FAILURE_POLICY
 from tlbatch.manifests.needs import DRIVER_TTL_S, Needs
 from tlbatch.manifests.pods import build_step_template
-from tlbatch.manifests.site import IMAGE_OF_STEP, Site
+from tlbatch.manifests.site import Site
 from tlbatch.retries import BACKOFF_LIMIT
+from tlbatch.steps import STEPS
 from tlbatch.tasks import Task, task_name
 
 COMPONENT = "prediction"
@@ -48,7 +49,7 @@ def build_predict_job(task: Task, site: Site, needs: Needs, shards: int, model: 
         "podReplacementPolicy": "Failed",
         "podFailurePolicy": FAILURE_POLICY,
         "ttlSecondsAfterFinished": needs.ttl_s or DRIVER_TTL_S,
-        "template": build_step_template(site, needs, site.image(IMAGE_OF_STEP[task.step]), command, args, labels),
+        "template": build_step_template(site, needs, site.image(STEPS[task.step].image), command, args, labels),
     }
     if needs.give_up_after_s:
         spec["activeDeadlineSeconds"] = needs.give_up_after_s

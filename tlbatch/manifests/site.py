@@ -11,11 +11,6 @@ from tlbatch import __version__
 from tlbatch.errors import StudyError
 from tlbatch.spec.resources import StudyResources
 
-IMAGE_OF_STEP = {
-    **dict.fromkeys(("prepare", "pin", "decide", "report"), "data"),
-    **{step: step for step in ("extract", "finetune", "evaluate")},
-    "predict": "evaluate",  # the same image: torch, and what evaluating needs
-}
 LAUNCHER = "launcher"
 CA_KEY = "ca.crt"
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tlbatch.planning.defence import PINNED, Defended, champion_node, decide_node, pin_node
 from tlbatch.planning.plan import Node, Plan, PlanBuilder
 from tlbatch.planning.runs import SettledRun, contrasts, plain
 from tlbatch.spec import Study
+from tlbatch.steps import STEPS, import_name
 
 SMALL_INPUT = 64
 """Images up to this many pixels a side are trained on one core: two such tasks side by side beat one on two cores."""
@@ -59,8 +60,12 @@ class Settled:
         return PINNED if self.defended else {}
 
 
+AddStep = Callable[[PlanBuilder, Settled, Mapping[str, str]], dict[str, str]]
+"""Adds a step's task to the plan; given and returning what later tasks, the report's last, read by role."""
+
+
 def make_plan(settled: Settled) -> Plan:
-    """Prepare, then for each run extract, finetune and evaluate, then the report; with a schedule pins and a decision too."""
+    """Prepare, with a schedule the pins, for each run extract, finetune and evaluate, then what the table of steps adds."""
     builder = PlanBuilder(settled.study.name)
     prepare = builder.add(_prepare(settled))
     if settled.defended:
@@ -70,19 +75,30 @@ def make_plan(settled: Settled) -> Plan:
         report_needs |= _add_run(builder, settled, run)
     for zero in settled.zero_label:
         report_needs[f"evaluate:{zero.name}"] = builder.add(_zero_label(settled, zero))
-    if settled.defended:
-        report_needs["decision"] = _add_decision(builder, settled, settled.defended, report_needs)
-    builder.add(Node("report", "report", _report_params(settled), report_needs, weight="light", shape="report"))
-    return builder.build(settled.data.listing)
+    for step in STEPS.values():
+        if step.planned:
+            add: AddStep = import_name(step.planned)
+            report_needs |= add(builder, settled, report_needs)
+    return builder.build()
 
 
-def _add_decision(builder: PlanBuilder, settled: Settled, defended: Defended, needs: Mapping[str, str]) -> str:
+def add_report(builder: PlanBuilder, settled: Settled, needs: Mapping[str, str]) -> dict[str, str]:
+    """Last, and of all that the others made."""
+    builder.add(Node("report", "report", _report_params(settled), dict(needs), weight="light", shape="report"))
+    return {}
+
+
+def add_decision(builder: PlanBuilder, settled: Settled, needs: Mapping[str, str]) -> dict[str, str]:
+    """With a schedule: the champion on this firing's test set, and who is to be the champion now."""
+    defended = settled.defended
+    if defended is None:
+        return {}
     known = [run.weights for run in settled.runs if run.weights and run.weights.location and "sha256" in run.weights.params]
     locations = {str(weights.params["sha256"]): weights.location for weights in known if weights.location}
     champion = champion_node(defended, _split(settled), locations)
     if champion is not None:
         builder.add(champion)
-    return builder.add(decide_node(defended, settled.study, [run.name for run in settled.runs], needs))
+    return {"decision": builder.add(decide_node(defended, settled.study, [run.name for run in settled.runs], needs))}
 
 
 def _prepare(settled: Settled) -> Node:
@@ -96,7 +112,8 @@ def _prepare(settled: Settled) -> Node:
     node = Node("prepare", "prepare", params, locations={"dataset": settled.data.url}, shape="prepare")
     task = node.task({})
     assert task is not None
-    return Node(**{**node.__dict__, "locations": {**node.locations, "listing": f"work/{task.key}/listing.json"}})
+    place = f"work/{task.key}/listing.json"
+    return replace(node, locations={**node.locations, "listing": place}, files={place: settled.data.listing})
 
 
 def _split(settled: Settled) -> dict[str, Any]:

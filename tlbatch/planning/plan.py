@@ -15,6 +15,7 @@ class Node:
 
     ``needs`` maps a role to another node's name; ``given`` maps a role to an artifact that exists already (the model of
     an earlier study). ``weight`` says what the task asks of a machine: ``light`` (one core is enough) or ``heavy``.
+    ``files`` are put in the store before it starts, by name (prepare's listing, which is no artifact).
     ``runs`` are the runs it belongs to, for people; ``shape`` tells which tasks take alike long per unit of ``units``.
     """
 
@@ -25,6 +26,7 @@ class Node:
     given: dict[str, InputRef] = field(default_factory=dict)
     locations: dict[str, str] = field(default_factory=dict)
     limits: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
     weight: str = "heavy"
     runs: tuple[str, ...] = ()
     shape: str = ""
@@ -41,11 +43,10 @@ class Node:
 
 @dataclass(frozen=True)
 class Plan:
-    """Nodes by name, each after what it needs. ``listing`` is prepare's input, to be put where prepare's location says."""
+    """Nodes by name, each after what it needs."""
 
     study: str
     nodes: dict[str, Node]
-    listing: bytes = b""
 
     def __post_init__(self) -> None:
         seen: set[str] = set()
@@ -88,8 +89,8 @@ class PlanBuilder:
         self._nodes[node.name] = node
         return node.name
 
-    def build(self, listing: bytes = b"") -> Plan:
-        return Plan(self._study, dict(self._nodes), listing)
+    def build(self) -> Plan:
+        return Plan(self._study, dict(self._nodes))
 
 
 def _content(node: Node) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
-from tlbatch import __version__
+from tlbatch import __version__, steps
 from tlbatch.champions.champion import load_champion
 from tlbatch.errors import Stopped, TlbatchError, TransientError
 from tlbatch.executions.records import Execution
@@ -39,7 +39,6 @@ from tlbatch.schedules.pins import load_pins
 from tlbatch.schedules.schedule import load_schedule, schedule_of
 from tlbatch.spec import LoadedStudy
 from tlbatch.spec.load import parse_study
-from tlbatch.steps import STEP_VERSIONS
 from tlbatch.store import ConflictError, Store
 from tlbatch.store.layout import check_format
 from tlbatch.store.lease import LeaseInfo
@@ -187,7 +186,7 @@ def study_digest(settled: Settled) -> str:
         else {}
     )
     zero = [row.name for row in settled.zero_label]
-    content = {"document": settled.document, "runs": runs, "zero": zero, "rule": rule, "steps": STEP_VERSIONS}
+    content = {"document": settled.document, "runs": runs, "zero": zero, "rule": rule, "steps": steps.versions()}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from tlbatch.spec.base import Part
+from tlbatch.steps import STEPS
 
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")]
 
 
-Step = Literal["prepare", "extract", "finetune", "evaluate", "report", "pin", "decide"]
+if TYPE_CHECKING:
+    Step = str
+else:
+    Step = Literal[tuple(step.name for step in STEPS.values() if not step.resources_of)]
 
 
 class Resources(Part):

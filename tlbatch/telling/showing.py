@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tlbatch.executions.records import Execution, read_progress
+from tlbatch.steps import place_of
 
-STEPS = ("prepare", "pin", "extract", "finetune", "evaluate", "decide", "report")
 STALE_S = 120.0
 COLUMNS = ["task", "state", "time", "progress", "rate", "left", "node", "restarts", ""]
 
@@ -35,7 +35,7 @@ class Row:
 def rows(execution: Execution, status: Mapping[str, Any], now: float | None = None) -> list[Row]:
     """All tasks, in the order in which they are needed."""
     tasks: Mapping[str, Mapping[str, Any]] = status.get("tasks", {})
-    named = sorted(tasks.items(), key=lambda item: STEPS.index(item[1]["step"]) if item[1].get("step") in STEPS else len(STEPS))
+    named = sorted(tasks.items(), key=lambda item: place_of(item[1].get("step", "")))
     return [_row(execution, name, task, time.time() if now is None else now) for name, task in named]
 
 

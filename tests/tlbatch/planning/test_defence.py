@@ -19,7 +19,7 @@ from tlbatch.planning.defence import CHAMPION, DECIDE, PIN, Defence, settle_defe
 from tlbatch.planning.make import ListedData, Settled, make_plan
 from tlbatch.planning.runs import settle_runs
 from tlbatch.spec import parse_study
-from tlbatch.steps import STEP_VERSIONS
+from tlbatch.steps import STEPS
 from tlbatch.store import Store
 from tlbatch.tasks import InputRef, Task, task_name
 
@@ -41,8 +41,8 @@ def defended(store: Store, defence: Defence, *overrides: str) -> Plan:
 
 def test_keys_of_studies_without_a_schedule_are_those_of_always(monkeypatch: pytest.MonkeyPatch) -> None:
     """A digest for each plan, at version 1 of every step: another one is written here only on purpose (controls, last)."""
-    for step in STEP_VERSIONS:
-        monkeypatch.setitem(STEP_VERSIONS, step, 1)
+    first = {name: replace(step, version=1) for name, step in STEPS.items()}
+    monkeypatch.setattr("tlbatch.tasks.STEPS", first)
     several = ("dataset.split.folds=3", "runs[1].views=2", "runs[1].augmentation={flip: horizontal}")
     for plan, expected in (
         (plan_of(), "1d089523fe3d79c41cdd25296482fe30a5559afc34bcf1ba9b6b8cedc447c8fa"),

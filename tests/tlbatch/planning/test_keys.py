@@ -1,0 +1,81 @@
+"""The keys of the ready-made studies and of three with schedules, as they are: a change of code that changes one is seen.
+
+Each task's digest is taken as a function of its key, so that the keys hang together as they do in a store. A key that
+changes on purpose is written anew with ``python -m tests.tlbatch.planning.test_keys``, and the change is named.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tlbatch.planning.test_defence import MODEL, PINS, REIGNING, SCHEDULE
+from tests.tlbatch.planning.test_make import IMAGES, OWN, TEXT, keys
+from tlbatch.backbones.settled import SettledWeights
+from tlbatch.champions.champion import Champion
+from tlbatch.planning.controls import settle_controls
+from tlbatch.planning.defence import Defence, settle_defence
+from tlbatch.planning.make import ListedData, Settled, make_plan
+from tlbatch.planning.runs import settle_runs
+from tlbatch.planning.settle import document_of, zero_labels
+from tlbatch.spec import Run, load_study, parse_study
+from tlbatch.spec.model import FromRun
+from tlbatch.store import open_store
+
+SPECS = Path(__file__).parents[3] / "jobs/specs"
+RECORDED = Path(__file__).with_name("keys.json")
+CLASSES = ("cat", "dog")
+FIRINGS = {"first": Defence(), "defended": Defence(PINS, REIGNING, {1: 4}), "renewed": Defence(PINS, REIGNING, renew=True)}
+
+
+def weights_for(run: Run) -> SettledWeights:
+    if isinstance(run.model.backbone, FromRun):
+        return SettledWeights({"kind": "model", "sha256": "cd" * 32}, None, OWN, source=MODEL)
+    return SettledWeights({"kind": "file", "sha256": "ab" * 32}, "/somewhere", OWN, trained_on="ImageNet")
+
+
+def of_spec(path: Path) -> dict[str, str]:
+    loaded = load_study(path)
+    runs = settle_runs(loaded.study, weights_for, "fp32")
+    data = ListedData("pets", CLASSES, "listing")
+    zero = zero_labels(runs, {"cat": [281, 282], "dog": [200, 201]})
+    return keys(make_plan(Settled(loaded.study, data, runs, settle_controls(runs, IMAGES), zero, document=document_of(loaded))))
+
+
+def of_firing(defence: Defence, folder: Path) -> dict[str, str]:
+    study = parse_study(TEXT + SCHEDULE).study
+    runs = settle_runs(study, weights_for, "fp32")
+    found = settle_defence(defence, study, open_store(str(folder)), CLASSES)
+    data = ListedData("pets", CLASSES, "listing")
+    return keys(make_plan(Settled(study, data, runs, settle_controls(runs, IMAGES), defended=found)))
+
+
+def all_keys(folder: Path) -> dict[str, dict[str, str]]:
+    found = {path.stem: of_spec(path) for path in sorted(SPECS.glob("*.yaml"))}
+    return found | {f"schedule, {name}": of_firing(defence, folder) for name, defence in FIRINGS.items()}
+
+
+def test_keys_are_the_recorded_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TLBATCH_DATA", "TLBATCH_BREEDS", "TLBATCH_SAMPLES", "TLBATCH_WEIGHTS_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    recorded: dict[str, Any] = json.loads(RECORDED.read_text())
+    found = all_keys(tmp_path)
+    assert found.keys() == recorded.keys()
+    for study, tasks in found.items():
+        assert tasks == recorded[study], study
+
+
+def test_every_kind_of_task_is_among_them(tmp_path: Path) -> None:
+    assert isinstance(REIGNING, Champion)
+    names = {task.split(":")[0] for tasks in json.loads(RECORDED.read_text()).values() for task in tasks}
+    assert names == {"prepare", "pin", "extract", "finetune", "evaluate", "decide", "report"}
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as place:
+        RECORDED.write_text(json.dumps(all_keys(Path(place)), indent=1, sort_keys=True) + "\n")
