@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from tlbatch import __version__
 from tlbatch.interrupts import CODE, SENTENCE, end, interruptible
 from tlbatch.output import screened
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 #: command -> (where it is, what the list of commands says of it)
 COMMANDS = {
@@ -42,6 +47,7 @@ COMMANDS = {
     "secret": ("tlbatch.commands.contexts:secret", "Make the Secret with the pods' S3 credentials."),
     "backbones": ("tlbatch.commands.backbones:backbones", "List pretrained networks; stages, layers and weights of one."),
     "weights": ("tlbatch.commands.backbones:weights", "Mirror pretrained weights into a store."),
+    "completion": ("tlbatch.commands.completion:completion", "Print a script that completes commands in bash, zsh or fish."),
 }
 
 
@@ -84,6 +90,13 @@ class LazyGroup(click.Group):
         except BrokenPipeError as error:
             raise TransientError(f"a connection was closed at its other end ({error}): the same command again") from error
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names from the list: a shell that completes imports no command."""
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
@@ -104,6 +117,10 @@ def cli(debug: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The program. Ends the process: 0 done, else as tlbatch.errors has it; a failure is a sentence on stderr."""
+    if arguments is None and "_TLBATCH_COMPLETE" in os.environ:
+        from tlbatch.commands.completion import answer_shell
+
+        answer_shell()
     with screened(), interruptible():
         code = _code(sys.argv[1:] if arguments is None else arguments)
         if code == CODE and arguments is None:
