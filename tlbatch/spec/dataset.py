@@ -28,9 +28,9 @@ class Split(Part):
     """
 
     train: Amount | None = Field(default=None, description="default: what validation and test leave")
-    validation: Amount = Field(default=0.15)
-    test: Amount = Field(default=0.15)
-    seed: int = 42
+    validation: Amount = Field(default=0.15, description="what epochs, learning rates and temperatures are chosen on")
+    test: Amount = Field(default=0.15, description="what results are measured on, once, at the end")
+    seed: int = Field(default=42, description="another seed is another split")
     folds: Annotated[int, Field(ge=2, le=20)] | None = Field(
         default=None, description="k-fold over train and validation together, for fewer than 500 labels"
     )
@@ -47,7 +47,7 @@ class Dataset(Part):
     """A folder per class, ready-made train/validation/test folders, or a CSV with files; local or s3://."""
 
     url: str = Field(description="s3://bucket/prefix or a folder, relative to the study file; ${NAME:-default} is expanded")
-    labels: CsvLabels | None = None
+    labels: CsvLabels | None = Field(default=None, description="default: each folder is a class")
     classes: tuple[str, ...] | None = Field(default=None, description="use only these classes, in this order")
     aliases: dict[str, str] = Field(
         default_factory=dict, description="label -> the class it is merged into, for labels that mean the same: {Cat: cat}"
@@ -62,7 +62,9 @@ class Dataset(Part):
 class Repeat(Part):
     """Seeds of every run. Three or more let the report speak of methods; ``redraw: train`` draws other training images too."""
 
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = Field(
+        default=(0,), description="every run is trained once with each"
+    )
     redraw: Literal["none", "train"] = Field(
         default="none", description="train: every seed draws its own training images; validation and test stay"
     )

@@ -14,27 +14,31 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 class Scratch(Part):
     """A plain CNN: 3x3 convolution + ReLU + 2x2 max pooling for each of ``channels``, flatten, then ``dense`` layers."""
 
-    channels: Annotated[tuple[Count, ...], Field(min_length=1)] = (16, 64, 128)
-    kernel: Count = 3
-    padding: Literal["valid", "same"] = "valid"
-    batch_norm: bool = False
-    dense: tuple[Count, ...] = (512,)
+    channels: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
+        default=(16, 64, 128), description="filters of each convolution"
+    )
+    kernel: Count = Field(default=3, description="side of the filters in pixels")
+    padding: Literal["valid", "same"] = Field(default="valid", description="same: a convolution keeps height and width")
+    batch_norm: bool = Field(default=False, description="batch normalisation after each convolution")
+    dense: tuple[Count, ...] = Field(default=(512,), description="units of each layer before the classifier")
     dropout: Dropout = Field(default=0.0, description="after every dense layer")
 
 
 class Logistic(Part):
     """Multinomial logistic regression on standardised features, C chosen by stratified cross-validation on train."""
 
-    c: tuple[Positive, ...] = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
-    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    c: tuple[Positive, ...] = Field(
+        default=(0.0001, 0.001, 0.01, 0.1, 1.0, 10.0), description="tried inverse strengths of the L2 penalty"
+    )
+    folds: Annotated[int, Field(ge=2, le=20)] = Field(default=5, description="of the cross-validation")
 
 
 class Head(Part):
     """Dense layers (ReLU) with dropout before the classifier; ``dense: []`` is a linear head. Or a logistic regression."""
 
-    dense: tuple[Count, ...] = ()
-    dropout: Dropout = 0.0
-    batch_norm: bool = False
+    dense: tuple[Count, ...] = Field(default=(), description="units of each layer before the classifier")
+    dropout: Dropout = Field(default=0.0, description="after every dense layer; with none, before the classifier")
+    batch_norm: bool = Field(default=False, description="batch normalisation after every dense layer")
     logistic: Logistic | None = Field(default=None, description="instead of dense layers; only with strategy: features")
 
 
@@ -48,14 +52,16 @@ class FromRun(Part):
 class Model(Part):
     """Either ``scratch`` or ``backbone``."""
 
-    scratch: Scratch | None = None
-    backbone: str | FromRun | None = None
+    scratch: Scratch | None = Field(default=None, description="a CNN of your own measures, without pretrained weights")
+    backbone: str | FromRun | None = Field(
+        default=None, description="a name of `tlbatch backbones`, any image model of torchvision or timm, or a model of yours"
+    )
     weights: str = Field(
         default="default",
         description="default | random | a named torchvision/timm weight | URL or path of a safetensors or state-dict file",
     )
     layer: str | None = Field(default=None, description="stage or layer whose output is used; default: the last")
-    pool: Literal["avg", "max", "flatten"] = "avg"
+    pool: Literal["avg", "max", "flatten"] = Field(default="avg", description="how a layer's maps become a vector")
     head: Head = Head()
 
 
@@ -83,26 +89,28 @@ class FinetuneStrategy(Part):
 class Normalize(Part):
     """(pixel / 255 - mean) / std per channel, in RGB order."""
 
-    mean: Annotated[tuple[float, float, float], Field()]
-    std: Annotated[tuple[Positive, Positive, Positive], Field()]
+    mean: Annotated[tuple[float, float, float], Field(description="of red, green and blue, between 0 and 1")]
+    std: Annotated[tuple[Positive, Positive, Positive], Field(description="of red, green and blue")]
 
 
 class Input(Part):
     """How a network is fed. What is not said is as the weights were trained (for scratch CNNs: squash, bilinear, unit)."""
 
-    size: Annotated[int, Field(ge=8, le=2048)] | None = None
+    size: Annotated[int, Field(ge=8, le=2048)] | None = Field(default=None, description="side of the square in pixels")
     resize: Literal["crop", "squash", "pad"] | None = Field(
         default=None, description="crop: shorter side, then the centre; squash: both sides, aspect ratio not kept"
     )
     crop: Annotated[float, Field(gt=0, le=1)] | None = Field(
         default=None, description="with crop: centre share of the resized side"
     )
-    interpolation: Literal["nearest", "bilinear", "bicubic"] | None = None
+    interpolation: Literal["nearest", "bilinear", "bicubic"] | None = Field(
+        default=None, description="how pixels are made when an image is resized"
+    )
     normalize: Literal["unit", "imagenet", "symmetric", "caffe"] | Normalize | None = Field(
         default=None,
         description="unit: [0, 1]; symmetric: [-1, 1]; imagenet: mean/std; caffe: BGR minus the mean, 0-255",
     )
-    grayscale: bool = False
+    grayscale: bool = Field(default=False, description="images in grey")
 
 
 class Augmentation(Part):
@@ -111,10 +119,10 @@ class Augmentation(Part):
     zoom: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.0, description="per axis from U(1-z, 1+z), output to input")
     rotate: Annotated[float, Field(ge=0, le=180)] = Field(default=0.0, description="degrees, U(-r, r)")
     shift: Fraction = Field(default=0.0, description="share of height and width, U(-s, s)")
-    shear: Annotated[float, Field(ge=0)] = 0.0
-    shear_unit: Literal["degrees", "radians"] = "degrees"
-    flip: Literal["none", "horizontal", "vertical", "both"] = "none"
-    fill: Literal["nearest", "constant", "reflect"] = "nearest"
+    shear: Annotated[float, Field(ge=0)] = Field(default=0.0, description="angle, U(-s, s), in the unit below")
+    shear_unit: Literal["degrees", "radians"] = Field(default="degrees", description="radians: as in Keras before 2.1.3")
+    flip: Literal["none", "horizontal", "vertical", "both"] = Field(default="none", description="mirrored, one time in two")
+    fill: Literal["nearest", "constant", "reflect"] = Field(default="nearest", description="what lies beyond the image's edge")
     brightness: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.0, description="factor from U(1-b, 1+b)")
-    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    contrast: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.0, description="factor from U(1-c, 1+c)")
     erase: Fraction = Field(default=0.0, description="probability of erasing a random rectangle")

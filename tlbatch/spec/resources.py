@@ -21,41 +21,46 @@ else:
 class Resources(Part):
     """Per task. ``steps`` overrides single fields for one step; a run's own ``resources`` come last."""
 
-    gpu: Annotated[int, Field(ge=0)] | None = None
-    cpu: int | float | Quantity | None = None
-    memory: Quantity | None = None
+    gpu: Annotated[int, Field(ge=0)] | None = Field(default=None, description="GPUs of a pod, for steps that compute")
+    cpu: int | float | Quantity | None = Field(default=None, description="cores of a pod: 2, 0.5 or 500m")
+    memory: Quantity | None = Field(default=None, description="of a pod, as Kubernetes writes it: 8Gi")
     deadline: Annotated[str, Field(pattern=r"^[0-9]+(s|m|h|d)$")] | None = Field(
         default=None, description="run time of a task, summed over resumes"
     )
     give_up_after: Annotated[str, Field(pattern=r"^[0-9]+(s|m|h|d)$")] | None = Field(
         default=None, description="wall time of a Job, waiting for a GPU included"
     )
-    gpu_resource: str | None = None
-    shared_memory: Quantity | None = None
-    node_selector: dict[str, str] | None = None
-    tolerations: tuple[dict[str, Any], ...] | None = None
-    priority_class: str | None = None
-    queue: str | None = None
-    driver_queue: str | None = None
-    image_pull_secrets: tuple[str, ...] | None = None
-    service_account: str | None = None
-    ttl: Annotated[str, Field(pattern=r"^[0-9]+(s|m|h|d)$")] | None = None
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
-    pod_patch: dict[str, Any] | None = None
+    gpu_resource: str | None = Field(default=None, description="the GPUs' name in the cluster; default: nvidia.com/gpu")
+    shared_memory: Quantity | None = Field(default=None, description="size of /dev/shm")
+    node_selector: dict[str, str] | None = Field(default=None, description="labels that a node must have")
+    tolerations: tuple[dict[str, Any], ...] | None = Field(default=None, description="taints that pods accept")
+    priority_class: str | None = Field(default=None, description="of tasks' pods")
+    queue: str | None = Field(default=None, description="Kueue's LocalQueue that admits each task")
+    driver_queue: str | None = Field(default=None, description="Kueue's LocalQueue that admits drivers")
+    image_pull_secrets: tuple[str, ...] | None = Field(default=None, description="Secrets for a private registry")
+    service_account: str | None = Field(default=None, description="of tasks' pods; default: the context's")
+    ttl: Annotated[str, Field(pattern=r"^[0-9]+(s|m|h|d)$")] | None = Field(
+        default=None, description="how long an ended driver's Job stays in the cluster; default: 1d"
+    )
+    labels: dict[str, str] | None = Field(default=None, description="added to Jobs and pods")
+    annotations: dict[str, str] | None = Field(default=None, description="added to Jobs")
+    pod_patch: dict[str, Any] | None = Field(
+        default=None,
+        description="laid over the pods of tasks: mappings key by key (null removes), lists of named things by name",
+    )
     shards: Annotated[int, Field(ge=1, le=1000)] | None = Field(default=None, description="indexes of a sharded extraction")
 
 
 class StudyResources(Resources):
     parallelism: Annotated[int, Field(ge=1)] | None = Field(default=None, description="tasks at once")
-    steps: dict[Step, Resources] = Field(default_factory=dict)
+    steps: dict[Step, Resources] = Field(default_factory=dict, description="step -> fields that differ for it")
 
 
 class Webhook(Part):
     """The Secret (in the namespace of the pods) whose key holds the URL that is told how a firing ended."""
 
-    secret: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
-    key: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,253}$")] = "url"
+    secret: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", description="its name")]
+    key: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,253}$")] = Field(default="url", description="the key in it")
 
 
 Bound = Annotated[float, Field(ge=0, le=1)]
@@ -66,8 +71,10 @@ class Schedule(Part):
     """A CronJob's firing times and what promotes a challenger."""
 
     cron: str = Field(description="minute hour day month weekday")
-    timezone: str = "Etc/UTC"
-    promote_on: Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss"] = "accuracy"
+    timezone: str = Field(default="Etc/UTC", description="of the IANA database; the cron expression is read in it")
+    promote_on: Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss"] = Field(
+        default="accuracy", description="what models are compared by"
+    )
     promote: Literal["not_worse", "better"] = Field(
         default="not_worse", description="better: the gain must also be shown by a paired test on the pinned test images"
     )
@@ -81,13 +88,13 @@ class Schedule(Part):
     fresh: Annotated[float, Field(ge=0, le=0.5)] = Field(
         default=0.2, description="share of new images that judges the champion before it trains; no decision consults them"
     )
-    suspend: bool = False
+    suspend: bool = Field(default=False, description="no firings until it is taken back")
     starting_deadline: Annotated[str, Field(pattern=r"^[0-9]+(s|m|h|d)$")] = Field(
         default="1h", description="how late a firing may start; later it is missed"
     )
     keep_failed: Annotated[int, Field(ge=0)] = Field(default=3, description="Jobs of failed firings that stay in the cluster")
     keep_succeeded: Annotated[int, Field(ge=0)] = Field(default=3, description="Jobs of other firings that stay in the cluster")
-    webhook: Webhook | None = None
+    webhook: Webhook | None = Field(default=None, description="who is told how a firing ended")
 
     @property
     def starting_deadline_s(self) -> int:

@@ -27,7 +27,7 @@ class Run(Part):
         default=0, description="with features: extra augmented views of each training image, extracted once"
     )
     train: Train = Train()
-    precision: Literal["auto", "fp32", "bf16"] | None = None
+    precision: Literal["auto", "fp32", "bf16"] | None = Field(default=None, description="default: the study's")
     control: Literal["full", "cheap", "none"] | None = Field(default=None, description="default: the study's")
     resources: Resources = Resources()
 
@@ -35,10 +35,10 @@ class Run(Part):
 class Study(Part):
     """A dataset, the runs to compare on it, how to train, what resources, optionally a schedule."""
 
-    api_version: Literal["tlbatch/v1"] = Field(alias="apiVersion")
-    kind: Literal["Study"]
+    api_version: Literal["tlbatch/v1"] = Field(alias="apiVersion", description="the form of this file")
+    kind: Literal["Study"] = Field(description="what this file is")
     name: Name
-    description: str = ""
+    description: str = Field(default="", description="a line that the report shows")
     dataset: Dataset
     repeat: Repeat = Repeat()
     control: Literal["full", "cheap", "none"] = Field(
@@ -46,8 +46,10 @@ class Study(Part):
         description="what a pretrained run is held against: the same architecture trained from random weights "
         "(full), the same head on the frozen random backbone (cheap), or only the study's scratch runs (none)",
     )
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    augmentations: dict[str, Augmentation] = Field(default_factory=dict)
-    runs: Annotated[tuple[Run, ...], Field(min_length=1)]
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto", description="of what networks compute in; auto is decided when the plan is made"
+    )
+    augmentations: dict[str, Augmentation] = Field(default_factory=dict, description="name -> changes, for runs to name")
+    runs: Annotated[tuple[Run, ...], Field(min_length=1, description="what is compared, in this order")]
     resources: StudyResources = StudyResources()
-    schedule: Schedule | None = None
+    schedule: Schedule | None = Field(default=None, description="when the study runs again, and what promotes a model")
