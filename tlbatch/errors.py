@@ -18,6 +18,10 @@ class StudyError(TlbatchError):
     exit_code = 2
 
 
+class OtherVersionError(StudyError):
+    """An object of a store that a newer or older tlbatch wrote and this one does not understand: that object alone."""
+
+
 class DataError(TlbatchError):
     """The data is wrong: too many bad files, a missing CSV, a split that cannot be drawn."""
 

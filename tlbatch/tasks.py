@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tlbatch.errors import StudyError
+from tlbatch.errors import OtherVersionError
 from tlbatch.steps import STEPS
 from tlbatch.store import Store
 from tlbatch.store.documents import parse, read, shaped
@@ -64,7 +64,7 @@ class Task:
     def of(document: dict[str, Any]) -> Task:
         """Decode, unknown fields ignored; what is in the key is checked against it. Raises as ``from_json`` does."""
         if document["format"] > TASK_FORMAT:
-            raise StudyError(
+            raise OtherVersionError(
                 f"task document of format {document['format']}: this tlbatch reads up to {TASK_FORMAT}; upgrade it"
             )
         task = shaped(Task)(document)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.studies.nights import Night, Nights
-from tests.studies.shapes import SPLIT, draw_shapes, head
+from tests.studies.shapes import SPLIT, Bench, draw_shapes, head
 from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import Manifest, load_manifest
 from tlbatch.tasks import InputRef, task_name
@@ -65,6 +65,41 @@ def season(tmp_path_factory: pytest.TempPathFactory) -> Season:
     first = nights.fire()
     draw_shapes(nights.images, 4, first=700)
     return Season(nights, first, nights.fire())
+
+
+def digests(store: Store) -> dict[str, str]:
+    """{step/key: digest} of all that is complete in a store, but for reports, which say how long their tasks took."""
+    names = [stat.name for stat in store.list("artifacts/") if stat.name.endswith("/manifest.json")]
+    manifests = [Manifest.from_json(store.get(name)) for name in names]
+    return {f"{each.step}/{each.key}": each.digest for each in manifests if each.step != "report"}
+
+
+def _without_schedule(season: Season, folder: Path) -> Bench:
+    bench = Bench(folder)
+    shutil.copytree(season.nights.images, bench.images)
+    text = season.nights.study.read_text()
+    bench.study.write_text(text[: text.index("schedule:")])
+    return bench
+
+
+@pytest.fixture(scope="session")
+def whole(season: Season, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """The season's study without its schedule, run once and undisturbed."""
+    bench = _without_schedule(season, tmp_path_factory.mktemp("whole"))
+    outcome = bench.run(cores=1)
+    assert outcome.state == "succeeded", [work.sentence for work in outcome.works if work.state == "failed"]
+    return bench
+
+
+@pytest.fixture
+def fresh(season: Season, tmp_path: Path) -> Bench:
+    """The same study and pictures, nothing computed yet."""
+    return _without_schedule(season, tmp_path)
+
+
+@pytest.fixture
+def undisturbed(whole: Bench) -> dict[str, str]:
+    return digests(open_store(str(whole.store)))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Season, chaos_only
+from tests.faults.conftest import chaos_only, digests
 from tests.faults.records import record
-from tests.faults.test_driver_kills import command, digests
+from tests.faults.test_driver_kills import command
 from tests.requirements import missing
+from tests.studies.shapes import Bench
+from tlbatch.store import open_store
 
 pytestmark = [pytest.mark.slow, chaos_only]
 
@@ -34,16 +35,8 @@ def small_disk(folder: Path, kib: int) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
-@pytest.fixture
-def study(season: Season, tmp_path: Path) -> Path:
-    shutil.copytree(season.nights.images, tmp_path / "images")
-    text = season.nights.study.read_text()
-    (tmp_path / "study.yaml").write_text(text[: text.index("schedule:")])
-    return tmp_path / "study.yaml"
-
-
-def run(study: Path, store: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    given = command(0, "", "run", str(study), "--store", str(store), "-q")
+def run(bench: Bench, store: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    given = command(0, "", "run", str(bench.study), "--store", str(store), "-q")
     return subprocess.run(
         given,
         capture_output=True,
@@ -55,38 +48,38 @@ def run(study: Path, store: Path, **environment: str) -> subprocess.CompletedPro
 
 
 @pytest.mark.parametrize("kib", [64, 700])
-def test_a_store_without_room_is_a_sentence_and_nothing_is_lost(study: Path, tmp_path: Path, kib: int) -> None:
-    whole = tmp_path / "whole"
-    assert run(study, whole).returncode == 0
+def test_a_store_without_room_is_a_sentence_and_nothing_is_lost(
+    fresh: Bench, undisturbed: dict[str, str], tmp_path: Path, kib: int
+) -> None:
     with small_disk(tmp_path / "disk", kib) as disk:
-        done = run(study, disk / "store")
+        done = run(fresh, disk / "store")
         assert done.returncode == 75, done.stderr
         assert "no space" in done.stderr + done.stdout
         assert "Traceback" not in done.stderr
         subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
-        assert run(study, disk / "store").returncode == 0
-        assert digests(disk / "store") == digests(whole)
+        assert run(fresh, disk / "store").returncode == 0
+        assert digests(open_store(str(disk / "store"))) == undisturbed
     record("store in a folder", f"disk full at {kib} KiB", "exit 75; with room again equal")
 
 
-def test_a_scratch_disk_without_room_is_a_sentence(study: Path, tmp_path: Path) -> None:
+def test_a_scratch_disk_without_room_is_a_sentence(fresh: Bench, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 48) as disk:
-        done = run(study, tmp_path / "store", TMPDIR=str(disk))
+        done = run(fresh, tmp_path / "store", TMPDIR=str(disk))
         assert done.returncode in (2, 75), (done.returncode, done.stderr)
         assert "Traceback" not in done.stderr
         assert "no space" in (done.stderr + done.stdout).lower() or "no room" in (done.stderr + done.stdout).lower()
-    assert run(study, tmp_path / "store").returncode == 0
+    assert run(fresh, tmp_path / "store").returncode == 0
     record("scratch folder", "disk full", f"exit {done.returncode}; with room again it goes on")
 
 
-def test_a_store_that_cannot_be_written_is_a_sentence(study: Path, tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_written_is_a_sentence(fresh: Bench, tmp_path: Path) -> None:
     if os.geteuid() == 0:
         with small_disk(tmp_path / "disk", 1000) as disk:
             subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-            done = run(study, disk / "store")
+            done = run(fresh, disk / "store")
     else:
         (tmp_path / "disk").mkdir(mode=0o500)
-        done = run(study, tmp_path / "disk" / "store")
+        done = run(fresh, tmp_path / "disk" / "store")
     assert done.returncode == 2, (done.returncode, done.stderr)
     assert "Traceback" not in done.stderr
     record("store in a folder", "read-only", "exit 2 and a sentence")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,51 +13,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Season, chaos_only
+from tests.faults.conftest import Season, chaos_only, digests
 from tests.faults.records import record
+from tests.studies.shapes import Bench
 from tlbatch.store import open_store
-from tlbatch.store.artifacts import Manifest
 
 LIVES = 40
-TIMED = ("report",)  # a report says how long its tasks took
 
 
 def command(at: int, when: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "tests.faults.mortal", str(at), when, "--", *arguments]
 
 
-def digests(store: Path) -> dict[str, str]:
-    """{step/key: digest} of all that is complete in a store, but for reports."""
-    found = {}
-    for path in store.glob("artifacts/*/*/manifest.json"):
-        manifest = Manifest.from_json(path.read_bytes())
-        if manifest.step not in TIMED:
-            found[f"{manifest.step}/{manifest.key}"] = manifest.digest
-    return found
-
-
-@pytest.fixture
-def fresh(season: Season, tmp_path: Path) -> Path:
-    """A study and its pictures, nothing computed yet."""
-    shutil.copytree(season.nights.images, tmp_path / "images")
-    text = season.nights.study.read_text()
-    (tmp_path / "study.yaml").write_text(text[: text.index("schedule:")])
-    return tmp_path
-
-
-@pytest.fixture
-def undisturbed(fresh: Path) -> dict[str, str]:
-    run = command(0, "", "run", str(fresh / "study.yaml"), "--store", str(fresh / "whole"), "-q")
-    assert subprocess.run(run, capture_output=True, timeout=600, check=False).returncode == 0
-    return digests(fresh / "whole")
-
-
 @chaos_only
 @pytest.mark.slow
-def test_a_driver_killed_at_its_writes_goes_on_to_the_same_end(fresh: Path, undisturbed: dict[str, str]) -> None:
+def test_a_driver_killed_at_its_writes_goes_on_to_the_same_end(fresh: Bench, undisturbed: dict[str, str]) -> None:
     """Promises 1 and 2. Mutation tried: a driver that does not look for the artifact after it got the lease."""
     chance, killed = random.Random(7), 0
-    run = ["run", str(fresh / "study.yaml"), "--store", str(fresh / "store"), "-q"]
+    run = ["run", str(fresh.study), "--store", str(fresh.store), "-q"]
     for _ in range(LIVES):
         done = subprocess.run(
             command(chance.randint(1, 40), chance.choice(["before", "after"]), *run),
@@ -76,9 +48,9 @@ def test_a_driver_killed_at_its_writes_goes_on_to_the_same_end(fresh: Path, undi
 
 @chaos_only
 @pytest.mark.slow
-def test_driver_and_tasks_killed_at_random_moments(fresh: Path, undisturbed: dict[str, str]) -> None:
+def test_driver_and_tasks_killed_at_random_moments(fresh: Bench, undisturbed: dict[str, str]) -> None:
     chance, killed = random.Random(11), 0
-    run = ["run", str(fresh / "study.yaml"), "--store", str(fresh / "store"), "-q"]
+    run = ["run", str(fresh.study), "--store", str(fresh.store), "-q"]
     for _ in range(LIVES):
         with subprocess.Popen(command(0, "", *run), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             try:
@@ -94,10 +66,10 @@ def test_driver_and_tasks_killed_at_random_moments(fresh: Path, undisturbed: dic
     record("driver and tasks", "SIGKILL at random moments", "equal", killed)
 
 
-def _ends_equally(run: list[str], fresh: Path, undisturbed: dict[str, str]) -> None:
+def _ends_equally(run: list[str], fresh: Bench, undisturbed: dict[str, str]) -> None:
     done = subprocess.run(command(0, "", *run), capture_output=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr.decode()
-    assert digests(fresh / "store") == undisturbed
+    assert digests(open_store(str(fresh.store))) == undisturbed
 
 
 @pytest.mark.slow
@@ -125,14 +97,14 @@ def test_an_upload_killed_at_its_writes_goes_on(season: Season, s3_bucket: str, 
 
 
 @pytest.mark.slow
-def test_no_process_is_left_behind(fresh: Path) -> None:
+def test_no_process_is_left_behind(fresh: Bench) -> None:
     """A driver that is killed takes its tasks with it: nobody computes on for nobody."""
     marker = f"TLBATCH_TEST_MARK={os.getpid()}-{time.monotonic_ns()}"
     environment = {**os.environ, **dict([marker.split("=")])}
-    run = command(0, "", "run", str(fresh / "study.yaml"), "--store", str(fresh / "store"), "-q")
+    run = command(0, "", "run", str(fresh.study), "--store", str(fresh.store), "-q")
     process = subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (fresh / "store" / "tasks").exists():
+    while time.monotonic() < deadline and not (fresh.store / "tasks").exists():
         time.sleep(0.05)
     time.sleep(2.0)
     process.kill()

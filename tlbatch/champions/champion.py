@@ -14,13 +14,14 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import takewhile
 from typing import Any
 
-from tlbatch.errors import StudyError, TransientError
+from tlbatch.errors import OtherVersionError, StudyError, TransientError
 from tlbatch.spec.nearest import suggestion
 from tlbatch.store import ConflictError, Store
 from tlbatch.store.artifacts import load_manifest, read_file
 from tlbatch.store.documents import (
     DamagedError,
     checked,
+    each_readable,
     parse,
     read,
     read_each,
@@ -116,7 +117,7 @@ class Champion:
     def of(document: dict[str, Any]) -> Champion:
         """Decode, leniently towards unknown and missing fields. Raises as ``from_json`` does."""
         if document.get("format", 1) > CHAMPION_FORMAT:
-            raise StudyError(
+            raise OtherVersionError(
                 f"champion {document.get('name')}: its record has format {document['format']}, this tlbatch reads up to "
                 f"{CHAMPION_FORMAT}; upgrade it"
             )
@@ -149,6 +150,11 @@ def champion_names(store: Store) -> list[str]:
     """Names of all that have a champion, sorted."""
     names = [stat.name.removeprefix(ROOT) for stat in store.list(ROOT)]
     return sorted(name.removesuffix(".json") for name in names if "/" not in name and name.endswith(".json"))
+
+
+def all_champions(store: Store) -> list[Champion]:
+    """Of every name that has one; one that cannot be read is told, and the others go on."""
+    return each_readable(champion_names(store), lambda name: find_champion(store, name)[0])
 
 
 def reigns(store: Store, name: str) -> list[Champion]:

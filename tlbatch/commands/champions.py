@@ -38,11 +38,11 @@ def show(name: str, store: str, output: str) -> None:
     tlbatch champion show pets
     tlbatch champion show pets -o json
     """
-    from tlbatch.champions.champion import champion_names, find_champion
+    from tlbatch.champions.champion import all_champions, find_champion
     from tlbatch.store.opening import open_kept
 
     opened = open_kept(store)
-    found = [find_champion(opened, each)[0] for each in ([name] if name else champion_names(opened))]
+    found = [find_champion(opened, name)[0]] if name else all_champions(opened)
     if output == "json":
         documents = [{**_document(each), "fresh": _fresh_now(opened, each)} for each in found]
         print_json(documents[0] if name else documents)
@@ -197,8 +197,9 @@ def _document(found: Champion) -> dict[str, Any]:
 def _fresh_now(store: Store, found: Champion) -> dict[str, Any] | None:
     """Its numbers on fresh images by the last firing, where that was about it; else those of when it was crowned."""
     from tlbatch.schedules.pins import load_pins
+    from tlbatch.store.documents import each_readable
 
-    pins = load_pins(store, found.name)
+    (pins,) = each_readable([found.name], lambda name: load_pins(store, name)) or [None]
     return pins.fresh if pins is not None and pins.standing == found.serial else found.fresh
 
 

@@ -31,19 +31,14 @@ def list_(store: str, output: str) -> None:
     \b
     tlbatch schedule list
     """
-    from tlbatch.errors import DataError
     from tlbatch.schedules.schedule import schedule_names
     from tlbatch.schedules.view import view, when
+    from tlbatch.store.documents import each_readable
     from tlbatch.store.opening import open_kept
     from tlbatch.telling.text import text_table
 
     opened = open_kept(store)
-    views = []
-    for name in schedule_names(opened):
-        try:
-            views.append(view(opened, name))
-        except DataError as error:  # of this schedule alone
-            click.echo(f"{name}: {error}", err=True)
+    views = each_readable(schedule_names(opened), lambda name: view(opened, name))
     if output == "json":
         print_json([each.to_json() for each in views])
         return

@@ -20,7 +20,7 @@ from tlbatch.datasets.layout import inner_parts, layout_of, refused_parts, writt
 from tlbatch.datasets.lookalikes import alike, refused_alike
 from tlbatch.datasets.partnames import kind_of_part
 from tlbatch.datasets.walk import SHOWN, LeftOut, Walk, examples, walk
-from tlbatch.errors import DataError, StudyError
+from tlbatch.errors import DataError, OtherVersionError, StudyError
 from tlbatch.spec.dataset import CsvLabels, Dataset
 from tlbatch.spec.nearest import suggestion
 from tlbatch.store import NotFoundError, open_store
@@ -74,7 +74,9 @@ class Listing:
         """Decode, leniently towards unknown fields. Raises StudyError for a newer format."""
         document = parse(data)
         if document["format"] > LISTING_FORMAT:
-            raise StudyError(f"listing of format {document['format']}: this tlbatch reads up to {LISTING_FORMAT}; upgrade it")
+            raise OtherVersionError(
+                f"listing of format {document['format']}: this tlbatch reads up to {LISTING_FORMAT}; upgrade it"
+            )
         fields = ListedFile.__dataclass_fields__
         files = tuple(ListedFile(**{k: v for k, v in file.items() if k in fields}) for file in document["files"])
         classes, empty = tuple(document["classes"]), tuple(document["empty_classes"])

@@ -13,7 +13,7 @@ from tlbatch.executions.records import FINAL_STATES, ROOT, Execution, list_execu
 from tlbatch.steps import STEPS
 from tlbatch.store import Stat, Store
 from tlbatch.store.artifacts import load_manifest
-from tlbatch.store.documents import DamagedError, parse, read, shaped
+from tlbatch.store.documents import as_is, decoded, read, shaped
 from tlbatch.store.lease import LeaseInfo, is_live
 from tlbatch.tasks import InputRef, task_name
 
@@ -100,11 +100,8 @@ def _reached(store: Store, stats: Iterable[Stat], over: set[str], now: float) ->
 def _keys(store: Store, name: str) -> set[str]:
     """All that a root names. Raises DamagedError: what half a root does not name any more must not go."""
     data = store.get(name)
-    try:
-        parse(data)
-    except ValueError as error:
-        way_out = f"nothing is removed while it is not known what it needs; `tlbatch fsck {store.url} --repair`"
-        raise DamagedError(store.url, name, "it is not JSON", way_out) from error
+    way_out = f"nothing is removed while it is not known what it needs; `tlbatch fsck {store.url} --repair`"
+    decoded(store.url, name, data, as_is, way_out)
     return set(KEY.findall(data.decode(errors="replace")))
 
 

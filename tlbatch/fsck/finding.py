@@ -69,7 +69,7 @@ def why_damaged(check: Callable[[], object]) -> tuple[str, str] | None:
     try:
         check()
     except DamagedError as error:
-        return error.why, error.way_out
+        return error.why, error.mended_by
     except NotFoundError:
         return "it is gone", ""
     except TlbatchError as error:

@@ -14,8 +14,8 @@ from typing import Any
 from tlbatch.errors import CorruptArtifactError, StudyError
 from tlbatch.executions.records import ROOT, Execution, ExecutionSummary, find_execution, list_executions
 from tlbatch.store import NotFoundError, Store
-from tlbatch.store.artifacts import Manifest, load_manifest, read_file
-from tlbatch.store.documents import DamagedError, checked, decoded, read, tell
+from tlbatch.store.artifacts import Manifest, load_manifest, read_file, set_aside_names
+from tlbatch.store.documents import UNREADABLE, DamagedError, checked, decoded, read, tell
 from tlbatch.store.opening import open_kept
 
 READS_AT_ONCE = 8
@@ -69,7 +69,7 @@ def list_reports(store: Store, study: str = "", since: float = 0.0) -> list[Repo
     def line(summary: ExecutionSummary) -> ReportLine | None:
         try:
             document = load_report(Execution(store, summary.id))
-        except DamagedError as error:
+        except UNREADABLE as error:
             tell(error)
             return None
         return None if document is None else report_line(summary.id, made[summary.id], document)
@@ -158,22 +158,34 @@ def report_manifest(execution: Execution) -> Manifest:
     """The manifest of the report's artifact, with the sha256 of each of its files. Raises StudyError."""
     manifest = _manifest(execution)
     if manifest is None:
+        there = f"its manifest is not in {execution.store.url}{_aside(execution)}"
         raise StudyError(
-            f"{execution.id} has no report whose files can be checked: its manifest is not in {execution.store.url}; "
+            f"{execution.id} has no report whose files can be checked: {there}; "
             f"`tlbatch status {execution.id}` says where it stands, and the same study again makes one"
         )
     return manifest
 
 
+def _aside(execution: Execution) -> str:
+    """Where a damaged one was set aside, its name."""
+    names = set_aside_names(execution.store, "report", _key(execution))
+    return f" (damaged, it was set aside: {names[-1]})" if names else ""
+
+
 def _manifest(execution: Execution) -> Manifest | None:
-    """By the status, or by the plan where that is damaged."""
+    key = _key(execution)
+    return load_manifest(execution.store, "report", key) if key else None
+
+
+def _key(execution: Execution) -> str:
+    """Of the report's task, by the status, or by the plan where that is damaged; "" where neither says it."""
     try:
         said = execution.load_status()
     except DamagedError as error:
         tell(error)
         said = execution.load_plan()
     task = ((said or {}).get("tasks") or {}).get("report") or {}
-    return load_manifest(execution.store, "report", str(task["key"])) if task.get("key") else None
+    return str(task.get("key") or "")
 
 
 def since_when(text: str, now: float | None = None) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tlbatch.errors import StudyError
+from tlbatch.errors import OtherVersionError, StudyError
 from tlbatch.spec import LoadedStudy
 from tlbatch.spec.cron import next_firing
 from tlbatch.spec.load import parse_study
@@ -60,8 +60,11 @@ class StoredSchedule:
 
     @property
     def loaded(self) -> LoadedStudy:
-        """Raises StudyError where this tlbatch does not understand the study (another version applied it)."""
-        return parse_study(self.study, f"{ROOT}{self.name}/study.yaml")
+        """Raises OtherVersionError where this tlbatch does not understand the study."""
+        try:
+            return parse_study(self.study, f"schedule {self.name}, its study")
+        except StudyError as error:
+            raise OtherVersionError(f"{error}\nanother version of tlbatch applied it; {APPLY_AGAIN}") from error
 
     def to_json(self) -> bytes:
         return sealed(asdict(self))

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tlbatch.errors import CorruptArtifactError, StudyError, TransientError
-from tlbatch.store.documents import WRONG, Decode, decoded, parse, shaped
+from tlbatch.errors import CorruptArtifactError, OtherVersionError, TransientError
+from tlbatch.store.documents import WRONG, Decode, decoded, parse, shaped, tell
 from tlbatch.store.housekeeping import tidy
 from tlbatch.store.names import check_name
 from tlbatch.store.protocol import ConflictError, NotFoundError, Store
@@ -63,7 +63,7 @@ class Manifest:
         """
         document = parse(data)
         if document["format"] > MANIFEST_FORMAT:
-            raise StudyError(
+            raise OtherVersionError(
                 f"artifacts/{document['step']}/{document['key']}: its manifest has format {document['format']}, this tlbatch "
                 f"reads up to {MANIFEST_FORMAT}; upgrade it"
             )
@@ -108,9 +108,10 @@ def set_aside(store: Store, step: str, key: str, bad: bytes) -> None:
             return
     except NotFoundError:
         return
-    when = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    store.put(f"{name}.bad-{when}-{secrets.token_hex(2)}", bad)
+    aside = f"{name}.bad-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+    store.put(aside, bad)
     store.delete([name])
+    tell(f"{store.url}/{name} does not hold and was set aside as {aside}: the next run that needs it makes it once more")
 
 
 def set_aside_names(store: Store, step: str, key: str) -> list[str]:

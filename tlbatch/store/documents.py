@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, TypeVar, cast
 
-from tlbatch.errors import DataError
+from tlbatch.errors import DataError, OtherVersionError
 from tlbatch.store.protocol import NotFoundError, Store
 
 T = TypeVar("T")
@@ -28,12 +28,19 @@ WRONG = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowEr
 
 
 class DamagedError(DataError):
-    """An object of the store is not what was written there. ``name``: the object's; ``why``: what is wrong with it."""
+    """An object of the store is not what was written there. ``name``: the object's; ``why``: what is wrong with it.
+
+    ``mended_by``: the way out where it is another than ``fsck --repair``; the text of the error has it.
+    """
 
     def __init__(self, url: str, name: str, why: str, way_out: str = "") -> None:
-        self.name, self.why, self.way_out = name, why, way_out
+        self.name, self.why, self.mended_by = name, why, way_out
         repair = f"`tlbatch fsck {url} --repair` restores what can be restored, and says what depends on the rest"
         super().__init__(f"{url}/{name} is damaged ({why}): {way_out or repair}")
+
+
+UNREADABLE = (DamagedError, OtherVersionError)
+"""One object that is there and cannot be read: who lists many tells of it and goes on with the others."""
 
 
 def shaped(kind: type[T]) -> Decode[T]:
@@ -122,11 +129,17 @@ def read_with_etag(store: Store, name: str, decode: Decode[T], way_out: str = ""
 
 def read_each(store: Store, names: Iterable[str], decode: Decode[T]) -> list[T]:
     """Those that are readable, in order: one that is damaged is told in a line, and the others go on."""
+    found = each_readable(names, lambda name: (read(store, name, decode),))
+    return [each for (each,) in found if each is not None]
+
+
+def each_readable(names: Iterable[str], load: Callable[[str], T]) -> list[T]:
+    """What ``load`` gives for each name, in order; of one that cannot be read a line is told, and the others go on."""
 
     def one(name: str) -> T | None:
         try:
-            return read(store, name, decode)
-        except DamagedError as error:
+            return load(name)
+        except UNREADABLE as error:
             tell(error)
             return None
 

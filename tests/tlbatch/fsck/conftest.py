@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.tlbatch.schedules.pets import STUDY
 from tlbatch.champions.champion import Champion, crown, record_decision
 from tlbatch.executions.records import Execution
 from tlbatch.schedules.firings import FiringRecord, save_firing
@@ -37,7 +38,11 @@ def make(store: Store, task: Task, files: Mapping[str, bytes]) -> InputRef:
 
 @pytest.fixture
 def refs(store: Store) -> dict[str, InputRef]:
-    """Fills ``store``; the artifacts by step."""
+    return fill(store)
+
+
+def fill(store: Store) -> dict[str, InputRef]:
+    """One of everything; the artifacts by step."""
     check_format(store)
     prepare = make(store, Task("prepare", {"side": 16}), {"index.jsonl": b"{}\n", "shards/0.tar": WEIGHTS})
     pin = make(store, Task("pin", {}, {"dataset": prepare}), {"pins.json": b'{"test": []}'})
@@ -47,7 +52,7 @@ def refs(store: Store) -> dict[str, InputRef]:
     report = make(store, Task("report", {}, {"evaluation": judged}), pages)
     refs = {ref.step: ref for ref in (prepare, pin, model, judged, report)}
     execution = Execution(store, ID)
-    execution.save_study("name: pets\n")
+    execution.save_study(STUDY)
     tasks = {step: {"state": "done", "step": step, "key": ref.key, "digest": ref.digest} for step, ref in refs.items()}
     execution.save_plan({"study": "pets", "tasks": tasks})
     execution.save_status({"state": "succeeded", "study": "pets", "tasks": tasks})
@@ -58,7 +63,7 @@ def refs(store: Store) -> dict[str, InputRef]:
     etag = store.get_with_etag("champions/pets.json")[1]
     crown(store, replace(first, serial=2, before=1), etag)
     record_decision(store, "pets", ID, {"outcome": "promoted", "settled": {"serial": 2}}, lambda: 1e9)
-    change_schedule(store, "pets", lambda _: StoredSchedule("pets", "name: pets\n", 1.0, 1.0))
+    change_schedule(store, "pets", lambda _: StoredSchedule("pets", STUDY, 1.0, 1.0))
     save_pins(store, "pets", Pins(pin, 1, {1: 2}))
     save_firing(store, FiringRecord("pets", ID, "cron", 1e9, 1e9, 1e9, "succeeded"))
     store.put(f"work/{model.key}/lease.json", LeaseInfo("me", "t", 1.0, 1.0, 2.0).to_json())
