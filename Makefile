@@ -9,7 +9,7 @@ CHAOS_TESTS ?= tests/faults tests/jobs/statistics tests/jobs/promotion
 CLUSTER ?= ../shared/cluster/cluster
 export TLBATCH_SAMPLES ?= $(CURDIR)/build/samples
 
-.PHONY: help setup demo test test-all lint bench images e2e e2e-full chaos chaos-cluster sbom audit clean
+.PHONY: help setup demo test test-all lint docs bench images e2e e2e-full chaos chaos-cluster sbom audit clean
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -67,6 +67,10 @@ lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(STAMP)  ## the manual, into build/site; dead links and anchors fail
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 clean:  ## forget the demo and the samples (not the environment)
 	rm -rf $(DEMO_STORE) build

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -162,9 +163,9 @@ def load_profile(context: str | None = None, given: Mapping[str, Any] | None = N
 
 
 def decode_profile(fields: Mapping[str, Any], where: str) -> Profile:
-    """Validate; every mistake in one StudyError, with the nearest valid name."""
+    """Validate as a study is (lists are lists); every mistake in one StudyError, with the nearest valid name."""
     try:
-        return Profile.model_validate({str(field): value for field, value in fields.items()})
+        return Profile.model_validate_json(json.dumps({str(field): value for field, value in fields.items()}, default=str))
     except ValidationError as error:
         lines = []
         for mistake in error.errors():

@@ -1,4 +1,4 @@
-"""Real photographs and real weights: files that were pulled say what was evaluated, to tlbatch's code and to the README's."""
+"""Real photographs and real weights: files that were pulled say what was evaluated, to tlbatch's code and to the manual's."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tlbatch.store import open_store
 from tlbatch.store.artifacts import load_manifest
 
 pytestmark = [pytest.mark.slow, pytest.mark.shared]
-README = Path(__file__).resolve().parents[2] / "README.md"
+MANUAL = Path(__file__).resolve().parents[2] / "docs/champions.md"
 STUDY = """
 apiVersion: tlbatch/v1
 kind: Study
@@ -72,9 +72,9 @@ def pulled(shared_data: SharedData, images: Path, tmp_path: Path) -> tuple[Pulle
     return pull_champion(build_request(store, "pets", None, ("safetensors", "onnx"), 200, None), tmp_path / "model"), said
 
 
-def readme_programs() -> list[str]:
-    """The README's Python that begins with reading model.json."""
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+def manual_programs() -> list[str]:
+    """The manual's Python that begins with reading model.json."""
+    blocks = re.findall(r"```python\n(.*?)```", MANUAL.read_text(encoding="utf-8"), re.DOTALL)
     return [block for block in blocks if "model.json" in block]
 
 
@@ -94,7 +94,7 @@ def test_two_hundred_photographs(pulled: tuple[Pulled, dict[str, Any]], images: 
     (found,) = names["session"].run(["probabilities"], {"pixels": batch})
     assert np.abs(found - evaluated).max() < 0.05
     assert (found.argmax(1) == evaluated.argmax(1)).sum() >= 198
-    programs = readme_programs()
+    programs = manual_programs()
     assert programs[0] == onnx_snippet(files.card["input"])
     assert len(load_file("model.safetensors")) > 100
     assert len(programs) == 2

@@ -1,4 +1,4 @@
-"""What is suggested works when it is typed: names in "did you mean", values in quotes, commands in sentences and README.
+"""What is suggested works when it is typed: names in "did you mean", values in quotes, commands in sentences and the manual.
 
 Breaks when a hint is made from what YAML read instead of what was written, when a command or option that a sentence names
 is renamed, or with a distance that knows no swapped letters (so it was: `vgg61` gave 'vgg19', `[001]` gave "1").
@@ -17,6 +17,7 @@ import click
 import pytest
 import yaml
 
+from tests.docs.pages import FENCE, pages
 from tlbatch.backbones.catalogue import backbones, weights_of
 from tlbatch.cli import COMMANDS, cli
 from tlbatch.cli import _code as tlbatch
@@ -181,9 +182,11 @@ def printed_commands() -> list[tuple[str, str]]:
         for path in sorted((ROOT / package).rglob("*.py")):
             for text in texts_of(path):
                 found |= {command: str(path.relative_to(ROOT)) for command in commands_in(text)}
-    for block in re.findall(r"```(?:sh)?\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S):
-        lines = (line.removeprefix("$ ") for line in block.splitlines())
-        found |= {line: "README.md" for line in lines if line.startswith("tlbatch ")}
+    for page, text in {**pages(), "CONTRIBUTING.md": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")}.items():
+        lines = (line.removeprefix("$ ").partition("tlbatch ") for line in text.splitlines())
+        typed = {f"tlbatch {words}" for before, program, words in lines if program and re.fullmatch(r"([A-Z_]+=\S+ )*", before)}
+        typed |= set(re.findall(r"`(tlbatch [^`]+)`", FENCE.sub("", text)))
+        found |= dict.fromkeys(typed, page)
     return sorted(found.items())
 
 
@@ -213,33 +216,3 @@ def test_every_printed_command_exists_with_its_options(command: str, where: str)
     except ValueError:  # an apostrophe of a sentence that goes on
         return
     assert unknown in {"", "…", "X", "..."} or unknown.startswith("X"), f"{where}: {command}: {unknown}"
-
-
-# ---- README ----
-
-
-def readme_blocks(kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S)
-
-
-def test_the_readme_s_studies_load() -> None:
-    whole = [block for block in readme_blocks("yaml") if "apiVersion" in block]
-    parts = [block for block in readme_blocks("yaml") if "apiVersion" not in block]
-    assert whole
-    for text in whole:
-        assert said(text) == []
-    for part in parts:
-        document = yaml.safe_load(whole[0]) | yaml.safe_load(part)
-        assert said(yaml.safe_dump(document)) == []
-
-
-def test_the_readme_s_mistake_is_printed_so() -> None:
-    [line] = [
-        line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("study.yaml:14:")
-    ]
-    runs = "\n".join(f"  - name: r{i}\n    model: {{scratch: {{}}}}" for i in range(2))
-    text = f"apiVersion: tlbatch/v1\nkind: Study\nname: pets\n\ndataset: {{url: s3://p/x}}\n\nruns:\n{runs}\n"
-    assert text.count("\n") == 11
-    text += "  - name: vgg16-finetuned\n    model:\n      backbone: vgg61\n"
-    assert said(text) == [line]
-    assert said(text.replace("vgg61", "vgg16")) == []

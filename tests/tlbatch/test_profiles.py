@@ -81,3 +81,23 @@ def test_commands_that_read_look_into_the_contexts_store(tmp_path: Path, capsys:
     tlbatch("context", "set", f"store={tmp_path / 'kept'}")
     assert tlbatch("status") == 2
     assert str(tmp_path / "kept") in capsys.readouterr().err
+
+
+def test_lists_in_a_context_s_resources_reach_the_pods(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the help of `tlbatch context set` says; refused as "should be a valid tuple" where YAML's lists met strict tuples."""
+    monkeypatch.chdir(tmp_path)
+    for label in ("cat", "dog"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        (tmp_path / "photos" / label / "1.jpg").write_bytes(b"\xff\xd8")
+    resources = "resources={gpu: 1, tolerations: [{key: nvidia.com/gpu, operator: Exists}], image_pull_secrets: [registry]}"
+    assert tlbatch("context", "set", "--context", "lab", "store=s3://b/p", "images=r.example/x", resources) == 0
+    assert tlbatch("context", "use", "lab") == 0
+    assert tlbatch("init", "photos", "-f", "study.yaml") == 0
+    capsys.readouterr()
+    assert tlbatch("render", "study.yaml", "--set", "dataset.url=s3://b/photos", "-o", "json") == 0
+    assert '"name": "registry"' in capsys.readouterr().out
+    assert load_profile().resources.tolerations == ({"key": "nvidia.com/gpu", "operator": "Exists"},)
+    with pytest.raises(StudyError, match=r"lab\.resources\.tolerations"):
+        load_profile(given={"resources": {"tolerations": "all"}})

@@ -52,6 +52,8 @@ class Resources(Part):
 
 
 class StudyResources(Resources):
+    """What holds for all tasks of a study; ``steps`` has what differs for one step."""
+
     parallelism: Annotated[int, Field(ge=1)] | None = Field(default=None, description="tasks at once")
     steps: dict[Step, Resources] = Field(default_factory=dict, description="step -> fields that differ for it")
 

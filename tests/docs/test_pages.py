@@ -1,0 +1,139 @@
+"""The manual as a whole: it builds without a warning, its links lead somewhere, its sentences are the ones that are printed.
+
+Breaks on a dead link or anchor, on a page that asks the network for anything, on a field of a study or an option without a word
+about it, and when a sentence that the manual explains is no longer in the code or ends with another code.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from docs.hooks import command_reference, commands, meaning, study_reference
+from tests.docs.pages import FENCE, ROOT, pages
+from tlbatch import errors
+from tlbatch.spec import json_schema
+
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+TABLE = re.compile(r"^\| `(.+?)` \| .* \| .* \|$", flags=re.MULTILINE)
+
+
+def test_the_manual_builds_without_a_warning_and_asks_the_network_for_nothing(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    run = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    for page in tmp_path.rglob("*.html"):
+        html = page.read_text(encoding="utf-8")
+        fetched = re.findall(r"<(?:script|img|link|iframe)\b[^>]*?(?:src|href)=\"((?:https?:)?//[^\"]+)", html)
+        assert fetched == [], page
+    for sheet in tmp_path.rglob("*.css"):
+        assert not re.search(r"url\([\"']?(?:https?:)?//", sheet.read_text(encoding="utf-8")), sheet
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_of_other_papers_lead_somewhere(name: str) -> None:
+    for target in LINK.findall(FENCE.sub("", (ROOT / name).read_text(encoding="utf-8"))):
+        if re.match(r"https?://", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = ROOT / (path or name)
+        assert file.exists(), f"{name}: {target}"
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}, target
+
+
+def test_every_field_of_a_study_has_a_meaning() -> None:
+    schema = json_schema()
+    parts = {"Study": schema, **schema["$defs"]}
+    later = {"Finetune.unfreeze", "Run.strategy"}
+    fields = {f"{n}.{f}": p for n, part in parts.items() for f, p in part.get("properties", {}).items()}
+    assert {name for name, field in fields.items() if not meaning(field, schema)} <= later
+    reference = study_reference()
+    assert all(
+        f"| `{field}` |" in reference for part in parts.values() for field in part.get("properties", {}) if field != "finetune"
+    )
+
+
+def test_every_command_has_its_section_and_every_option_its_words() -> None:
+    reference = command_reference()
+    for path, command, context in commands():
+        assert re.search(rf"^#+ {path}$", reference, flags=re.MULTILINE)
+        options = [param for param in command.params if param.param_type_name == "option"]
+        records = [record for option in options if (record := option.get_help_record(context))]
+        assert [names for names, text in records if not text] == [], path
+
+
+# -- sentences --------------------------------------------------------------------------------------------------------
+
+
+@cache
+def modules() -> tuple[ast.Module, ...]:
+    return tuple(
+        ast.parse(path.read_text(encoding="utf-8")) for name in ("tlbatch", "jobs") for path in (ROOT / name).rglob("*.py")
+    )
+
+
+@cache
+def codes() -> dict[str, int]:
+    """Name of each error class -> what the process ends with."""
+    bases = {
+        c.name: {b.id for b in c.bases if isinstance(b, ast.Name)}
+        for m in modules()
+        for c in ast.walk(m)
+        if isinstance(c, ast.ClassDef)
+    }
+    known = {
+        name: kind.exit_code for name, kind in vars(errors).items() if isinstance(kind, type) and hasattr(kind, "exit_code")
+    }
+    for _ in range(4):  # as deep as errors derive from each other
+        known |= {name: known[base] for name, its in bases.items() if name not in known for base in its if base in known}
+    return known
+
+
+@cache
+def texts() -> tuple[tuple[str, int | None], ...]:
+    """Every text of the code, `…` where something is filled in, and the exit code of the error that it is raised with."""
+    found: list[tuple[str, int | None]] = []
+    for module in modules():
+        raised: dict[int, str] = {}
+        for call in ast.walk(module):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in codes():
+                raised |= {id(inner): call.func.id for argument in call.args for inner in ast.walk(argument)}
+        for node in ast.walk(module):
+            if isinstance(node, ast.JoinedStr | ast.Constant):
+                found.append((text_of(node), codes().get(raised.get(id(node), ""))))
+    return tuple(found)
+
+
+def text_of(node: ast.JoinedStr | ast.Constant) -> str:
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in parts).replace("`", "")
+
+
+def explained() -> Iterator[tuple[str, int | None]]:
+    for section in pages()["docs/troubleshooting.md"].split("\n## ")[1:]:
+        code = re.match(r"Exit (\d+)", section)
+        yield from ((sentence, int(code[1]) if code else None) for sentence in TABLE.findall(section))
+
+
+@pytest.mark.parametrize(("sentence", "code"), list(explained()), ids=lambda value: str(value)[:50])
+def test_sentences_that_are_explained_are_printed_and_end_so(sentence: str, code: int | None) -> None:
+    words = re.compile(".*".join(re.escape(piece.strip()) for piece in sentence.split("…")), flags=re.DOTALL)
+    found = {ends_with for text, ends_with in texts() if words.search(text)}
+    assert found, "no such sentence in the code"
+    known = found - {None}
+    assert code is None or not known or code in known
+
+
+def test_most_of_them_are_raised_where_the_code_is_seen() -> None:
+    """The test above looks at codes, too: it is not that no sentence is found where it is raised."""
+    seen = {code for _, code in texts()}
+    assert {2, 65, 75, 124} <= seen
