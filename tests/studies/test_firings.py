@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.studies.nightly import NAME, STUDY, DeathError, Pods
+from tests.studies.nights import Night
 from tests.studies.shapes import draw_shapes
 from tests.tlbatch.schedules.test_webhook import Hook
 from tlbatch.champions.champion import crown, load_champion
@@ -123,18 +124,15 @@ def test_new_images_train_and_never_test(nights: Pods) -> None:
     assert nights.file("pins.json")["uses"] == {"1": 1}
     decision = nights.decisions[0]
     assert decision["test"]["images"] == 32
-    card = json.loads(artifact_file(nights, record.execution, "finetune:cnn:0", "card.json"))
-    assert card["images"] == {"train": 106 - 16 - 32, "validation": 16}  # all that is not pinned: 32 was a minimum
+    night = Night(Execution(nights.opened, record.execution))
+    pins = {part: {pin["id"] for pin in night.pins[part]} for part in ("validation", "test", "fresh")}
+    waiting = len(pins["fresh"])
+    assert 0 < waiting < 10, "a share of a fifth of the ten"
+    assert len(set.union(*pins.values())) == 16 + 32 + waiting, "what judges before it trains is not pinned too"
+    assert set(night.document(f"evaluate:{decision['challenger']['run']}", "fresh.json")["ids"]) == pins["fresh"]
+    card = night.document("finetune:cnn:0", "card.json")
+    assert card["images"] == {"train": 106 - 16 - 32 - waiting, "validation": 16}  # all others: 32 was a minimum
     assert nights.serials == ([2, 1] if record.outcome == "promoted" else [1])
-
-
-def artifact_file(nights: Pods, execution: str, task: str, file: str) -> bytes:
-    plan: Any = Execution(nights.opened, execution).load_plan()
-    said = plan["tasks"][task]
-    manifest = load_manifest(nights.opened, said["step"], said["key"])
-    assert manifest is not None
-    assert file in manifest.files, sorted(manifest.files)
-    return nights.opened.get(manifest.files[file].path)
 
 
 def pinned(nights: Pods) -> Any:
