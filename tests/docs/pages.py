@@ -1,7 +1,7 @@
 """The manual's pages and the examples in them, as the tests see them.
 
 Every fenced block says what holds it, by the line before: ``<!-- run -->`` (it is run in a sandbox; ``<!-- run: slow -->`` with
-the slow tests), ``<!-- tested: FILE::TEST -->`` (another test does), or ``*Recorded…*``, which readers see. Blocks of YAML are
+the slow tests), ``<!-- tested: FILE::TEST … -->`` (others do), or ``*Recorded…*``, which readers see. Blocks of YAML are
 studies or parts of one and are loaded; ``<!-- file: NAME -->`` puts one into the sandbox. Formulas hold no example.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-MARK = re.compile(r"<!-- (run|run: slow|tested: \S+|file: \S+) -->|\*(Recorded)\b.*\*|\*(Recorded)\b.*")
+MARK = re.compile(r"<!-- (run|run: slow|tested: [^>]+|file: \S+) -->|\*(Recorded)\b.*\*|\*(Recorded)\b.*")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 
 

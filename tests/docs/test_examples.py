@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
 from tests.docs.pages import ROOT, Block, blocks, pages
-from tlbatch.cli import _code
+from tlbatch.cli import _code, cli
 from tlbatch.errors import StudyError
 from tlbatch.spec import parse_study
 
@@ -45,10 +46,19 @@ def test_every_block_says_what_holds_it(block: Block) -> None:
     assert block.language in {*PRINTED, "yaml", "formula"} or block.page == "README.md", "name the block's language"
     if block.language in PRINTED and block.page != "README.md":
         assert block.mark, "run it, name its test, or say when it was recorded (tests/docs/pages.py)"
-    if block.mark.startswith("tested: "):
-        file, _, test = block.mark.removeprefix("tested: ").partition("::")
+    if not block.mark.startswith("tested: "):
+        return
+    held = ""
+    for place in block.mark.split()[1:]:
+        file, _, test = place.partition("::")
         assert (ROOT / file).is_file(), f"{file} is not there"
-        assert f"def {test}" in (ROOT / file).read_text(encoding="utf-8")
+        held += (ROOT / file).read_text(encoding="utf-8")
+        assert f"def {test}" in held or not test
+    typed = [shlex.split(line, comments=True) for line in block.text.splitlines() if re.match(r"(\$ )?tlbatch ", line)]
+    for words in typed:
+        name = words[words.index("tlbatch") + 1 :][:2]
+        command = name[-1] if isinstance(cli.get_command(click.Context(cli), name[0]), click.Group) else name[0]
+        assert re.search(rf"\b{command}\b", held), f"none of them runs {' '.join(name)}"
 
 
 @pytest.mark.parametrize("block", blocks("yaml"), ids=str)
