@@ -69,7 +69,7 @@ lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/mypy
 
 docs: $(STAMP)  ## the manual, into build/site; dead links and anchors fail
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/mkdocs build --strict
 	@echo "build/site/index.html"
 
 clean:  ## forget the demo and the samples (not the environment)

@@ -26,7 +26,7 @@ TABLE = re.compile(r"^\| `(.+?)` \| .* \| .* \|$", flags=re.MULTILINE)
 
 
 def test_the_manual_builds_without_a_warning_and_asks_the_network_for_nothing(tmp_path: Path) -> None:
-    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
     run = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     for page in tmp_path.rglob("*.html"):
@@ -35,6 +35,11 @@ def test_the_manual_builds_without_a_warning_and_asks_the_network_for_nothing(tm
         assert fetched == [], page
     for sheet in tmp_path.rglob("*.css"):
         assert not re.search(r"url\([\"']?(?:https?:)?//", sheet.read_text(encoding="utf-8")), sheet
+
+
+def test_make_docs_is_as_strict() -> None:
+    """With --quiet mkdocs counts no warnings, and --strict finds nothing."""
+    assert "\t$(BIN)/mkdocs build --strict\n" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
