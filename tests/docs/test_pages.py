@@ -76,6 +76,14 @@ def test_every_command_has_its_section_and_every_option_its_words() -> None:
         assert [names for names, text in records if not text] == [], path
 
 
+def test_sections_of_the_report_are_called_so() -> None:
+    templates = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "jobs").rglob("*.html.jinja"))
+    told = pages()["docs/reports.md"].partition("## What is on the page")[2].partition("\n## ")[0]
+    names = re.findall(r"(?<!\*)\*([A-Z][^*]+)\*(?!\*)", told)
+    assert len(names) > 10
+    assert [name for name in names if not re.search(rf"<h[1-4][^>]*>{re.escape(name)}", templates)] == []
+
+
 # -- sentences --------------------------------------------------------------------------------------------------------
 
 
