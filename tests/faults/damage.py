@@ -17,6 +17,7 @@ from unittest import mock
 
 from tlbatch.cli import _code
 from tlbatch.store import documents
+from tlbatch.store.layout import FORMAT_NAME
 from tlbatch.store.names import HIDDEN
 
 CODES = (0, 2, 65, 75, 124, 143)  #: the README's table, without 1 (a bug)
@@ -207,6 +208,7 @@ def _named(name: str, words: str) -> bool:
     if parts[0] == "artifacts" and "/".join(parts[1:3]) in words:
         return True
     listed = parts[0] == "executions" and re.search(rf"{re.escape(parts[1])}\b.*\bdamaged\b", words) is not None
+    listed = listed or (name == FORMAT_NAME and "has layout" in words)  # a version is a number: another one is a newer one
     return name in words or (folder in words and file in words) or listed
 
 

@@ -168,7 +168,8 @@ def report_manifest(execution: Execution) -> Manifest:
 
 def _aside(execution: Execution) -> str:
     """Where a damaged one was set aside, its name."""
-    names = set_aside_names(execution.store, "report", _key(execution))
+    key = _key(execution)
+    names = set_aside_names(execution.store, "report", key) if key else []
     return f" (damaged, it was set aside: {names[-1]})" if names else ""
 
 
@@ -178,9 +179,9 @@ def _manifest(execution: Execution) -> Manifest | None:
 
 
 def _key(execution: Execution) -> str:
-    """Of the report's task, by the status, or by the plan where that is damaged; "" where neither says it."""
+    """Of the report's task, by the status, or by the plan where that is damaged or gone; "" where neither says it."""
     try:
-        said = execution.load_status()
+        said = execution.load_status() or execution.load_plan()
     except DamagedError as error:
         tell(error)
         said = execution.load_plan()

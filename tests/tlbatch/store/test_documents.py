@@ -181,3 +181,15 @@ def test_gc_removes_nothing_while_a_root_is_not_what_was_written(directory_store
     directory_store.put(name, directory_store.get(name).replace(b'"serial": 1', b'"serial": 2'))
     with pytest.raises(DamagedError, match="nothing is removed while"):
         find_garbage(directory_store)
+
+
+def test_a_key_that_is_no_part_of_a_name_is_damage(directory_store: Store) -> None:
+    """Failed before: it became a part of an object's name, and `report pull` ended with 1."""
+    execution = Execution(directory_store, "pets-20261123-0412-aaaa")
+    execution.save_study(STUDY)
+    for key in ("../../x", "a/b", "..", ""):
+        execution.save_plan({"study": "pets", "tasks": {"report": {"step": "report", "state": "done", "key": key}}})
+        with pytest.raises(DamagedError, match="no part of an object's name"):
+            execution.load_plan()
+    execution.save_plan({"study": "pets", "tasks": {}})
+    assert _code(["report", "pull", execution.id, "pulled", "--store", directory_store.url]) == 2  # no status, no report
