@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tlbatch import __version__
+from tlbatch.environment import warn_of_unknown_names
 from tlbatch.interrupts import CODE, SENTENCE, end, interruptible
 from tlbatch.output import screened
 
@@ -113,6 +114,7 @@ def cli(debug: bool) -> None:
     tlbatch check study.yaml              what it would do
     tlbatch run study.yaml                do it here; the second time, nothing is computed again
     """
+    warn_of_unknown_names(os.environ)
 
 
 def main(arguments: list[str] | None = None) -> None:

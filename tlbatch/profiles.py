@@ -28,7 +28,8 @@ class Profile(Part):
     """One context. ``endpoint`` is S3 as seen from here, ``pod_endpoint`` as seen from pods.
 
     ``ca_bundle``: a file here with the certificates that S3's is signed by; ``pod_ca_bundle``: where pods find them,
-    ``configmap/NAME`` or ``secret/NAME`` (its key ``ca.crt``, or ``…/NAME/KEY``).
+    ``configmap/NAME`` or ``secret/NAME`` (its key ``ca.crt``, or ``…/NAME/KEY``). They belong to a context, as the endpoint
+    does, and not to a study: a driver needs them before it can read its study out of the store.
 
     ``secret`` holds the pods' S3 credentials; null where ``service_account`` has a cloud identity.
     """

@@ -23,6 +23,7 @@ from tlbatch.spec import LoadedStudy, Study
 from tlbatch.spec.load import is_file_like, parse_study
 from tlbatch.store import Store
 from tlbatch.store.documents import as_is, read_disposable
+from tlbatch.store.housekeeping import tidy
 from tlbatch.store.layout import check_format
 
 SUBMITTED = "submitted.json"
@@ -61,7 +62,8 @@ def submit(request: Request, store: Store, cluster: Cluster) -> Execution:
     try:
         create_driver(cluster, request.job)
     except StudyError:
-        store.delete([execution.name("study.yaml"), execution.name(SUBMITTED)])
+        left = [execution.name("study.yaml"), execution.name(SUBMITTED)]
+        tidy(store, lambda: left, f"so that the store still lists it (`tlbatch rm {execution.id}` forgets it)")
         raise
     return execution
 

@@ -9,6 +9,7 @@ from typing import Any
 from jobs.prediction.networks import Model
 from tlbatch.prediction.parts import BAD, PREDICTIONS, RECORDS, SUMMARY, Part, PartRecord
 from tlbatch.store import Store
+from tlbatch.store.housekeeping import tidy
 
 SUMMARY_FORMAT = 1
 
@@ -19,8 +20,9 @@ def write_summary(
     """Write both, drop what an earlier, longer listing left, and return the summary. Twice writes the same."""
     records = [done[part.number] for part in parts]
     wanted = {name for part in parts for name in (part.name, part.record)}
-    stale = [stat.name for prefix in (PREDICTIONS, RECORDS) for stat in out.list(prefix) if stat.name not in wanted]
-    out.delete(stale)
+    otherwise = f"so that predictions of pictures that are gone stay beside these ({SUMMARY} names those that count)"
+    stale = (stat.name for prefix in (PREDICTIONS, RECORDS) for stat in out.list(prefix) if stat.name not in wanted)
+    tidy(out, lambda: list(stale), otherwise)
     bad = [line for record in records for line in record.bad]
     out.put(BAD, "".join(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in bad).encode())
     summary = describe(params, model, records)

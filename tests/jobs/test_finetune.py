@@ -55,7 +55,9 @@ def test_layers_say_shape_parameters_and_stage(bench: Any) -> None:
     assert [stage["name"] for stage in card["stages"]] == ["conv1", "conv2", "dense1", "head"]
 
 
+@pytest.mark.promise(4)
 def test_the_model_file_gives_the_validation_logits_again(bench: Any) -> None:
+    """Fails when training feeds pixels in [0, 1] whatever the run's normalisation is."""
     params = bench.params(train={"epochs": 2}, augmentation=AUGMENTED)
     artifact = bench.finished(bench.context(params, "a"))
     network = build_network(params["model"], params["input"], 3, None, seed=9, init="torch")
@@ -74,7 +76,9 @@ def test_the_model_file_gives_the_validation_logits_again(bench: Any) -> None:
     assert "augmented.jpg" in artifact
 
 
+@pytest.mark.promise(7)
 def test_test_images_are_never_read(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when the test images are validated on."""
     from jobs.data.index import load_index
     from jobs.data.split import split_index
     from jobs.training import loading
@@ -92,8 +96,10 @@ def test_test_images_are_never_read(bench: Any, monkeypatch: pytest.MonkeyPatch)
 # -- frozen ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise(3)
 @pytest.mark.parametrize("unfreeze", ["none", ("last",)])
 def test_frozen_stages_are_those_of_the_weights_to_the_bit(bench: Any, unfreeze: Any) -> None:
+    """Fails when frozen stages train their BatchNorm statistics."""
     params = bench.params(
         model=bench.model("mobilenet_v2"),
         finetune={"unfreeze": unfreeze, "batch_norm": "train"},

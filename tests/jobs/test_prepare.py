@@ -208,6 +208,9 @@ def hostile(root: Path) -> Path:
     flipped = bytearray((root / "dog" / "0.png").read_bytes())
     flipped[len(flipped) // 2] ^= 255
     (cat / "flipped.png").write_bytes(flipped)
+    checksum = bytearray((root / "dog" / "0.png").read_bytes())
+    checksum[checksum.index(b"IEND") - 6] ^= 1  # of the pixels, which are right: PIL raises no OSError
+    (cat / "wrong-checksum.png").write_bytes(checksum)
     (cat / "huge.jpg").write_bytes(_with_size(whole, 20_000, 20_000))
     (cat / "loop").symlink_to(root)
     (cat / "gone.jpg").symlink_to("nowhere.jpg")
@@ -231,13 +234,16 @@ BAD = {
     "cat/note.jpg": "not an image: text",
     "cat/README.txt": "not an image: text",
     "cat/flipped.png": "damaged",
+    "cat/wrong-checksum.png": "damaged",
     "cat/huge.jpg": "400 million pixels are more than",
     "cat/loop": "a loop",
     "cat/gone.jpg": "leads nowhere",
 }
 
 
+@pytest.mark.promise(8)
 def test_a_hostile_folder(prepared, tmp_path):
+    """Fails when only an OSError of the decoder counts as a bad file."""
     artifact = prepared(hostile(tmp_path / "data"), max_bad=0.5)
     entries = {entry.path: entry for entry in load_index(artifact)}
     assert {path.removeprefix("cat/") for path in entries if path.startswith("cat/")} == GOOD
@@ -246,7 +252,7 @@ def test_a_hostile_folder(prepared, tmp_path):
     for path, words in BAD.items():
         assert words in reasons[path], path
     card = artifact.read_json("card.json")
-    assert (card["counts"], card["empty_classes"], card["bad"]) == ({"cat": 11, "dog": 3}, ["bird"], 8)
+    assert (card["counts"], card["empty_classes"], card["bad"]) == ({"cat": 11, "dog": 3}, ["bird"], 9)
 
     def shown(path: str) -> Image.Image:
         image = Image.open(io.BytesIO(read_encoded(artifact, entries[path])))
@@ -262,7 +268,9 @@ def test_a_hostile_folder(prepared, tmp_path):
         assert np.abs(difference).mean() < 12, path
 
 
+@pytest.mark.promise(8)
 def test_too_many_bad_files_end_it_with_the_first_few_named(prepared, tmp_path):
+    """Fails when the share of bad files is not looked at."""
     with pytest.raises(
         DataError, match=r"dataset.max_bad allows 10.0%: cat/README.txt \(not an image: text\); cat/empty"
     ) as caught:

@@ -14,7 +14,9 @@ from PIL import Image
 
 from tests.studies.shapes import Bench, draw_shapes
 from tlbatch.cli import main
+from tlbatch.commands.comparison import SIGNS, as_text
 from tlbatch.launch import Outcome
+from tlbatch.output import width_of
 from tlbatch.store import open_store
 
 ADDED = {f"{label}/{number}.png" for label in ("disc", "square") for number in (900, 901, 902)}
@@ -98,6 +100,18 @@ def test_every_format_names_them(changed: tuple[Bench, str, str], capsys: pytest
     assert tlbatch(*command, "-o", "html", "-f", str(tmp_path / "both.html")) == 0
     page = (tmp_path / "both.html").read_text()
     assert all(name.partition("/")[2] in page for name in ADDED)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 132])
+def test_no_table_is_wider_than_the_terminal(document: dict[str, Any], columns: int) -> None:
+    """Failed before: the tables of three runs took 113 columns."""
+    images = tuple(f"{sign} " for sign in SIGNS.values())
+    sentences = [*document["sentences"], *(pair["sentence"] for pair in document["pairs"])]
+    shown = as_text(document, columns).splitlines()
+    lines = [line for line in shown if line not in sentences and not line.startswith(images)]
+    assert max(map(width_of, lines)) <= columns
+    whole = "".join("".join(lines).split())
+    assert all("".join(run["name"].split()) in whole for side in document["executions"] for run in side["runs"])
 
 
 def test_executions_of_different_stores_by_their_places(

@@ -70,7 +70,9 @@ def test_all_mistakes_of_a_study_at_once_with_exit_code_2(study: Path, capsys: p
     assert "(did you mean 'size'?)" in lines[1]
 
 
+@pytest.mark.promise(12)
 def test_a_missing_folder_is_a_sentence(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Fails when a traceback is printed without ``--debug``."""
     assert tlbatch("check", str(study), "--set", "dataset.url=/nowhere/at/all") == 2
     error = capsys.readouterr().err
     assert "/nowhere/at/all" in error

@@ -96,7 +96,9 @@ def states(driver: Driver) -> dict[str, str]:
     return {name: work.state for name, work in driver.works.items()}
 
 
+@pytest.mark.promise(1)
 def test_runs_everything_once_and_then_nothing(drive: Any, store: Store) -> None:
+    """Fails when the driver does not take for done what the store has: a task is started again."""
     driver, backend = drive()
     assert driver.run() == "succeeded"
     assert backend.started == ["prepare", "finetune:a", "finetune:b", "report"]

@@ -57,6 +57,8 @@ def mismatch(resolved: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
     for name, word in names.items():
         if name in own and resolved[name] != own[name]:
             differences.append(f"{word} {_show(resolved[name])} instead of {_show(own[name])}")
+    if resolved["resize"] == own.get("resize") == "crop" and resolved["crop"] != own.get("crop", resolved["crop"]):
+        differences.append(f"crop {resolved['crop']:g} instead of {own['crop']:g}")
     if any(resolved[name] != own[name] for name in ("mean", "std", "channels", "scale") if name in own):
         differences.append(f"pixels {_pixels(resolved)} instead of {_pixels(own)}")
     return differences

@@ -30,6 +30,7 @@ from tlbatch.store.documents import (
     shaped,
     tell,
 )
+from tlbatch.store.housekeeping import HARMLESS, tidy
 from tlbatch.store.names import is_name
 from tlbatch.tasks import InputRef
 
@@ -226,7 +227,7 @@ def crown(store: Store, champion: Champion, etag: str | None) -> Champion:
     try:
         store.put(f"{ROOT}{name}.json", pointer, if_absent=etag is None, if_match=etag)
     except ConflictError as error:
-        store.delete([record])
+        tidy(store, lambda: [record], HARMLESS)
         raise _beaten(store, name) from error
     return recorded
 

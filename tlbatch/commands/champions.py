@@ -38,7 +38,7 @@ def show(name: str, store: str, output: str) -> None:
     tlbatch champion show pets
     tlbatch champion show pets -o json
     """
-    from tlbatch.champions.champion import all_champions, find_champion
+    from tlbatch.champions.champion import all_champions, champion_names, find_champion
     from tlbatch.store.opening import open_kept
 
     opened = open_kept(store)
@@ -47,7 +47,7 @@ def show(name: str, store: str, output: str) -> None:
         documents = [{**_document(each), "fresh": _fresh_now(opened, each)} for each in found]
         print_json(documents[0] if name else documents)
         return
-    if not found:
+    if not found and not champion_names(opened):
         click.echo(f"no champion in {opened.url} yet: a schedule's first firing, or `tlbatch champion promote`, makes one")
     told = [_lines(each, _fresh_now(opened, each)) for each in found]
     click.echo("\n\n".join("\n".join(lines) for lines in told))

@@ -26,13 +26,13 @@ class Block:
     lines: tuple[str, ...] = ()
 
 
-def as_text(document: dict[str, Any]) -> str:
-    """For the terminal."""
+def as_text(document: dict[str, Any], width: int | None = None) -> str:
+    """For the terminal: no table is wider than ``width`` (None: no bound)."""
     legend, *blocks = _blocks(document)
-    parts = ["\n".join(text_table(list(legend.columns), [list(row) for row in legend.rows], legend.left))]
+    parts = ["\n".join(text_table(list(legend.columns), [list(row) for row in legend.rows], legend.left, width))]
     parts += document.get("sentences", [])
     for block in blocks:
-        table = text_table(list(block.columns), [list(row) for row in block.rows], block.left)
+        table = text_table(list(block.columns), [list(row) for row in block.rows], block.left, width)
         parts.append("\n".join([block.title, "", *table, *block.lines]))
     return "\n\n".join(parts) + "\n"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlbatch.commands.options import kept_store_option, output_option, print_json
-from tlbatch.output import json_printable
+from tlbatch.output import json_printable, terminal_width
 
 if TYPE_CHECKING:
     from tlbatch.executions.records import Execution
@@ -125,7 +125,7 @@ def pull(executions: tuple[str, ...], store: str, output: str, study: str, since
     from tlbatch.errors import DataError, StudyError
     from tlbatch.executions.records import Execution
     from tlbatch.reports.listing import find_reports, list_reports, since_when
-    from tlbatch.reports.pulling import pull_report
+    from tlbatch.reports.pulling import made_again, pull_report
     from tlbatch.store.opening import open_kept
 
     *texts, folder = executions or ("",)
@@ -150,9 +150,8 @@ def pull(executions: tuple[str, ...], store: str, output: str, study: str, since
     broken = [one for one in pulled if not one.whole]
     if broken:
         files = sorted({(damaged.execution, damaged.file) for one in broken for damaged in one.damaged if not damaged.mended})
-        raise DataError(
-            f"{len(files)} damaged: {', '.join('/'.join(file) for file in files)}; the same study again makes the report anew"
-        )
+        again = made_again(execution for execution, one in zip(found, pulled, strict=True) if not one.whole)
+        raise DataError(f"{len(files)} damaged: {', '.join('/'.join(file) for file in files)}; {again}")
 
 
 @report.command("open")
@@ -166,11 +165,13 @@ def open_(execution: str, store: str, only_say: bool) -> None:
     tlbatch report open pets
     """
     from tlbatch.errors import DataError
-    from tlbatch.reports.pulling import local_page
+    from tlbatch.reports.pulling import local_page, made_again
 
-    page, damaged = local_page(_find(store, execution))
+    found = _find(store, execution)
+    page, damaged = local_page(found)
     if page is None:
-        raise DataError(f"the report's page is damaged: {'; '.join(f'{one.object} {one.why}' for one in damaged)}")
+        why = "; ".join(f"{one.object} {one.why}" for one in damaged)
+        raise DataError(f"the report's page is damaged: {why}; {made_again([found])}")
     click.echo(page)
     if only_say:
         return
@@ -201,7 +202,8 @@ def compare(executions: tuple[str, ...], store: str, output: str, file: Path | N
     from tlbatch.store.opening import open_kept
 
     found = find_reports(open_kept(store), executions)
-    text = compare_page(found) if output == "html" else _compared(compare_documents(found), output, table)
+    width = terminal_width() if file is None else None
+    text = compare_page(found) if output == "html" else _compared(compare_documents(found), output, table, width)
     if file is None:
         click.echo(text, nl=False)
         return
@@ -209,12 +211,14 @@ def compare(executions: tuple[str, ...], store: str, output: str, file: Path | N
     click.echo(file)
 
 
-def _compared(document: dict[str, Any], output: str, table: str) -> str:
+def _compared(document: dict[str, Any], output: str, table: str, width: int | None) -> str:
     from tlbatch.commands.comparison import as_csv, as_markdown, as_text
 
     if output == "json":
         return json_printable(json.dumps(document, indent=1, ensure_ascii=False)) + "\n"
-    return as_csv(document, table) if output == "csv" else as_markdown(document) if output == "md" else as_text(document)
+    if output in ("csv", "md"):
+        return as_csv(document, table) if output == "csv" else as_markdown(document)
+    return as_text(document, width)
 
 
 def _write(file: Path, text: str) -> None:

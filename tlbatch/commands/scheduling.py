@@ -22,6 +22,8 @@ from tlbatch.commands.options import (
 if TYPE_CHECKING:
     from tlbatch.cluster import Cluster
     from tlbatch.schedules.schedule import StoredSchedule
+    from tlbatch.spec import LoadedStudy
+    from tlbatch.store import Store
 
 store_option = click.option(
     "--store", default=None, metavar="DIR|s3://BUCKET/PREFIX", help=f"[default: the context's, else {DEFAULT_STORE}]"
@@ -77,7 +79,9 @@ def apply(
     if here or (profile.images is None and context is None):
         if dry_run is not None:
             raise click.UsageError("--dry-run is for CronJobs: name a --context that has images, and leave out --here")
-        _say_applied(apply_here(loaded, open_store(profile.store or DEFAULT_STORE)), output, asked=here)
+        opened = open_store(profile.store or DEFAULT_STORE)
+        _say_applied(apply_here(loaded, opened), output, asked=here)
+        _warn_of_bounds(loaded, opened)
         return
     site = profile.site()
     if dry_run == "client":
@@ -92,7 +96,9 @@ def apply(
         click.echo(f"{loaded.study.name}: the cluster would take it (nothing was sent to the store)")
         return
     profile.point_to_endpoint()
-    _say_applied(apply_there(loaded, open_store(profile.checked_store()), site, cluster), output, asked=True)
+    opened = open_store(profile.checked_store())
+    _say_applied(apply_there(loaded, opened, site, cluster), output, asked=True)
+    _warn_of_bounds(loaded, opened)
 
 
 @click.command()
@@ -164,6 +170,23 @@ def open_schedules_cluster(stored: StoredSchedule, context: str | None, namespac
 
     profile = load_profile(context, {"namespace": namespace})
     return open_cluster(namespace or stored.site.get("namespace") or profile.namespace, profile.kube_context)
+
+
+def _warn_of_bounds(loaded: LoadedStudy, store: Store) -> None:
+    """On stderr, once it is applied: what its class_bound cannot do. Nothing where the data cannot be seen from here."""
+    from tlbatch.datasets.relabelling import list_corrected
+    from tlbatch.errors import Stopped, TlbatchError
+    from tlbatch.planning.bounds import coarse_bounds
+
+    if loaded.study.schedule is None or loaded.study.schedule.class_bound is None:
+        return
+    try:
+        for sentence in coarse_bounds(loaded.study, list_corrected(loaded.study, store)):
+            click.echo(f"warning: {sentence}", err=True)
+    except Stopped:
+        raise
+    except TlbatchError as error:
+        click.echo(f"whether its class_bound is too fine for its test images is not known: {error}", err=True)
 
 
 def _say_applied(stored: StoredSchedule, output: str, *, asked: bool) -> None:

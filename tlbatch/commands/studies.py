@@ -79,7 +79,7 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
     settled, plan = plan_study(loaded, opened)
     lines, facts, memory = forecast(opened, plan), run_facts(settled), memory_facts(settled, plan)
     seconds, unknown = total_s(lines, plan.nodes, len(os.sched_getaffinity(0)))
-    warnings = [need.warning for need in memory if need.warning]
+    warnings = [*settled.cautions, *(need.warning for need in memory if need.warning)]
     if output == "json":
         estimate = {"seconds": round(seconds, 1), "tasks_without_estimate": unknown}
         runs = [asdict(fact) for fact in facts]

@@ -18,6 +18,7 @@ from tlbatch.spec import Study
 from tlbatch.spec.nearest import suggestion
 from tlbatch.spreadsheet import csv_text, restored
 from tlbatch.store import ConflictError, NotFoundError, Store
+from tlbatch.store.housekeeping import HARMLESS, tidy
 
 OUT = "-"
 LABELLED = "labelled"
@@ -175,7 +176,7 @@ def save_corrections(store: Store, study: str, labels: Mapping[str, str], before
     try:
         store.put(corrections_name(study), _csv(labels), if_absent=before.etag is None, if_match=before.etag)
     except ConflictError as error:
-        store.delete([held])
+        tidy(store, lambda: [held], HARMLESS)
         raise _beaten(study) from error
 
 
@@ -187,7 +188,7 @@ def undo(store: Store, study: str) -> tuple[dict[str, str], dict[str, str]]:
         earlier = dict(_rows(store.get(held), f"{store.url}/{held}"))
         if earlier != present.labels:
             break
-        store.delete([held])  # it was kept for a relabelling that then did not happen
+        tidy(store, lambda held=held: [held], HARMLESS)  # type: ignore[misc]  # of a relabelling that did not happen
     else:
         raise StudyError(f"{study}: there is no relabelling to take back in {store.url}")
     store.put(f"labels/{study}/undone-{number:04d}-{secrets.token_hex(2)}.csv", _csv(present.labels))
@@ -195,7 +196,7 @@ def undo(store: Store, study: str) -> tuple[dict[str, str], dict[str, str]]:
         store.put(corrections_name(study), _csv(earlier), if_match=present.etag)
     except ConflictError as error:
         raise _beaten(study) from error
-    store.delete([held])
+    tidy(store, lambda: [held], HARMLESS)
     return present.labels, earlier
 
 

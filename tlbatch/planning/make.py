@@ -53,6 +53,7 @@ class Settled:
     document: dict[str, Any] = field(default_factory=dict)
     defended: Defended | None = None
     corrections: dict[str, int] = field(default_factory=dict)
+    cautions: tuple[str, ...] = ()  #: what the study asks for and will not get, as far as the listing tells
 
     @property
     def pinned(self) -> dict[str, str]:

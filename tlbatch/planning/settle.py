@@ -15,6 +15,7 @@ from tlbatch.datasets.describing import listing_facts, listing_lines
 from tlbatch.datasets.listing import Listing
 from tlbatch.datasets.relabelling import list_corrected
 from tlbatch.errors import DataError
+from tlbatch.planning.bounds import coarse_bounds
 from tlbatch.planning.controls import Images, settle_controls
 from tlbatch.planning.defence import Defence, settle_defence
 from tlbatch.planning.make import ListedData, Settled, ZeroLabel, make_plan
@@ -56,6 +57,7 @@ def settle(loaded: LoadedStudy, store: Store, defence: Defence | None = None) ->
         document=document_of(loaded),
         corrections=_corrections(listing),
         defended=settle_defence(defence, study, store, data.classes) if defence is not None else None,
+        cautions=tuple(coarse_bounds(study, listing)),
     )
 
 

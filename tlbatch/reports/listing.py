@@ -158,10 +158,12 @@ def report_manifest(execution: Execution) -> Manifest:
     """The manifest of the report's artifact, with the sha256 of each of its files. Raises StudyError."""
     manifest = _manifest(execution)
     if manifest is None:
-        there = f"its manifest is not in {execution.store.url}{_aside(execution)}"
+        key, url = _key(execution), execution.store.url
+        there = f"its manifest is not in {url}{_aside(execution)}"
+        again = f"`tlbatch run --task {key[:12]} --store {url}` makes it again" if key else "the same study again makes one"
         raise StudyError(
             f"{execution.id} has no report whose files can be checked: {there}; "
-            f"`tlbatch status {execution.id}` says where it stands, and the same study again makes one"
+            f"`tlbatch status {execution.id}` says where it stands, and {again}"
         )
     return manifest
 

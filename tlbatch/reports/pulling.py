@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,19 @@ def pull_report(execution: Execution, folder: Path) -> Pulled:
         fetched=sum(fetched for _, fetched, _ in done),
         fetched_bytes=sum(entry.size for entry, (_, fetched, _) in zip(entries, done, strict=True) if fetched),
         damaged=tuple(damaged for _, _, found in done for damaged in found),
+    )
+
+
+def made_again(executions: Iterable[Execution]) -> str:
+    """What makes damaged reports again, whoever asked for them: their own tasks, once what is damaged is set aside."""
+    by_store: dict[str, list[str]] = {}
+    for execution in executions:
+        by_store.setdefault(execution.store.url, []).append(report_manifest(execution).key[:12])
+    return "; ".join(
+        f"`tlbatch fsck {url} --repair` sets what is damaged aside, then "
+        + ", ".join(f"`tlbatch run --task {key} --store {url}`" for key in keys)
+        + (" makes it again" if len(keys) == 1 else " make them again")
+        for url, keys in by_store.items()
     )
 
 

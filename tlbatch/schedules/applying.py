@@ -27,6 +27,7 @@ from tlbatch.schedules.schedule import (
 )
 from tlbatch.spec import LoadedStudy
 from tlbatch.store import Store
+from tlbatch.store.housekeeping import tidy
 from tlbatch.store.layout import check_format
 from tlbatch.submission import check_visible, user_name
 
@@ -72,7 +73,8 @@ def apply(loaded: LoadedStudy, store: Store, site: Site, cluster: Cluster, clock
         cluster.apply(CRONJOBS, build_request(loaded, site, by, after.suspended))
     except TlbatchError:
         if before is None:
-            store.delete([place(name, "schedule.json")])
+            otherwise = f"so that the store still lists it (`tlbatch schedule delete {name}` takes it out)"
+            tidy(store, lambda: [place(name, "schedule.json")], otherwise)
         else:
             store.put(place(name, "schedule.json"), before.to_json())
         raise

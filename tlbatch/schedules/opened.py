@@ -11,6 +11,7 @@ from tlbatch.planning.defence import Defence
 from tlbatch.schedules.schedule import place
 from tlbatch.store import Store
 from tlbatch.store.documents import parse, read, sealed, shaped
+from tlbatch.store.housekeeping import tidy
 from tlbatch.tasks import InputRef
 
 
@@ -80,7 +81,8 @@ def opened_firings(store: Store, name: str) -> list[Opened]:
 
 
 def close_firing(store: Store, name: str, execution: str) -> None:
-    store.delete([_place(name, execution)])
+    """It has its record. Where its note stays it is no firing that runs: the next one closes it."""
+    tidy(store, lambda: [_place(name, execution)], "which the next firing does")
 
 
 def _place(name: str, execution: str) -> str:

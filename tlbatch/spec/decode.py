@@ -34,6 +34,9 @@ _BOUNDS = {
     "less_than_equal": ("le", "at most"),
 }
 
+OF_A_CONTEXT = ("ca_bundle", "endpoint", "kube_context", "namespace", "pod_ca_bundle", "pod_endpoint", "region")
+"""Fields of a context (tlbatch.profiles) that people look for in a study."""
+
 
 @cache
 def json_schema() -> dict[str, Any]:
@@ -129,7 +132,10 @@ def _sentence(path: Path, items: list[dict[str, Any]], written: Mapping[Path, st
         note = next((part["description"] for part in _schemas_at(path) if part.get("description")), "")
         return f"is missing ({note.splitlines()[0]})" if note else "is missing"
     if "extra_forbidden" in kinds:
-        return f"unknown key{suggestion(str(path[-1]), known_keys(path[:-1]), most=16)}"
+        unknown = str(path[-1])
+        if unknown in OF_A_CONTEXT:
+            return f"unknown key: it is where a study goes, not the study (`tlbatch context set {unknown}=…`)"
+        return f"unknown key{suggestion(unknown, known_keys(path[:-1]), most=16)}"
     bound = next((item for item in items if item["type"] in _BOUNDS), None)
     if bound is not None:
         limit, words = _BOUNDS[bound["type"]]

@@ -99,8 +99,10 @@ def test_a_single_transparent_colour(kind):
     assert np.asarray(found.image)[1, 1].tolist() == [255, 255, 255]
 
 
+@pytest.mark.promise(8)
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_rotation_is_applied(orientation):
+    """Fails when the orientation is not looked at."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     found = picture(encoded(photo(), "JPEG", exif=exif, quality=95))

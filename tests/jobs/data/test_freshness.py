@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from jobs.data.index import IndexEntry
 from jobs.data.pinning import pin_images, used_of
 from jobs.data.pins import Pins, short
@@ -41,8 +43,9 @@ def test_nothing_waits_before_something_new_came() -> None:
     assert again == first
 
 
+@pytest.mark.promise(10)
 def test_a_share_of_what_is_new_judges_and_does_not_train() -> None:
-    """Mutation tried: drawing them from all images that are not pinned."""
+    """Fails when images that have trained may judge."""
     pins, there = nights(drawn(10, 100))
     fresh = {pin.id for pin in pins[1].fresh}
     assert 0 < len(fresh) < 20
@@ -53,8 +56,9 @@ def test_a_share_of_what_is_new_judges_and_does_not_train() -> None:
         assert not fresh & {each.id for each in part}
 
 
+@pytest.mark.promise(10)
 def test_the_oldest_leave_to_train_and_no_image_judges_that_has_trained() -> None:
-    """Over thirty nights: an image that once trained never judges again. Mutation tried: newest first turned round."""
+    """Over thirty nights: an image that once trained never judges again. Fails when the newest leave first."""
     pins, there = nights(*[drawn(2, 100 * night) for night in range(1, 31)])
     trained: set[str] = set()
     for now, entries in zip(pins, there, strict=True):

@@ -49,9 +49,11 @@ def reopened(content: bytes) -> Image.Image:
     return Image.open(io.BytesIO(content)).convert("RGB")
 
 
+@pytest.mark.promise(4)
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("size", SIZES)
 def test_crop_is_torchvisions_resize_and_centre_crop(size: tuple[int, int], interpolation: str) -> None:
+    """Fails when the picture is resized to the size that is fed, and nothing cut off."""
     content = encoded(picture(*size), quality=90)
     mode = v2.InterpolationMode(interpolation)
     expected = reference.center_crop(reference.resize(reopened(content), [256], interpolation=mode), [224, 224])
@@ -166,7 +168,9 @@ def test_imagenet_is_torchvisions_normalize() -> None:
     assert torch.allclose(normaliser(settings(**values))(pixels), expected, atol=1e-5)
 
 
+@pytest.mark.promise(4)
 def test_caffe_is_bgr_minus_the_mean_in_bytes() -> None:
+    """Fails when the order of the channels is not turned round."""
     pixels = torch.tensor([10.0, 20.0, 30.0]).view(1, 3, 1, 1)  # red, green, blue
     fed = normaliser(settings(**NORMALIZATIONS["caffe"]))(pixels).flatten()
     assert torch.allclose(fed, torch.tensor([30 - 103.939, 20 - 116.779, 10 - 123.68]), atol=1e-4)

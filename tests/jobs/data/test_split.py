@@ -105,7 +105,9 @@ def test_redrawing_keeps_validation_and_test() -> None:
         assert_disjoint(split)
 
 
+@pytest.mark.promise(5)
 def test_copies_stay_together_and_counts_stay_exact() -> None:
+    """Fails when a group of near copies does not make a unit."""
     images = animals(100, 100)
     images += [entry(f"cat{i}", "cat", path=f"again/{i}.jpg") for i in range(10)]
     images += [entry(f"copy{i}", "dog", dup=f"d{i}") for i in range(10)]
@@ -118,11 +120,21 @@ def test_copies_stay_together_and_counts_stay_exact() -> None:
     assert any(item.dup for item in split.test), "copies are tested too, not all put into training"
 
 
+@pytest.mark.promise(5)
+@pytest.mark.parametrize("seed", range(6))
+def test_one_picture_in_many_files_is_in_one_part(seed: int) -> None:
+    """By content, not by name. Fails when equal content does not make a unit."""
+    images = [*animals(40, 40), *(entry("many", "cat", path=f"many/{i}.jpg") for i in range(30))]
+    assert_disjoint(split_index(images, settings(seed=seed)))
+
+
 def is_copied(item: IndexEntry) -> bool:
     return item.path in {f"dog/dog{i}.jpg" for i in range(10)}
 
 
+@pytest.mark.promise(5)
 def test_groups_stay_together_when_every_image_has_one() -> None:
+    """Fails when the study's own groups make no units."""
     images = [entry(f"{label}{i}", label, group=f"{label}-{i // 7}") for label in ("cat", "dog") for i in range(140)]
     split = split_index(images, settings())
     parts = (split.train, split.validation, split.test)

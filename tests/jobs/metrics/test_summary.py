@@ -58,7 +58,9 @@ def test_intervals_cover_the_truth() -> None:
     assert {name: count for name, count in covered.items() if count < 70} == {}
 
 
+@pytest.mark.promise(5)
 def test_groups_widen_the_intervals(draw: Draw) -> None:
+    """Fails when the bootstrap draws images where they come in groups."""
     p = draw(n=200, margin=1.0)
     twice = {name: np.repeat(getattr(p, name), 2, axis=0) for name in ("labels", "probabilities")}
     apart = summarise({"0": Predictions(**twice, groups=np.arange(400))}).seeds["0"]

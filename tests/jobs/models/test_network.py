@@ -47,7 +47,9 @@ def state(network: Network) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
+@pytest.mark.promise(3)
 def test_frozen_stages_are_bit_identical_statistics_too() -> None:
+    """Fails when frozen stages train their BatchNorm statistics, or ``freeze`` leaves their parameters to the optimizer."""
     network = network_of("mobilenet_v2")
     before = state(network)
     train(network, ["stage5", "stage6", "last", "head"], "train", 6)
@@ -58,7 +60,9 @@ def test_frozen_stages_are_bit_identical_statistics_too() -> None:
     assert {name.rpartition(".")[2] for name in touched} >= {"weight", "bias", "running_mean", "running_var"}
 
 
+@pytest.mark.promise(3)
 def test_batch_norm_of_trained_stages_keeps_its_statistics_in_small_batches() -> None:
+    """Fails when ``auto`` trains statistics below 32 images a batch."""
     for batch_norm, n, moves in (("auto", 6, False), ("auto", 32, True), ("eval", 32, False), ("train", 6, True)):
         network = network_of("mobilenet_v2")
         before = state(network)
@@ -69,7 +73,9 @@ def test_batch_norm_of_trained_stages_keeps_its_statistics_in_small_batches() ->
         assert all(name.startswith(("backbone.body.features.18", "head.")) for name in moved)
 
 
+@pytest.mark.promise(3)
 def test_frozen_stages_are_in_eval_mode_whole() -> None:
+    """Fails when only the BatchNorm layers of frozen stages are in eval mode: dropout and drop path go on."""
     network = network_of("efficientnet_lite0")
     network.freeze(["stage7", "head"])
     network.train_mode("train", 64)

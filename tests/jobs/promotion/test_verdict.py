@@ -52,7 +52,9 @@ def test_less_log_loss_is_more() -> None:
     assert judge(rule, more, []).why == WORSE
 
 
+@pytest.mark.promise(10)
 def test_a_class_that_is_shown_to_lose_refuses_a_better_whole() -> None:
+    """Fails when the test of a class is made at a hundredth of its level, as after many nights before."""
     rule = Rule("accuracy")
     classes = [a_class(lost=9, gained=0), a_class(name="dingo")]
     found = judge(rule, estimate(20, 9), classes)
@@ -75,7 +77,9 @@ def test_bounds_of_all_classes_and_of_single_ones() -> None:
     assert judge(Rule("accuracy", class_bound=0.1), better, [exactly]).outcome == PROMOTED
 
 
+@pytest.mark.promise(10)
 def test_no_single_image_breaks_a_bound_and_that_is_said() -> None:
+    """Fails when a bound compares points alone."""
     rule, small = Rule("accuracy", class_bound=0.05), a_class(lost=1, n=8)
     assert judge(rule, estimate(20, 2), [small]).outcome == PROMOTED
     assert is_coarse(small, rule)
@@ -95,8 +99,11 @@ def test_better_also_asks_for_a_gain_that_is_shown() -> None:
     assert judge(Rule("accuracy", promote="better"), estimate(3, 3), []).why == GAIN
 
 
+@pytest.mark.promise(10)
 def test_what_luck_gave_the_champion_a_challenger_need_not_beat() -> None:
-    """Twenty challengers at 80 %, and a champion at 83 % that was chosen on these images: 82.5 % is a gain."""
+    """Twenty challengers at 80 %, and a champion at 83 % that was chosen on these images: 82.5 % is a gain. Fails when no luck
+    is taken off the champion's score.
+    """
     level = Level((0.8,) * 20, 40, 0.79)
     close = estimate(13, 14, challenger=0.825, champion=0.83)
     assert judge(Rule("accuracy", promote="better"), close, []).why == GAIN
@@ -106,8 +113,12 @@ def test_what_luck_gave_the_champion_a_challenger_need_not_beat() -> None:
     assert judge(Rule("accuracy", promote="better"), sharp, [], level).outcome == PROMOTED
 
 
+@pytest.mark.promise(10)
 def test_many_small_losses_add_up() -> None:
-    """Each challenger 0.3 points below the one before: none is shown to be worse than that one, the fall is."""
+    """Each challenger 0.3 points below the one before: none is shown to be worse than that one, the fall is.
+
+    Fails when a fall refuses nobody.
+    """
     rule, level, fallen = Rule("accuracy"), Level.start(0.8, 0.01), 0
     for night in range(1, 40):
         score = 0.8 - 0.003 * night

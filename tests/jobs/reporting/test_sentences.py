@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from jobs.reporting.analysis import Analysis, analyse
 from jobs.reporting.document import build_document
 from jobs.reporting.sentences import contrast_sentence
@@ -58,7 +60,9 @@ def test_no_difference_is_not_dressed_up(build_study: BuildStudy) -> None:
     assert "harmed" not in said(found)
 
 
+@pytest.mark.promise(6)
 def test_one_seed_is_a_model_three_are_a_method(build_study: BuildStudy) -> None:
+    """Fails when a method needs four seeds."""
     seeds = (0, 1, 2)
     runs = [Trained("cnn", 1.0, seeds=seeds), Trained("features", 3.5, pretrained=True, strategy="features", seeds=seeds)]
     three = analysis_of(build_study(CLASSES, runs))
@@ -67,12 +71,16 @@ def test_one_seed_is_a_model_three_are_a_method(build_study: BuildStudy) -> None
     assert "this model" not in three.findings.first_sentence
 
 
+@pytest.mark.promise(6)
 def test_two_seeds_are_not_yet_a_method(build_study: BuildStudy) -> None:
+    """Fails when two seeds are enough to speak of a method."""
     runs = [Trained("cnn", 0.5, seeds=(0, 1)), Trained("features", 4.5, pretrained=True, strategy="features", seeds=(0, 1))]
     assert "this method" not in said(analysis_of(build_study(CLASSES, runs)))
 
 
+@pytest.mark.promise(6)
 def test_a_study_that_does_not_beat_no_labels_says_so_first(build_study: BuildStudy) -> None:
+    """Fails when only a loss against no labels is said first."""
     zero = Trained("no-labels", 3.6, pretrained=True, zero_label=True)
     found = analysis_of(build_study(CLASSES, [SCRATCH, FEATURES, zero]))
     sentence = found.findings.first_sentence
@@ -106,7 +114,9 @@ def test_without_a_control_nothing_is_claimed(build_study: BuildStudy) -> None:
     assert "neither a control" in found.findings.first_sentence
 
 
+@pytest.mark.promise(7)
 def test_the_best_run_is_named_by_validation_not_by_test(build_study: BuildStudy) -> None:
+    """Fails when the best run is the one with the best test score."""
     lucky = Trained("lucky-on-test", 4.0, validation_margin=0.5)
     found = analysis_of(build_study(CLASSES, [Trained("steady", 2.0), lucky]))
     assert "Best run by validation: steady" in said(found)
@@ -151,8 +161,11 @@ def test_signs_alone_do_not_decide(build_study: BuildStudy) -> None:
     assert ("What to transfer may decide, but this test does not show it" in said(found)) == (len(signs) == 2)
 
 
+@pytest.mark.promise(4)
 def test_pixels_are_not_taken_for_layers(build_study: BuildStudy) -> None:
-    """Two runs that differ in how images are fed say nothing on what to transfer."""
+    """Two runs that differ in how images are fed say nothing on what to transfer. Fails when ``mismatch`` does not compare
+    sizes: the report warns of nothing.
+    """
     wrong = Trained("wrongly-fed", 1.2, pretrained=True, strategy="features", mismatched=True)
     found = analysis_of(build_study(CLASSES, [Trained("cnn", 0.5), wrong, FEATURES]))
     assert "What to transfer" not in said(found)
@@ -160,7 +173,9 @@ def test_pixels_are_not_taken_for_layers(build_study: BuildStudy) -> None:
     assert any("size 150 instead of 224" in warning for warning in found.warnings)
 
 
+@pytest.mark.promise(7)
 def test_seen_in_pretraining_is_said_and_warned_of(build_study: BuildStudy) -> None:
+    """Fails when the report leaves that sentence out."""
     seen = {"level": "same classes", "why": "ImageNet has these classes, and may have these very images"}
     found = analysis_of(build_study(CLASSES, [SCRATCH, FEATURES], seen=seen))
     assert "Test images may have been seen in pretraining: ImageNet has these classes" in said(found)
@@ -249,10 +264,14 @@ def test_one_value_is_no_range(build_study: BuildStudy) -> None:
     assert sentence.startswith("The smallest difference that 400 test images could show (80 % power, at 5 %):")
 
 
+@pytest.mark.promise(6)
 def test_what_the_correction_takes_back_is_said(build_study: BuildStudy) -> None:
-    """An interval that leaves out zero beside "no difference shown" has its reason told."""
-    runs = [SCRATCH, *(Trained(f"cnn{i}", 1.0 + 0.2 * (i % 2)) for i in range(8))]
+    """An interval that leaves out zero beside "no difference shown" has its reason told. Fails when the verdict is by the
+    p-value before the correction.
+    """
+    runs = [SCRATCH, *(Trained(f"cnn{i}", 1.0 + 0.4 * (i % 2)) for i in range(8))]
     found = analysis_of(build_study(CLASSES, runs))
+    assert any(contrast.accuracy.only_before_correction for contrast in found.contrasts)
     for contrast in found.contrasts:
         d = contrast.accuracy
         told = "that of this pair alone" in contrast_sentence(contrast)

@@ -25,7 +25,9 @@ def test_mcnemar_is_the_exact_binomial_test(only_a: int, only_b: int) -> None:
     assert mcnemar(only_a, only_b) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.promise(6)
 def test_holm_against_an_example_worked_by_hand() -> None:
+    """Fails when p-values are not multiplied by the number of tests that are left."""
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.9]) == pytest.approx([1.0, 1.0])
     assert holm([]) == []

@@ -40,8 +40,11 @@ def test_single_images_are_exact_mcnemar_as_statsmodels_has_it(only_a: int, only
     assert chance(only_a, only_b) == pytest.approx(greater if only_a else 1.0, rel=1e-9)
 
 
+@pytest.mark.promise(6)
 def test_twelve_groups_of_ten_are_twelve_units() -> None:
-    """Three groups right only in a, one only in b: by images p = 0.0000 something, by units 10 of 16 patterns."""
+    """Three groups right only in a, one only in b: by images p = 0.0000 something, by units 10 of 16 patterns. Fails when every
+    image is a unit.
+    """
     right_a, right_b = np.ones((2, 120), dtype=bool)
     right_b[:30], right_a[30:40] = False, False
     groups = [f"burst{i // 10}" for i in range(120)]

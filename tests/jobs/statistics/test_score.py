@@ -88,10 +88,13 @@ def test_no_input_is_so_poor_that_the_interval_has_no_width(seeds: int, size: in
         assert 0 < found.smallest <= 1
 
 
+@pytest.mark.promise(6)
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**9), st.sampled_from([1, 1, 2, 3, 5]), st.sampled_from(["single", "tens", "unequal", "huge"]))
 def test_interval_and_test_agree_alone_and_in_a_family(seed: int, seeds: int, kind: str) -> None:
-    """p < 0.05 exactly where 0 is outside of the interval; Holm's verdict exactly where it is outside of the adjusted one."""
+    """p < 0.05 exactly where 0 is outside of the interval; Holm's verdict exactly where it is outside of the adjusted one.
+    Fails when the interval of one seed is not fitted to the exact test.
+    """
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(int(rng.integers(1, 5))):

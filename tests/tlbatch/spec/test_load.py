@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from tlbatch.errors import StudyError
+from tlbatch.profiles import Profile
 from tlbatch.spec import json_schema, load_study, parse_study
+from tlbatch.spec.decode import OF_A_CONTEXT
 from tlbatch.spec.model import FromRun
 
 GOOD = """\
@@ -101,6 +103,15 @@ def test_all_mistakes_at_once_each_with_line_and_hint():
 def test_a_misspelt_key_is_not_reported_missing_too():
     found = mistakes(GOOD.replace("url:", "ulr:"))
     assert found == ["study.yaml:5: dataset.ulr: unknown key (did you mean 'url'?)"]
+
+
+@pytest.mark.parametrize("key", OF_A_CONTEXT)
+def test_what_belongs_to_a_context_is_said_so(key):
+    assert key in Profile.model_fields
+    found = mistakes(GOOD + f"resources: {{{key}: x}}\n")
+    assert found == [
+        f"study.yaml:12: resources.{key}: unknown key: it is where a study goes, not the study (`tlbatch context set {key}=…`)"
+    ]
 
 
 def test_duplicate_keys_are_mistakes():

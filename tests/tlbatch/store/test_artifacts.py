@@ -58,7 +58,10 @@ def test_an_artifact_is_there_once_its_manifest_is(store: Store, tmp_path: Path)
     assert artifact.read_range("model.bin", 2, 3) == b"igh"
 
 
+@pytest.mark.promise(1)
 def test_the_digest_covers_names_and_contents_only() -> None:
+    """Fails when the digest holds what was noted while it was made (times, devices): all that builds on it has another key."""
+
     def digest(name: str, path: str, sha256: str, made: int) -> str:
         return Manifest(STEP, KEY, {name: FileEntry(path, 1, sha256)}, {"seconds": made}).digest
 
@@ -134,12 +137,17 @@ def test_unknown_fields_of_a_manifest_are_ignored(store: Store, tmp_path: Path) 
     assert load_manifest(store, STEP, KEY) == manifest
 
 
+@pytest.mark.promise(9)
 @pytest.mark.parametrize("content", [b"WEIGHTS", b"cut"], ids=["same size", "shorter"])
-def test_a_file_whose_hash_differs_sets_the_manifest_aside(store: Store, tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("read", [lambda a: a.path("model.bin"), lambda a: a.read_range("model.bin", 0, 1)])
+def test_a_file_whose_hash_differs_sets_the_manifest_aside(
+    store: Store, tmp_path: Path, content: bytes, read: Callable[[Artifact], object]
+) -> None:
+    """Fails when only the size of a file is compared, or when a range of it is read without that."""
     artifact = committed(store, tmp_path)
     store.put(artifact.manifest.files["model.bin"].path, content)
     with pytest.raises(CorruptArtifactError, match=r"model\.bin does not match its manifest.*run the study again"):
-        artifact.path("model.bin")
+        read(artifact)
     assert load_manifest(store, STEP, KEY) is None
     assert len(set_aside_names(store, STEP, KEY)) == 1
 
@@ -204,12 +212,15 @@ READS = {
 }
 
 
+@pytest.mark.promise(9)
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
 def test_a_bit_flipped_on_the_way_gives_up_no_artifact(
     directory_store: Store, tmp_path: Path, read: Callable[[Artifact], bytes], times: int
 ) -> None:
-    """Fetched once more; only what is wrong twice is damaged. Failed before: the manifest was set aside at once."""
+    """Fetched once more; only what is wrong twice is damaged. Failed before: the manifest was set aside at once. Fails when a
+    document of an artifact is taken as it comes.
+    """
     commit(directory_store, upload_attempt(directory_store, tmp_path, "one", b'{"a": 1}'), "one")
     artifact = open_artifact(FlippedOnTheWay(directory_store, times), STEP, KEY, tmp_path / "cache")  # type: ignore[arg-type]
     assert artifact is not None

@@ -55,7 +55,9 @@ DAMAGES = {
 }
 
 
+@pytest.mark.promise(11)
 def test_all_json_of_a_store_is_read_in_one_place() -> None:
+    """Fails when another module calls ``json.loads``."""
     found = set()
     for path in [*ROOT.glob("tlbatch/**/*.py"), *ROOT.glob("jobs/**/*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -66,9 +68,12 @@ def test_all_json_of_a_store_is_read_in_one_place() -> None:
     assert ELSEWHERE - found == set(), "these do not read JSON any more"
 
 
+@pytest.mark.promise(9)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_pins_are_never_absent_pins(store: Store, damage: str) -> None:
-    """Else a firing would pin another test set. Failed before: half a file read as none."""
+    """Else a firing would pin another test set. Failed before: half a file read as none. Fails when what cannot be read counts
+    as absent.
+    """
     assert load_pins(store, "pets") is None
     save_pins(store, "pets", Pins(REF, 3, {1: 2, 3: 4}))
     assert load_pins(store, "pets") == Pins(REF, 3, {1: 2, 3: 4})

@@ -1,0 +1,47 @@
+"""A schedule's bounds of classes, held against how many test images each class will have: known before anything runs. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from tlbatch.datasets.listing import Listing
+from tlbatch.spec import Study
+
+NAMED = 3  #: classes named in the sentence
+
+
+def images_that_test(study: Study, listing: Listing) -> dict[str, int]:
+    """About how many test images of each class there will be, as far as the listing tells: ready-made, or in proportion."""
+    split = study.dataset.split
+    usable = [file for file in listing.files if not file.problem]
+    if any(file.part for file in usable):
+        ready = Counter(file.label for file in usable if file.part == "test")
+        return {name: ready[name] for name in listing.classes}
+    counts, asked = Counter(file.label for file in usable), split.test or 0
+    share = asked if isinstance(asked, float) else asked / max(len(usable), 1)
+    return {name: max(1, round(share * counts[name])) for name in listing.classes}
+
+
+def coarse_bounds(study: Study, listing: Listing) -> Iterator[str]:
+    """A sentence where one test image of a class is more than the class may lose; nothing without ``schedule.class_bound``."""
+    given = study.schedule.class_bound if study.schedule else None
+    if given is None:
+        return
+    bounds = given if isinstance(given, dict) else dict.fromkeys(listing.classes, given)
+    counts = images_that_test(study, listing)
+    coarse = sorted(
+        (counts[name], name) for name, bound in bounds.items() if counts.get(name) and 1 / counts[name] > bound + 1e-12
+    )
+    if not coarse:
+        return
+    said = [
+        f"{name} will have about {count} test image{'s' if count > 1 else ''}, so that one is {100 / count:.1f} points of its "
+        f"recall, more than its bound of {100 * bounds[name]:.1f}"
+        for count, name in coarse[:NAMED]
+    ]
+    more = f"; so it is with {len(coarse) - NAMED} more classes" if len(coarse) > NAMED else ""
+    yield (
+        f"schedule.class_bound: {'; '.join(said)}{more}: such a bound cannot be told from chance, and one image alone refuses "
+        "nobody; ask for more test images (dataset.split.test) or widen it"
+    )
