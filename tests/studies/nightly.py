@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tests.studies.kept import KeptBackend
 from tests.studies.nights import Nights
 from tests.studies.shapes import SPLIT, head
-from tlbatch.backends.local import LocalBackend
 from tlbatch.champions.champion import Champion, decisions, load_champion, reigns
 from tlbatch.driver import Driver, Silent
 from tlbatch.executions.records import Execution
@@ -50,7 +50,7 @@ class Pods(Nights):
 
     def here(self) -> FiringRecord:
         """As ``schedule trigger --here`` fires."""
-        return fire_here(NAME, self.opened, LocalBackend(self.opened, 2), Silent(), self.said.append)
+        return fire_here(NAME, self.opened, KeptBackend(self.opened, 2), Silent(), self.said.append)
 
     def pod(self, execution: str, hook: str = "", dies_after: str = "", pause: float = 0.0) -> FiringRecord:
         """As the pod of a CronJob's Job does; the same name again is the next pod. ``dies_after``: walking."""
@@ -58,7 +58,7 @@ class Pods(Nights):
         def walk(execution: Execution, loaded: LoadedStudy, plan: Plan, guard: Guard) -> str:
             before: Mapping[str, Any] = execution.load_status() or {}
             driver = Driver(
-                plan, self.opened, LocalBackend(self.opened, 2), execution, Silent(), detach=True, guard=guard, before=before
+                plan, self.opened, KeptBackend(self.opened, 2), execution, Silent(), detach=True, guard=guard, before=before
             )
             driver.finish = lambda: publish_report(execution, driver.works.values())
             state = driver.run()

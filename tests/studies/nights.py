@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from tests.studies.kept import KeptBackend
 from tests.studies.shapes import Bench
-from tlbatch.backends.local import LocalBackend
 from tlbatch.driver import Silent
 from tlbatch.executions.records import Execution
 from tlbatch.planning.defence import DECIDE, PIN
@@ -75,7 +75,7 @@ class Nights(Bench):
         """One firing, which must succeed; every task on one core, so that torch is imported once."""
         loaded, store = load_study(self.study, overrides), self.opened
         apply_here(loaded, store)
-        record = fire_here(loaded.study.name, store, LocalBackend(store, 1), Silent(), lambda _: None)
+        record = fire_here(loaded.study.name, store, KeptBackend(store, 1), Silent(), lambda _: None)
         assert record.state == SUCCEEDED, record.sentence
         return Night(Execution(store, record.execution))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from tlbatch.backends.local import LocalBackend
+from tests.studies.kept import KeptBackend
 from tlbatch.driver import Silent
 from tlbatch.launch import Outcome, run_study
 from tlbatch.spec import load_study
@@ -89,7 +89,7 @@ class Bench:
     def run(self, *overrides: str, store: str | None = None, cores: int | None = None) -> Outcome:
         """The study run to its end (or Stopped) by this process as driver."""
         opened = open_store(store or str(self.store))
-        backend = LocalBackend(opened, cores or len(os.sched_getaffinity(0)))
+        backend = KeptBackend(opened, cores or len(os.sched_getaffinity(0)))
         return run_study(load_study(self.study, overrides), opened, backend, Silent(), lambda execution: None)
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+from functools import cache
 from typing import Any
 
 import boto3
 from botocore import UNSIGNED, handlers
 from botocore.config import Config
+from botocore.loaders import create_loader
+from botocore.session import get_session
 
 ATTEMPTS = 6
 """Requests per call, with backoff between (botocore's adaptive mode); AWS_MAX_ATTEMPTS overrides."""
@@ -23,8 +26,12 @@ def open_client() -> Any:
     s3.addressing_style, request_checksum_calculation, response_checksum_validation, max_attempts, retry_mode. Raises
     what botocore raises: open it inside ``translated``.
     """
-    session = boto3.session.Session()
-    given = session._session.get_scoped_config()  # what the profile says, without botocore's own defaults
+    core = get_session()
+    given = core.get_scoped_config()  # what the profile says, without botocore's own defaults
+    descriptions = _descriptions(core.get_config_variable("data_path"))
+    core.register_component("data_loader", descriptions)
+    session = boto3.session.Session(botocore_session=core)
+    descriptions.search_paths[:] = dict.fromkeys(descriptions.search_paths)  # every session adds boto3's own once more
     retries: dict[str, Any] = {}
     if not _is_set(given, "max_attempts"):
         retries["total_max_attempts"] = ATTEMPTS
@@ -47,6 +54,12 @@ def open_client() -> Any:
     if own is not None:
         client.meta.events.register_first("before-parse.s3.*", own)
     return client
+
+
+@cache
+def _descriptions(data_path: str | None) -> Any:
+    """What botocore reads of S3 and its endpoints: megabytes of JSON, once a process and not once a client."""
+    return create_loader(data_path)
 
 
 class PageError(Exception):
