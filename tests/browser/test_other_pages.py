@@ -70,3 +70,13 @@ def test_numbers_of_champions_do_not_touch(browser: Browser, trend: Path) -> Non
     )
     found.context.close()
     assert touching == 0
+
+
+def test_faults_that_are_there_are_found(browser: Browser, tmp_path: Path) -> None:
+    """axe is asked for violations alone: these must be among them."""
+    page = tmp_path / "page.html"
+    page.write_text("<html lang=en><title>a</title><main><p style='color:#bbb;background:#fff'>pale</p><img src=data:,></main>")
+    found = Opened(browser, page, DESKTOP)
+    faults = {name for name, _, _ in found.faults()}
+    found.context.close()
+    assert {"image-alt", "color-contrast"} <= faults

@@ -175,8 +175,13 @@ def test_one_bit_of_a_stored_jpeg_is_noticed_and_remade(fresh: Bench) -> None:
     assert manifest_of(again, fresh.store, "finetune:cnn:0").digest == trained.digest
 
 
-@pytest.mark.parametrize("damage", ["flipped", "empty", "gone"])
-@pytest.mark.parametrize("file", ["index.html", "report.json"])
+DAMAGES = [(file, damage) for file in ("index.html", "report.json") for damage in ("flipped", "empty", "gone")]
+FAST = {("index.html", "flipped"), ("report.json", "gone")}
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"), [each if each in FAST else pytest.param(*each, marks=pytest.mark.slow) for each in DAMAGES]
+)
 def test_a_damaged_report_artifact_is_made_again_once(
     bench: Bench, first_run: tuple[Bench, Outcome], file: str, damage: str
 ) -> None:
