@@ -16,6 +16,7 @@ from tests.faults.conftest import CHAOS, Season, Ward, chaos_only, digests
 from tests.faults.damage import (
     CODES,
     DAMAGES,
+    HANGS_S,
     Said,
     Whole,
     broken,
@@ -41,7 +42,7 @@ from tlbatch.tasks import InputRef, load_task
 
 SEED = int(os.environ.get("TLBATCH_SEED") or (time.time() if CHAOS else 1))
 QUICK_CASES = 20
-READING_S, STEPS_S, RUNS_S, FIRINGS_S = 120.0, 80.0, 80.0, 40.0  #: how long the full versions go on drawing cases
+READING_S, STEPS_S, RUNS_S, FIRINGS_S = 90.0, 60.0, 60.0, 40.0  #: how long the full versions go on drawing cases
 LISTS = ("list", "report list", "schedule list", "champion show")
 OTHER = "birds"
 TRIES = 4
@@ -104,7 +105,7 @@ class Reading:
         now = inflict(path, damage, chance)
         state, found = self.whole.state(), []
         for command, said in self._ask().items():
-            wrong = broken(said)
+            wrong = broken(said) + ([f"{said.seconds:.0f} s"] if said.seconds > HANGS_S else [])
             if silent(self.before[command], said, name, data, damage, now):
                 wrong.append("it says something else and not why")
             if command in LISTS and OTHER not in name and OTHER not in said.out:

@@ -23,13 +23,13 @@ from tlbatch.errors import TlbatchError
 from tlbatch.spec.dataset import CsvLabels
 
 FUZZ = settings(
-    max_examples=2000 if CHAOS else 60,
+    max_examples=1000 if CHAOS else 60,
     deadline=None,
     derandomize=not CHAOS,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
-MUTATED = 3000 if CHAOS else 120
+MUTATED = 1500 if CHAOS else 120
 
 
 def picture(number: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from tests.studies.shapes import head
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHAOS, reason="large inputs run with TLBATCH_CHAOS=1 (make chaos)")]
 
 FILES = 1_000_000
+EXECUTIONS = 500
 STUDY = head("large", "train: 0.6, validation: 0.2, test: 0.2")
 
 
@@ -87,10 +89,16 @@ def test_five_hundred_executions(season: Season, tmp_path: Path) -> None:
     from tlbatch.store import open_store
 
     store, loaded = open_store(str(tmp_path / "store")), load_study(tmp_path / "study.yaml")
-    for _ in range(500):
-        assert run_study(loaded, store, LocalBackend(store), Silent(), lambda execution: None).state == "succeeded"
+    outcome = run_study(loaded, store, LocalBackend(store), Silent(), lambda execution: None)
+    assert outcome.state == "succeeded"
+    first = tmp_path / "store" / "executions" / outcome.execution.id
+    for number in range(EXECUTIONS - 1):  # as the same study again leaves them: other ids, the same keys
+        another = first.with_name(f"large-20261101-{number // 60:02}{number % 60:02}-aaaa")
+        shutil.copytree(first, another)
+        for name in ("plan.json", "status.json"):
+            (another / name).write_text((first / name).read_text().replace(first.name, another.name))
     for arguments in (("list",), ("report", "list"), ("gc", "--dry-run")):
         done, seconds, memory = tlbatch(*arguments, "--store", store.url)
         assert done.returncode == 0, done.stderr
         assert seconds < 120
-        record(" ".join(arguments), "500 executions", f"{seconds:.1f} s, {memory:.0f} MiB")
+        record(" ".join(arguments), f"{EXECUTIONS} executions", f"{seconds:.1f} s, {memory:.0f} MiB")

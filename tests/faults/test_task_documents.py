@@ -15,6 +15,7 @@ from tlbatch.tasks import task_name
 
 VALUES = (None, [], {}, "", "x", -1, 2**70, 1e308, True, {"a": [1]}, "../../etc/passwd", "\x1b]0;x\x07")
 REFUSED = (2, 65, 75, 124)
+TIMES = 20  #: documents a step
 
 
 @chaos_only
@@ -26,7 +27,7 @@ def test_spoiled_documents_are_refused(season: Season, ward: Ward, step: str) ->
     whole = ward.store.get(name)
     codes: dict[int, int] = {}
     try:
-        for number in range(60):
+        for number in range(TIMES):
             ward.forget(ref)
             path = [chance.randrange(100) for _ in range(chance.randint(1, 5))]
             data = spoiled(json.loads(whole), path, chance.choice(VALUES))

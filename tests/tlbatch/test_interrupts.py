@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -145,6 +146,44 @@ def test_a_store_that_does_not_answer_holds_nobody(
     time.sleep(3)
     assert started.process.poll() is None, started.said
     _ends(started, number)
+
+
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: c
+clusters: [{{name: c, cluster: {{server: "{server}"}}}}]
+users: [{{name: u, user: {{token: x}}}}]
+contexts: [{{name: c, context: {{cluster: c, user: u}}}}]
+"""
+WAITING = (
+    ("report", "pull", "--all", "pulled", "--store", "s3://bucket/x"),
+    ("fsck", "s3://bucket/x"),
+    ("predict", "--model", "champion:pets", "images", "out", "--store", "s3://bucket/x"),
+    ("weights", "mirror", "mobilenet_v2", "--store", "s3://bucket/x"),
+    ("submit", "study.yaml", "--follow", "--context", "there", "--set", "dataset.url=s3://bucket/images"),
+    ("doctor", "--context", "there"),
+)
+
+
+@pytest.mark.slow
+def test_whoever_waits_for_a_server_ends(study: Path, silent_server: str) -> None:
+    """A store, or a cluster, that does not answer. All at once: what counts is the time from the signal to the end."""
+    (study.parent / "kubeconfig").write_text(KUBECONFIG.format(server=silent_server))
+    there = "{store: 's3://bucket/x', images: registry.example/x, namespace: team}"
+    (study.parent / "config.yaml").write_text(f"current-context: there\ncontexts: {{there: {there}}}\n")
+    own = {"TLBATCH_CONFIG": str(study.parent / "config.yaml"), "KUBECONFIG": str(study.parent / "kubeconfig")}
+    keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
+    at = {"AWS_ENDPOINT_URL_S3": silent_server, **keys, **own}
+    folders = [study.parent / str(number) for number in range(len(WAITING))]
+    for folder in folders:
+        shutil.copytree(study.parent / "images", folder / "images")
+        shutil.copy(study, folder / "study.yaml")
+    started = [Started(folder, *arguments, **at) for folder, arguments in zip(folders, WAITING, strict=True)]
+    time.sleep(6)
+    for each, arguments in zip(started, WAITING, strict=True):
+        assert each.process.poll() is None, (arguments, each.said)
+        _ends(each, signal.SIGINT)
 
 
 def test_watching_ends(tmp_path: Path) -> None:
