@@ -32,10 +32,10 @@ demo: $(STAMP) $(TLBATCH_SAMPLES)/.done  ## does transfer help? Rendered digits 
 	$(BIN)/tlbatch run jobs/specs/quickstart.yaml --store $(DEMO_STORE)
 
 test: $(STAMP)  ## the tests, without the slow part
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not e2e and not bench" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not e2e and not bench" $(PYTEST_ARGS)
 
 test-all: $(STAMP)  ## the slow part too
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not bench and not e2e" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not bench and not e2e" $(PYTEST_ARGS)
 
 bench: $(STAMP)  ## timing, as ratios in one run (those of the cluster where one is up)
 	$(BIN)/python -m pytest -m bench -s $(PYTEST_ARGS)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tlbatch.backends.local import LocalBackend
+from tests.studies.kept import KeptBackend
 from tlbatch.driver import Silent
 from tlbatch.launch import run_study
 from tlbatch.spec import load_study
@@ -65,7 +65,7 @@ def test_fifty_of_two_thousand(data: str, per_class: int, shared_data: Callable[
     weights = shared_data("weights/mobilenet_v2_torchvision_norm.safetensors")
     (tmp_path / "study.yaml").write_text(STUDY.replace("WEIGHTS", str(weights)))
     store = open_store(str(tmp_path / "store"))
-    backend = LocalBackend(store, len(os.sched_getaffinity(0)))
+    backend = KeptBackend(store, len(os.sched_getaffinity(0)))
     outcome = run_study(load_study(tmp_path / "study.yaml", ()), store, backend, Silent(), lambda execution: None)
     assert outcome.state == "succeeded", [work.sentence for work in outcome.works if work.state == "failed"]
     ref = next(work.ref for work in outcome.works if work.name == "evaluate:features")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobs.samples import make_samples
-from tlbatch.backends.local import LocalBackend
+from tests.studies.kept import KeptBackend
 from tlbatch.driver import Silent
 from tlbatch.launch import Outcome, run_study
 from tlbatch.spec import load_study
@@ -60,7 +60,7 @@ runs:
 
 def run(study: Path, store: Path) -> Outcome:
     opened = open_store(str(store))
-    backend = LocalBackend(opened, len(os.sched_getaffinity(0)))
+    backend = KeptBackend(opened, len(os.sched_getaffinity(0)))
     outcome = run_study(load_study(study), opened, backend, Silent(), lambda execution: None)
     assert outcome.state == "succeeded", [(work.name, work.sentence) for work in outcome.works if work.state == "failed"]
     return outcome
