@@ -197,11 +197,11 @@ def silent(before: Said, after: Said, name: str, whole: bytes, damage: str, now:
         return False
     if _is_document(now) and not _is_sealed(whole):
         return False
-    return not _named(name, after.all)
+    return not named(name, after.all)
 
 
-def _named(name: str, words: str) -> bool:
-    """By its whole name; by its folder, or its artifact's, and its own; or as a damaged execution in a list."""
+def named(name: str, words: str) -> bool:
+    """Whether words name a file: whole, by its artifact, by folder and own name, or as a damaged execution in a list."""
     folder, _, file = name.rpartition("/")
     parts = name.split("/")
     if parts[0] == "artifacts" and "/".join(parts[1:3]) in words:
