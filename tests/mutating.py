@@ -22,7 +22,7 @@ LARGE = (
     *("torch", "torchvision.models", "timm", "sklearn.metrics", "sklearn.linear_model", "scipy.stats", "boto3", "pytest"),
     *("hypothesis", "statsmodels.api", "PIL.Image", "pydantic", "click", "yaml"),
 )
-LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "docs", "images", "k8s")
+LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__")
 FAILED = 1  #: pytest's exit code where tests ran and some failed
 
 

@@ -99,12 +99,13 @@ class Screen:
             _to_nowhere(self._stream)
             self._reader_left()
 
-    @property
-    def buffer(self) -> NoReturn:
-        """Not to be had: click would write past this screen."""
-        raise AttributeError("a Screen takes text only")
-
     def __getattr__(self, name: str) -> object:
+        """All else is the stream's, but for its ``buffer``: click would write past this screen where the encoding is ASCII.
+
+        (As a property that raises AttributeError it would be had all the same: Python then asks here.)
+        """
+        if name == "buffer":
+            raise AttributeError("a Screen takes text only")
         return getattr(self._stream, name)
 
 

@@ -207,6 +207,21 @@ def test_a_reader_that_leaves_is_no_failure(arguments: tuple[str, ...], tmp_path
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "utf-8"])
+def test_a_terminal_of_another_encoding_is_no_bug(encoding: str, tmp_path: Path) -> None:
+    """What it lacks is shown as an escape. Fails when ``Screen`` hands on what its stream cannot encode, or its ``buffer``.
+
+    Failed before: where the encoding is ASCII click wrote past the screen, and a name's control codes reached the terminal.
+    """
+    _execution(tmp_path, f"猫{NASTY}")
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "tlbatch", "status", "--store", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, env=environ, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert ("猫" if encoding == "utf-8" else "\\u732b") in done.stdout.decode(encoding)
+    assert is_printable(done.stdout.decode(encoding))
+
+
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 CELLS = st.text(st.sampled_from("ab c猫🐈é-:\u0301"), max_size=30)
