@@ -16,9 +16,7 @@ from tests.faults.conftest import CHAOS, Season, Ward, chaos_only, digests
 from tests.faults.damage import (
     CODES,
     DAMAGES,
-    FOLDER,
     HANGS_S,
-    REMOVED,
     Said,
     Whole,
     broken,
@@ -310,7 +308,7 @@ def test_a_firing_on_a_damaged_store(season: Season, grand: Path, tmp_path: Path
         said = tlbatch(*trigger)
         words = f"TLBATCH_SEED={SEED}: {name} {damage}: {said.code} {said.all[-800:]}"
         assert not broken(said), words
-        for kept, data in before.items() if damage not in (REMOVED, FOLDER) else ():
+        for kept, data in before.items():
             path = whole.store / kept
             there = path.read_bytes() if path.is_file() else b""
             assert there in (data, now) or _stands(there, data), f"{words}\n{kept}: {there!r}"

@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from tlbatch import __version__, steps
-from tlbatch.champions.champion import load_champion
+from tlbatch.champions.champion import ROOT as CHAMPIONS
+from tlbatch.champions.champion import Champion, load_champion
 from tlbatch.errors import Stopped, TlbatchError, TransientError
 from tlbatch.executions.records import Execution
 from tlbatch.planning import Plan
@@ -27,19 +28,23 @@ from tlbatch.schedules.firings import (
     CANCELLED,
     FAILED,
     SKIPPED,
+    SUCCEEDED,
     UNCHANGED,
     FiringRecord,
     find_firing,
     last_concluded,
+    load_firings,
     save_firing,
 )
 from tlbatch.schedules.holding import hold_schedule
 from tlbatch.schedules.opened import Opened, load_opened, open_firing, opened_firings
-from tlbatch.schedules.pins import load_pins
-from tlbatch.schedules.schedule import load_schedule, schedule_of
+from tlbatch.schedules.pins import FILE as PINS_FILE
+from tlbatch.schedules.pins import Pins, load_pins
+from tlbatch.schedules.schedule import load_schedule, place, schedule_of
 from tlbatch.spec import LoadedStudy
 from tlbatch.spec.load import parse_study
 from tlbatch.store import ConflictError, Store
+from tlbatch.store.documents import DamagedError
 from tlbatch.store.layout import check_format
 from tlbatch.store.lease import LeaseInfo
 from tlbatch.submission import FIRING
@@ -155,6 +160,7 @@ def _planned(
 def _began(firing: Firing, store: Store, promote_on: str, started: float) -> Opened:
     champion, etag = load_champion(store, firing.name)
     pins = load_pins(store, firing.name)
+    _nothing_lost(store, firing.name, pins, champion)
     evaluated = pins.evaluated if pins and champion and pins.of == champion.serial else None
     known = pins is not None and champion is not None and pins.standing == champion.serial
     defence = Defence(
@@ -166,6 +172,18 @@ def _began(firing: Firing, store: Store, promote_on: str, started: float) -> Ope
         renew=pins is not None and pins.renew == pins.version,
     )
     return replace(_unseen(firing, started), promote_on=promote_on, defence=defence, etag=etag)
+
+
+def _nothing_lost(store: Store, name: str, pins: Pins | None, champion: Champion | None) -> None:
+    """What firings decided on must be there still. Raises DamagedError: else other images would be pinned, another crowned."""
+    if pins is not None and champion is not None:
+        return
+    decided = [record for record in load_firings(store, name) if record.state == SUCCEEDED]
+    if decided and pins is None:
+        restore = f"restore it from a backup of the store, or begin anew: `tlbatch schedule delete {name} --purge`"
+        raise DamagedError(store.url, place(name, PINS_FILE), "it is gone, though firings decided on what it pins", restore)
+    if champion is None and any(record.serial for record in decided):
+        raise DamagedError(store.url, f"{CHAMPIONS}{name}.json", "it is gone, though firings had a champion")
 
 
 def _unseen(firing: Firing, started: float) -> Opened:
