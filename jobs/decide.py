@@ -8,8 +8,9 @@ The challenger is the run that is best on validation by ``promote_on`` (mean of 
 set chooses nothing. It is refused where, on the pinned test images, counting units (the first that holds is ``why``):
 
 worse          it is shown to be worse than the champion (exact one-sided sign-flip test, p <= 0.2)
-class bound    a class loses more recall than ``class_bound``, and p <= 2 x its level: no single image shows that
-class harmed   a loss of a class is shown: p <= ``alpha``, with more than ten classes 10 alpha / classes
+class bound    a class loses more recall than ``class_bound``, and p <= 2 alpha, with more than ten bounded classes 20 alpha /
+               classes (but not below the next line's level): no single image shows that
+class harmed   a loss of a class is shown: p <= ``alpha``, with more than forty classes 40 alpha / classes
 fallen         the last challengers are shown to be below the best level that challengers had on these images
 gain           (``promote: better``) no gain, or less than ``min_gain``
 not shown      (``promote: better``) the gain is not shown, p > ``alpha``
@@ -23,8 +24,8 @@ Files
 ``decision.json``  {outcome: first | promoted | refused | same (the challenger is the champion's own model),
                    why: null or as above, sentence,
                    challenger: {run, seed, models: {role: {step, key, digest}}, evaluation: {step, key, digest},
-                   metrics: {metric: {value, low, high}}, fresh: {images, metrics} or null, validation: {metric: value, n} or
-                   null},
+                   metrics: {metric: {value, low, high}}, fresh: {images, enough: to be its first number, metrics} or null,
+                   validation: {metric: value, n} or null},
                    champion: {the same without validation, serial} or null,
                    test: {version, images, count: tests this version has served, this one included, k: tests its images have
                    served on average, rounded up, level: alpha, null before any, fresh: images},
@@ -34,6 +35,8 @@ Files
                    classes: [{class, n, champion, challenger: recalls, lost, gained: units, p, p_adjusted, harmed, bound,
                    beyond_bound, coarse: one image is more than the bound}], stream: {scores: of the last 20 challengers, the
                    newest last, more is better, count, floor, metric, classes, version} or null, renew: advice or null,
+                   corrected: {metric, value, low, high} of who stands after it, without the luck of having been chosen on these
+                   images, or null,
                    candidates: [{run, seed, validation}], rule}
 """
 

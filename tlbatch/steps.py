@@ -46,7 +46,7 @@ _STEPS = (  # in the order of displays and reports
     Step("extract", 1, "extract", compute=True, torch=True, sharded=True, reuses=True),
     Step("finetune", 2, "finetune", compute=True, torch=True, saves=True),
     Step("evaluate", 3, "evaluate", compute=True, torch=True),
-    Step("decide", 2, "data", memory_mib=300, planned="tlbatch.planning.make:add_decision"),
+    Step("decide", 3, "data", memory_mib=300, planned="tlbatch.planning.make:add_decision"),
     Step("report", 6, "data", memory_mib=700, planned="tlbatch.planning.make:add_report"),
     Step("predict", 2, "evaluate", compute=True, torch=True, sharded=True, resources_of="evaluate"),
 )

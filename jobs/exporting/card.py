@@ -6,7 +6,8 @@
     input       as in a study, + shorter_side: pixels of the shorter side before the centre crop (resize: crop)
     network     {backbone: name and weights, or scratch}, layer, pool, head, features, parameters, folds
     temperature, trained_on, test: {version, images, asked: tests they had served}, metrics (Estimates on the test images)
-    fresh       null or {images, metrics}: when it was crowned, on images that no decision consulted
+    fresh       null or {images, enough, metrics}: when it was crowned, on images that no decision consulted
+    corrected   null or {metric, value, low, high}: then, on the test images without the luck of having been chosen there
     check       {safetensors, onnx: {images, difference, mean_difference, same_class, tolerance, why}}
     lineage     {models: {role: InputRef}, evaluation, pins, decided, sentence, by}
 
@@ -25,7 +26,7 @@ from jobs.exporting.agreement import Agreement, Evaluated
 from jobs.exporting.usage import onnx_snippet
 from jobs.exporting.whole import Whole
 from tlbatch.champions.exporting import CARD, Request
-from tlbatch.champions.judged import fresh_words, times
+from tlbatch.champions.judged import own_number, times
 from tlbatch.store.artifacts import file_sha256
 
 FORMAT = 1
@@ -79,6 +80,7 @@ def _document(out: Path, exported: Exported) -> dict[str, Any]:
         },
         "metrics": champion.get("metrics") or {},
         "fresh": champion.get("fresh"),
+        "corrected": champion.get("corrected"),
         "check": {name: asdict(agreement) for name, agreement in exported.checks.items()},
         "lineage": {name: champion.get(name) for name in lineage},
     }
@@ -128,10 +130,12 @@ def _worth(document: Mapping[str, Any]) -> str:
         if found and found.get("value") is not None:
             among = f"{found['low']:.3f} – {found['high']:.3f}" if found.get("low") is not None else ""
             rows.append(f"| {name.replace('_', ' ')} | {found['value']:.3f} | {among} |")
-    asked, fresh = document["test"]["asked"], fresh_words(document["fresh"], "accuracy")
+    asked, corrected = document["test"]["asked"], document["corrected"]
+    metric = str((corrected or {}).get("metric") or "accuracy")
+    own = own_number(metric, document["fresh"], corrected)
     text = "\n".join(rows) + f"\n\nOn {document['test']['images']:,} test images it did not learn from"
     text += f", {times(asked)}: it was chosen on them, which flatters it." if asked else "."
-    return text + (f" Accuracy {fresh}." if fresh else "")
+    return f"{metric.replace('_', ' ').capitalize()} {own.words}.\n\n{text}" if own else text
 
 
 def _fed(settings: Mapping[str, Any]) -> str:

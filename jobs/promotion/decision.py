@@ -10,12 +10,13 @@ from typing import Any
 from jobs.context import Context
 from jobs.data.pins import PINNED, Pins, load_pins
 from jobs.metrics.predictions import Predictions
+from jobs.metrics.registry import metrics
 from jobs.promotion.candidates import Candidate, candidates_of, choose
 from jobs.promotion.judging import fresh_numbers, groups_of, judged, numbers
 from jobs.promotion.paired import ClassTest, Estimate, class_tests, compare
 from jobs.promotion.rule import Rule
 from jobs.promotion.sentences import coarse_sentence, first_sentence, renewal, same_sentence, verdict_sentence
-from jobs.promotion.verdict import FIRST, SAME, Verdict, is_beyond, is_coarse, is_harmed, judge
+from jobs.promotion.verdict import FIRST, PROMOTED, SAME, Verdict, is_beyond, is_coarse, is_harmed, judge
 from jobs.statistics.sequential import Level
 from tlbatch.errors import DataError
 from tlbatch.tasks import InputRef
@@ -34,7 +35,7 @@ def decide(context: Context) -> dict[str, Any]:
     role = f"evaluate:{challenger.run}"
     found = _person(challenger.run, challenger.seed, challenger.models, context.task.inputs[role])
     found |= {"metrics": numbers(context.input(role), challenger.seed), "validation": _plain(challenger.validation)}
-    found |= {"fresh": fresh_numbers(context.input(role), challenger.seed)}
+    found |= {"fresh": fresh_numbers(context.input(role), challenger.seed, pins)}
     document = {
         "challenger": found,
         "candidates": [{"run": c.run, "seed": c.seed, "validation": _plain(c.validation)} for c in candidates],
@@ -85,19 +86,22 @@ def _outcome(
     coarse = [row for row in class_tests(own, own, pins.classes) if is_coarse(row, rule)]
     if present is None:
         said = first_sentence(challenger, rule.promote_on, value, test, candidates) + coarse_sentence(coarse, rule)
-        estimate = compare(rule.promote_on, own, own)  # its score, and how far such scores scatter
+        estimate = compare(rule.promote_on, own, own, interval=False)  # its score, and how far such scores scatter
         first = Level.start(estimate.turned(estimate.challenger), estimate.spread)
         return _untested(FIRST, said, pins, uses, rule, first)
     champion = _person(present["run"], present["seed"], _refs(present["models"]), context.task.inputs[CHAMPION])
     champion |= {"serial": present["serial"], "metrics": numbers(context.input(CHAMPION), present["seed"])}
-    champion |= {"fresh": fresh_numbers(context.input(CHAMPION), present["seed"])}
+    champion |= {"fresh": fresh_numbers(context.input(CHAMPION), present["seed"], pins)}
     level = _level_before(context.params.get("stream"), rule, pins)
     if found["models"] == champion["models"]:
         said = same_sentence(challenger, rule.promote_on, value, test)
         return _untested(SAME, said, pins, uses, rule, level) | {"champion": champion}
     other = judged(context.input(CHAMPION), champion["seed"], pins, groups_of(evaluation)).predictions
+    if level is None and _renewed(context.params.get("stream"), pins):
+        chosen_elsewhere = compare(rule.promote_on, other, other, interval=False)
+        level = Level.start(chosen_elsewhere.turned(chosen_elsewhere.champion), chosen_elsewhere.spread)
     weighed = weigh(rule, own, other, pins.classes, level)
-    return _tested(uses, rule, pins, challenger, champion, weighed, coarse)
+    return _tested(uses, rule, pins, challenger, found, champion, weighed, coarse)
 
 
 def _level_before(stream: Mapping[str, Any] | None, rule: Rule, pins: Pins) -> Level | None:
@@ -106,6 +110,11 @@ def _level_before(stream: Mapping[str, Any] | None, rule: Rule, pins: Pins) -> L
         return None
     same = sum(pin.since <= stream["version"] for pin in pins.test)
     return Level.from_json(stream) if same >= SAME_IMAGES * len(pins.test) else None
+
+
+def _renewed(stream: Mapping[str, Any] | None, pins: Pins) -> bool:
+    """Whether all test images are other ones than those that challengers were held against before: nobody was chosen there."""
+    return bool(stream) and all(pin.since > stream["version"] for pin in pins.test)  # type: ignore[index]
 
 
 def _stream(level: Level | None, rule: Rule, pins: Pins) -> dict[str, Any] | None:
@@ -127,6 +136,7 @@ def _untested(
         "classes": [],
         "stream": _stream(level, rule, pins),
         "renew": None,
+        "corrected": None,
     }
 
 
@@ -135,6 +145,7 @@ def _tested(
     rule: Rule,
     pins: Pins,
     challenger: Candidate,
+    found: Mapping[str, Any],
     champion: Mapping[str, Any],
     weighed: Weighed,
     coarse: Sequence[ClassTest],
@@ -143,6 +154,8 @@ def _tested(
     test = f"the {len(pins.test):,} test images (version {pins.version})"
     incumbent = f"{champion['run']} (number {champion['serial']}, seed {champion['seed']})"
     renew = renewal(k, estimate, verdict.luck)
+    who, score = (found, estimate.challenger) if verdict.outcome == PROMOTED else (champion, estimate.champion)
+    standing = (score, who["metrics"][estimate.metric])
     said = verdict_sentence(verdict, rule, k, estimate, challenger.label, incumbent, test)
     return {
         "outcome": verdict.outcome,
@@ -154,7 +167,20 @@ def _tested(
         "classes": [_class(row, rule, len(weighed.classes)) for row in weighed.classes],
         "stream": _stream(weighed.level, rule, pins),
         "renew": renew or None,
+        "corrected": corrected(weighed.level, estimate, *standing),
     }
+
+
+def corrected(level: Level, estimate: Estimate, score: float, measured: Mapping[str, Any]) -> dict[str, Any]:
+    """{metric, value, low, high} of who stands after this night, without the luck of having been chosen on these images.
+
+    ``measured``: its ``score`` with the interval, which is moved along. The value may be higher than the score where that
+    was bad luck.
+    """
+    most = 1.0 if metrics()[estimate.metric].higher_is_better else math.inf
+    moved = estimate.turned(level.expected(estimate.turned(score), estimate.noise)) - score
+    fair = {part: None if value is None else min(most, value + moved) for part, value in measured.items()}
+    return {"metric": estimate.metric} | fair
 
 
 def _test(pins: Pins, uses: Mapping[str, int], rule: Rule, *, tested: int) -> dict[str, Any]:

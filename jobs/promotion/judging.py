@@ -52,14 +52,19 @@ def numbers(evaluation: Artifact, seed: int) -> dict[str, Any]:
     return {name: {part: estimate.get(part) for part in ("value", "low", "high")} for name, estimate in sorted(metrics.items())}
 
 
-def fresh_numbers(evaluation: Artifact, seed: int) -> dict[str, Any] | None:
-    """{images, metrics: {metric: {value, low, high}}} on images that no decision consults; None where there are none."""
+ENOUGH_FRESH = 100
+"""Fresh images from which their number is a model's first one (or as many as the test set has): about 6 points either way."""
+
+
+def fresh_numbers(evaluation: Artifact, seed: int, pins: Pins) -> dict[str, Any] | None:
+    """{images, enough, metrics: {metric: {value, low, high}}} on images that no decision consults; None without such."""
     if FRESH_FILE not in evaluation.manifest.files:
         return None
     said = evaluation.read_json(FRESH_FILE)
     metrics: dict[str, Any] = said["metrics"][str(seed)]
     kept = {name: {part: found.get(part) for part in ("value", "low", "high")} for name, found in sorted(metrics.items())}
-    return {"images": len(said["ids"]), "metrics": kept}
+    images = len(said["ids"])
+    return {"images": images, "enough": images >= min(ENOUGH_FRESH, len(pins.test)), "metrics": kept}
 
 
 def _columns(probabilities: Floats, known: Sequence[str], classes: Sequence[str]) -> Floats:

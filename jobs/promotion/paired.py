@@ -56,6 +56,11 @@ class Estimate:
         """A value of the metric, or a difference, so that more is better."""
         return value if metrics()[self.metric].higher_is_better else -value
 
+    @property
+    def noise(self) -> float:
+        """Standard deviation of one model's value among equals on these images: chance alone, not which images they are."""
+        return float(self.error / np.sqrt(2))
+
     def p_beyond(self, luck: float) -> float:
         """How likely so much gain is where the champion is ``luck`` worse than it looks here: ``p`` where it is not."""
         if luck <= 0:

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.statistics.sequential import class_level
+from jobs.statistics.sequential import bound_level, class_level
 
 NOT_WORSE, BETTER = "not_worse", "better"
 WORSE_LEVEL = 0.2
 """A challenger is worse where a one-sided test shows it at this level. To refuse costs a night, to promote more."""
-BOUND_FACTOR = 2
-"""A class beyond its bound is refused at this many times the level at which any class is."""
 
 
 @dataclass(frozen=True)
@@ -44,5 +42,6 @@ class Rule:
         return class_level(self.alpha, classes)
 
     def bound_level(self, classes: int) -> float:
-        """Of the test of a class that lost more than its bound."""
-        return BOUND_FACTOR * self.harm_level(classes)
+        """Of the test of a class that lost more than its bound; ``classes``: all there are, bounded or not."""
+        bounded = min(len(self.class_bound), classes) if isinstance(self.class_bound, Mapping) else classes
+        return bound_level(self.alpha, classes, bounded)

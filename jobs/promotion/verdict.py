@@ -32,7 +32,7 @@ def judge(rule: Rule, estimate: Estimate, classes: Sequence[ClassTest], level: L
     count = len(classes)
     harmed = tuple(sorted((row for row in classes if is_harmed(row, rule, count)), key=lambda row: row.p))
     beyond = tuple(sorted((row for row in classes if is_beyond(row, rule, count)), key=lambda row: -row.loss))
-    luck = level.luck(estimate.turned(estimate.champion)) if level else 0.0
+    luck = level.luck(estimate.turned(estimate.champion), estimate.noise) if level else 0.0
     why = _why(rule, estimate, bool(harmed), bool(beyond), level, luck)
     return Verdict(REFUSED if why else PROMOTED, why, harmed, beyond, luck)
 

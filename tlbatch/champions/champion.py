@@ -80,7 +80,8 @@ class Champion:
     ``serial`` counts reigns from 1; ``before`` is the serial of the reign before. ``restores`` is the serial whose model a
     rollback or a promotion by hand brought back. ``decided`` is the artifact of the decision, null where a person decided.
     ``asked``: how many tests its pinned test images had served by then, its own included; None in records from before this was
-    counted. ``fresh``: what it scored then on images that no decision consulted, {images, metrics}, or null.
+    counted. ``fresh``: what it scored then on images that no decision consulted, {images, enough, metrics}, or null;
+    ``corrected``: its score on the test images without the luck of having been chosen there, {metric, value, low, high}.
     ``crowned`` is Unix time in s. ``record`` and ``previous`` are the object names of its record and of the one before.
     """
 
@@ -105,6 +106,7 @@ class Champion:
     previous: str | None = None
     asked: int | None = None
     fresh: dict[str, Any] | None = None
+    corrected: dict[str, Any] | None = None
 
     def to_json(self) -> bytes:
         return _dump({"format": CHAMPION_FORMAT, **asdict(self)})
@@ -333,6 +335,7 @@ def _challenger(
         metrics=dict(challenger.get("metrics") or {}),
         asked=int((decision.get("test") or {}).get("k") or 0),
         fresh=challenger.get("fresh"),
+        corrected=decision.get("corrected"),
         sentence=str(decision.get("sentence", "")),
         before=before.serial if before else None,
         decided=decided,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tlbatch.champions.champion import Champion
@@ -52,15 +53,63 @@ def asked_words(champion: Champion) -> str:
     return f"version {champion.test_version}, " + (f"{times(champion.asked)} by then" if champion.asked else "not asked before")
 
 
-def fresh_words(fresh: Mapping[str, Any] | None, metric: str) -> str:
-    """'0.905 [0.87, 0.93] on 150 fresh images, which no decision consulted', or '' where there is nothing."""
-    found = ((fresh or {}).get("metrics") or {}).get(metric) or {}
-    value, images = found.get("value"), int((fresh or {}).get("images") or 0)
-    if not isinstance(value, int | float) or not images:
-        return ""
-    low, high = found.get("low"), found.get("high")
-    among = f" [{low:.3f}, {high:.3f}]" if isinstance(low, int | float) and isinstance(high, int | float) else ""
-    return f"{value:.3f}{among} on {images:,} fresh image{'s' if images > 1 else ''}, which no decision consulted"
+ENOUGH_FRESH = 100  #: fresh images, where a record does not say itself whether it has enough (jobs.promotion.judging)
+FRESH = "fresh image{s}, which no decision consulted"
+CORRECTED = "on the test images, without the luck of having been chosen there"
+FLATTERED = "on the test images that it was chosen on, which flatters it"
+
+
+@dataclass(frozen=True)
+class Own:
+    """A champion's own number: one that its having been chosen does not flatter, or says that it does."""
+
+    value: float
+    low: float | None
+    high: float | None
+    where: str
+
+    @property
+    def words(self) -> str:
+        """'0.905 [0.870, 0.930] on 150 fresh images, which no decision consulted'."""
+        among = f" [{self.low:.3f}, {self.high:.3f}]" if self.low is not None and self.high is not None else ""
+        return f"{self.value:.3f}{among} {self.where}".rstrip()
+
+
+def own_number(
+    metric: str,
+    fresh: Mapping[str, Any] | None,
+    corrected: Mapping[str, Any] | None,
+    measured: Mapping[str, Any] | None = None,
+    asked: int | None = None,
+) -> Own | None:
+    """The first number to be told of a champion; None where there is none.
+
+    On fresh images, once there are enough. Until then on the test images, without the luck of having been chosen there
+    (``corrected``). ``measured`` there as it is, where nobody was chosen on them yet (``asked`` 0 times), or where no more is
+    known: then that is said.
+    """
+    own = fresh_number(fresh, metric)
+    enough = (fresh or {}).get("enough", int((fresh or {}).get("images") or 0) >= ENOUGH_FRESH)
+    if own is not None and enough:
+        return own
+    if corrected and corrected.get("metric") == metric:
+        return _own(corrected, CORRECTED)
+    return _own(measured, FLATTERED if asked else "on the test images" if asked == 0 else "")
+
+
+def fresh_number(fresh: Mapping[str, Any] | None, metric: str) -> Own | None:
+    """On however few fresh images."""
+    images = int((fresh or {}).get("images") or 0)
+    where = f"on {images:,} {FRESH.format(s='s' if images > 1 else '')}"
+    return _own(((fresh or {}).get("metrics") or {}).get(metric), where) if images else None
+
+
+def _own(found: Mapping[str, Any] | None, where: str) -> Own | None:
+    value, low, high = ((found or {}).get(part) for part in ("value", "low", "high"))
+    if not isinstance(value, int | float):
+        return None
+    known = isinstance(low, int | float) and isinstance(high, int | float)
+    return Own(value, low if known else None, high if known else None, where)
 
 
 def flatters(champion: Champion) -> bool:

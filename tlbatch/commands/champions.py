@@ -44,12 +44,13 @@ def show(name: str, store: str, output: str) -> None:
     opened = open_kept(store)
     found = [find_champion(opened, name)[0]] if name else all_champions(opened)
     if output == "json":
-        documents = [{**_document(each), "fresh": _fresh_now(opened, each)} for each in found]
+        now = [dict(zip(("fresh", "corrected"), _numbers_now(opened, each), strict=True)) for each in found]
+        documents = [_document(each) | numbers for each, numbers in zip(found, now, strict=True)]
         print_json(documents[0] if name else documents)
         return
     if not found and not champion_names(opened):
         click.echo(f"no champion in {opened.url} yet: a schedule's first firing, or `tlbatch champion promote`, makes one")
-    told = [_lines(each, _fresh_now(opened, each)) for each in found]
+    told = [_lines(each, *_numbers_now(opened, each)) for each in found]
     click.echo("\n\n".join("\n".join(lines) for lines in told))
 
 
@@ -194,29 +195,32 @@ def _document(found: Champion) -> dict[str, Any]:
     return asdict(found)
 
 
-def _fresh_now(store: Store, found: Champion) -> dict[str, Any] | None:
-    """Its numbers on fresh images by the last firing, where that was about it; else those of when it was crowned."""
+def _numbers_now(store: Store, found: Champion) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """``fresh`` and ``corrected`` by the last firing, where that was about it; else those of when it was crowned."""
     from tlbatch.schedules.pins import load_pins
     from tlbatch.store.documents import each_readable
 
     (pins,) = each_readable([found.name], lambda name: load_pins(store, name)) or [None]
-    return pins.fresh if pins is not None and pins.standing == found.serial else found.fresh
+    now = pins is not None and pins.standing == found.serial
+    return (pins.fresh, pins.corrected or found.corrected) if now and pins else (found.fresh, found.corrected)
 
 
-def _lines(found: Champion, fresh: dict[str, Any] | None) -> list[str]:
-    """What ``show`` prints."""
-    from tlbatch.champions.judged import asked_words, flatters, fresh_words
+def _lines(found: Champion, fresh: dict[str, Any] | None, corrected: dict[str, Any] | None) -> list[str]:
+    """What ``show`` prints: its own number first; what it scores on images that it was chosen on stands below these."""
+    from tlbatch.champions.judged import asked_words, flatters, fresh_number, own_number
 
-    own = [(f"fresh {metric.replace('_', ' ')}", fresh_words(fresh, metric)) for metric in ("accuracy",)]
+    metric = str((corrected or {}).get("metric") or "accuracy")
+    own, few = own_number(metric, fresh, corrected, found.metrics.get(metric), found.asked), fresh_number(fresh, metric)
     note = ": it was chosen on them, which flatters its numbers there" if flatters(found) else ""
     models = ", ".join(f"artifacts/{ref.step}/{ref.key}" for ref in found.models.values())
     rows = [
         ("champion", f"{found.name}, number {found.serial}" + (f" (again number {found.restores})" if found.restores else "")),
         ("model", f"{found.run}, seed {found.seed}, {len(found.classes)} classes"),
         ("since", f"{_when(found.crowned)} UTC, {found.by}"),
-        *((metric.replace("_", " "), _estimate(value)) for metric, value in sorted(found.metrics.items())),
+        *([(metric.replace("_", " "), own.words)] if own else []),
+        *([("fresh", few.words)] if few and few != own else []),
         ("test images", f"{asked_words(found)}{note}"),
-        *((title, text) for title, text in own if text),
+        *((f" {name.replace('_', ' ')}", _estimate(value)) for name, value in sorted(found.metrics.items())),
         ("files", models),
     ]
     width = max(18, *(len(title) for title, _ in rows))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tlbatch.champions.champion import CROWNING, load_champion, reigns, settle_decision
-from tlbatch.champions.judged import fresh_words
+from tlbatch.champions.judged import own_number
 from tlbatch.errors import StudyError, TlbatchError
 from tlbatch.executions.records import EventLog, Execution
 from tlbatch.planning.defence import CHAMPION, DECIDE, PIN
@@ -62,6 +62,8 @@ def conclude(store: Store, opened: Opened, decision: Mapping[str, Any], hook: st
     evaluated = refs.get(CHAMPION)
     standing = made or seen
     judged = decision.get("challenger" if made else "champion") or {}
+    beaten = made is None and decision["outcome"] in CROWNING  # then what is corrected is not of who stands
+    fair = None if beaten else decision.get("corrected")
     save_pins(
         store,
         opened.name,
@@ -74,6 +76,7 @@ def conclude(store: Store, opened: Opened, decision: Mapping[str, Any], hook: st
             standing=standing.serial if standing else None,
             stream=decision.get("stream"),
             fresh=judged.get("fresh"),
+            corrected=fair,
         ),
     )
     outcome, sentence = str(decision["outcome"]), str(decision.get("sentence", ""))
@@ -86,6 +89,7 @@ def conclude(store: Store, opened: Opened, decision: Mapping[str, Any], hook: st
         serial=champion.serial if champion else None,
         metrics=_metrics(decision, opened.promote_on),
         fresh=judged.get("fresh"),
+        corrected=fair,
         test=test,
     )
     return finish(store, opened, record, hook, say)
@@ -155,8 +159,8 @@ def summary(record: FiringRecord) -> str:
     """One line: the schedule, what came of it, the sentence; what the champion scores on images that no decision consulted."""
     what = record.outcome or record.state
     metric = next(iter(record.metrics), "")
-    fresh = fresh_words(record.fresh, metric)
-    own = f" The champion has {metric.replace('_', ' ')} {fresh}." if fresh else ""
+    found = own_number(metric, record.fresh, record.corrected)
+    own = f" The champion has {metric.replace('_', ' ')} {found.words}." if found else ""
     return f"{record.name}: {what}. {record.sentence}{own}".rstrip()
 
 

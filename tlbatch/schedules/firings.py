@@ -27,7 +27,8 @@ class FiringRecord:
     """One firing. ``scheduled``, ``started``, ``ended``: Unix times in s; ``scheduled`` is None for those by hand.
 
     ``listing``, ``study``: digests of what it fired on; ``outcome``: the decision's; ``serial``: of the champion after it;
-    ``metrics``: promote_on → {challenger, champion}; ``fresh``: of the champion after it, {images, metrics}.
+    ``metrics``: promote_on → {challenger, champion}; ``fresh``: of the champion after it, {images, enough, metrics};
+    ``corrected``: of it, on the test images without the luck of having been chosen there, {metric, value, low, high}.
     ``webhook``: "" (none), "sent", or why it failed.
     """
 
@@ -49,6 +50,7 @@ class FiringRecord:
     test: dict[str, Any] = field(default_factory=dict)
     webhook: str = ""
     fresh: dict[str, Any] | None = None
+    corrected: dict[str, Any] | None = None
 
     def to_json(self) -> bytes:
         return sealed(asdict(self))

@@ -22,7 +22,8 @@ class Pins:
 
     ``evaluated``: the champion of number ``of`` on the newest version of the test set. ``standing``: the serial of the
     champion that the last decision left; ``stream``: what challengers scored (decision.json); ``fresh``: what that champion
-    scores on images that no decision consulted, {images, metrics}. ``renew``: the version that a person wants replaced.
+    scores on images that no decision consulted, {images, enough, metrics}; ``corrected``: on the test images without the luck
+    of having been chosen there, {metric, value, low, high}. ``renew``: the version that a person wants replaced.
     """
 
     ref: InputRef
@@ -33,6 +34,7 @@ class Pins:
     standing: int | None = None
     stream: dict[str, Any] | None = None
     fresh: dict[str, Any] | None = None
+    corrected: dict[str, Any] | None = None
     renew: int | None = None
 
     @property
@@ -85,4 +87,6 @@ def _present(store: Store, name: str) -> tuple[Pins | None, dict[str, Any]]:
 def _joined(before: Pins, pins: Pins) -> Pins:
     uses = {version: max(pins.uses.get(version, 0), before.uses.get(version, 0)) for version in {**before.uses, **pins.uses}}
     newest = pins if pins.version >= before.version else before
-    return replace(newest, uses=uses, renew=pins.renew if pins.renew is not None else before.renew)
+    same = newest is pins and pins.corrected is None and pins.standing == before.standing and pins.version == before.version
+    corrected = before.corrected if same else newest.corrected  # a firing that tested nothing leaves it as it was
+    return replace(newest, uses=uses, corrected=corrected, renew=pins.renew if pins.renew is not None else before.renew)

@@ -8,6 +8,7 @@ from html import escape
 from importlib import resources
 from typing import Any
 
+from tlbatch.champions.judged import Own
 from tlbatch.output import json_printable
 from tlbatch.schedules.trendchart import draw_trend
 from tlbatch.schedules.trendpoints import (
@@ -28,6 +29,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri
 MOST_DRAWN = 400
 """The newest firings that the chart shows; the table has all."""
 ORDER = ("first", "promoted", "refused", "same", "beaten", "succeeded", "unchanged", "failed", "cancelled", "skipped", "missed")
+FLATTERED = "The champion was chosen on these images, which flatters it here: its own number stands above and in the table."
 WORDS = {"first": "became the first champion"}
 KINDS = {"first": "good", "promoted": "good", "failed": "bad", "missed": "bad", "beaten": "bad", "refused": ""}
 DOT = '<svg width="14" height="14" aria-hidden="true"><circle class="challenger{}" cx="7" cy="7" r="4.5"/></svg>'
@@ -87,14 +89,15 @@ def _stands(reigns: Sequence[Reign], points: Sequence[Point], metric: str) -> st
     if not reigns:
         return "There is no champion yet."
     now = reigns[-1]
-    asked = f", on test images asked {_asked(now.asked)}" if now.asked else ""
-    value = f", {metric.replace('_', ' ')} {in_words(metric, now.value)} when it was crowned{asked}" if now.value else ""
-    said = f"The champion is number {now.serial}, {now.run}{value}: since {day(now.when)}, {now.by}."
-    last = next((point for point in reversed(points) if point.fresh), None)
-    if last is None or last.fresh is None:
-        return said
-    value = in_words(metric, last.fresh)
-    return f"{said} On {last.fresh_images or 0:,} fresh images, which no decision consulted, it had {value}."
+    judged = [point.own for point in points if point.own and point.standing == now.serial]
+    own = judged[-1] if judged else now.own
+    value = f" It has {metric.replace('_', ' ')} {in_words(metric, _value(own))} {own.where}".rstrip() + "." if own else ""
+    asked = f" Its test images were asked {_asked(now.asked)} when it was crowned." if now.asked else ""
+    return f"The champion is number {now.serial}, {now.run}: since {day(now.when)}, {now.by}.{value}{asked}"
+
+
+def _value(own: Own) -> Value:
+    return Value(own.value, own.low, own.high)
 
 
 def _fired(points: Sequence[Point]) -> str:
@@ -124,24 +127,24 @@ def _chart(points: Sequence[Point], reigns: Sequence[Reign], metric: str) -> str
     heading = f'<h2 id="trend">{escape(metric.replace("_", " ").capitalize())} on the pinned test images</h2>'
     figure = f"<figure>{draw_trend(drawn, after, metric, alt)}</figure>"
     legend = "".join(f"<li>{sign}{text}</li>" for sign, text in LEGEND)
-    above = f'{heading}\n<ul class="legend">{legend}</ul>'
+    above = f'{heading}\n<p class="note">{FLATTERED}</p>\n<ul class="legend">{legend}</ul>'
     return f'<section aria-labelledby="trend">\n{above}\n{region}{figure}</div>\n{cut}</section>\n'
 
 
 def _firings(points: Sequence[Point], metric: str) -> str:
     if not points:
         return ""
-    columns = ("when (UTC)", "outcome", "challenger", "champion", "test set", "asked", "fresh", "what was said")
+    columns = ("when (UTC)", "outcome", "champion", "test: new", "test: old", "test set", "asked", "what was said")
     rows = [
         _row(
             [
                 f'<th scope="row">{day(point.when)}<small class="hidden">, {escape(point.execution)}</small></th>',
                 f'<td class="what {KINDS.get(point.what, "quiet")}">{escape(point.what)}</td>',
+                _own(metric, point),
                 _cell(metric, point.challenger),
                 _cell(metric, point.champion),
                 f'<td class="n">{point.version or "–"}</td>',
                 f'<td class="n">{_asked(point.asked)}</td>',
-                _fresh(metric, point),
                 f'<td class="said">{escape(point.sentence)}{_which(point)}</td>',
             ]
         )
@@ -153,7 +156,7 @@ def _firings(points: Sequence[Point], metric: str) -> str:
 def _champions(reigns: Sequence[Reign], metric: str) -> str:
     if not reigns:
         return ""
-    columns = ("champion", "since (UTC)", "run", metric.replace("_", " "), "test set", "asked", "by", "why")
+    columns = ("champion", "since (UTC)", "run", f"{metric.replace('_', ' ')} there", "test set", "asked", "by", "why")
     rows = [
         _row(
             [
@@ -173,7 +176,7 @@ def _champions(reigns: Sequence[Reign], metric: str) -> str:
 
 
 def _section(ident: str, title: str, columns: Sequence[str], rows: Sequence[str]) -> str:
-    numbers = ("challenger", "champion", "test set", "asked", "fresh")
+    numbers = ("champion", "test: new", "test: old", "test set", "asked")
     heads = "".join(
         f'<th scope="col"{" class=n" if c in numbers and ident == "firings" else ""}>{escape(c)}</th>' for c in columns
     )
@@ -195,11 +198,11 @@ def _asked(times: int | None) -> str:
     return "–" if times is None else "once" if times == 1 else f"{times:,} times" if times else "never"
 
 
-def _fresh(metric: str, point: Point) -> str:
-    """The champion's value on images that no decision consulted, and on how many."""
-    if point.fresh is None:
+def _own(metric: str, point: Point) -> str:
+    """The own number of the champion after it, and what it rests on."""
+    if point.own is None:
         return '<td class="n">–</td>'
-    return f'<td class="n">{shown(metric, point.fresh.value)}<small>{point.fresh_images or 0:,} images</small></td>'
+    return f'<td class="n"><span title="{escape(point.own.where)}">{shown(metric, point.own.value)}</span></td>'
 
 
 def _cell(metric: str, value: Value | None) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tlbatch.champions.judged import Own, own_number
+
 SHARES = ("accuracy", "balanced_accuracy")
 """Metrics that are written in per cent."""
 CROWNED = ("first", "promoted")
@@ -26,8 +28,8 @@ class Value:
 class Point:
     """One firing. ``when`` is Unix time in s; ``what`` the decision's outcome, else the firing's state.
 
-    ``crowned`` is the serial of the champion that it made; ``asked`` how often its test images were; ``fresh`` what the
-    champion after it scores on ``fresh_images`` that no decision consulted.
+    ``crowned`` is the serial of the champion that it made; ``asked`` how often its test images were; ``own`` the own number of
+    the champion after it, of number ``standing``.
     """
 
     execution: str
@@ -41,8 +43,8 @@ class Point:
     version: int | None = None
     crowned: int | None = None
     asked: int | None = None
-    fresh: Value | None = None
-    fresh_images: int | None = None
+    own: Own | None = None
+    standing: int | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Reign:
     value: Value | None
     version: int | None
     asked: int | None = None
+    own: Own | None = None  #: its own number when it was crowned
 
     @property
     def by_hand(self) -> bool:
@@ -88,6 +91,13 @@ def reigns_of(reigns: Sequence[Mapping[str, Any]], metric: str) -> list[Reign]:
             value=_value((reign.get("metrics") or {}).get(metric)),
             version=_whole(reign.get("test_version")),
             asked=_whole(reign.get("asked")),
+            own=own_number(
+                metric,
+                _mapping(reign.get("fresh")),
+                _mapping(reign.get("corrected")),
+                _mapping((reign.get("metrics") or {}).get(metric)),
+                _whole(reign.get("asked")),
+            ),
         )
         for reign in reigns
     ]
@@ -102,8 +112,6 @@ def _point(firing: Mapping[str, Any], metric: str, crowned: Mapping[str, int]) -
     test = firing.get("test") or decision.get("test") or {}
     execution = str(firing.get("execution") or "")
     version = test.get("version") if isinstance(test, Mapping) else None
-    found = firing.get("fresh")
-    fresh: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
     return Point(
         execution=execution,
         when=_when(firing),
@@ -116,9 +124,13 @@ def _point(firing: Mapping[str, Any], metric: str, crowned: Mapping[str, int]) -
         version=_whole(version if version is not None else firing.get("test_version")),
         crowned=crowned.get(execution),
         asked=_whole(test.get("k")) if isinstance(test, Mapping) else None,
-        fresh=_value((fresh.get("metrics") or {}).get(metric)),
-        fresh_images=_whole(fresh.get("images")),
+        own=own_number(metric, _mapping(firing.get("fresh")), _mapping(firing.get("corrected"))),
+        standing=_whole(firing.get("serial")),
     )
+
+
+def _mapping(found: Any) -> Mapping[str, Any] | None:
+    return found if isinstance(found, Mapping) else None
 
 
 def _metrics(firing: Mapping[str, Any]) -> Mapping[str, Any]:

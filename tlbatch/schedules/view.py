@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tlbatch.champions.champion import Champion, load_champion
-from tlbatch.champions.judged import fresh_words, times
+from tlbatch.champions.judged import Own, fresh_number, own_number, times
 from tlbatch.schedules.concluding import TREND
 from tlbatch.schedules.firings import MISSED_AT_MOST, FiringRecord, load_firings, missed
 from tlbatch.schedules.opened import load_opened
@@ -22,7 +22,8 @@ from tlbatch.store import Store
 RUNNING = "running"
 SENTENCE_LENGTH = 90
 WORN_AFTER = 100  #: questions to one test set, after which others are advised (as jobs.promotion.sentences does)
-COLUMNS = ["fired", "by", "state", "challenger", "champion", "asked", "fresh", "images", "execution", ""]
+COLUMNS = ["fired", "by", "state", "champion", "test: new", "test: old", "asked", "images", "execution", ""]
+"""``champion``: the own number of who stands after it; ``test``: challenger and champion on the pinned test images."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,15 @@ def lines(seen: View, now: float | None = None) -> list[str]:
     now = time.time() if now is None else now
     stored, schedule = seen.stored, seen.schedule
     where = "this machine: `tlbatch schedule trigger --here`" if stored.where == HERE else _namespace(stored)
+    metric, own = schedule.promote_on.replace("_", " "), _own(seen)
     cells = {
         "schedule": f"{stored.name}: {schedule.cron} in {schedule.timezone}, on {where}",
         "next firing": _next(seen, now),
         "promotes": _rule(schedule),
         "champion": _champion(seen),
+        metric: own.words if own else "",
         "fresh": _fresh(seen),
-        "test set": _worn(seen),
+        "test images": _worn(seen),
         "last firing": _last(seen),
         "missed": _missed(seen),
         "trend": seen.page,
@@ -125,9 +128,14 @@ def cells(record: FiringRecord, timezone: str, metric: str) -> list[str]:
     fired = when(record.scheduled or record.started, timezone)
     said = record.sentence if len(record.sentence) <= SENTENCE_LENGTH else f"{record.sentence[: SENTENCE_LENGTH - 1].rstrip()}…"
     asked = f"{record.test['k']}x" if record.test.get("k") else ""
-    own = _value(((record.fresh or {}).get("metrics") or {}).get(metric))
-    fresh = f"{own} ({record.fresh['images']})" if own and record.fresh else ""
-    return [fired, record.trigger, state, *values, asked, fresh, images, record.execution, said]
+    own = own_number(metric, record.fresh, record.corrected, _measured(record, both), 0)
+    return [fired, record.trigger, state, f"{own.value:.3f}" if own else "", *values, asked, images, record.execution, said]
+
+
+def _measured(record: FiringRecord, both: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Who stands, on test images on which nobody was chosen; None where somebody was."""
+    found = both.get("challenger" if record.outcome == "first" else "champion")
+    return found if isinstance(found, Mapping) and not record.test.get("k") else None
 
 
 def when(seconds: float, timezone: str) -> str:
@@ -161,23 +169,34 @@ def _champion(seen: View) -> str:
     champion = seen.champion
     if champion is None:
         return "none yet"
-    value = _value(champion.metrics.get(seen.schedule.promote_on))
     since = when(champion.crowned, seen.schedule.timezone)
-    metric = seen.schedule.promote_on.replace("_", " ")
-    asked = f" (test images {times(champion.asked)} by then)" if champion.asked else ""
-    who = f"number {champion.serial}: {champion.run}, seed {champion.seed}"
-    return f"{who}, {metric} {value}{asked}, since {since} ({champion.by})"
+    return f"number {champion.serial}: {champion.run}, seed {champion.seed}, since {since} ({champion.by})"
+
+
+def _own(seen: View) -> Own | None:
+    """The champion's own number."""
+    champion, metric = seen.champion, seen.schedule.promote_on
+    if champion is None:
+        return None
+    fresh, corrected = _numbers_now(seen, champion)
+    return own_number(metric, fresh, corrected, champion.metrics.get(metric), champion.asked)
+
+
+def _numbers_now(seen: View, champion: Champion) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
+    """``fresh`` and ``corrected`` by the last firing, where that was about it; else those of when it was crowned."""
+    pins = seen.pins
+    if pins is not None and pins.standing == champion.serial:
+        return pins.fresh, pins.corrected or champion.corrected
+    return champion.fresh, champion.corrected
 
 
 def _fresh(seen: View) -> str:
-    """What the champion scores where nobody chose it; why there is nothing."""
+    """What the champion scores on few fresh images; why there are none."""
     if seen.champion is None:
         return ""
-    metric, pins = seen.schedule.promote_on, seen.pins
-    now = pins.fresh if pins is not None and pins.standing == seen.champion.serial else seen.champion.fresh
-    said = fresh_words(now, metric)
-    if said:
-        return f"{metric.replace('_', ' ')} {said}"
+    few = fresh_number(_numbers_now(seen, seen.champion)[0], seen.schedule.promote_on)
+    if few is not None:
+        return few.words if few != _own(seen) else ""
     if not seen.schedule.fresh:
         return "none: schedule.fresh is 0, so the champion has no number but that of the images it was chosen on"
     return f"none yet: {seen.schedule.fresh:.0%} of new images judge the champion before they train"

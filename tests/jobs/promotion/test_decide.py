@@ -16,6 +16,7 @@ from jobs.data.pins import Pin, Pins
 from jobs.decide import run
 from jobs.metrics.predictions import Predictions
 from jobs.metrics.registry import metrics
+from jobs.statistics.sequential import Level
 from tlbatch.errors import DataError
 from tlbatch.store.artifacts import Manifest, artifact_files, commit
 from tlbatch.store.directory import DirectoryStore
@@ -94,9 +95,15 @@ class Court:
         del self.inputs["unused"]
         return {"serial": 4, "run": "old", "seed": 7, "models": {"model:7": asdict(model)}}
 
-    def decide(self, champion: dict[str, Any] | None, uses: Mapping[str, int] | None = None, **rule: Any) -> dict[str, Any]:
+    def decide(
+        self,
+        champion: dict[str, Any] | None,
+        uses: Mapping[str, int] | None = None,
+        stream: Mapping[str, Any] | None = None,
+        **rule: Any,
+    ) -> dict[str, Any]:
         runs = [role.split(":")[1] for role in self.inputs if role.startswith("evaluate:")]
-        params = {"rule": {**RULE, **rule}, "uses": dict(uses or {}), "runs": runs, "champion": champion}
+        params = {"rule": {**RULE, **rule}, "uses": dict(uses or {}), "runs": runs, "champion": champion, "stream": stream}
         context = Context(self.store, Task("decide", params, self.inputs), "a1", self.root / "scratch")
         run(context)
         return dict(json.loads(context.out("decision.json").read_text()))
@@ -183,6 +190,39 @@ def test_a_new_version_of_old_images_is_as_worn_as_they_are(court: Court) -> Non
     court.challenger("new", {}, {0: 0.9})
     test = court.decide(court.champion({"cat": 1}), {"1": 9, "2": 1})["test"]
     assert (test["version"], test["count"], test["k"]) == (2, 2, 11)
+
+
+def stream(scores: Sequence[float], metric: str = "accuracy", version: int = 1) -> dict[str, Any]:
+    level = Level(tuple(scores), 50, 0.0)
+    return {**level.to_json(), "metric": metric, "classes": list(CLASSES), "version": version}
+
+
+def test_who_stands_is_told_without_the_luck_of_having_been_chosen(court: Court) -> None:
+    """Twenty challengers had 85 %, the champion has 95 % here: what is printed lies between, whoever wins."""
+    champion = court.champion({"cat": 1, "dog": 1, "eel": 1})
+    court.challenger("new", {"cat": 3, "dog": 3, "eel": 3}, {0: 0.9})
+    kept = court.decide(champion, {"1": 50}, stream([0.85] * 20))
+    assert kept["outcome"] == "refused"
+    assert kept["corrected"]["metric"] == "accuracy"
+    assert 0.84 < kept["corrected"]["value"] < 0.9
+    court.challenger("new", {"cat": 1}, {0: 0.9})
+    taken = court.decide(champion, {"1": 50}, stream([0.85] * 20))
+    assert taken["outcome"] == "promoted"
+    assert 0.84 < taken["corrected"]["value"] < taken["challenger"]["metrics"]["accuracy"]["value"] - 0.02
+    loss = court.decide(champion, {"1": 50}, stream([-0.9] * 20, "log_loss"), promote_on="log_loss")
+    assert loss["corrected"]["metric"] == "log_loss"
+    assert loss["corrected"]["value"] > loss["challenger"]["metrics"]["log_loss"]["value"], "a loss is flattered downwards"
+
+
+def test_on_renewed_test_images_nobody_was_chosen_yet(court: Court) -> None:
+    """What challengers scored on the images before says nothing here; the champion's own score is the first of the new ones."""
+    court.pin(replace(court.pins, version=2, test=tuple(replace(pin, since=2) for pin in court.pins.test)))
+    court.challenger("new", {"cat": 6}, {0: 0.9})
+    champion = court.champion({"cat": 3})
+    found = court.decide(champion, {"1": 50}, stream([0.5] * 20))
+    assert found["stream"]["scores"] == [pytest.approx(0.95), pytest.approx(0.9)]
+    changed = court.decide(champion, {"1": 50}, stream([0.5] * 20, "macro_f1", version=2))
+    assert changed["stream"]["scores"] == [pytest.approx(0.9)], "there the champion may have been chosen on these very images"
 
 
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1", "log_loss"])

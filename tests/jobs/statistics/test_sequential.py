@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.power import NormalIndPower
 
-from jobs.statistics.sequential import WINDOW, Level, class_level, images_needed, scatter
+from jobs.statistics.sequential import WINDOW, Level, bound_level, class_level, images_needed, scatter
 
 
 def after(scores: list[float], error: float = 0.02) -> Level:
@@ -21,9 +21,33 @@ def test_the_luck_of_the_best_of_many_equals_is_found() -> None:
     rng, found = np.random.default_rng(0), []
     for _ in range(200):
         scores = rng.normal(0.9, 0.02, size=200)
-        found.append(after(scores.tolist()).luck(float(scores.max())) - (scores.max() - 0.9))
-    assert abs(float(np.mean(found))) < 0.012
-    assert after([0.9] * 30).luck(0.88) == 0.0
+        found.append(after(scores.tolist()).luck(float(scores.max()), 0.02) - (scores.max() - 0.9))
+    assert abs(float(np.mean(found))) < 0.005
+    assert after([0.9] * 30).luck(0.88, 0.02) == 0.0
+
+
+def test_no_more_is_luck_than_the_luckiest_of_so_many_has() -> None:
+    """Against the distribution of a maximum, drawn; and no less is expected of an unlucky one than chance takes away."""
+    rng = np.random.default_rng(3)
+    best = np.quantile(rng.normal(0, 0.02, size=(4000, 12)).max(axis=1), 0.95)
+    level = after([0.5] * 12)
+    assert level.luck(0.9, 0.02) == pytest.approx(best, rel=0.03)
+    assert level.expected(0.3, 0.02) == pytest.approx(0.3 + 1.645 * 0.02, abs=1e-4)
+
+
+def test_where_challengers_really_differ_a_score_counts_itself() -> None:
+    rng = np.random.default_rng(4)
+    mixed = after(rng.normal(0.8, 0.05, size=60).tolist(), error=0.1)
+    assert mixed.luck(0.9, 0.005) < 0.004  # what is seen of 10 points above the level
+    assert mixed.expected(0.9, 0.05) == pytest.approx(0.8, abs=0.04)
+
+
+def test_challengers_that_get_worse_do_not_drag_down_who_stands() -> None:
+    rng = np.random.default_rng(5)
+    level = after(rng.normal(0.9, 0.02, size=60).tolist())
+    for score in rng.normal(0.8, 0.02, size=40).tolist():
+        level = level.then(score, 0.02)
+    assert level.expected(0.92, 0.02) == pytest.approx(0.9, abs=0.02)
 
 
 def test_the_floor_only_rises_and_a_slow_fall_is_seen() -> None:
@@ -49,7 +73,9 @@ def test_scatter_is_not_widened_by_a_trend_nor_above_what_chance_gives() -> None
 
 
 def test_levels_of_classes() -> None:
-    assert [class_level(0.05, n) for n in (0, 1, 10, 20, 1000)] == pytest.approx([0.05, 0.05, 0.05, 0.025, 0.0005])
+    assert [class_level(0.05, n) for n in (0, 1, 40, 80, 1000)] == pytest.approx([0.05, 0.05, 0.05, 0.025, 0.002])
+    assert [bound_level(0.05, n, n) for n in (0, 1, 10, 20, 40, 80)] == pytest.approx([0.1, 0.1, 0.1, 0.05, 0.05, 0.025])
+    assert bound_level(0.05, 40, 3) == 0.1  # as few tests are made as there are bounds
 
 
 @pytest.mark.parametrize("discordance", [0.05, 0.1, 0.2])

@@ -347,17 +347,18 @@ def test_how_it_is_shown(store: Store) -> None:
     apply_here(study(), store, lambda: at("20T12:00"))
     two = {"accuracy": {"challenger": {"value": 0.91}, "champion": {"value": 0.9, "low": 0.85, "high": 0.95}}}
     fresh = {"images": 40, "metrics": {"accuracy": {"value": 0.88}}}
-    worn = {"test": {"version": 1, "k": 3}, "fresh": fresh}
+    fair = {"metric": "accuracy", "value": 0.8912, "low": 0.84, "high": 0.94}
+    worn = {"test": {"version": 1, "k": 3}, "fresh": fresh, "corrected": fair}
     save_firing(store, record("21T03:01", metrics=two, outcome="promoted", sentence="better", images=96, **worn))
     save_pins(store, "pets", Pins(InputRef("pin", "a" * 40, "b" * 64), 1, {1: 2}))
     seen = view(store, "pets", at("23T12:00"))
     text = "\n".join(lines(seen, at("23T12:00")))
     assert "next firing   2026-11-24 03:00 +0800 (in 15 h)" in text
-    assert "test set      version 1, asked 2 times" in text
+    assert "test images   version 1, asked 2 times" in text
     assert "missed        2, the last 2026-11-23 03:00 +0800" in text
     rows = [cells(each, "Asia/Shanghai", "accuracy") for each in seen.firings]
     assert [row[2] for row in rows] == ["missed", "missed", "succeeded, promoted"]
-    assert rows[-1][3:8] == ["0.9100", "0.9000", "3x", "0.8800 (40)", "96"]
+    assert rows[-1][3:8] == ["0.891", "0.9100", "0.9000", "3x", "96"]
     assert seen.to_json()["missed"] == 2
 
 

@@ -102,7 +102,7 @@ def test_every_firing_and_champion_is_there() -> None:
     ]
     assert "85.0 %<small>82.0 – 87.0</small>" in rows[0]
     assert "Due 6 times: 1 became the first champion, 1 promoted, 1 refused, 1 unchanged, 1 failed, 1 missed." in text
-    assert "The champion is number 3, features, accuracy 80.0 % (77.0 – 82.0) when it was crowned" in text
+    assert "It has accuracy 80.0 % (77.0 – 82.0)." in text
     assert page.count("circle", "challenger") == 3 + 2  # and two in the legend
     assert page.count("circle", "won") == 2 + 1
     assert page.count("line", "crown") == 3
