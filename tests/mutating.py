@@ -11,6 +11,7 @@ import importlib
 import io
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ LARGE = (
     *("hypothesis", "statsmodels.api", "PIL.Image", "pydantic", "click", "yaml"),
 )
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__")
+LIMIT_S = 600
 FAILED = 1  #: pytest's exit code where tests ran and some failed
 
 
@@ -39,6 +41,7 @@ def forked(work: Callable[[], int]) -> tuple[int, str]:
         os.dup2(writing, 1)
         os.dup2(writing, 2)
         os.close(reading)
+        signal.alarm(LIMIT_S)  # what is broken may go on for ever
         os._exit(work())
     os.close(writing)
     with os.fdopen(reading, encoding="utf-8", errors="replace") as pipe:
