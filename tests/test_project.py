@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tlbatch.steps import STEPS
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -61,6 +63,15 @@ def test_the_changelog_begins_with_unreleased_and_has_this_version(pyproject: di
     assert any(heading.strip("[]").startswith(pyproject["project"]["version"]) for heading in headings)
     kinds = set(re.findall(r"^### (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE))
     assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+def test_the_changelog_has_the_version_of_every_step() -> None:
+    """Raised without a word, artifacts are made again and nobody knows why."""
+    [line] = re.findall(
+        r"^- \*\*Versions of steps\*\*.*$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    told = {name: int(version) for name, version in re.findall(r"`(\w+)` (\d+)", line)}
+    assert {name: told.get(name, 1) for name in STEPS} == {name: step.version for name, step in STEPS.items()}
 
 
 def test_the_workflow_runs_the_two_commands_on_the_oldest_python(pyproject: dict[str, Any]) -> None:
