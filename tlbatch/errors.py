@@ -1,4 +1,4 @@
-"""What can go wrong, as sentences. An error class owns its exit code (the contract of the README's table)."""
+"""What can go wrong, as sentences. An error class owns its exit code (the contract of the manual's table, docs/commands.md)."""
 
 
 class TlbatchError(Exception):

@@ -43,8 +43,8 @@ def said_of(text: str) -> list[str]:
 
 @pytest.mark.parametrize("block", blocks(), ids=str)
 def test_every_block_says_what_holds_it(block: Block) -> None:
-    assert block.language in {*PRINTED, "yaml", "formula"} or block.page == "README.md", "name the block's language"
-    if block.language in PRINTED and block.page != "README.md":
+    assert block.language in {*PRINTED, "yaml", "formula"}, "name the block's language"
+    if block.language in PRINTED:
         assert block.mark, "run it, name its test, or say when it was recorded (tests/docs/pages.py)"
     if not block.mark.startswith("tested: "):
         return

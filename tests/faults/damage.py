@@ -20,7 +20,7 @@ from tlbatch.store import documents
 from tlbatch.store.layout import FORMAT_NAME
 from tlbatch.store.names import HIDDEN
 
-CODES = (0, 2, 65, 75, 124, 143)  #: the README's table, without 1 (a bug)
+CODES = (0, 2, 65, 75, 124, 143)  #: the manual's table, without 1 (a bug)
 HANGS_S = 60.0  #: for a command that computes nothing
 SAME = (  #: what tells one file from the next of its kind
     (r"-\d{8}-\d{4}-[a-z0-9]{4}(?=[./]|$)", "-*"),  # executions
