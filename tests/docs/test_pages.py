@@ -88,26 +88,23 @@ def test_sections_of_the_report_are_called_so() -> None:
 
 
 @cache
-def modules() -> tuple[ast.Module, ...]:
-    return tuple(
-        ast.parse(path.read_text(encoding="utf-8")) for name in ("tlbatch", "jobs") for path in (ROOT / name).rglob("*.py")
-    )
+def modules() -> tuple[tuple[ast.AST, ...], ...]:
+    """The nodes of each module."""
+    paths = [path for package in ("tlbatch", "jobs") for path in sorted((ROOT / package).rglob("*.py"))]
+    return tuple(tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8")))) for path in paths)
 
 
 @cache
 def codes() -> dict[str, int]:
     """Name of each error class -> what the process ends with."""
-    bases = {
-        c.name: {b.id for b in c.bases if isinstance(b, ast.Name)}
-        for m in modules()
-        for c in ast.walk(m)
-        if isinstance(c, ast.ClassDef)
-    }
-    known = {
-        name: kind.exit_code for name, kind in vars(errors).items() if isinstance(kind, type) and hasattr(kind, "exit_code")
-    }
+    classes = [node for nodes in modules() for node in nodes if isinstance(node, ast.ClassDef)]
+    kinds = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type)}
+    known: dict[str, int] = {name: kind.exit_code for name, kind in kinds.items() if hasattr(kind, "exit_code")}
     for _ in range(4):  # as deep as errors derive from each other
-        known |= {name: known[base] for name, its in bases.items() if name not in known for base in its if base in known}
+        for each in classes:
+            for base in each.bases:
+                if isinstance(base, ast.Name) and base.id in known:
+                    known.setdefault(each.name, known[base.id])
     return known
 
 
@@ -115,14 +112,14 @@ def codes() -> dict[str, int]:
 def texts() -> tuple[tuple[str, int | None], ...]:
     """Every text of the code, `…` where something is filled in, and the exit code of the error that it is raised with."""
     found: list[tuple[str, int | None]] = []
-    for module in modules():
-        raised: dict[int, str] = {}
-        for call in ast.walk(module):
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in codes():
-                raised |= {id(inner): call.func.id for argument in call.args for inner in ast.walk(argument)}
-        for node in ast.walk(module):
-            if isinstance(node, ast.JoinedStr | ast.Constant):
-                found.append((text_of(node), codes().get(raised.get(id(node), ""))))
+    for nodes in modules():
+        raised: dict[int, int] = {}
+        for node in nodes:
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in codes():
+                raised |= {id(inner): codes()[node.func.id] for argument in node.args for inner in ast.walk(argument)}
+        for node in nodes:
+            if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and " " in str(node.value)):
+                found.append((text_of(node), raised.get(id(node))))
     return tuple(found)
 
 
