@@ -17,7 +17,7 @@ from typing import Any
 
 from jobs.worklog import write_progress
 from tlbatch.errors import CorruptArtifactError, DeadlineError, Stopped, TransientError
-from tlbatch.executions.records import read_progress
+from tlbatch.records.executions import read_progress
 from tlbatch.store import NotFoundError, Store
 from tlbatch.store.artifacts import Artifact, FileEntry, Manifest, artifact_files, commit, file_sha256, open_artifact
 from tlbatch.store.documents import DamagedError, read, read_disposable, sealed, shaped

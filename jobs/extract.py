@@ -13,8 +13,8 @@ from tlbatch.errors import DeadlineError, Stopped
 from tlbatch.store.artifacts import load_manifest
 
 if TYPE_CHECKING:
-    from jobs.extraction.known import Known, Older, Parts
-    from jobs.extraction.wanted import Wanted
+    from jobs.extraction.cached_rows import Known, Older, Parts
+    from jobs.extraction.requested_rows import Wanted
     from jobs.models.network import Backbone
 
 SAVE_EVERY_S = 30.0
@@ -25,8 +25,8 @@ def run(context: Context) -> None:
     """Features for all images of the dataset; as one of several shards, for its own, and the rest if all are there."""
     from jobs.data.index import load_index
     from jobs.data.pins import pins_of
-    from jobs.extraction.known import Known, Older, Parts
-    from jobs.extraction.wanted import wanted_rows
+    from jobs.extraction.cached_rows import Known, Older, Parts
+    from jobs.extraction.requested_rows import wanted_rows
 
     views = context.params["views"]
     wanted = wanted_rows(load_index(context.input("dataset")), views, pins_of(context))
@@ -90,7 +90,7 @@ def compute(context: Context, fresh: list[Wanted], known: Known, parts: Parts) -
 
 def compute_own(context: Context, own: list[Wanted], backbone: Backbone, device: Any, known: Known, parts: Parts) -> None:
     """Compute rows, the finished ones stored twice a minute, when asked to stop and, for a shard of several, at the end."""
-    from jobs.data.rows import Spool
+    from jobs.data.row_store import Spool
     from jobs.extraction.computing import compute_rows
     from jobs.extraction.extractor import Extractor
 
@@ -133,7 +133,7 @@ def warn_of_width(backbone: Backbone) -> None:
 def put_together(context: Context, wanted: list[Wanted], known: Known, older: Older, description: dict[str, Any]) -> None:
     """The artifact's files: an earlier one where it holds just the same rows, else a new one."""
     from jobs.data.features import DESCRIPTION, FEATURES, VIEWS, groups
-    from jobs.data.rows import row_name, write_rows
+    from jobs.data.row_store import row_name, write_rows
 
     dim, count = description["dim"], description["views"]
     viewed = [row.entry.id for row in wanted if row.view == 0]

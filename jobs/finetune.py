@@ -26,8 +26,8 @@ def run(context: Context) -> None:
     from jobs.data.pins import pins_of
     from jobs.training.computing import choose_device
     from jobs.training.outputs import write_outputs
-    from jobs.training.parts import load_parts
     from jobs.training.settings import Settings
+    from jobs.training.split_data import load_parts
     from jobs.training.strategies import strategy_of
 
     settings = Settings.of(context.params)

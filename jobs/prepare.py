@@ -159,7 +159,7 @@ def _check_share(bad: list[BadFile], total: int, most: float) -> None:
     if len(bad) > most * total:
         raise DataError(
             f"{len(bad)} of {total} files cannot be used so far, and dataset.max_bad allows {most:.1%}: {_some(bad)}; "
-            "mend or remove them, or raise dataset.max_bad"
+            "fix or remove them, or raise dataset.max_bad"
         )
 
 
@@ -173,8 +173,8 @@ def _some(bad: list[BadFile]) -> str:
 
 def _near_copies(context: Context, prepared: Prepared) -> tuple[list[Likeness], str]:
     """Pairs of near copies, and in words how they were looked for."""
-    from jobs.data.copies import find_copies, method_of
     from jobs.data.groups import likenesses
+    from jobs.data.near_duplicates import find_copies, method_of
 
     if not context.params["near_duplicates"]:
         return [], "Equal pixels by hash; near copies were not looked for."

@@ -24,7 +24,7 @@ def refused(error: BaseException) -> tuple[int, str] | None:
         _in_layers(frame.filename) for frame in frames[-2:]
     ):
         return 2, (
-            f"the network cannot compute with what the study asks for ({kind}: {said}): mend input.size or train.batch_size; "
+            f"the network cannot compute with what the study asks for ({kind}: {said}): fix input.size or train.batch_size; "
             "--debug shows where"
         )
     return None

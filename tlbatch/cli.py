@@ -76,7 +76,7 @@ class LazyGroup(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in {**COMMANDS, **HIDDEN} and not args[0].startswith("-"):
-            from tlbatch.spec.nearest import nearest
+            from tlbatch.schema.nearest import nearest
 
             near = nearest(args[0], COMMANDS)
             ctx.fail(f"no command {args[0]!r}" + (f" (did you mean {near!r}?)" if near else "; see `tlbatch --help`"))

@@ -1,4 +1,4 @@
-"""Whether a context would work: each check a line, each failure with the command that mends it. Nothing is left behind."""
+"""Whether a context would work: each check a line, each failure with the command that fixes it. Nothing is left behind."""
 
 from __future__ import annotations
 
@@ -110,8 +110,8 @@ def _version(cluster: Cluster) -> Finding:
 def _namespace(cluster: Cluster) -> Iterator[Finding]:
     found = cluster.get(NAMESPACES, cluster.namespace)
     if found is None:
-        mend = "`kubectl apply -k k8s/overlays/dev` makes tlbatch"
-        yield Finding("namespace", FAILED, f"{cluster.namespace} is not there: {mend}")
+        fix = "`kubectl apply -k k8s/overlays/dev` makes tlbatch"
+        yield Finding("namespace", FAILED, f"{cluster.namespace} is not there: {fix}")
         return
     level = found["metadata"].get("labels", {}).get("pod-security.kubernetes.io/enforce", "none")
     state = OK if level == "restricted" else WARNING
@@ -171,8 +171,8 @@ def _clock(cluster: Cluster) -> Iterator[Finding]:
     if said is None:
         return
     skew_s = abs(parsedate_to_datetime(said).timestamp() - (before + time.time()) / 2)
-    state, mend = (OK, "") if skew_s < SKEW_S else (WARNING, ": set the time by NTP")
-    yield Finding("clock", state, f"{skew_s:.0f} s between here and the cluster{mend}")
+    state, fix = (OK, "") if skew_s < SKEW_S else (WARNING, ": set the time by NTP")
+    yield Finding("clock", state, f"{skew_s:.0f} s between here and the cluster{fix}")
 
 
 def _secret(cluster: Cluster, profile: Profile) -> Iterator[Finding]:

@@ -38,7 +38,7 @@ def unknown_names(environment: Iterable[str]) -> Iterator[str]:
     for name in sorted(name for name in environment if name.startswith(PREFIX) and name not in known):
         if _OF_A_SERVICE.search(name):
             continue
-        from tlbatch.spec.nearest import suggestion  # only now: `tlbatch --help` is quick
+        from tlbatch.schema.nearest import suggestion  # only now: `tlbatch --help` is quick
 
         yield f"{name} in the environment is no setting of tlbatch{suggestion(name, [*SETTINGS, *STUDIES], most=0)}"
 

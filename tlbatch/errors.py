@@ -13,7 +13,7 @@ class TlbatchError(Exception):
 
 
 class StudyError(TlbatchError):
-    """The study (or the command line) is wrong: mend it and try again."""
+    """The study (or the command line) is wrong: fix it and try again."""
 
     exit_code = 2
 

@@ -13,7 +13,7 @@ from tlbatch.datasets.layout import Layout, layout_of, written_parts
 from tlbatch.datasets.lookalikes import alike, written_aliases
 from tlbatch.datasets.walk import Walk, examples, look
 from tlbatch.errors import StudyError
-from tlbatch.spec.writing import yaml_text
+from tlbatch.schema.writing import yaml_text
 
 FEW_LABELS = 500  # below, one validation part is too small to choose by: folds
 SHOWN = 8  # classes that the comment names

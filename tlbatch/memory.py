@@ -14,8 +14,8 @@ from typing import Any
 from tlbatch.backbones.catalogue import MEASURED_AT, BackboneInfo, StageInfo, backbones
 from tlbatch.backbones.handcrafted import HAND_CRAFTED, feature_count
 from tlbatch.planning import Node
-from tlbatch.planning.make import Settled
-from tlbatch.planning.runs import SettledRun
+from tlbatch.planning.make import ResolvedStudy
+from tlbatch.planning.runs import ResolvedRun
 from tlbatch.steps import STEPS
 
 MIB = 2**20
@@ -42,20 +42,20 @@ class Network:
     working: float
 
 
-def forecast_mib(node: Node, settled: Settled) -> int | None:
+def forecast_mib(node: Node, resolved: ResolvedStudy) -> int | None:
     """MiB at most; None where it is not known: a network that the catalogue does not describe."""
     if STEPS[node.step].memory_mib is not None:
         return STEPS[node.step].memory_mib
-    run = next((run for run in [*settled.runs, *settled.controls] if run.name in node.runs), None)
-    images = settled.data.listing.count(b'"path"')
+    run = next((run for run in [*resolved.runs, *resolved.controls] if run.name in node.runs), None)
+    images = resolved.data.listing.count(b'"path"')
     if run is None:
         return _zero_label(node)
     if node.step == "finetune":
-        return _finetune(run, images, len(settled.data.classes))
+        return _finetune(run, images, len(resolved.data.classes))
     if run.on_features and node.step == "evaluate":
         dim = feature_size(run)
         return None if dim is None else _mib(FEATURE_COPIES * 4 * dim * images)
-    network = network_of(run, len(settled.data.classes))
+    network = network_of(run, len(resolved.data.classes))
     if network is None:
         return None
     batch = EXTRACTION_BATCH * THREADS if node.step == "extract" else VALIDATION_BATCH
@@ -63,7 +63,7 @@ def forecast_mib(node: Node, settled: Settled) -> int | None:
     return _mib(WEIGHTS_FED * network.weights + batch * WORKING_FED * network.working + pixels)
 
 
-def _finetune(run: SettledRun, images: int, classes: int) -> int | None:
+def _finetune(run: ResolvedRun, images: int, classes: int) -> int | None:
     if run.on_features:
         dim = feature_size(run)
         return None if dim is None else _mib(FEATURE_COPIES * 4 * dim * images * (run.views + 1))
@@ -94,14 +94,14 @@ def _area(size: int) -> float:
     return float((size / MEASURED_AT) ** 2)
 
 
-def _pixels(run: SettledRun, images: int) -> float:
+def _pixels(run: ResolvedRun, images: int) -> float:
     return float(min(IMAGES_IN_MEMORY, images * (1 if run.input["grayscale"] else 3) * run.input["size"] ** 2))
 
 
 # -- networks -------------------------------------------------------------------------------------------------------------
 
 
-def network_of(run: SettledRun, classes: int) -> Network | None:
+def network_of(run: ResolvedRun, classes: int) -> Network | None:
     """What the run's network holds; None where the catalogue does not describe it."""
     if "scratch" in run.model:
         return _scratch(run.model["scratch"], run.input, classes)
@@ -112,7 +112,7 @@ def network_of(run: SettledRun, classes: int) -> Network | None:
     return None if info is None else _backbone(run, info, classes)
 
 
-def _backbone(run: SettledRun, info: BackboneInfo, classes: int) -> Network:
+def _backbone(run: ResolvedRun, info: BackboneInfo, classes: int) -> Network:
     used = info.stages_to(run.model["layer"])
     first = _first_learning(run, used)
     learning = {stage.name for stage in _learning(run, used)}
@@ -124,7 +124,7 @@ def _backbone(run: SettledRun, info: BackboneInfo, classes: int) -> Network:
     return Network(weights, trained, kept, area * max(stage.working for stage in used))
 
 
-def _learning(run: SettledRun, used: Sequence[StageInfo]) -> list[StageInfo]:
+def _learning(run: ResolvedRun, used: Sequence[StageInfo]) -> list[StageInfo]:
     """The stages that learn at some time."""
     if run.on_features or not isinstance(run.strategy, Mapping):
         return []
@@ -132,7 +132,7 @@ def _learning(run: SettledRun, used: Sequence[StageInfo]) -> list[StageInfo]:
     return [stage for stage in used if unfreeze == "all" or (unfreeze != "none" and stage.name in unfreeze)]
 
 
-def _first_learning(run: SettledRun, used: Sequence[StageInfo]) -> int:
+def _first_learning(run: ResolvedRun, used: Sequence[StageInfo]) -> int:
     """Where the backward pass ends: from here on everything is kept, also of frozen stages between."""
     learning = {stage.name for stage in _learning(run, used)}
     return next((place for place, stage in enumerate(used) if stage.name in learning), len(used))
@@ -152,7 +152,7 @@ def _scratch(scratch: Mapping[str, Any], input: Mapping[str, Any], classes: int)
     return Network(4.0 * parameters, 4.0 * parameters, kept, working)
 
 
-def feature_size(run: SettledRun) -> int | None:
+def feature_size(run: ResolvedRun) -> int | None:
     """Values that an image puts into the head; None where they are not known."""
     name = (run.model.get("backbone") or {}).get("name")
     if name == HAND_CRAFTED:

@@ -15,8 +15,8 @@ from tlbatch import __version__
 from tlbatch.errors import StudyError
 from tlbatch.home import expanded
 from tlbatch.manifests.site import Site, checked_bundle
-from tlbatch.spec.base import Part
-from tlbatch.spec.nearest import suggestion
+from tlbatch.schema.base import Part
+from tlbatch.schema.nearest import suggestion
 from tlbatch.spec.resources import StudyResources
 
 DEFAULT_NAME = "default"
@@ -115,7 +115,7 @@ def load_config() -> dict[str, Any]:
         yaml.YAMLError,
     ) as error:  # ValueError: no UTF-8, !!int abc
         said = " ".join(str(error).split()) or type(error).__name__
-        raise StudyError(f"{path}: cannot be read ({said}): mend it, or move it away and `tlbatch context set`") from error
+        raise StudyError(f"{path}: cannot be read ({said}): fix it, or move it away and `tlbatch context set`") from error
     document = {} if document is None else document
     contexts = _contexts(document.get("contexts")) if isinstance(document, dict) else None
     if contexts is None or not set(document) <= {"current-context", "contexts"}:

@@ -14,11 +14,11 @@ from jobs.data.index import IndexEntry
 from jobs.reporting.contrasts import Contrast
 from jobs.reporting.curves import SERIES, curves_of
 from jobs.reporting.document import finite
+from jobs.reporting.formatting import recipe
 from jobs.reporting.sentences import contrast_sentence
 from jobs.reporting.sources import RunSource
 from jobs.reporting.tables import build_table, values_of
 from jobs.reporting.validation import standing
-from jobs.reporting.words import recipe
 
 FORMAT = 1
 

@@ -11,8 +11,8 @@ from jobs.comparing.sides import Side
 from jobs.comparing.studies import FieldChange
 from jobs.reporting.chance import doubt
 from jobs.reporting.contrasts import BETTER, NOT_SHOWN, WORSE, Contrast
+from jobs.reporting.formatting import images_in_units, listing, percent, plural, points, signed_points
 from jobs.reporting.sentences import accuracy, interval_of, over_seeds, statistics, tested_on, than
-from jobs.reporting.words import images_in_units, listing, percent, plural, points, signed_points
 
 MOST_NAMED = 5  #: fields that the sentence names
 

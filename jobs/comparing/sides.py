@@ -17,7 +17,7 @@ from jobs.reporting.sources import RunSource, Sources, sources_of
 from jobs.reporting.validation import best
 from jobs.reporting.views.dataset import study_split
 from tlbatch.errors import CorruptArtifactError, StudyError
-from tlbatch.executions.records import Execution
+from tlbatch.records.executions import Execution
 from tlbatch.store.artifacts import Artifact, open_artifact
 from tlbatch.tasks import InputRef, Task, load_task, task_name
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.data.rows import RowFile, open_rows
+from jobs.data.row_store import RowFile, open_rows
 from tlbatch.store.artifacts import Artifact
 
 FEATURES, VIEWS = "features", "views"

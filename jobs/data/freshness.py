@@ -14,7 +14,7 @@ from typing import Any
 from jobs.data.index import IndexEntry
 from jobs.data.pins import Pin, Pins, short
 from jobs.data.split import TRAIN
-from jobs.data.units import Unit, units_of
+from jobs.data.split_groups import Unit, units_of
 
 
 def freshen(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.data.copies import Pair
+from jobs.data.near_duplicates import Pair
 from jobs.data.shards import SpooledPicture
 
 KINDS = ("recompressed", "scaled", "cropped", "mirrored", "rotated")  # from the least change to the most

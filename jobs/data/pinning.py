@@ -11,7 +11,7 @@ from jobs.data.freshness import freshen, renewed
 from jobs.data.index import IndexEntry, by_content
 from jobs.data.pins import Pin, Pins
 from jobs.data.split import POOL, TEST, VALIDATION, Entries, held_out_quotas, split_index
-from jobs.data.units import draw, units_of
+from jobs.data.split_groups import draw, units_of
 from tlbatch.errors import DataError
 
 NAMED = 5  #: paths named in a sentence

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from PIL import Image
 
-from jobs.data.copies import SMALLEST_SIDE
 from jobs.data.decode import BadImageError, content_id, decoded
 from jobs.data.fetching import Source, ahead
+from jobs.data.near_duplicates import SMALLEST_SIDE
 from jobs.data.storing import Stored, encode_stored
 from jobs.data.thumbnails import thumbnail
 from tlbatch.datasets.listing import ListedFile, Listing

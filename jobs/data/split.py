@@ -9,7 +9,7 @@ from typing import Any
 
 from jobs.data.index import IndexEntry, by_content
 from jobs.data.pins import Pins
-from jobs.data.units import Quota, Unit, apportion, draw, units_of
+from jobs.data.split_groups import Quota, Unit, apportion, draw, units_of
 from tlbatch.errors import DataError
 
 Entries = tuple[IndexEntry, ...]

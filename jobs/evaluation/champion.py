@@ -10,7 +10,7 @@ import numpy as np
 
 from jobs.context import Context
 from jobs.data.pins import FRESH_FILE, Pins, pins_of
-from jobs.metrics.predictions import Floats, Ints
+from jobs.statistics.predictions import Floats, Ints
 from tlbatch.store.artifacts import Artifact
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from jobs.context import Context
 from jobs.data.index import IndexEntry
-from jobs.evaluation.scores import Said
+from jobs.evaluation.scores import ScoredOutputs
 from tlbatch.spreadsheet import csv_text
 
 
 def write_predictions(
-    context: Context, entries: Sequence[IndexEntry], classes: Sequence[str], said: Mapping[str, Said]
+    context: Context, entries: Sequence[IndexEntry], classes: Sequence[str], said: Mapping[str, ScoredOutputs]
 ) -> None:
     first = next(iter(said.values())).predictions
     firsts: dict[int, str] = {}  # a unit is named by its first image's id
@@ -36,7 +36,7 @@ def write_predictions(
 
 
 def _rows(
-    seed: str, entries: Sequence[IndexEntry], groups: Sequence[str], classes: Sequence[str], said: Said
+    seed: str, entries: Sequence[IndexEntry], groups: Sequence[str], classes: Sequence[str], said: ScoredOutputs
 ) -> list[list[Any]]:
     p = said.predictions
     return [

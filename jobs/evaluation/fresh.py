@@ -13,8 +13,8 @@ from jobs.data.index import IndexEntry
 from jobs.data.pins import FRESH_FILE
 from jobs.evaluation.images import Dataset
 from jobs.metrics.calibration import softmax
-from jobs.metrics.predictions import Floats, Predictions
 from jobs.metrics.summary import summarise
+from jobs.statistics.predictions import Floats, Predictions
 from tlbatch.store.artifacts import Artifact
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")

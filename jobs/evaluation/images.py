@@ -13,8 +13,8 @@ from jobs.context import Context
 from jobs.data.index import IndexEntry, load_index
 from jobs.data.pins import pins_of
 from jobs.data.split import Split, split_index
-from jobs.data.units import units_of
-from jobs.metrics.predictions import Ints
+from jobs.data.split_groups import units_of
+from jobs.statistics.predictions import Ints
 from tlbatch.store.artifacts import Artifact
 
 
@@ -46,7 +46,7 @@ class Dataset:
 
 
 def unit_numbers(entries: tuple[IndexEntry, ...]) -> Ints:
-    """[n] number of each entry's unit (jobs.data.units)."""
+    """[n] number of each entry's unit (jobs.data.split_groups)."""
     number = {entry.path: i for i, unit in enumerate(units_of(entries)) for entry in unit.entries}
     return np.array([number[entry.path] for entry in entries], dtype=np.int64)
 

@@ -18,8 +18,8 @@ from jobs.data.index import read_encoded
 from jobs.data.pixels import load_pixels, normaliser
 from jobs.evaluation.images import Dataset
 from jobs.finite import finite
-from jobs.metrics.predictions import Floats, Ints
 from jobs.models.building import build_head
+from jobs.statistics.predictions import Floats, Ints
 from jobs.training.images import load_images
 from tlbatch.store.artifacts import Artifact
 

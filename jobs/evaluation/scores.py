@@ -13,10 +13,10 @@ from jobs.metrics.calibration import Temperature, fit_temperature, reliability, 
 from jobs.metrics.classification import confusion
 from jobs.metrics.coverage import coverage_curve
 from jobs.metrics.per_class import class_report
-from jobs.metrics.predictions import Floats, Ints, Predictions
 from jobs.metrics.ranking import curves
 from jobs.metrics.registry import metrics
 from jobs.metrics.summary import summarise
+from jobs.statistics.predictions import Floats, Ints, Predictions
 from jobs.statistics.shares import LEVEL
 
 CALIBRATED = ("log_loss", "brier", "ece")
@@ -24,7 +24,7 @@ DIGITS = 9
 
 
 @dataclass(frozen=True)
-class Said:
+class ScoredOutputs:
     """What a seed's models said about the test images, as written; ``calibrated`` after temperature scaling."""
 
     predictions: Predictions
@@ -39,7 +39,7 @@ def written(probabilities: Floats) -> Floats:
     return np.array(rows, dtype=np.float64).reshape(probabilities.shape)
 
 
-def said_by_trained(logits: Sequence[Floats], validation: tuple[Ints, Floats], labels: Ints, groups: Ints) -> Said:
+def said_by_trained(logits: Sequence[Floats], validation: tuple[Ints, Floats], labels: Ints, groups: Ints) -> ScoredOutputs:
     """Of one seed: the mean probability of its folds' models; one temperature for all, from all validation images."""
     val_labels, val_logits = validation
     temperature = fit_temperature(val_logits, val_labels)
@@ -56,10 +56,12 @@ def said_by_trained(logits: Sequence[Floats], validation: tuple[Ints, Floats], l
             "log_loss": float(chosen.log_losses.mean()),
             "n": chosen.n,
         }
-    return Said(Predictions(labels, written(mean), groups), calibrated, temperature, chosen_document if chosen else None)
+    return ScoredOutputs(
+        Predictions(labels, written(mean), groups), calibrated, temperature, chosen_document if chosen else None
+    )
 
 
-def metrics_document(said: Mapping[str, Said], classes: Sequence[str]) -> dict[str, Any]:
+def metrics_document(said: Mapping[str, ScoredOutputs], classes: Sequence[str]) -> dict[str, Any]:
     """All of ``metrics.json`` but ``suspects``."""
     first = next(iter(said.values()))
     predictions = {seed: one.predictions for seed, one in said.items()}
@@ -89,7 +91,7 @@ def metrics_document(said: Mapping[str, Said], classes: Sequence[str]) -> dict[s
     }
 
 
-def _described(first: Said) -> dict[str, Any]:
+def _described(first: ScoredOutputs) -> dict[str, Any]:
     described = {name: {"title": metric.title, "better": metric.better} for name, metric in metrics().items()}
     if first.calibrated is not None:
         for name in CALIBRATED:
@@ -98,7 +100,7 @@ def _described(first: Said) -> dict[str, Any]:
     return {name: {**one, "order": order} for order, (name, one) in enumerate(described.items())}
 
 
-def _add_calibrated(document: dict[str, Any], said: Mapping[str, Said]) -> None:
+def _add_calibrated(document: dict[str, Any], said: Mapping[str, ScoredOutputs]) -> None:
     """``log_loss_calibrated`` and its like, where every seed has a temperature."""
     calibrated = {seed: one.calibrated for seed, one in said.items() if one.calibrated is not None}
     if len(calibrated) < len(said):
@@ -110,7 +112,7 @@ def _add_calibrated(document: dict[str, Any], said: Mapping[str, Said]) -> None:
             document["seeds"][seed][f"{name}_calibrated"] = found["seeds"][seed][name]
 
 
-def _calibration(said: Said) -> dict[str, Any]:
+def _calibration(said: ScoredOutputs) -> dict[str, Any]:
     return {
         "temperature": said.temperature.value,
         "why": said.temperature.why,

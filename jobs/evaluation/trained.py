@@ -14,6 +14,7 @@ from jobs.data.pixels import load_pixels, normaliser
 from jobs.evaluation.files import write_predictions
 from jobs.evaluation.fresh import fresh_of, mean_probabilities, write_fresh
 from jobs.evaluation.images import Dataset, load_dataset
+from jobs.evaluation.label_errors import judge_by_features, judge_by_models, suspects_documents
 from jobs.evaluation.outputs import (
     Fed,
     Models,
@@ -24,13 +25,12 @@ from jobs.evaluation.outputs import (
     test_features,
     validation_of,
 )
-from jobs.evaluation.scores import Said, metrics_document, said_by_trained
+from jobs.evaluation.scores import ScoredOutputs, metrics_document, said_by_trained
 from jobs.evaluation.stopwatch import Stopwatch
-from jobs.evaluation.suspects import judge_by_features, judge_by_models, suspects_documents
 from jobs.explain.gallery import Shown, write_gallery
-from jobs.metrics.predictions import Floats
 from jobs.models.network import Network
 from jobs.models.trained import load_trained
+from jobs.statistics.predictions import Floats
 from jobs.training.computing import choose_device
 
 Logits = dict[int, list[Floats]]
@@ -99,7 +99,7 @@ def _by_networks(context: Context, models: Models, fed: Fed) -> Logits:
     return logits
 
 
-def _said(dataset: Dataset, models: Models, logits: Mapping[int, Sequence[Floats]]) -> dict[str, Said]:
+def _said(dataset: Dataset, models: Models, logits: Mapping[int, Sequence[Floats]]) -> dict[str, ScoredOutputs]:
     said = {}
     for seed, folds in models.items():
         _, labels, validation = validation_of(folds, dataset.classes)
@@ -109,7 +109,7 @@ def _said(dataset: Dataset, models: Models, logits: Mapping[int, Sequence[Floats
 
 def _shown(
     dataset: Dataset,
-    said: Said,
+    said: ScoredOutputs,
     settings: Mapping[str, Any],
     network: Network | None,
     device: torch.device,

@@ -6,16 +6,16 @@ from jobs.context import Context
 from jobs.data.pixels import normaliser
 from jobs.evaluation.files import write_predictions
 from jobs.evaluation.images import load_dataset
+from jobs.evaluation.label_errors import judge_without_labels, suspects_documents
 from jobs.evaluation.outputs import forward, grouped_probabilities, load_fed
-from jobs.evaluation.scores import Said, metrics_document, written
+from jobs.evaluation.scores import ScoredOutputs, metrics_document, written
 from jobs.evaluation.stopwatch import Stopwatch
-from jobs.evaluation.suspects import judge_without_labels, suspects_documents
 from jobs.evaluation.trained import picture_loader, sentence
 from jobs.explain.gallery import Shown, write_gallery
 from jobs.metrics.calibration import Temperature
-from jobs.metrics.predictions import Predictions
 from jobs.models.building import build_classifier
 from jobs.models.pretrained import load_pretrained
+from jobs.statistics.predictions import Predictions
 from jobs.training.computing import choose_device
 
 SEED = "0"
@@ -34,7 +34,7 @@ def evaluate_zero_label(context: Context) -> None:
     context.made |= {"images_per_s": watch.rate("outputs", len(dataset.test)), "forward_passes": len(dataset.test)}
     probabilities = written(grouped_probabilities(outputs, params["mapping"], dataset.classes))
     predictions = Predictions(dataset.labels, probabilities, dataset.groups)
-    said = Said(predictions, None, Temperature(None, "no labels are used, so none to fit a temperature on"), None)
+    said = ScoredOutputs(predictions, None, Temperature(None, "no labels are used, so none to fit a temperature on"), None)
     write_predictions(context, dataset.test, dataset.classes, {SEED: said})
     with watch("metrics"):
         document = metrics_document({SEED: said}, dataset.classes)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jobs.metrics.predictions import Predictions
+from jobs.statistics.predictions import Predictions
 
 ERRORS, SAMPLES = 24, 12
 

@@ -13,8 +13,8 @@ from jobs.context import Context
 from jobs.explain.choice import right_samples, surest_errors
 from jobs.explain.gradcam import grad_cam
 from jobs.explain.pictures import as_fed, jpeg, overlay, save_channel_grid
-from jobs.metrics.predictions import Predictions
 from jobs.models.network import Network
+from jobs.statistics.predictions import Predictions
 
 BATCH = 8
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from jobs.data.index import read_encoded
 from jobs.extraction.extractor import Extractor, one_thread_each
-from jobs.extraction.wanted import Wanted, pixels_of
+from jobs.extraction.requested_rows import Wanted, pixels_of
 from tlbatch.store.artifacts import Artifact
 
 AHEAD = 2  # batches a thread has waiting for it

@@ -25,7 +25,7 @@ from jobs.models.building import build_backbone
 from jobs.models.copies import ThreadCopies
 from jobs.models.network import Backbone
 from jobs.models.pretrained import load_pretrained
-from jobs.training.randomness import generator
+from jobs.randomness import generator
 
 BATCH = {"cpu": 8, "cuda": 64}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.metrics.predictions import Floats, Ints, Predictions, Weighted
 from jobs.metrics.registry import metric
+from jobs.statistics.predictions import Floats, Ints, Predictions, Weighted
 
 BINS = 15
 SIMULATIONS = 2000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from jobs.metrics.predictions import Floats, Ints, Predictions, Weighted
 from jobs.metrics.registry import metric
+from jobs.statistics.predictions import Floats, Ints, Predictions, Weighted
 
 
 def confusion(predictions: Predictions) -> Ints:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jobs.metrics.predictions import Predictions
+from jobs.statistics.predictions import Predictions
 
 POINTS = 50
 

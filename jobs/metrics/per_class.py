@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from jobs.metrics.classification import f1s
-from jobs.metrics.predictions import Predictions
 from jobs.metrics.ranking import auc, mean_precision
+from jobs.statistics.predictions import Predictions
 from jobs.statistics.shares import share
 
 

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from jobs.metrics.predictions import Bools, Floats, Ints, Predictions, Weighted
 from jobs.metrics.registry import metric
+from jobs.statistics.predictions import Bools, Floats, Ints, Predictions, Weighted
 
 CURVE_POINTS = 200
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from jobs.metrics.predictions import Floats, Weighted
+from jobs.statistics.predictions import Floats, Weighted
 
 MODULES = ("classification", "ranking", "scoring", "calibration")
 Function = Callable[[Weighted], Floats]

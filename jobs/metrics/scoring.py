@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from jobs.metrics.predictions import Floats, Weighted
 from jobs.metrics.registry import metric
+from jobs.statistics.predictions import Floats, Weighted
 
 
 @metric("log_loss", "log loss", higher_is_better=False)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from jobs.metrics.calibration import perfect_of
-from jobs.metrics.predictions import Floats, Predictions
 from jobs.metrics.registry import metrics
 from jobs.statistics.bootstrap import bootstrap, percentile_interval, resamples_for
 from jobs.statistics.estimate import Estimate
 from jobs.statistics.over_seeds import widened
+from jobs.statistics.predictions import Floats, Predictions
 from jobs.statistics.shares import TOO_FEW, mean_of_shares, share, share_interval
 
 SHARES = ("accuracy", "weighted_recall")  #: shares of images: Wilson's interval

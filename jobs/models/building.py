@@ -8,18 +8,18 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from jobs.models.cutting import Tap, drop_modules, unreached, walk
-from jobs.models.dividing import derive_division
 from jobs.models.families import FAMILIES
 from jobs.models.handcrafted import hand_crafted_backbone
 from jobs.models.heads import build_head
-from jobs.models.initial import initialise, settle_statistics
+from jobs.models.infer_stages import derive_division
+from jobs.models.initial import initialise, resolve_statistics
 from jobs.models.library import Architecture, find
 from jobs.models.network import Backbone, Network
 from jobs.models.pretrained import Pretrained
 from jobs.models.reading import convert, fit_state
 from jobs.models.scratch import scratch_body, scratch_division
 from jobs.models.stages import Division, Layer
+from jobs.models.truncate import Tap, drop_modules, unreached, walk
 from tlbatch.backbones.handcrafted import HAND_CRAFTED
 from tlbatch.errors import StudyError
 
@@ -112,7 +112,7 @@ def _body(architecture: Architecture, pretrained: Pretrained) -> nn.Module:
     """With random values of its seed; without any (meta device) where weights for all of it will come."""
     if pretrained.state is None:
         body = architecture.create_seeded(pretrained.seed)
-        settle_statistics(body, seed=pretrained.seed, size=NOISE_SIZE if architecture.division else _own_size(body))
+        resolve_statistics(body, seed=pretrained.seed, size=NOISE_SIZE if architecture.division else _own_size(body))
         return body
     return architecture.create_empty() if architecture.name in FAMILIES else architecture.create_seeded(0)
 

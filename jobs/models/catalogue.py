@@ -17,10 +17,10 @@ from torch import nn
 
 import tlbatch
 from jobs.models.activations import held_by_stage
-from jobs.models.cutting import Tap, drop_modules, unreached, walk
 from jobs.models.families import FAMILIES, Family
 from jobs.models.library import find, timm_names, torchvision_names
 from jobs.models.stages import Layer, Stage
+from jobs.models.truncate import Tap, drop_modules, unreached, walk
 from tlbatch import output
 from tlbatch.backbones.catalogue import MEASURED_AT
 from tlbatch.backbones.preprocessing import IMAGENET_MEAN, IMAGENET_STD, SCRATCH_INPUT

@@ -12,9 +12,9 @@ from torch import nn
 
 from jobs.models.families import FAMILIES
 from jobs.models.stages import Division
-from jobs.training.randomness import seed_of
+from jobs.randomness import seed_of
 from tlbatch.errors import StudyError
-from tlbatch.spec.nearest import suggestion
+from tlbatch.schema.nearest import suggestion
 
 LIBRARIES = ("torchvision", "timm")
 

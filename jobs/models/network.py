@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from jobs.models.cutting import Tap, Walk, drop_modules, run_to, unreached, walk
 from jobs.models.stages import Division, Layer, Stage
+from jobs.models.truncate import Tap, Walk, drop_modules, run_to, unreached, walk
 
 HEAD = "head"
 SMALL_BATCH = 32

@@ -19,9 +19,9 @@ import torch
 from torch import nn
 
 import tlbatch
-from jobs.models.cutting import Tap, walk
 from jobs.models.families import FAMILIES
 from jobs.models.library import find, timm_names, torchvision_names
+from jobs.models.truncate import Tap, walk
 from tlbatch import output
 
 SIZES = Path(tlbatch.__file__).parent / "backbones" / "sizes.json"

@@ -15,13 +15,13 @@ from jobs.data.reading import BadFile
 from jobs.evaluation.scores import written
 from jobs.extraction.computing import AHEAD, in_order
 from jobs.extraction.extractor import one_thread_each
-from jobs.metrics.predictions import Floats
 from jobs.prediction.networks import Model
 from jobs.prediction.pictures import Fed
+from jobs.statistics.predictions import Floats
 
 
 @dataclass(frozen=True)
-class Said:
+class PredictedPart:
     """What a model says of pictures: ``probabilities`` [n, classes], as written, row by row of ``paths`` and ``ids``."""
 
     paths: list[str]
@@ -32,7 +32,7 @@ class Said:
 
 def predict(
     model: Model, pictures: Generator[Fed | BadFile, None, None], threads: int, *, raw: bool, tick: Callable[[int], None]
-) -> Said:
+) -> PredictedPart:
     """All pictures of a part. ``tick`` hears after each batch how many of its images are computed, and may raise."""
     bad: list[BadFile] = []
     paths: list[str] = []
@@ -46,7 +46,7 @@ def predict(
             rows.append(written(model.probabilities([one[:count] for one in logits], raw=raw)))
             tick(count)
     empty = np.zeros((0, len(model.classes)))
-    return Said(paths, ids, np.concatenate([empty, *rows]), sorted(bad, key=lambda each: each.file.path))
+    return PredictedPart(paths, ids, np.concatenate([empty, *rows]), sorted(bad, key=lambda each: each.file.path))
 
 
 def _batches(pictures: Iterable[Fed | BadFile], size: int, bad: list[BadFile]) -> Iterator[list[Fed]]:

@@ -22,10 +22,10 @@ from jobs.evaluation.outputs import validation_of
 from jobs.extraction.extractor import BATCH, Extractor, fold
 from jobs.finite import finite
 from jobs.metrics.calibration import Temperature, fit_temperature, softmax
-from jobs.metrics.predictions import Floats
 from jobs.models.copies import ThreadCopies
 from jobs.models.network import Network
 from jobs.models.trained import load_trained
+from jobs.statistics.predictions import Floats
 from tlbatch.store.artifacts import Artifact
 
 Logits = Callable[[Tensor], list[Floats]]

@@ -12,7 +12,7 @@ from jobs.context import Context
 from jobs.data.fetching import Source
 from jobs.evaluation.outputs import models_of
 from jobs.listings import read_listing
-from jobs.prediction.computing import Said, predict
+from jobs.prediction.computing import PredictedPart, predict
 from jobs.prediction.networks import Model, load_model
 from jobs.prediction.pictures import read_fed
 from jobs.prediction.summary import write_summary
@@ -107,7 +107,7 @@ def _compute(walk: Walk, part: Part) -> None:
     out.put(part.record, _record(part, data, said, model).to_json())
 
 
-def _record(part: Part, data: bytes, said: Said, model: Model) -> PartRecord:
+def _record(part: Part, data: bytes, said: PredictedPart, model: Model) -> PartRecord:
     counts = Counter(model.classes[place] for place in said.probabilities.argmax(axis=1))
     return PartRecord(
         key=part.key,

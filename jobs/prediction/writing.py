@@ -6,10 +6,10 @@ import io
 import json
 from collections.abc import Callable, Sequence
 
-from jobs.prediction.computing import Said
+from jobs.prediction.computing import PredictedPart
 
 
-def as_jsonl(said: Said, classes: Sequence[str]) -> bytes:
+def as_jsonl(said: PredictedPart, classes: Sequence[str]) -> bytes:
     """A line an image: {path, id, predicted, confidence, probabilities: {class: number}}."""
     lines = []
     for path, identity, row in zip(said.paths, said.ids, said.probabilities.tolist(), strict=True):
@@ -20,7 +20,7 @@ def as_jsonl(said: Said, classes: Sequence[str]) -> bytes:
     return "".join(lines).encode()
 
 
-def as_parquet(said: Said, classes: Sequence[str]) -> bytes:
+def as_parquet(said: PredictedPart, classes: Sequence[str]) -> bytes:
     """Columns path, id, predicted (strings), confidence, then p:<class> (float64), as in evaluate's predictions.csv."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -38,4 +38,4 @@ def as_parquet(said: Said, classes: Sequence[str]) -> bytes:
     return target.getvalue()
 
 
-WRITERS: dict[str, Callable[[Said, Sequence[str]], bytes]] = {"jsonl": as_jsonl, "parquet": as_parquet}
+WRITERS: dict[str, Callable[[PredictedPart, Sequence[str]], bytes]] = {"jsonl": as_jsonl, "parquet": as_parquet}

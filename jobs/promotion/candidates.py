@@ -11,8 +11,8 @@ import numpy as np
 
 from jobs.context import Context
 from jobs.metrics.calibration import softmax
-from jobs.metrics.predictions import Predictions
 from jobs.metrics.registry import metrics
+from jobs.statistics.predictions import Predictions
 from tlbatch.store.artifacts import Artifact
 from tlbatch.tasks import InputRef
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from jobs.context import Context
 from jobs.data.pins import PINNED, Pins, load_pins
-from jobs.metrics.predictions import Predictions
 from jobs.metrics.registry import metrics
 from jobs.promotion.candidates import Candidate, candidates_of, choose
 from jobs.promotion.judging import fresh_numbers, groups_of, judged, numbers
@@ -17,6 +16,7 @@ from jobs.promotion.paired import ClassTest, Estimate, class_tests, compare
 from jobs.promotion.rule import Rule
 from jobs.promotion.sentences import coarse_sentence, first_sentence, renewal, same_sentence, verdict_sentence
 from jobs.promotion.verdict import FIRST, PROMOTED, SAME, Verdict, is_beyond, is_coarse, is_harmed, judge
+from jobs.statistics.predictions import Predictions
 from jobs.statistics.sequential import Level
 from tlbatch.errors import DataError
 from tlbatch.tasks import InputRef

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jobs.data.pins import FRESH_FILE, Pins
-from jobs.metrics.predictions import Floats, Predictions
+from jobs.statistics.predictions import Floats, Predictions
 from tlbatch.errors import DataError
 from tlbatch.store.artifacts import Artifact
 

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from jobs.metrics.predictions import Ints, Predictions
 from jobs.metrics.registry import metrics
 from jobs.statistics.bootstrap import bootstrap, percentile_interval, ratio_test, resamples_for
 from jobs.statistics.corrections import benjamini_hochberg
 from jobs.statistics.differences import paired_difference
 from jobs.statistics.permutation import one_sided
+from jobs.statistics.predictions import Ints, Predictions
 from jobs.statistics.units import differences, numbered, unit_sizes, unit_sums
 
 

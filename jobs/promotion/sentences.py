@@ -10,7 +10,7 @@ from jobs.promotion.candidates import Candidate
 from jobs.promotion.paired import ClassTest, Estimate
 from jobs.promotion.rule import BETTER, WORSE_LEVEL, Rule
 from jobs.promotion.verdict import BOUND, FALLEN, GAIN, HARMED, PROMOTED, WORSE, Verdict
-from jobs.reporting.words import MINUS, interval_points, listing, number, p_value, percent, plural, points, signed_points
+from jobs.reporting.formatting import MINUS, interval_points, listing, number, p_value, percent, plural, points, signed_points
 from jobs.statistics.sequential import images_needed
 
 NAMED = 3  #: classes told of, at most

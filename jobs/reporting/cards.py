@@ -9,11 +9,11 @@ from typing import Any
 from jobs.context import Context
 from jobs.reporting.analysis import Analysis
 from jobs.reporting.cautions import mismatch_of
+from jobs.reporting.formatting import backbone_name, count, listing, percent, pixels, plural, recipe
 from jobs.reporting.sentences import contrast_sentence
 from jobs.reporting.sources import RunSource
 from jobs.reporting.tables import METRICS, format_metric
 from jobs.reporting.validation import standing
-from jobs.reporting.words import backbone_name, count, listing, percent, pixels, plural, recipe
 
 
 def write_cards(context: Context, analysis: Analysis) -> None:

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from jobs.reporting.datacard import DataCard
+from jobs.reporting.formatting import listing, plural
 from jobs.reporting.lineage import TaskRecord
 from jobs.reporting.sources import RunSource, Sources
-from jobs.reporting.words import listing, plural
 from tlbatch.backbones.preprocessing import mismatch
 
 FEW = 10  #: test images of a class below which only counts say anything

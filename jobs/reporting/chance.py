@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jobs.reporting.formatting import listing, p_value, percent
 from jobs.reporting.sources import RunSource
-from jobs.reporting.words import listing, p_value, percent
 
 
 def doubt(run: RunSource) -> str:

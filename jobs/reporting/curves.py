@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.reporting.words import number, percent, points
+from jobs.reporting.formatting import number, percent, points
 
 SERIES = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
 RISE = 0.05  #: validation loss this far (as a share) above its lowest counts as risen

@@ -11,6 +11,7 @@ from jobs.reporting.analysis import Analysis
 from jobs.reporting.cautions import mismatch_of
 from jobs.reporting.contrasts import Contrast
 from jobs.reporting.curves import SERIES, Curves
+from jobs.reporting.formatting import recipe
 from jobs.reporting.lineage import versions_of
 from jobs.reporting.pinned import Pinned, decision_of
 from jobs.reporting.sentences import contrast_sentence
@@ -18,7 +19,6 @@ from jobs.reporting.sources import RunSource
 from jobs.reporting.tables import values_of
 from jobs.reporting.validation import standing
 from jobs.reporting.views.dataset import study_split
-from jobs.reporting.words import recipe
 
 FORMAT = 1
 

@@ -14,6 +14,7 @@ from jobs.context import Context
 from jobs.data.index import load_index
 from jobs.reporting.analysis import Analysis
 from jobs.reporting.figures.style import Drawn, Figures
+from jobs.reporting.formatting import duration, number, plural
 from jobs.reporting.lineage import versions_of
 from jobs.reporting.sentences import HARMED, HELPED, Findings, tested_on
 from jobs.reporting.views.champion import build_champion
@@ -22,7 +23,6 @@ from jobs.reporting.views.dataset import build_data
 from jobs.reporting.views.mistakes import build_mistakes
 from jobs.reporting.views.results import build_results
 from jobs.reporting.views.training import build_feature_maps, build_trainings
-from jobs.reporting.words import duration, number, plural
 from jobs.statistics.differences import METHOD_SEEDS
 from tlbatch.output import json_printable
 

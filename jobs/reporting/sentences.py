@@ -8,10 +8,7 @@ from dataclasses import dataclass
 
 from jobs.reporting.chance import chance_sentence, doubt
 from jobs.reporting.contrasts import BETTER, NOT_SHOWN, WORSE, Contrast, compared_seeds, find
-from jobs.reporting.sources import RunSource, Sources
-from jobs.reporting.transferred import what_decides
-from jobs.reporting.validation import best, standing
-from jobs.reporting.words import (
+from jobs.reporting.formatting import (
     images_in_units,
     interval_points,
     is_hand_crafted,
@@ -22,6 +19,9 @@ from jobs.reporting.words import (
     recipe,
     signed_points,
 )
+from jobs.reporting.sources import RunSource, Sources
+from jobs.reporting.transfer_advice import what_decides
+from jobs.reporting.validation import best, standing
 from jobs.statistics.differences import METHOD_SEEDS
 
 HELPED, HARMED, NO_DIFFERENCE, NOT_TESTED = "helped", "harmed", "no difference shown", "not tested"

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jobs.reporting.formatting import count, duration, number, percent
 from jobs.reporting.sources import RunSource, Score
-from jobs.reporting.words import count, duration, number, percent
 
 METRICS = (
     "accuracy",

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from jobs.data.augmentation import apply, draw
-from jobs.training.feed import VALIDATION_BATCH
-from jobs.training.randomness import generator
+from jobs.randomness import generator
+from jobs.training.batches import VALIDATION_BATCH
 
 MEMORY_BYTES = 2 * 2**30  # beyond it, images lie in a file that the system pages in and out
 CHUNK = 256  # images handed to the decoding threads at a time: bounds what is decoded but not yet stored

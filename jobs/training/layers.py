@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from jobs.training.phases import unfrozen_ever
-from jobs.training.trainable import Trainable
+from jobs.training.protocol import Trainable
 from tlbatch.spec.model import Finetune
 
 Row = dict[str, Any]

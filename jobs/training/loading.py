@@ -13,10 +13,10 @@ from torch import Tensor
 from jobs.context import Context
 from jobs.data.index import read_encoded
 from jobs.finite import finite
-from jobs.training.feed import FeatureFeed
+from jobs.training.batches import FeatureFeed
 from jobs.training.images import ImageFeed, load_images
-from jobs.training.parts import Entries, Parts
 from jobs.training.settings import Settings
+from jobs.training.split_data import Entries, Parts
 
 FETCHING_THREADS = 8
 """For stores elsewhere: most of the time goes into waiting."""

@@ -19,8 +19,8 @@ from jobs.finite import finite
 from jobs.training.layers import layer_table, learning_stages, stage_table
 from jobs.training.lineage import trained_on
 from jobs.training.logistic import Fitted
-from jobs.training.parts import Parts
 from jobs.training.settings import Settings
+from jobs.training.split_data import Parts
 from tlbatch.errors import StudyError
 
 DECIMALS = 6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from jobs.training.randomness import generator
+from jobs.randomness import generator
 
 
 class Sampler:

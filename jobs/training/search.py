@@ -1,7 +1,7 @@
 """``lr: auto``: each candidate trains briefly from the same weights; the best on validation is taken.
 
 Weights that were trained before show within an epoch which rate suits them. Random ones do not: for their first batches
-every rate stays near chance, and running statistics are not settled. So their trials are longer, and the two best of a
+every rate stays near chance, and running statistics are not resolved. So their trials are longer, and the two best of a
 first round train once more, three times as long, before one of them is taken (successive halving: Jamieson and Talwalkar
 2016). A trial is judged as the whole training would be: by its best epoch where that is what is kept, else by its last.
 """

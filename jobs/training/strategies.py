@@ -12,16 +12,16 @@ from torch import nn
 from jobs.context import Context
 from jobs.models.building import build_head, build_network
 from jobs.models.pretrained import load_pretrained
-from jobs.training.course import Trained, train
-from jobs.training.feed import Feed
+from jobs.training.batches import Feed
+from jobs.training.fit import Trained, train
 from jobs.training.layers import learning_stages
 from jobs.training.loading import feature_feed, image_feed, load_run_features
 from jobs.training.logistic import Fitted, fit
 from jobs.training.outputs import Outcome
-from jobs.training.parts import Parts
 from jobs.training.pictures import write_augmented
+from jobs.training.protocol import HeadOnly
 from jobs.training.settings import Settings
-from jobs.training.trainable import HeadOnly
+from jobs.training.split_data import Parts
 from jobs.training.validation import validation_logits
 
 Strategy = Callable[[Context, Settings, Parts, torch.device], Outcome]

@@ -11,17 +11,17 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from jobs.randomness import generator, seed_layers
 from jobs.training.averaging import Average
+from jobs.training.batches import Feed
 from jobs.training.checkpoints import Snapshot, optimizer_tensors, restore_optimizer
-from jobs.training.feed import Feed
 from jobs.training.objective import build_objective, mix
 from jobs.training.optimizers import build_optimizer, set_lr
 from jobs.training.phases import lr_scales, unfrozen_at, unfrozen_ever
-from jobs.training.randomness import generator, seed_layers
+from jobs.training.protocol import Trainable
 from jobs.training.sampling import Sampler
 from jobs.training.schedules import Plateau, lr_factor
 from jobs.training.selection import BestEpoch, Patience
-from jobs.training.trainable import Trainable
 from jobs.training.validation import loss_and_accuracy, validation_logits
 from tlbatch.errors import StudyError
 from tlbatch.spec.model import Finetune

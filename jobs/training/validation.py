@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from jobs.training.feed import Feed
+from jobs.training.batches import Feed
 
 
 @torch.no_grad()

@@ -10,11 +10,11 @@ import pytest
 from tests.e2e.user import User, finished, state, until
 from tlbatch.cluster import Cluster as Api
 from tlbatch.cluster.client import JOBS
-from tlbatch.executions.records import Execution
+from tlbatch.cluster.submission import build_request, submit
 from tlbatch.profiles import Profile
+from tlbatch.records.executions import Execution
 from tlbatch.spec import load_study
 from tlbatch.store import open_store
-from tlbatch.submission import build_request, submit
 
 pytestmark = [pytest.mark.bench, pytest.mark.e2e, pytest.mark.slow]
 MANY, MANY_S = 200, 600.0

@@ -45,9 +45,9 @@ def made(root: Path, store_folder: Path, threads: int = 2, **params: Any) -> dic
     store.put(name, listing.to_json())
     task = Task("prepare", settings, locations={"dataset": listing.url, "listing": name})
     store.put(task_name(task.key), task.to_json())
-    settled = dict.fromkeys(("TLBATCH_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    resolved = dict.fromkeys(("TLBATCH_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
     command = [sys.executable, "-m", "jobs.prepare", "--task", f"{store.url}/{task_name(task.key)}"]
-    subprocess.run(command, env={**os.environ, **settled}, check=True, timeout=600)
+    subprocess.run(command, env={**os.environ, **resolved}, check=True, timeout=600)
     manifest = load_manifest(store, "prepare", task.key)
     assert manifest is not None
     return manifest.made

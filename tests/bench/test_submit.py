@@ -20,7 +20,7 @@ CPU_S, OWN_S, REQUESTS = 1.5, 0.3, 6
 MEASURED = """
 import contextlib, io, json, sys, time
 import botocore.endpoint, boto3, kubernetes
-import tlbatch.cli, tlbatch.commands.submit, tlbatch.profiles, tlbatch.spec, tlbatch.store.s3, tlbatch.submission
+import tlbatch.cli, tlbatch.commands.submit, tlbatch.profiles, tlbatch.spec, tlbatch.store.s3, tlbatch.cluster.submission
 from tlbatch.cluster.client import Cluster
 imports = time.process_time()
 counts = {"api": 0, "s3": 0, "network": 0.0}

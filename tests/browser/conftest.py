@@ -16,7 +16,7 @@ from jobs.comparing.sides import load_sides
 from jobs.report import run
 from tests.jobs.reporting.drawn import Trained, draw_study
 from tests.requirements import missing
-from tests.tlbatch.schedules.test_trend import FIRINGS, REIGNS, firing, reign
+from tests.tlbatch.schedules.test_trend import FIRINGS, REIGNS, firing, term
 from tlbatch.schedules.trend import trend_page
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def trend(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixty firings of all kinds, with champions close to each other and numbers of two digits."""
     kinds = [firing(day, "unchanged") for day in range(6, 40)]
     promoted = [firing(day, outcome="promoted", challenger=0.85 + day / 1000, champion=0.85) for day in range(40, 60)]
-    crowned = [reign(place + 4, f"execution pets-{place + 40:04}", place + 40, 0.88) for place in range(20)]
+    crowned = [term(place + 4, f"execution pets-{place + 40:04}", place + 40, 0.88) for place in range(20)]
     page = tmp_path_factory.mktemp("trend") / "trend.html"
     page.write_text(trend_page("pets", [*FIRINGS, *kinds, *promoted], [*REIGNS, *crowned]), encoding="utf-8")
     return page

@@ -20,8 +20,8 @@ from tests.e2e.user import User, evict, finished, no_orphans, running_pod, state
 from tests.faults.records import record
 from tlbatch.cluster import Cluster as Api
 from tlbatch.cluster.client import JOBS, PODS
-from tlbatch.executions.records import Execution
 from tlbatch.manifests.names import EXECUTION, STEP
+from tlbatch.records.executions import Execution
 
 pytestmark = [
     pytest.mark.e2e,

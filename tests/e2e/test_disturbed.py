@@ -13,8 +13,8 @@ import pytest
 from tests.e2e.user import User, cnn, finished, no_orphans, running_pod, trains, until
 from tlbatch.cluster import Cluster as Api
 from tlbatch.cluster.client import PODS
-from tlbatch.executions.records import Execution
 from tlbatch.manifests.names import EXECUTION, STEP
+from tlbatch.records.executions import Execution
 from tlbatch.store.artifacts import load_manifest
 
 pytestmark = pytest.mark.e2e

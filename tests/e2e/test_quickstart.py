@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.user import User, content, finished, no_orphans
 from tlbatch.cluster import Cluster as Api
-from tlbatch.executions.records import Execution, find_execution
+from tlbatch.records.executions import Execution, find_execution
 from tlbatch.store import open_store
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

@@ -13,11 +13,11 @@ import pytest
 
 from tests.e2e.user import User, cnn, running_pod, until
 from tests.tlbatch.schedules.test_webhook import Hook
-from tlbatch.champions.champion import load_champion, reigns
+from tlbatch.champions.champion import load_champion, terms
 from tlbatch.cluster import Cluster as Api
 from tlbatch.cluster.client import CRONJOBS, JOBS, PODS
-from tlbatch.executions.records import Execution
 from tlbatch.manifests.names import EXECUTION, SCHEDULE
+from tlbatch.records.executions import Execution
 from tlbatch.schedules.firings import CANCELLED, SKIPPED, SUCCEEDED, UNCHANGED, FiringRecord, find_firing, load_firings
 from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import load_manifest
@@ -168,7 +168,7 @@ def by_hand_after(user: User, store: Store, name: str, second: FiringRecord) -> 
     other = 2 if second.outcome == "promoted" else 1
     user.run("champion", "promote", name, second.execution, "--run", "features")
     user.run("champion", "rollback", name)
-    chain = [(reign.serial, reign.by.partition(" ")[0]) for reign in reigns(store, name)]
+    chain = [(term.serial, term.by.partition(" ")[0]) for term in terms(store, name)]
     assert [serial for serial, _ in chain] == list(range(other + 2, 0, -1))
     assert [by for _, by in chain[:2]] == ["rolled", "promoted"]
     firings = json.loads(user.run("schedule", "history", name, "--limit", "1000", "-o", "json"))
@@ -193,7 +193,7 @@ def test_a_drivers_pod_dies_and_the_firing_goes_on(user: User, api: Api, ended: 
         api.delete(PODS, driver, grace_s=0)
     record = until(lambda: find_firing(store, name, execution.id), "it is recorded")
     assert (record.state, record.outcome, record.serial) == (SUCCEEDED, "first", 1)
-    assert len(reigns(store, name)) == 1
+    assert len(terms(store, name)) == 1
     assert len(load_firings(store, name)) == 1
     user.run("schedule", "delete", name)
 

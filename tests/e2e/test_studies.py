@@ -14,8 +14,8 @@ import pytest
 from tests.e2e.user import User, content, evict, finished, no_orphans, running_pod, state, trains, until
 from tlbatch.cluster import Cluster as Api
 from tlbatch.cluster.client import JOBS, PODS
-from tlbatch.executions.records import Execution
 from tlbatch.manifests.names import EXECUTION
+from tlbatch.records.executions import Execution
 from tlbatch.store import open_store
 
 pytestmark = pytest.mark.e2e

@@ -13,8 +13,8 @@ from typing import Any
 
 from tlbatch.cluster import Cluster as Api
 from tlbatch.cluster.client import JOBS, PODS
-from tlbatch.executions.records import Execution
 from tlbatch.manifests.names import EXECUTION, STEP
+from tlbatch.records.executions import Execution
 from tlbatch.store import open_store
 
 Runs = list[dict[str, Any]]

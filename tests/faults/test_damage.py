@@ -35,7 +35,7 @@ from tests.tlbatch.fsck.conftest import ID, fill
 from tests.tlbatch.listed import lay_out
 from tests.tlbatch.schedules.pets import STUDY as PETS
 from tlbatch.champions.champion import Champion, crown
-from tlbatch.executions.records import Execution
+from tlbatch.records.executions import Execution
 from tlbatch.schedules.schedule import HERE, StoredSchedule, change_schedule
 from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import manifest_name

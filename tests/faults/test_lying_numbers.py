@@ -16,7 +16,7 @@ from tests.faults.conftest import chaos_only
 from tests.faults.records import record
 from tests.studies.shapes import Bench, draw_shapes
 from tlbatch.errors import TlbatchError
-from tlbatch.launch import Outcome
+from tlbatch.execution.launch import Outcome
 
 HEAD = """
 apiVersion: tlbatch/v1

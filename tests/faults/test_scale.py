@@ -83,8 +83,8 @@ def test_sixty_runs(season: Season, tmp_path: Path) -> None:
 def test_five_hundred_executions(season: Season, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(STUDY.replace("images", str(season.nights.images)) + cnn(0))
     from tlbatch.backends.local import LocalBackend
-    from tlbatch.driver import Silent
-    from tlbatch.launch import run_study
+    from tlbatch.execution.driver import Silent
+    from tlbatch.execution.launch import run_study
     from tlbatch.spec import load_study
     from tlbatch.store import open_store
 

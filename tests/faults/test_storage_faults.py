@@ -25,7 +25,7 @@ from tests.faults.proxy import (
 from tests.faults.records import record
 from tests.studies.shapes import Bench
 from tlbatch.errors import TlbatchError
-from tlbatch.launch import Outcome
+from tlbatch.execution.launch import Outcome
 from tlbatch.store import open_store
 
 PASSING = (UNAVAILABLE, INTERNAL, RESET_BEFORE, RESET_AFTER, TRUNCATED, FLIPPED, STALLED)

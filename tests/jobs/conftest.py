@@ -17,7 +17,7 @@ from PIL import Image
 
 from jobs.context import Context
 from jobs.data.features import groups
-from jobs.data.rows import write_rows
+from jobs.data.row_store import write_rows
 from jobs.finetune import run
 from tlbatch.spec.model import Finetune
 from tlbatch.spec.train import Train

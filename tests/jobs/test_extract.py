@@ -20,13 +20,13 @@ from jobs.data.augmentation import apply, draw
 from jobs.data.features import load_features, load_views
 from jobs.data.index import load_index, read_encoded
 from jobs.data.pixels import load_pixels, normaliser
-from jobs.data.rows import open_rows
+from jobs.data.row_store import open_rows
 from jobs.data.split import split_index
 from jobs.extract import put_together, run
 from jobs.extraction.extractor import Extractor
 from jobs.models.building import build_backbone
 from jobs.models.pretrained import Pretrained
-from jobs.training.randomness import generator
+from jobs.randomness import generator
 from tlbatch.errors import DataError, DeadlineError, Stopped
 from tlbatch.store import Store
 from tlbatch.store.artifacts import Artifact, Manifest, open_artifact

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tests.studies.kept import KeptBackend
-from tlbatch.driver import Silent
-from tlbatch.launch import run_study
+from tlbatch.execution.driver import Silent
+from tlbatch.execution.launch import run_study
 from tlbatch.spec import load_study
 from tlbatch.store import open_store
 from tlbatch.store.artifacts import open_artifact

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.studies.shapes import STUDY, Bench, draw_shapes
-from tlbatch.launch import Outcome
+from tlbatch.execution.launch import Outcome
 
 
 @pytest.fixture(scope="session")

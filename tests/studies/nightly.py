@@ -11,15 +11,15 @@ from typing import Any
 from tests.studies.kept import KeptBackend
 from tests.studies.nights import Nights
 from tests.studies.shapes import SPLIT, head
-from tlbatch.champions.champion import Champion, decisions, load_champion, reigns
-from tlbatch.driver import Driver, Silent
-from tlbatch.executions.records import Execution
-from tlbatch.launch import publish_report
+from tlbatch.champions.champion import Champion, decisions, load_champion, terms
+from tlbatch.execution.driver import Driver, Silent
+from tlbatch.execution.launch import publish_report
 from tlbatch.planning import Plan
+from tlbatch.records.executions import Execution
 from tlbatch.schedules.applying import apply_here
 from tlbatch.schedules.firing import Firing, Guard, fire
+from tlbatch.schedules.firing_backend import fire_here
 from tlbatch.schedules.firings import CRON, FiringRecord, load_firings
-from tlbatch.schedules.walks import fire_here
 from tlbatch.spec import LoadedStudy, load_study
 
 NAME = "shapes"
@@ -75,7 +75,7 @@ class Pods(Nights):
 
     @property
     def serials(self) -> list[int]:
-        return [reign.serial for reign in reigns(self.opened, NAME)]
+        return [term.serial for term in terms(self.opened, NAME)]
 
     @property
     def firings(self) -> list[FiringRecord]:

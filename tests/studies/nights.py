@@ -8,14 +8,14 @@ from typing import Any
 
 from tests.studies.kept import KeptBackend
 from tests.studies.shapes import Bench
-from tlbatch.driver import Silent
-from tlbatch.executions.records import Execution
-from tlbatch.planning.defence import DECIDE, PIN
+from tlbatch.execution.driver import Silent
+from tlbatch.planning.champion_tasks import DECIDE, PIN
+from tlbatch.records.executions import Execution
 from tlbatch.schedules.applying import apply_here
 from tlbatch.schedules.concluding import refs_of
+from tlbatch.schedules.firing_backend import fire_here
 from tlbatch.schedules.firings import SUCCEEDED
 from tlbatch.schedules.pins import load_pins
-from tlbatch.schedules.walks import fire_here
 from tlbatch.spec import load_study
 from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import Manifest, load_manifest

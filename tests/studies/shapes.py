@@ -10,8 +10,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from tests.studies.kept import KeptBackend
-from tlbatch.driver import Silent
-from tlbatch.launch import Outcome, run_study
+from tlbatch.execution.driver import Silent
+from tlbatch.execution.launch import Outcome, run_study
 from tlbatch.spec import load_study
 from tlbatch.store import open_store
 

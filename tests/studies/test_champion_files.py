@@ -20,8 +20,8 @@ from tlbatch.champions.exporting import build_request, pull_champion
 from tlbatch.champions.promoting import promote_run
 from tlbatch.cli import main
 from tlbatch.errors import StudyError
-from tlbatch.executions.records import find_execution
-from tlbatch.launch import Outcome
+from tlbatch.execution.launch import Outcome
+from tlbatch.records.executions import find_execution
 from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import file_sha256, load_manifest
 

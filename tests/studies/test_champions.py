@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.studies.shapes import Bench
-from tlbatch.champions.champion import decisions, load_champion, reigns, settle_decision
+from tlbatch.champions.champion import decisions, load_champion, resolve_decision, terms
 from tlbatch.cli import main
-from tlbatch.launch import Outcome
+from tlbatch.execution.launch import Outcome
 from tlbatch.schedules.pins import Pins, save_pins
 from tlbatch.store import open_store
 from tlbatch.tasks import InputRef
@@ -51,8 +51,8 @@ def test_promoted_by_hand_then_another_then_back_and_back(call: Call, bench: Ben
     assert (code, err.strip()) == (2, "shapes has no champion before number 1: `tlbatch champion history shapes`")
     code, out, _ = call("promote", "shapes", "--serial", "3")
     assert (code, out.splitlines()[0]) == (0, "shapes is now number 6: dense-head, seed 0")
-    chain = reigns(open_store(str(bench.store)), "shapes")
-    assert [(reign.serial, reign.run, reign.restores) for reign in chain] == [
+    chain = terms(open_store(str(bench.store)), "shapes")
+    assert [(term.serial, term.run, term.restores) for term in chain] == [
         (6, "dense-head", 3),
         (5, "cnn", 1),
         (4, "features", 2),
@@ -60,7 +60,7 @@ def test_promoted_by_hand_then_another_then_back_and_back(call: Call, bench: Ben
         (2, "features", None),
         (1, "cnn", None),
     ]
-    assert [reign.by for reign in chain[:3]] == ["promoted by ada", "rolled back by ada", "rolled back by ada"]
+    assert [term.by for term in chain[:3]] == ["promoted by ada", "rolled back by ada", "rolled back by ada"]
     assert chain[2].models == chain[4].models
     text = call("history", "shapes")[1]
     assert [line.split()[2:4] for line in text.splitlines() if line.startswith("20")] == [
@@ -126,13 +126,13 @@ def test_history_tells_of_refusals_too(call: Call, bench: Bench, first_run: tupl
     call("promote", "shapes", first_run[1].execution.id, "--run", "cnn")
     store = open_store(str(bench.store))
     said: dict[str, Any] = {"outcome": "refused", "sentence": "dense-head is worse.", "challenger": {"run": "dense-head"}}
-    settle_decision(store, "shapes", "shapes-2", said, InputRef("decide", "d" * 40, ""), None, load_champion(store, "shapes"))
+    resolve_decision(store, "shapes", "shapes-2", said, InputRef("decide", "d" * 40, ""), None, load_champion(store, "shapes"))
     text = call("history", "shapes")[1].splitlines()
     assert text[0].split(maxsplit=2)[2] == "refused    dense-head, execution shapes-2"
     assert text[1].strip() == "dense-head is worse."
     document = json.loads(call("history", "shapes", "-o", "json")[1])
     assert document["decisions"] == decisions(store, "shapes")
-    assert [reign["serial"] for reign in document["reigns"]] == [1]
+    assert [term["serial"] for term in document["terms"]] == [1]
 
 
 def test_an_execution_that_is_incomplete_or_gone(call: Call, bench: Bench, first_run: tuple[Bench, Outcome]) -> None:

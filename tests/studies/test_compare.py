@@ -15,7 +15,7 @@ from PIL import Image
 from tests.studies.shapes import Bench, draw_shapes
 from tlbatch.cli import main
 from tlbatch.commands.comparison import SIGNS, as_text
-from tlbatch.launch import Outcome
+from tlbatch.execution.launch import Outcome
 from tlbatch.output import width_of
 from tlbatch.store import open_store
 

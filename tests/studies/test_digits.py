@@ -9,8 +9,8 @@ import pytest
 
 from jobs.samples import make_samples
 from tests.studies.kept import KeptBackend
-from tlbatch.driver import Silent
-from tlbatch.launch import Outcome, run_study
+from tlbatch.execution.driver import Silent
+from tlbatch.execution.launch import Outcome, run_study
 from tlbatch.spec import load_study
 from tlbatch.store import open_store
 

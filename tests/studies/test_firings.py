@@ -21,9 +21,9 @@ from tests.studies.shapes import draw_shapes
 from tests.tlbatch.schedules.test_webhook import Hook
 from tlbatch.champions.champion import crown, load_champion
 from tlbatch.errors import StudyError, TransientError
-from tlbatch.executions.records import Execution
+from tlbatch.records.executions import Execution
+from tlbatch.schedules.firing_backend import failed_code
 from tlbatch.schedules.firings import FAILED, SKIPPED, SUCCEEDED, UNCHANGED
-from tlbatch.schedules.walks import failed_code
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.store.documents import sealed
 from tlbatch.store.heartbeat import beating
@@ -146,7 +146,7 @@ def pinned(nights: Pods) -> Any:
 
 
 def test_a_second_firing_at_once_is_skipped_and_recorded(nights: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tlbatch.schedules.holding.LOOK_AGAIN_S", 0.02)
+    monkeypatch.setattr("tlbatch.schedules.leases.LOOK_AGAIN_S", 0.02)
     lease = acquire_named(nights.opened, f"schedules/{NAME}/lease.json", "shapes-29000001", 30.0)
     assert isinstance(lease, Lease)
     with beating(lease, 0.05, ""):
@@ -169,7 +169,7 @@ def test_two_triggers_at_once_train_once(nights: Pods) -> None:
 
 
 def test_a_holder_that_died_is_waited_for_and_followed(nights: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tlbatch.schedules.holding.LOOK_AGAIN_S", 0.05)
+    monkeypatch.setattr("tlbatch.schedules.leases.LOOK_AGAIN_S", 0.05)
     monkeypatch.setattr("tlbatch.store.lease.SKEW_S", 0.1)
     acquire_named(nights.opened, f"schedules/{NAME}/lease.json", "shapes-29000001", 0.5)  # and nobody beats
     assert nights.here().state == UNCHANGED
@@ -192,7 +192,7 @@ def finished_once(nights: Pods) -> None:
     assert record.metrics["accuracy"]["challenger"]["value"] > record.metrics["accuracy"]["champion"]["value"]
 
 
-@pytest.mark.parametrize("point", ["settle_decision", "crown", "save_pins", "save_firing", "draw_trend_page", "close_firing"])
+@pytest.mark.parametrize("point", ["resolve_decision", "crown", "save_pins", "save_firing", "draw_trend_page", "close_firing"])
 @pytest.mark.parametrize("side", ["before", "after"])
 def test_the_next_pod_promotes_once(walked: Pods, monkeypatch: pytest.MonkeyPatch, point: str, side: str) -> None:
     module = "tlbatch.champions.champion" if point == "crown" else "tlbatch.schedules.concluding"

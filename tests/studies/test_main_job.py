@@ -17,11 +17,11 @@ from PIL import Image
 
 from tests.studies.shapes import Bench, draw_shapes, states
 from tlbatch.cli import main
-from tlbatch.launch import Outcome
+from tlbatch.execution.launch import Outcome
+from tlbatch.execution.task_state import CACHED, DONE
 from tlbatch.store import open_store
 from tlbatch.store.artifacts import Manifest, file_sha256, load_manifest
 from tlbatch.store.directory import DirectoryStore
-from tlbatch.work import CACHED, DONE
 
 
 def page(outcome: Outcome) -> bytes:

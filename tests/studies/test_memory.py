@@ -9,7 +9,7 @@ import pytest
 
 from tests.studies.shapes import Bench, draw_shapes
 from tlbatch.memory import forecast_mib
-from tlbatch.planning.settle import plan_study
+from tlbatch.planning.resolve import plan_study
 from tlbatch.spec import load_study
 from tlbatch.store import open_store
 from tlbatch.store.artifacts import load_manifest
@@ -40,11 +40,11 @@ def test_a_training_holds_what_was_forecast(backbone: str, tmp_path: Path) -> No
     outcome = bench.run()
     assert outcome.state == "succeeded"
     store = open_store(str(bench.store))
-    settled, plan = plan_study(load_study(bench.study), store)
+    resolved, plan = plan_study(load_study(bench.study), store)
     work = next(work for work in outcome.works if work.name == "finetune:whole:0")
     assert work.task is not None
     manifest = load_manifest(store, "finetune", work.task.key)
     assert manifest is not None
-    held, forecast = manifest.made["peak_memory_mib"], forecast_mib(plan.nodes["finetune:whole:0"], settled)
+    held, forecast = manifest.made["peak_memory_mib"], forecast_mib(plan.nodes["finetune:whole:0"], resolved)
     assert forecast is not None
     assert 0.75 <= forecast / held <= 1.25, (forecast, held)

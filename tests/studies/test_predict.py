@@ -18,7 +18,7 @@ from PIL import Image
 
 from tests.studies.shapes import Bench, draw_shapes
 from tlbatch.errors import DataError, StudyError
-from tlbatch.launch import Outcome
+from tlbatch.execution.launch import Outcome
 from tlbatch.prediction.model import choose_model
 from tlbatch.prediction.pictures import list_pictures
 from tlbatch.prediction.request import Prediction, begin, complete, done_parts, listing_name

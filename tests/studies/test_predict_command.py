@@ -92,7 +92,7 @@ def test_a_champions_summary_says_who_it_is(bench: Bench) -> None:
     store = open_store(str(bench.store))
     models = choose_model(f"{bench.store}#shapes/cnn", "").inputs
 
-    def reign(serial: int) -> None:
+    def term(serial: int) -> None:
         evaluation = InputRef("evaluate", "e" * 40, "0" * 64)
         crown(
             store, Champion("shapes", serial, "shapes", "cnn", 0, dict(models), evaluation), load_champion(store, "shapes")[1]
@@ -103,7 +103,7 @@ def test_a_champions_summary_says_who_it_is(bench: Bench) -> None:
         document: dict[str, Any] = json.loads(tlbatch(bench, *arguments).stdout)
         return document
 
-    reign(1)
+    term(1)
     first = predict()
     assert {name: first["model"][name] for name in ("champion", "serial", "run")} == {
         "champion": "shapes",
@@ -111,7 +111,7 @@ def test_a_champions_summary_says_who_it_is(bench: Bench) -> None:
         "run": "cnn",
     }
     assert first["computed"]["forward_passes"] == 96
-    reign(2)  # the same model under another number: its parts stand, the summary says the number
+    term(2)  # the same model under another number: its parts stand, the summary says the number
     second = predict()
     assert second["model"]["serial"] == 2
     assert second["computed"]["forward_passes"] == 0

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from tests.studies.nights import Night, Nights
-from tlbatch.champions.champion import decisions, load_champion, reigns
+from tlbatch.champions.champion import decisions, load_champion, terms
 
 STUDY = """
 apiVersion: tlbatch/v1
@@ -109,4 +109,4 @@ def test_breeds_from_one_label_to_fifty_then_flipped(shared_data: Callable[[str]
     champion, _ = load_champion(nights.opened, "breeds")
     assert champion is not None
     assert champion.models["model:0"] == promoted.ref("finetune:mobilenet:0")
-    assert [reign.serial for reign in reigns(nights.opened, "breeds")] == [2, 1]
+    assert [term.serial for term in terms(nights.opened, "breeds")] == [2, 1]

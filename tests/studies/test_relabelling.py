@@ -10,7 +10,7 @@ import pytest
 
 from tests.studies.shapes import STUDY, Bench, draw_shapes, states
 from tlbatch.cli import main
-from tlbatch.launch import Outcome
+from tlbatch.execution.launch import Outcome
 from tlbatch.store import open_store
 from tlbatch.store.artifacts import Manifest, load_manifest
 

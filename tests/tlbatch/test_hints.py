@@ -19,12 +19,12 @@ import yaml
 
 from tests.docs.pages import FENCE, pages
 from tlbatch.backbones.catalogue import backbones, weights_of
+from tlbatch.backbones.names import backbone_hint, backbone_names
 from tlbatch.cli import COMMANDS, cli
 from tlbatch.cli import _code as tlbatch
 from tlbatch.errors import StudyError
+from tlbatch.schema.nearest import distance, nearest
 from tlbatch.spec import parse_study
-from tlbatch.spec.known import backbone_hint, backbone_names
-from tlbatch.spec.nearest import distance, nearest
 
 ROOT = Path(__file__).parents[2]
 STUDY = """\

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.tlbatch.planning.test_make import IMAGES, weights_for
-from tlbatch.checking import Memory, mebibytes, memory_facts
-from tlbatch.planning.controls import settle_controls
-from tlbatch.planning.make import ListedData, Settled, make_plan
-from tlbatch.planning.runs import settle_runs
+from tlbatch.forecast import Memory, mebibytes, memory_facts
+from tlbatch.planning.controls import resolve_controls
+from tlbatch.planning.make import ListedData, ResolvedStudy, make_plan
+from tlbatch.planning.runs import resolve_runs
 from tlbatch.spec import parse_study
 
 TEXT = """
@@ -27,9 +27,9 @@ runs:
 
 def held(*overrides: str) -> dict[str, Memory]:
     study = parse_study(TEXT, overrides=overrides).study
-    runs = settle_runs(study, weights_for, "fp32")
-    settled = Settled(study, ListedData("pets", ("cat", "dog"), "d"), runs, settle_controls(runs, IMAGES))
-    return {fact.task: fact for fact in memory_facts(settled, make_plan(settled))}
+    runs = resolve_runs(study, weights_for, "fp32")
+    resolved = ResolvedStudy(study, ListedData("pets", ("cat", "dog"), "d"), runs, resolve_controls(runs, IMAGES))
+    return {fact.task: fact for fact in memory_facts(resolved, make_plan(resolved))}
 
 
 def training(*overrides: str) -> int:

@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 
 from jobs.reporting.page import environment
 from tlbatch.cli import main
+from tlbatch.display.text import text_table
 from tlbatch.output import cut, is_printable, json_printable, one_line, printable, width_of
 from tlbatch.schedules.trend import trend_page
 from tlbatch.schedules.webhook import message
-from tlbatch.telling.text import text_table
 
 PATIENT = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from tests.tlbatch.listed import lay_out
 from tlbatch.datasets.relabelling import load_corrections, plan_relabelling, save_corrections
+from tlbatch.display.tables import markdown_table
 from tlbatch.spec import load_study
 from tlbatch.spreadsheet import csv_text, defused, restored
 from tlbatch.store.directory import DirectoryStore
-from tlbatch.telling.tables import markdown_table
 
 TEXT = st.text(st.sampled_from("'=+-@\t\r\n＝ab1., \"|"), max_size=8)
 PATIENT = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))

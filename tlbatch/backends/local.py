@@ -15,9 +15,9 @@ from pathlib import Path
 from tlbatch.backends.processes import Process, WarmServer, start_cold
 from tlbatch.backends.protocol import Ended
 from tlbatch.errors import TlbatchError
-from tlbatch.executions.records import read_progress
 from tlbatch.home import home
 from tlbatch.planning import Node
+from tlbatch.records.executions import read_progress
 from tlbatch.steps import STEPS
 from tlbatch.store import Store
 from tlbatch.tasks import Task, task_name
@@ -40,7 +40,7 @@ class _Running:
 
 @dataclass
 class LocalBackend:
-    """Light tasks take one core each, heavy ones all of them: so the thread count, and with it every bit, is settled.
+    """Light tasks take one core each, heavy ones all of them: so the thread count, and with it every bit, is resolved.
 
     With ``warm``, steps that need torch are forked from a process that has imported it, one for each number of threads:
     an import costs seconds, a small task less.

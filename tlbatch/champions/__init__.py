@@ -1,1 +1,1 @@
-"""The models that schedules stand by: who reigns, changes by hand, what is taken along."""
+"""The models that schedules stand by: who terms, changes by hand, what is taken along."""

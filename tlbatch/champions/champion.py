@@ -15,7 +15,7 @@ from itertools import takewhile
 from typing import Any
 
 from tlbatch.errors import OtherVersionError, StudyError, TransientError
-from tlbatch.spec.nearest import suggestion
+from tlbatch.schema.nearest import suggestion
 from tlbatch.store import ConflictError, Store
 from tlbatch.store.artifacts import load_manifest, read_file
 from tlbatch.store.documents import (
@@ -56,7 +56,7 @@ class DecisionShape:
     sentence: str | None = None
     time: float | None = None
     seen: int | None = None
-    settled: dict[str, int | None] | None = None
+    resolved: dict[str, int | None] | None = None
     challenger: dict[str, Any] | None = None
 
 
@@ -75,9 +75,9 @@ class BeatenError(TransientError):
 
 @dataclass(frozen=True)
 class Champion:
-    """One reign. ``models`` has a role ``model:<seed>[:<fold>]`` for each file of weights, ``metrics`` Estimates by name.
+    """One term. ``models`` has a role ``model:<seed>[:<fold>]`` for each file of weights, ``metrics`` Estimates by name.
 
-    ``serial`` counts reigns from 1; ``before`` is the serial of the reign before. ``restores`` is the serial whose model a
+    ``serial`` counts terms from 1; ``before`` is the serial of the term before. ``restores`` is the serial whose model a
     rollback or a promotion by hand brought back. ``decided`` is the artifact of the decision, null where a person decided.
     ``asked``: how many tests its pinned test images had served by then, its own included; None in records from before this was
     counted. ``fresh``: what it scored then on images that no decision consulted, {images, enough, metrics}, or null;
@@ -160,7 +160,7 @@ def all_champions(store: Store) -> list[Champion]:
     return each_readable(champion_names(store), lambda name: find_champion(store, name)[0])
 
 
-def reigns(store: Store, name: str) -> list[Champion]:
+def terms(store: Store, name: str) -> list[Champion]:
     """All champions there were, the present one first."""
     return list(_walk(store, name))
 
@@ -268,7 +268,7 @@ def decisions(store: Store, name: str) -> list[dict[str, Any]]:
     return read_each(store, reversed(names), checked(DecisionShape))
 
 
-def settle_decision(
+def resolve_decision(
     store: Store,
     name: str,
     execution_id: str,
@@ -282,20 +282,20 @@ def settle_decision(
 
     ``seen`` is what ``load_champion`` said when the plan was made. Returns the champion that this execution made, else
     None; where another process moved the champion meanwhile, nothing is crowned and the record says ``beaten``. An
-    execution that settles twice (its driver started anew) settles once.
+    execution that resolves twice (its driver started anew) resolves once.
     """
     by = f"execution {execution_id}"
     place = _decision_name(store, name, execution_id)
     earlier = (read(store, place, checked(DecisionShape)) if place else None) or {}
     made = _made_by(store, name, by, int(earlier.get("seen") or 0)) if earlier else None
-    if earlier.get("settled"):
+    if earlier.get("resolved"):
         return made
     if made is not None:
-        record_decision(store, name, execution_id, {**earlier, "settled": {"serial": made.serial}}, clock)
+        record_decision(store, name, execution_id, {**earlier, "resolved": {"serial": made.serial}}, clock)
         return made
     seen_serial = seen[0].serial if seen[0] else 0
     refs = {"decided": asdict(decided), "pins": asdict(pins) if pins else None, "seen": seen_serial}
-    document: dict[str, Any] = {**decision, **refs, "settled": None}
+    document: dict[str, Any] = {**decision, **refs, "resolved": None}
     record_decision(store, name, execution_id, document, clock)
     if decision["outcome"] in CROWNING:
         try:
@@ -304,15 +304,15 @@ def settle_decision(
         except BeatenError as error:
             document["outcome"] = "beaten"
             document["sentence"] = f"{decision.get('sentence', '')} It was not crowned: {error}.".strip()
-    settled = {"serial": made.serial if made else None}
-    record_decision(store, name, execution_id, {**document, "settled": settled}, clock)
+    resolved = {"serial": made.serial if made else None}
+    record_decision(store, name, execution_id, {**document, "resolved": resolved}, clock)
     return made
 
 
 def _made_by(store: Store, name: str, by: str, after: int) -> Champion | None:
-    """The reign that ``by`` began, of those with serials above ``after``."""
-    later = takewhile(lambda reign: reign.serial > after, _walk(store, name))
-    return next((reign for reign in later if reign.by == by), None)
+    """The term that ``by`` began, of those with serials above ``after``."""
+    later = takewhile(lambda term: term.serial > after, _walk(store, name))
+    return next((term for term in later if term.by == by), None)
 
 
 def _challenger(

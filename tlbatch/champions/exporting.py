@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tlbatch.champions.champion import Champion, find_champion, reigns
+from tlbatch.champions.champion import Champion, find_champion, terms
 from tlbatch.errors import StudyError, TransientError, error_of
 from tlbatch.store import Store
 from tlbatch.store.artifacts import file_sha256
@@ -90,7 +90,7 @@ def _champion(store: Store, name: str, serial: int | None) -> Champion:
     present, _ = find_champion(store, name)
     if serial in (None, present.serial):
         return present
-    found = {reign.serial: reign for reign in reigns(store, name)}
+    found = {term.serial: term for term in terms(store, name)}
     if serial not in found:
         there = ", ".join(map(str, sorted(found)))
         raise StudyError(f"{name} has no champion number {serial}: there are {there}; `tlbatch champion history {name}`")

@@ -1,4 +1,4 @@
-"""Champions made by people: an execution's run promoted, an earlier reign brought back. No test is made, and that is said."""
+"""Champions made by people: an execution's run promoted, an earlier term brought back. No test is made, and that is said."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tlbatch.champions.champion import ROOT, Champion, crown, find_champion, load_champion, reigns
+from tlbatch.champions.champion import ROOT, Champion, crown, find_champion, load_champion, terms
 from tlbatch.champions.judged import pinned_images, test_images
 from tlbatch.errors import StudyError
-from tlbatch.executions.records import Execution
-from tlbatch.spec.nearest import suggestion
+from tlbatch.execution.task_state import COMPLETE
+from tlbatch.records.executions import Execution
+from tlbatch.schema.nearest import suggestion
 from tlbatch.store import Store
 from tlbatch.store.artifacts import Manifest, load_manifest, read_file
 from tlbatch.store.documents import as_is, checked
 from tlbatch.store.names import is_name
 from tlbatch.tasks import InputRef, load_task
-from tlbatch.work import COMPLETE
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
 EVALUATE, PIN, OF_CHAMPION = "evaluate:", "pin", "evaluate:champion"
@@ -75,12 +75,12 @@ def bring_back(
     clock: Callable[[], float] = time.time,
     verb: str = "rolled back",
 ) -> Champion:
-    """Crown the model of an earlier reign once more: ``serial``, or (None) the reign before the one that counts now.
+    """Crown the model of an earlier term once more: ``serial``, or (None) the term before the one that counts now.
 
-    A reign that was itself brought back counts as the one it restored, so that going back twice goes back two reigns.
+    A term that was itself brought back counts as the one it restored, so that going back twice goes back two terms.
     """
     present, etag = find_champion(store, name)
-    history = {reign.serial: reign for reign in reigns(store, name)}
+    history = {term.serial: term for term in terms(store, name)}
     stands_for = history.get(present.restores or present.serial, present)
     wanted = serial if serial is not None else stands_for.before
     if wanted is None:

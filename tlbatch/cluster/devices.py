@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tlbatch.spec.nearest import suggestion
+from tlbatch.schema.nearest import suggestion
 
 CLASS_PREFIX = "deviceclass.resource.kubernetes.io/"
 _SCALES = {"": 1, "k": 10**3, "M": 10**6, "Ki": 2**10, "Mi": 2**20}

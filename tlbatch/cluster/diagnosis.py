@@ -125,7 +125,7 @@ def failed_create(events: Iterable[Document]) -> str:
         return f"the namespace's quota leaves no room for its pod ({words}): `kubectl describe resourcequota`, or ask for less"
     if "violates PodSecurity" in words:
         return (
-            f"refused by the namespace's Pod Security: {words.removeprefix('violates PodSecurity ')}; mend resources.pod_patch"
+            f"refused by the namespace's Pod Security: {words.removeprefix('violates PodSecurity ')}; fix resources.pod_patch"
         )
     if "PriorityClass" in words or "serviceaccount" in words:
         return f"its pod cannot be made ({words}): `kubectl apply -k k8s/base` makes what every study needs"
@@ -224,7 +224,7 @@ def _unscheduled(reason: str, message: str) -> str:
         return f"no node has a free GPU for it ({said}): it starts when one is; or lower resources.gpu"
     if short or "Too many pods" in message:
         return f"no node has room for it ({said}): it starts when one has; or lower resources.cpu or memory"
-    return f"no node can take it ({said}): mend resources.node_selector and tolerations"
+    return f"no node can take it ({said}): fix resources.node_selector and tolerations"
 
 
 def _suspended(job: Document, events: Sequence[Document]) -> str:

@@ -1,4 +1,4 @@
-"""What the API server refuses, as sentences with the command that mends it."""
+"""What the API server refuses, as sentences with the command that fixes it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ELSEWHERE = frozenset(range(300, 400)) | {511}
 
 
 class ClusterError(StudyError):
-    """The cluster refused what was asked: mend it and try again."""
+    """The cluster refused what was asked: fix it and try again."""
 
 
 class NotThereError(TlbatchError):
@@ -79,8 +79,8 @@ def _forbidden(said: str, what: str, namespace: str) -> str:
 
 def _missing(said: str, what: str, namespace: str) -> TlbatchError:
     if f'namespaces "{namespace}" not found' in said:
-        mend = "`kubectl apply -k k8s/overlays/dev` makes namespace tlbatch with all it needs, or name another: --namespace"
-        return ClusterError(f"namespace {namespace} is not there: {mend}")
+        fix = "`kubectl apply -k k8s/overlays/dev` makes namespace tlbatch with all it needs, or name another: --namespace"
+        return ClusterError(f"namespace {namespace} is not there: {fix}")
     return NotThereError(f"could not {what}: {said}")
 
 
@@ -126,13 +126,13 @@ def transport_error(host: str, error: Exception, proxy: str | None = None) -> Tl
             "kubeconfig must hold who signed it, tls-server-name the name in it"
         )
     if any(isinstance(each, ssl.SSLError) and each.reason in NO_TLS for each in causes):
-        return ClusterError(f"{host} does not speak TLS ({reason}): mend `server` in the kubeconfig")
+        return ClusterError(f"{host} does not speak TLS ({reason}): fix `server` in the kubeconfig")
     if any(type(each).__name__ == "ProxyError" for each in causes):
         return UnreachableError(
-            f"the proxy {proxy} before {host} does not let through ({reason}): mend proxy-url or HTTPS_PROXY"
+            f"the proxy {proxy} before {host} does not let through ({reason}): fix proxy-url or HTTPS_PROXY"
         )
     if isinstance(error, ValueError) and not isinstance(error, OSError):
-        return ClusterError(f"{host}: no request can be made ({reason}): mend server and token in the kubeconfig")
+        return ClusterError(f"{host}: no request can be made ({reason}): fix server and token in the kubeconfig")
     return unreachable(host, error)
 
 

@@ -15,7 +15,7 @@ import yaml
 
 from tlbatch.cluster.errors import ClusterError
 from tlbatch.home import home
-from tlbatch.spec.nearest import nearest
+from tlbatch.schema.nearest import nearest
 
 MEND = "`kubectl config view` shows what counts, KUBECONFIG names another file"
 
@@ -164,7 +164,7 @@ def _document(path: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         said = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
-        raise ClusterError(f"the kubeconfig {path} cannot be read ({said}); mend it, or set KUBECONFIG to another") from error
+        raise ClusterError(f"the kubeconfig {path} cannot be read ({said}); fix it, or set KUBECONFIG to another") from error
     if document is None:
         return {}
     if not isinstance(document, dict):

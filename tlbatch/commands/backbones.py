@@ -46,7 +46,7 @@ def backbones(name: str | None, everything: bool, size: int | None, store: str, 
 
 
 def _list(infos: list[BackboneInfo]) -> None:
-    from tlbatch.telling.text import text_table
+    from tlbatch.display.text import text_table
 
     rows = [[i.name, i.library, f"{i.parameters:,}", str(i.input["size"]), _features(i), _stages(i)] for i in infos]
     columns = ["backbone", "from", "parameters", "input", "features", "stages"]
@@ -73,9 +73,9 @@ def _facts(info: BackboneInfo) -> dict[str, Any]:
 def _show(name: str, size: int | None, store: Store, output: str) -> None:
     from tlbatch.backbones.catalogue import backbones as catalogue
     from tlbatch.backbones.catalogue import other
-    from tlbatch.backbones.weights import places
+    from tlbatch.backbones.names import backbone_hint
     from tlbatch.errors import StudyError
-    from tlbatch.spec.known import backbone_hint
+    from tlbatch.planning.weights import places
 
     info = catalogue().get(name)
     rest = other(name) if info is None else None
@@ -104,7 +104,7 @@ def _layers_document(info: BackboneInfo, size: int | None) -> dict[str, Any]:
 
 
 def _show_layers(info: BackboneInfo, size: int) -> None:
-    from tlbatch.telling.text import text_table
+    from tlbatch.display.text import text_table
 
     fed = info.input
     click.echo(f"{info.name} (from {info.library}): {info.parameters:,} parameters")
@@ -149,7 +149,7 @@ def mirror(names: tuple[str, ...], store: str, output: str) -> None:
     tlbatch weights mirror efficientnet_lite0 --store s3://bucket/prefix
     tlbatch weights mirror mobilenet_v2:IMAGENET1K_V1 vgg16
     """
-    from tlbatch.backbones.weights import mirror as mirror_weights
+    from tlbatch.planning.weights import mirror as mirror_weights
     from tlbatch.store import open_store
     from tlbatch.store.layout import check_format
 

@@ -64,14 +64,14 @@ def history(name: str, store: str, output: str) -> None:
     \b
     tlbatch champion history pets
     """
-    from tlbatch.champions.champion import decisions, find_champion, reigns
+    from tlbatch.champions.champion import decisions, find_champion, terms
     from tlbatch.store.opening import open_kept
 
     opened = open_kept(store)
     find_champion(opened, name)
-    chain, decided = reigns(opened, name), decisions(opened, name)
+    chain, decided = terms(opened, name), decisions(opened, name)
     if output == "json":
-        print_json({"name": name, "reigns": [_document(each) for each in chain], "decisions": decided})
+        print_json({"name": name, "terms": [_document(each) for each in chain], "decisions": decided})
         return
     click.echo("\n".join(_history_lines(chain, decided)))
 
@@ -92,10 +92,10 @@ def promote(name: str, execution: str, run: str | None, seed: int | None, serial
     tlbatch champion promote pets --serial 3
     """
     from tlbatch.champions.promoting import bring_back, promote_run
-    from tlbatch.executions.records import find_execution
+    from tlbatch.cluster.submission import user_name
+    from tlbatch.records.executions import find_execution
     from tlbatch.schedules.pins import load_pins
     from tlbatch.store.opening import open_kept
-    from tlbatch.submission import user_name
 
     if bool(execution) == (serial is not None):
         raise click.UsageError("name an EXECUTION, or an earlier champion by --serial N")
@@ -122,8 +122,8 @@ def rollback(name: str, to: int | None, store: str, output: str) -> None:
     tlbatch champion rollback pets --to 2
     """
     from tlbatch.champions.promoting import bring_back
+    from tlbatch.cluster.submission import user_name
     from tlbatch.store.opening import open_kept
-    from tlbatch.submission import user_name
 
     _say(bring_back(open_kept(store), name, to, user_name()), output)
 
@@ -235,12 +235,12 @@ def _estimate(value: Any) -> str:
 
 
 def _history_lines(chain: list[Champion], decided: list[dict[str, Any]]) -> list[str]:
-    """Reigns and the decisions that made none, newest first: time, what came of it, the sentence."""
+    """Terms and the decisions that made none, newest first: time, what came of it, the sentence."""
     entries = [
         (each.crowned, f"number {each.serial}", f"{each.run} (seed {each.seed}), {each.by}", each.sentence) for each in chain
     ]
     for document in decided:
-        if not (document.get("settled") or {}).get("serial"):
+        if not (document.get("resolved") or {}).get("serial"):
             who = (document.get("challenger") or {}).get("run", "")
             said = str(document.get("sentence", ""))
             entries.append(

@@ -20,8 +20,8 @@ def gc(store: str, output: str, keep: str, dry_run: bool) -> None:
     tlbatch gc --keep 90d
     """
     from tlbatch.errors import StudyError
-    from tlbatch.executions.collecting import describe, find_garbage, remove
     from tlbatch.manifests.needs import seconds
+    from tlbatch.records.garbage import describe, find_garbage, remove
     from tlbatch.store.opening import open_kept
 
     try:
@@ -43,7 +43,7 @@ def gc(store: str, output: str, keep: str, dry_run: bool) -> None:
 
 
 def _unfinished(store: object, dry_run: bool) -> int:
-    from tlbatch.executions.collecting import YOUNG_S
+    from tlbatch.records.garbage import YOUNG_S
 
     ending = getattr(store, "abort_uploads", None)
     return int(ending(YOUNG_S, dry_run)) if ending is not None else 0
@@ -60,8 +60,8 @@ def rm(execution: str, store: str, output: str) -> None:
     tlbatch rm dogs-vs-cats-20261123-0412-x7k2
     """
     from tlbatch.errors import StudyError
-    from tlbatch.executions.collecting import remove_execution
-    from tlbatch.executions.records import find_execution
+    from tlbatch.records.executions import find_execution
+    from tlbatch.records.garbage import remove_execution
     from tlbatch.store.opening import open_kept
 
     opened = open_kept(store)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tlbatch.display.tables import markdown, markdown_table
+from tlbatch.display.text import text_table
 from tlbatch.spreadsheet import csv_text
-from tlbatch.telling.tables import markdown, markdown_table
-from tlbatch.telling.text import text_table
 
 MOST_LISTED = 40
 SIGNS = {"added": "+", "removed": "-", "relabelled": "~", "replaced": "!", "moved": ">"}

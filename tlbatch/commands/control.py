@@ -17,8 +17,8 @@ from tlbatch.commands.options import (
 
 if TYPE_CHECKING:
     from tlbatch.cluster import Cluster
-    from tlbatch.executions.records import Execution
     from tlbatch.profiles import Profile
+    from tlbatch.records.executions import Execution
 
 
 @click.command()
@@ -37,8 +37,8 @@ def cancel(execution: str, store: str, context: str | None, namespace: str | Non
     tlbatch cancel dogs-vs-cats-20261123-0412-x7k2
     tlbatch cancel predict-pets-1f0a9c3e
     """
+    from tlbatch.cluster.cancel import cancel as end
     from tlbatch.errors import StudyError
-    from tlbatch.executions.cancelling import cancel as end
 
     try:
         found, profile = _find(execution, store, context, namespace)
@@ -59,7 +59,7 @@ def cancel(execution: str, store: str, context: str | None, namespace: str | Non
 
 def _cancel_prediction(name: str, context: str | None, namespace: str | None, output: str) -> bool:
     """Whether there was a prediction's Job of this name, which was ended."""
-    from tlbatch.prediction.there import cancel_prediction
+    from tlbatch.prediction.cluster import cancel_prediction
     from tlbatch.profiles import load_profile
 
     pods = cancel_prediction(_cluster(load_profile(context, {"namespace": namespace})), name)
@@ -78,7 +78,7 @@ def _cancel_prediction(name: str, context: str | None, namespace: str | None, ou
 @context_option
 @namespace_option
 @click.option("--task", "only", default="", metavar="TASK", help="Only this task and what it needs.")
-@click.option("--follow", "-f", is_flag=True, help="Stay and tell what happens.")
+@click.option("--follow", "-f", is_flag=True, help="Stay and show what happens.")
 def resume(execution: str, store: str, context: str | None, namespace: str | None, only: str, follow: bool) -> int:
     """Go on with EXECUTION on the cluster after a failure: what is done is kept, what failed is tried again.
 
@@ -86,7 +86,7 @@ def resume(execution: str, store: str, context: str | None, namespace: str | Non
     tlbatch resume dogs-vs-cats-20261123-0412-x7k2
     tlbatch resume dogs-vs-cats --task finetune:vgg16-finetuned:0
     """
-    from tlbatch.submission import resume as again
+    from tlbatch.cluster.submission import resume as again
 
     found, profile = _find(execution, store, context, namespace)
     profile = profile.model_copy(update={"store": found.store.url})
@@ -95,7 +95,7 @@ def resume(execution: str, store: str, context: str | None, namespace: str | Non
     click.echo(found.id)
     if not follow:
         return 0
-    from tlbatch.telling.following import follow as tell
+    from tlbatch.display.follow import follow as tell
 
     return tell(found, cluster)
 
@@ -116,7 +116,7 @@ def why(execution: str, task: str, store: str, context: str | None, namespace: s
     """
     from dataclasses import asdict
 
-    from tlbatch.telling.why import explain
+    from tlbatch.display.why import explain
 
     found, profile = _find(execution, store, context, namespace)
     reasons = explain(found, lambda: _cluster(profile, deadline_s=3.0), task)
@@ -128,8 +128,8 @@ def why(execution: str, task: str, store: str, context: str | None, namespace: s
 
 
 def _find(execution: str, store: str, context: str | None, namespace: str | None) -> tuple[Execution, Profile]:
-    from tlbatch.executions.records import find_execution
     from tlbatch.profiles import load_profile
+    from tlbatch.records.executions import find_execution
     from tlbatch.store.opening import open_kept
 
     profile = load_profile(context, {"namespace": namespace})
@@ -145,6 +145,6 @@ def _cluster(profile: Profile, deadline_s: float = 20.0) -> Cluster:
 
 def _in_cluster(found: Execution, status: dict[str, object]) -> bool:
     """Whether an execution was submitted to a cluster."""
-    from tlbatch.submission import SUBMITTED
+    from tlbatch.cluster.submission import SUBMITTED
 
     return status.get("backend") == "kubernetes" or found.store.stat(found.name(SUBMITTED)) is not None

@@ -18,7 +18,7 @@ MARKS = {"ok": "✓", "warning": "!", "failed": "✗"}
 @output_option
 @click.option("--no-pod", is_flag=True, help="Do not start a pod.")
 def doctor(context: str | None, namespace: str | None, store: str | None, output: str, no_pod: bool) -> int:
-    """Check cluster, permissions, quota, GPUs, Secret, S3 from here and from a pod; say what mends what is wrong.
+    """Check cluster, permissions, quota, GPUs, Secret, S3 from here and from a pod; say what fixes what is wrong.
 
     \b
     tlbatch doctor

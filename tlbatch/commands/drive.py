@@ -26,13 +26,13 @@ def drive(execution: str, store: str, only: str, schedule: str) -> int:
     signal.signal(signal.SIGTERM, _leave)  # as PID 1 it would be ignored until the driver's own handlers stand
     import os
 
+    from tlbatch.display.progress import Display
     from tlbatch.errors import TlbatchError
-    from tlbatch.executions.records import Execution
-    from tlbatch.incluster import Place
-    from tlbatch.incluster import drive as drive_execution
-    from tlbatch.schedules.walks import fire_in_pod
+    from tlbatch.execution.driver_job import Place
+    from tlbatch.execution.driver_job import drive as drive_execution
+    from tlbatch.records.executions import Execution
+    from tlbatch.schedules.firing_backend import fire_in_pod
     from tlbatch.store import open_store
-    from tlbatch.telling.display import Display
 
     try:
         opened = open_store(store)

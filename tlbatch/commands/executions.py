@@ -21,14 +21,14 @@ def list_(store: str, output: str, mine: bool) -> None:
     \b
     tlbatch list --mine
     """
-    from tlbatch.executions.records import list_executions
+    from tlbatch.display.text import text_table
+    from tlbatch.records.executions import list_executions
     from tlbatch.store.opening import open_kept
-    from tlbatch.telling.text import text_table
 
     opened = open_kept(store)
     summaries = list_executions(opened)
     if mine:
-        from tlbatch.submission import submitted_by_me
+        from tlbatch.cluster.submission import submitted_by_me
 
         summaries = [summary for summary in summaries if submitted_by_me(opened, summary.id)]
     if output == "json":

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 )
 @click.option("--shards", type=click.IntRange(1, 1000), default=1, show_default=True, help="Pods at once, on the cluster.")
 @click.option("--gpu", type=click.IntRange(0), default=None, help="GPUs a pod.  [default: the context's]")
-@click.option("--follow", "-f", is_flag=True, help="Stay until the cluster is done; Ctrl-C only stops telling.")
+@click.option("--follow", "-f", is_flag=True, help="Stay until the cluster is done; Ctrl-C only stops watching.")
 @click.option("--dry-run", is_flag=True, help="Print the Job that --cluster would create; send nothing.")
 @context_option
 @namespace_option
@@ -93,9 +93,9 @@ def _prediction(source: str, out: str, profile: Profile, options: dict[str, Any]
 
 
 def _here(prediction: Prediction, output: str, options: dict[str, Any]) -> int:
-    from tlbatch.prediction.here import computed_before, computed_since, predict_here
+    from tlbatch.display.progress import Display
+    from tlbatch.prediction.local import computed_before, computed_since, predict_here
     from tlbatch.prediction.request import begin, complete, done_parts
-    from tlbatch.telling.display import Display
 
     task, store = begin(prediction, options["overwrite"]), prediction.model.store
     display = Display(store, quiet=output == "json")
@@ -112,10 +112,10 @@ def _here(prediction: Prediction, output: str, options: dict[str, Any]) -> int:
 
 def _on_cluster(prediction: Prediction, profile: Profile, output: str, options: dict[str, Any]) -> int:
     from tlbatch.cluster import open_cluster
-    from tlbatch.prediction.here import computed_before, computed_since
+    from tlbatch.cluster.submission import user_name
+    from tlbatch.prediction.cluster import build_job, check_alone, check_visible, follow, start
+    from tlbatch.prediction.local import computed_before, computed_since
     from tlbatch.prediction.request import begin, complete, done_parts
-    from tlbatch.prediction.there import build_job, check_alone, check_visible, follow, start
-    from tlbatch.submission import user_name
 
     check_visible(prediction)
     site = profile.model_copy(update={"store": prediction.model.store.url}).site()
@@ -132,7 +132,7 @@ def _on_cluster(prediction: Prediction, profile: Profile, output: str, options: 
     name = job["metadata"]["name"]
     fresh = start(cluster, job)
     if options["follow"]:
-        click.echo(f"Job {name} {'started' if fresh else 'is at work already'}; Ctrl-C only stops telling", err=True)
+        click.echo(f"Job {name} {'started' if fresh else 'is at work already'}; Ctrl-C only stops watching", err=True)
         follow(prediction, cluster, name, lambda text: click.echo(text, err=True))
         return _show(prediction, output, computed_since(store, task, before))
     if output == "json":
@@ -167,7 +167,7 @@ def _show(prediction: Prediction, output: str, computed: dict[str, int]) -> int:
 
 
 def _lines(prediction: Prediction, summary: dict[str, Any], computed: dict[str, int]) -> list[str]:
-    from tlbatch.telling.text import text_table
+    from tlbatch.display.text import text_table
 
     images, counts = summary["images"], summary["counts"]
     rows = [[name, f"{counts[name]:,}", f"{counts[name] / images:.1%}" if images else ""] for name in counts]

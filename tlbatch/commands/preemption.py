@@ -44,10 +44,10 @@ def test_preempt(
 
     Exit code 0 where all are equal, 1 where a task left something else, else that of the task that failed.
     """
+    from tlbatch.display.progress import Display
     from tlbatch.preemption.check import as_json, check_preemption
     from tlbatch.spec import load_study
     from tlbatch.store import open_store
-    from tlbatch.telling.display import Display
 
     loaded = load_study(study, overrides)
     folder = keep or Path(tempfile.mkdtemp(prefix="tlbatch-preempt-"))
@@ -67,9 +67,9 @@ def test_preempt(
 
 
 def _show(survivors: tuple[Survivor, ...]) -> None:
+    from tlbatch.display.tables import print_table
+    from tlbatch.display.text import duration
     from tlbatch.preemption.check import DIFFERS
-    from tlbatch.telling.tables import print_table
-    from tlbatch.telling.text import duration
 
     def signals(survivor: Survivor) -> str:
         return ", ".join(signal.Signals(number).name for number in survivor.signals) or "too quick"

@@ -15,7 +15,7 @@ from tlbatch.commands.options import kept_store_option, output_option, print_jso
 from tlbatch.output import json_printable, terminal_width
 
 if TYPE_CHECKING:
-    from tlbatch.executions.records import Execution
+    from tlbatch.records.executions import Execution
     from tlbatch.reports.listing import ReportLine
     from tlbatch.reports.pulling import Pulled
 
@@ -71,7 +71,7 @@ def list_(store: str, output: str, study: str, since: str) -> None:
     if output == "json":
         print_json([asdict(line) for line in lines])
         return
-    from tlbatch.telling.tables import print_table
+    from tlbatch.display.tables import print_table
 
     columns = ["execution", "study", "made (UTC)", "best run", "accuracy", "95 % interval", "what it says"]
     print_table(columns, [_cells(line, whole=output != "text") for line in lines], output, left=(0, 1, 2, 3, 6))
@@ -91,9 +91,9 @@ def show(execution: str, store: str, output: str) -> None:
     tlbatch report dogs-vs-cats -o json
     tlbatch report show s3://pets/tlbatch/executions/pets-20261123-0412-x7k2 -o md
     """
+    from tlbatch.display.progress import show_report
+    from tlbatch.display.tables import csv_of_report, markdown_of_report
     from tlbatch.reports.listing import report_place, reported
-    from tlbatch.telling.display import show_report
-    from tlbatch.telling.tables import csv_of_report, markdown_of_report
 
     found = _find(store, execution)
     document = reported(found)
@@ -123,7 +123,7 @@ def pull(executions: tuple[str, ...], store: str, output: str, study: str, since
     tlbatch report pull --since 2026-11-23 reports/
     """
     from tlbatch.errors import DataError, StudyError
-    from tlbatch.executions.records import Execution
+    from tlbatch.records.executions import Execution
     from tlbatch.reports.listing import find_reports, list_reports, since_when
     from tlbatch.reports.pulling import made_again, pull_report
     from tlbatch.store.opening import open_kept

@@ -30,16 +30,16 @@ def run(
     tlbatch run --task 0e6bbfaa --store s3://bucket/prefix     (a task that failed on a cluster, with its traceback)
     """
     if task is not None:
-        from tlbatch.replaying import replay
+        from tlbatch.execution.replay import replay
 
         return replay(task, store)
     if study is None:
         raise click.UsageError("name a STUDY, or a task of the store by --task KEY")
     from tlbatch.backends.local import LocalBackend
-    from tlbatch.launch import run_study
+    from tlbatch.display.progress import Display, not_scheduled, show_outcome
+    from tlbatch.execution.launch import run_study
     from tlbatch.spec import load_study
     from tlbatch.store import open_store
-    from tlbatch.telling.display import Display, not_scheduled, show_outcome
 
     loaded = load_study(study, overrides)
     opened = open_store(store)

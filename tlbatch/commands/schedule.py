@@ -31,11 +31,11 @@ def list_(store: str, output: str) -> None:
     \b
     tlbatch schedule list
     """
+    from tlbatch.display.text import text_table
     from tlbatch.schedules.schedule import schedule_names
     from tlbatch.schedules.view import view, when
     from tlbatch.store.documents import each_readable
     from tlbatch.store.opening import open_kept
-    from tlbatch.telling.text import text_table
 
     opened = open_kept(store)
     views = each_readable(schedule_names(opened), lambda name: view(opened, name))
@@ -87,9 +87,9 @@ def history(name: str, store: str, output: str, limit: int) -> None:
     """
     from dataclasses import asdict
 
+    from tlbatch.display.text import text_table
     from tlbatch.schedules.view import COLUMNS, cells, view
     from tlbatch.store.opening import open_kept
-    from tlbatch.telling.text import text_table
 
     seen = view(open_kept(store), name)
     shown = seen.firings[:limit]

@@ -67,12 +67,12 @@ def apply(
     tlbatch schedule apply study.yaml --dry-run=server
     tlbatch schedule apply study.yaml --here --store results/
     """
+    from tlbatch.cluster.submission import user_name
     from tlbatch.profiles import load_profile
     from tlbatch.schedules.applying import apply as apply_there
     from tlbatch.schedules.applying import apply_here, build_request
     from tlbatch.spec import load_study
     from tlbatch.store import open_store
-    from tlbatch.submission import user_name
 
     loaded = load_study(study, overrides)
     profile = load_profile(context, {"namespace": namespace, "store": store})

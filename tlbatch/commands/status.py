@@ -14,8 +14,8 @@ from tlbatch.output import steer, terminal_width
 
 if TYPE_CHECKING:
     from tlbatch.cluster import Cluster
-    from tlbatch.executions.records import Execution
-    from tlbatch.telling.tasklogs import PodWords, TaskLog
+    from tlbatch.display.task_logs import PodWords, TaskLog
+    from tlbatch.records.executions import Execution
 
 CLEAR = "\033[2J\033[H"
 WATCH_S = 2.0
@@ -35,7 +35,7 @@ def status(execution: str, store: str, output: str, watch: bool) -> None:
     tlbatch status -w dogs-vs-cats
     tlbatch status -o json
     """
-    from tlbatch.executions.records import find_execution
+    from tlbatch.records.executions import find_execution
     from tlbatch.store.opening import open_kept
 
     found = find_execution(open_kept(store), execution)
@@ -52,8 +52,8 @@ def status(execution: str, store: str, output: str, watch: bool) -> None:
 
 def _show(found: Execution) -> str:
     """Print the table; returns the execution's state."""
-    from tlbatch.telling.showing import COLUMNS, cells, rows, stale
-    from tlbatch.telling.text import text_table
+    from tlbatch.display.status_table import COLUMNS, cells, rows, stale
+    from tlbatch.display.text import text_table
 
     document = found.load_status() or {"state": "unknown", "tasks": {}}
     said = f": {document['sentence']}" if document.get("sentence") else ""
@@ -89,10 +89,10 @@ def logs(task: str, execution: str, follow: bool, store: str, context: str | Non
     \b
     tlbatch logs finetune:basic-cnn:0 -f
     """
+    from tlbatch.display.task_logs import TaskLog
     from tlbatch.errors import StudyError
-    from tlbatch.executions.records import find_execution
+    from tlbatch.records.executions import find_execution
     from tlbatch.store.opening import open_kept
-    from tlbatch.telling.tasklogs import TaskLog
 
     opened = open_kept(store)
     found = find_execution(opened, execution)
@@ -117,8 +117,8 @@ def _pod_words(found: Execution, key: str, context: str | None, namespace: str |
     from functools import cache
 
     from tlbatch.cluster import open_cluster
+    from tlbatch.display.task_logs import pod_words
     from tlbatch.profiles import load_profile
-    from tlbatch.telling.tasklogs import pod_words
 
     @cache
     def cluster() -> Cluster:

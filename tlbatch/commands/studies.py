@@ -13,7 +13,7 @@ from tlbatch.commands.options import output_option, print_json, set_option, stor
 from tlbatch.output import terminal_width
 
 if TYPE_CHECKING:
-    from tlbatch.checking import RunFacts
+    from tlbatch.forecast import RunFacts
 
 
 @click.command()
@@ -67,8 +67,8 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
     tlbatch check study.yaml
     tlbatch check study.yaml --store s3://bucket/prefix -o json
     """
-    from tlbatch.checking import forecast, gibibytes, memory_facts, run_facts, total_s
-    from tlbatch.planning.settle import plan_study
+    from tlbatch.forecast import forecast, gibibytes, memory_facts, run_facts, total_s
+    from tlbatch.planning.resolve import plan_study
     from tlbatch.spec import load_study
     from tlbatch.store import open_store
     from tlbatch.store.layout import check_format
@@ -76,27 +76,27 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
     loaded = load_study(study, overrides)
     opened = open_store(store)
     check_format(opened, write=False)
-    settled, plan = plan_study(loaded, opened)
-    lines, facts, memory = forecast(opened, plan), run_facts(settled), memory_facts(settled, plan)
+    resolved, plan = plan_study(loaded, opened)
+    lines, facts, memory = forecast(opened, plan), run_facts(resolved), memory_facts(resolved, plan)
     seconds, unknown = total_s(lines, plan.nodes, len(os.sched_getaffinity(0)))
-    warnings = [*settled.cautions, *(need.warning for need in memory if need.warning)]
+    warnings = [*resolved.cautions, *(need.warning for need in memory if need.warning)]
     if output == "json":
         estimate = {"seconds": round(seconds, 1), "tasks_without_estimate": unknown}
         runs = [asdict(fact) for fact in facts]
         held = [{"memory_mib": need.needed_mib, "memory_given_mib": need.given_mib} for need in memory]
         tasks = [{**asdict(line), **need} for line, need in zip(lines, held, strict=True)]
-        changed = {"corrections": settled.corrections} if settled.corrections else {}
-        plain = {"study": loaded.study.name, "store": opened.url, "data": {"url": settled.data.url, **settled.data.facts}}
+        changed = {"corrections": resolved.corrections} if resolved.corrections else {}
+        plain = {"study": loaded.study.name, "store": opened.url, "data": {"url": resolved.data.url, **resolved.data.facts}}
         print_json({**plain, "runs": runs, "tasks": tasks, "estimate": estimate, "warnings": warnings, **changed})
         return
-    from tlbatch.telling.text import duration, text_table
+    from tlbatch.display.text import duration, text_table
 
-    images = settled.data.facts["files"]
-    click.echo(f"{loaded.study.name}: {len(settled.data.classes)} classes, {images} files in {settled.data.url}")
-    for note in settled.data.notes:
+    images = resolved.data.facts["files"]
+    click.echo(f"{loaded.study.name}: {len(resolved.data.classes)} classes, {images} files in {resolved.data.url}")
+    for note in resolved.data.notes:
         click.echo(note)
-    if settled.corrections:
-        corrected, out = settled.corrections["corrected"], settled.corrections["left_out"]
+    if resolved.corrections:
+        corrected, out = resolved.corrections["corrected"], resolved.corrections["left_out"]
         click.echo(f"by hand (tlbatch data relabel): labels corrected: {corrected}, images left out: {out}")
     click.echo()
     rows = [_row(fact) for fact in facts]

@@ -19,8 +19,8 @@ from tlbatch.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from tlbatch.cluster.submission import Request
     from tlbatch.profiles import Profile
-    from tlbatch.submission import Request
 
 
 def _study_options(command: Command) -> Command:
@@ -33,7 +33,7 @@ def _study_options(command: Command) -> Command:
 
 @click.command()
 @_study_options
-@click.option("--follow", "-f", is_flag=True, help="Stay and tell what happens; Ctrl-C only stops telling.")
+@click.option("--follow", "-f", is_flag=True, help="Stay and show what happens; Ctrl-C only stops watching.")
 @click.option(
     "--dry-run", type=click.Choice(["client", "server"]), default=None, help="Send nothing; or let the server check it."
 )
@@ -56,8 +56,8 @@ def submit(
     """
     from tlbatch.cluster import open_cluster
     from tlbatch.cluster.client import JOBS
+    from tlbatch.cluster.submission import submit as send
     from tlbatch.store import open_store
-    from tlbatch.submission import submit as send
 
     profile, request = _request(study, context, namespace, store, overrides)
     if dry_run == "client":
@@ -71,7 +71,7 @@ def submit(
     profile.point_to_endpoint()
     execution = send(request, open_store(profile.checked_store()), cluster)
     if request.scheduled:
-        from tlbatch.telling.display import not_scheduled
+        from tlbatch.display.progress import not_scheduled
 
         click.echo(not_scheduled(study), err=True)
     if output == "json":
@@ -82,7 +82,7 @@ def submit(
         if output != "json" and sys.stderr.isatty():
             click.echo(f"tlbatch status -w {execution.id}     shows how it goes", err=True)
         return 0
-    from tlbatch.telling.following import follow as tell
+    from tlbatch.display.follow import follow as tell
 
     return tell(execution, cluster)
 
@@ -104,9 +104,9 @@ def render(
 def _request(
     study: str, context: str | None, namespace: str | None, store: str | None, overrides: tuple[str, ...]
 ) -> tuple[Profile, Request]:
+    from tlbatch.cluster.submission import build_request, user_name
     from tlbatch.profiles import load_profile
     from tlbatch.spec import load_study
-    from tlbatch.submission import build_request, user_name
 
     profile = load_profile(context, {"namespace": namespace, "store": store})
     loaded = load_study(study, overrides)

@@ -48,12 +48,12 @@ def trigger(
 
     if here:
         return _fire_here(what, open_store(store), cores, output, quiet)
+    from tlbatch.cluster.submission import user_name
     from tlbatch.commands.scheduling import open_schedules_cluster
     from tlbatch.errors import StudyError
     from tlbatch.schedules.applying import trigger as fire
     from tlbatch.schedules.schedule import HERE, load_schedule
     from tlbatch.store.opening import open_kept
-    from tlbatch.submission import user_name
 
     opened = open_kept(store)
     stored = load_schedule(opened, what)
@@ -67,7 +67,7 @@ def trigger(
         click.echo(execution)
     if not follow:
         return 0
-    from tlbatch.schedules.following import follow_firing
+    from tlbatch.schedules.follow import follow_firing
 
     return follow_firing(opened, what, execution, cluster)
 
@@ -76,10 +76,10 @@ def _fire_here(what: str, store: Store, cores: int | None, output: str, quiet: b
     from dataclasses import asdict
 
     from tlbatch.backends.local import LocalBackend
+    from tlbatch.display.progress import Display
+    from tlbatch.schedules.firing_backend import failed_code, fire_here
     from tlbatch.schedules.firings import FAILED, SKIPPED
     from tlbatch.schedules.schedule import is_suspended
-    from tlbatch.schedules.walks import failed_code, fire_here
-    from tlbatch.telling.display import Display
 
     stored = _found(what, store)
     if is_suspended(stored):

@@ -14,8 +14,8 @@ from typing import Any
 
 from tlbatch.datasets.partnames import PARTS
 from tlbatch.errors import DataError, StudyError
+from tlbatch.schema.nearest import suggestion
 from tlbatch.spec.dataset import CsvLabels
-from tlbatch.spec.nearest import suggestion
 
 DELIMITERS = ",;\t|"
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}

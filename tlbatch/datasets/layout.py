@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tlbatch.datasets.partnames import TRAIN, assigned_parts, kind_of_part
-from tlbatch.spec.writing import yaml_text
+from tlbatch.schema.writing import yaml_text
 
 MOST_NAMED = 30  # classes that a sentence writes out
 

@@ -21,8 +21,8 @@ from tlbatch.datasets.lookalikes import alike, refused_alike
 from tlbatch.datasets.partnames import kind_of_part
 from tlbatch.datasets.walk import SHOWN, LeftOut, Walk, examples, walk
 from tlbatch.errors import DataError, OtherVersionError, StudyError
+from tlbatch.schema.nearest import suggestion
 from tlbatch.spec.dataset import CsvLabels, Dataset
-from tlbatch.spec.nearest import suggestion
 from tlbatch.store import NotFoundError, open_store
 from tlbatch.store.documents import parse
 
@@ -145,7 +145,7 @@ class _Labelled:
 def _labelled(dataset: Dataset) -> _Labelled:
     found = walk(dataset.url, follow_links=dataset.follow_links)
     if not found.files and dataset.url.startswith("s3://"):
-        raise DataError(f"dataset.url: there is nothing under {found.url}; mend the prefix, or upload the images")
+        raise DataError(f"dataset.url: there is nothing under {found.url}; fix the prefix, or upload the images")
     if dataset.labels is not None:
         labelled = _by_csv(found, dataset.labels)
     elif dataset.split.folders is not None:
@@ -308,7 +308,7 @@ def _check_opened(labelled: _Labelled, files: Iterable[ListedFile], counts: Mapp
     for file in files if shut else ():
         if file.path in shut and counts[file.label] == 1:
             raise DataError(
-                f"{labelled.walk.url}/{file.path}: {file.problem}, so that class {file.label!r} has no image: mend its "
+                f"{labelled.walk.url}/{file.path}: {file.problem}, so that class {file.label!r} has no image: fix its "
                 "permissions, or leave the class out by naming the others in dataset.classes"
             )
 

@@ -7,7 +7,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from tlbatch.spec.writing import yaml_text
+from tlbatch.schema.writing import yaml_text
 
 _TWINS = str.maketrans(
     "аеорсухіјѕһԁԛԝѵүӏкмтвнαεορυνικτχɡɑℓ‐‑‒–—―−ʼ’‘",

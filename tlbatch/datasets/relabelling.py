@@ -1,7 +1,7 @@
 """Corrected labels: a CSV of paths and labels, kept in the store beside the dataset's own, which stay as they are.
 
 ``labels/<study>/corrections.csv`` is replaced by compare-and-swap; what it held before is beside it as
-``corrections-<number>.csv``. An empty label (or ``-``) leaves the image out. ``tlbatch.planning.settle`` applies them.
+``corrections-<number>.csv``. An empty label (or ``-``) leaves the image out. ``tlbatch.planning.resolve`` applies them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from tlbatch.datasets.labels import place_of_column, read_table
 from tlbatch.datasets.listing import Listing, list_dataset, own_labels
 from tlbatch.errors import DataError, StudyError, TransientError
+from tlbatch.schema.nearest import suggestion
 from tlbatch.spec import Study
-from tlbatch.spec.nearest import suggestion
 from tlbatch.spreadsheet import csv_text, restored
 from tlbatch.store import ConflictError, NotFoundError, Store
 from tlbatch.store.housekeeping import HARMLESS, tidy
@@ -157,7 +157,7 @@ def _checked(lines: Sequence[_Line], own: Mapping[str, str], known: Sequence[str
     if problems:
         more = [f"… and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
         raise StudyError(
-            "\n".join([*problems[:SHOWN], *more, "nothing was changed: mend these lines and hand the file in again"])
+            "\n".join([*problems[:SHOWN], *more, "nothing was changed: fix these lines and hand the file in again"])
         )
     return {path: line.label for path, line in wanted.items()}
 

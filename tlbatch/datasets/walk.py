@@ -82,7 +82,7 @@ def look(url: str, *, follow_links: bool = False, what: str = "") -> Walk:
     try:
         return _made(str(root), walk_folder(root, follow_links=follow_links))
     except OSError as error:
-        raise StudyError(f"{what}{root} cannot be opened ({error.strerror}); mend its permissions") from error
+        raise StudyError(f"{what}{root} cannot be opened ({error.strerror}); fix its permissions") from error
 
 
 def checked_folder(url: str, what: str = "") -> Path:

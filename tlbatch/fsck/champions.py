@@ -1,4 +1,4 @@
-"""Champions: pointers, the records of all reigns, and decisions; and whether what a champion is made of is there."""
+"""Champions: pointers, the records of all terms, and decisions; and whether what a champion is made of is there."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _champion(store: Store, name: str, own: list[str], artifacts: Artifacts) -> 
             found.append(Finding(decision, why[0], SET_ASIDE, LEFT_OUT))
         else:
             said = read(store, decision, checked(DecisionShape)) or {}
-            decided = max(decided, (said.get("settled") or {}).get("serial") or 0)
+            decided = max(decided, (said.get("resolved") or {}).get("serial") or 0)
     pointer = _pointer(store, name, records, good, decided, f"{ROOT}{name}.json" in own)
     found += [pointer] if pointer else []
     return found + [each for record, champion in good.items() for each in _made_of(store, record, champion, artifacts)]
@@ -58,7 +58,7 @@ def _readable(store: Store, record: str) -> Champion | None:
 def _pointer(
     store: Store, name: str, records: list[str], good: Mapping[str, Champion], decided: int, there: bool
 ) -> Finding | None:
-    """A damaged pointer, with what it must have been where the records leave no doubt. ``decided``: a reign there was."""
+    """A damaged pointer, with what it must have been where the records leave no doubt. ``decided``: a term there was."""
     place, prefix = f"{ROOT}{name}.json", f"{ROOT}{name}/"
     if not there and not records:
         return None
@@ -82,7 +82,7 @@ def _pointer(
 
 
 def _newest(records: list[str], good: Mapping[str, Champion]) -> str | None:
-    """The record of the last reign; None where that is in doubt: the newest is damaged or gone, or two have its serial."""
+    """The record of the last term; None where that is in doubt: the newest is damaged or gone, or two have its serial."""
     serials = Counter(record.rpartition("/")[2].partition("-")[0] for record in records)
     last = max(records, default=None)
     if last is None or last not in good or serials[last.rpartition("/")[2].partition("-")[0]] > 1:

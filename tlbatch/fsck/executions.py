@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from tlbatch.executions.records import FINAL_STATES, ROOT, Execution, PlanShape, StatusShape
 from tlbatch.fsck.artifacts import Artifacts, sha256_of
 from tlbatch.fsck.finding import LEAVE, RESTORE, Finding, document, each_at_once, why_damaged
+from tlbatch.records.executions import FINAL_STATES, ROOT, Execution, PlanShape, StatusShape
 from tlbatch.store import NotFoundError, Stat, Store
 from tlbatch.store.artifacts import FileEntry, Manifest
 from tlbatch.store.documents import DamagedError, as_is, checked, parse, read

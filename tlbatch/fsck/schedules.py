@@ -8,7 +8,7 @@ from tlbatch.fsck.artifacts import Artifacts
 from tlbatch.fsck.champions import made_again, missing
 from tlbatch.fsck.finding import DELETE, LEAVE, SET_ASIDE, Finding, document, each_at_once
 from tlbatch.schedules.firings import FiringRecord
-from tlbatch.schedules.opened import Opened
+from tlbatch.schedules.open_firings import Opened
 from tlbatch.schedules.pins import Pins
 from tlbatch.schedules.schedule import APPLY_AGAIN, ROOT, StoredSchedule
 from tlbatch.store import Stat, Store

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 from tlbatch.champions.champion import ROOT as CHAMPIONS
 from tlbatch.errors import StudyError
-from tlbatch.executions.collecting import KEY
-from tlbatch.executions.records import ROOT as EXECUTIONS
 from tlbatch.fsck.artifacts import Artifacts, check_artifacts
 from tlbatch.fsck.champions import check_champions
 from tlbatch.fsck.executions import check_executions
 from tlbatch.fsck.finding import LEAVE, RESTORE, Finding, Survey, each_at_once
 from tlbatch.fsck.schedules import check_schedules
 from tlbatch.fsck.tasks import check_labels, check_tasks, check_work
+from tlbatch.records.executions import ROOT as EXECUTIONS
+from tlbatch.records.garbage import KEY
 from tlbatch.schedules.schedule import ROOT as SCHEDULES
 from tlbatch.store import NotFoundError, Stat, Store
 from tlbatch.store.conditional import CHECKED_NAME

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tlbatch import __version__
+from tlbatch.execution.retries import BACKOFF_LIMIT, FINAL_CODES
 from tlbatch.manifests import names
 from tlbatch.manifests.needs import Needs
 from tlbatch.manifests.pods import build_driver_template, build_step_template
 from tlbatch.manifests.site import DriverIdentity, Site
-from tlbatch.retries import BACKOFF_LIMIT, FINAL_CODES
 from tlbatch.steps import STEPS
 from tlbatch.tasks import Task, task_name
 
@@ -21,7 +21,7 @@ FAILURE_POLICY: dict[str, Any] = {
         {"action": "FailJob", "onExitCodes": {"operator": "In", "values": sorted(FINAL_CODES)}},
     ]
 }
-"""In this order (design §7): a disruption costs nothing; what trying again cannot mend ends the Job; all else counts."""
+"""In this order (design §7): a disruption costs nothing; what trying again cannot fix ends the Job; all else counts."""
 
 
 @dataclass(frozen=True)

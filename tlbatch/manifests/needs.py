@@ -28,7 +28,7 @@ PREDICT = "predict"
 
 @dataclass(frozen=True)
 class Needs:
-    """One pod's resources and placement, settled. Times in s; quantities as Kubernetes writes them.
+    """One pod's resources and placement, resolved. Times in s; quantities as Kubernetes writes them.
 
     Requests equal limits, but for ``cpu_limit`` where it is set.
     """

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from tlbatch.execution.retries import BACKOFF_LIMIT
 from tlbatch.manifests import names
 from tlbatch.manifests.jobs import FAILURE_POLICY
 from tlbatch.manifests.needs import DRIVER_TTL_S, Needs
 from tlbatch.manifests.pods import build_step_template
 from tlbatch.manifests.site import Site
-from tlbatch.retries import BACKOFF_LIMIT
 from tlbatch.steps import STEPS
 from tlbatch.tasks import Task, task_name
 

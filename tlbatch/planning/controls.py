@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tlbatch.backbones.handcrafted import HAND_CRAFTED, HAND_CRAFTED_INPUT
-from tlbatch.backbones.settled import SettledWeights
-from tlbatch.planning.runs import SettledRun, plain
+from tlbatch.planning.resolved_weights import ResolvedWeights
+from tlbatch.planning.runs import ResolvedRun, plain
 from tlbatch.spec.model import Head, Logistic
 from tlbatch.spec.train import Train
 
@@ -39,14 +39,14 @@ class Images:
     validation: int
 
 
-def settle_controls(runs: Sequence[SettledRun], images: Images) -> list[SettledRun]:
+def resolve_controls(runs: Sequence[ResolvedRun], images: Images) -> list[ResolvedRun]:
     """The controls that pretrained runs ask for, equal ones once; last the one on hand-crafted features, once a study.
 
     ``cheap``: the same head on the features of the same architecture with random weights, frozen. ``full``: the same
     architecture, all of it trained from random weights until validation no longer improves. A model of an earlier study
     has no twin of its own here: it is held against the study's scratch runs and the hand-crafted features.
     """
-    controls: dict[str, SettledRun] = {}
+    controls: dict[str, ResolvedRun] = {}
     held = [run for run in runs if run.pretrained and run.control != "none"]
     for run in held:
         if run.model["backbone"]["name"] is None:
@@ -59,14 +59,14 @@ def settle_controls(runs: Sequence[SettledRun], images: Images) -> list[SettledR
     return _named_apart([run.name for run in runs], [*controls.values(), *hand_crafted])
 
 
-def _random(run: SettledRun) -> SettledRun:
+def _random(run: ResolvedRun) -> ResolvedRun:
     """The run with random weights of its network; what is done with them is still the run's."""
-    weights = SettledWeights({"kind": "random", "seed": 0}, own_input=run.own_input)
+    weights = ResolvedWeights({"kind": "random", "seed": 0}, own_input=run.own_input)
     model = {**run.model, "backbone": {**run.model["backbone"], "weights": weights.params}}
     return replace(run, name=f"{run.name}-random", model=model, weights=weights, control="none", views=0)
 
 
-def _full(run: SettledRun, images: Images) -> SettledRun:
+def _full(run: ResolvedRun, images: Images) -> ResolvedRun:
     everything = {"unfreeze": "all", "warm_up": 0, "gradual": None, "lr_scale": {}, "lr_decay": 1.0}
     everything["batch_norm"] = "train"  # random weights bring no statistics worth keeping
     base, head = _random(run), run.model["head"]
@@ -75,7 +75,7 @@ def _full(run: SettledRun, images: Images) -> SettledRun:
     return replace(base, model={**base.model, "head": head}, strategy={"finetune": everything}, train=train)
 
 
-def _cheap(run: SettledRun, images: Images) -> SettledRun:
+def _cheap(run: ResolvedRun, images: Images) -> ResolvedRun:
     base, logistic = _random(run), run.on_features and run.model["head"]["logistic"] is not None
     train = run.train if logistic else _recipe(run.train, HEAD_RATES, images)  # a logistic head chooses C itself
     return replace(base, strategy="features", augmentation=None, train=train)
@@ -100,11 +100,11 @@ def _recipe(own: dict[str, Any], rates: Iterable[float], images: Images) -> dict
     return {**plain(Train()), **{name: own[name] for name in KEPT}, **asked}
 
 
-def _hand_crafted(held: Sequence[str]) -> SettledRun:
+def _hand_crafted(held: Sequence[str]) -> ResolvedRun:
     """Logistic regression on colour histograms and HOG: what the labels give without any network."""
     backbone = {"name": HAND_CRAFTED, "weights": {"kind": "none"}}
     head = plain(Head(logistic=Logistic()))
-    return SettledRun(
+    return ResolvedRun(
         name=HAND_CRAFTED,
         model={"backbone": backbone, "layer": None, "pool": "avg", "head": head},
         strategy="features",
@@ -116,7 +116,7 @@ def _hand_crafted(held: Sequence[str]) -> SettledRun:
     )
 
 
-def _named_apart(taken: Sequence[str], controls: Sequence[SettledRun]) -> list[SettledRun]:
+def _named_apart(taken: Sequence[str], controls: Sequence[ResolvedRun]) -> list[ResolvedRun]:
     """Controls whose names no run of the study has."""
     names, apart = set(taken), []
     for control in controls:

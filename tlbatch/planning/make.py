@@ -1,4 +1,4 @@
-"""Settled runs to the DAG of their tasks. Pure."""
+"""ResolvedStudy runs to the DAG of their tasks. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tlbatch.planning.defence import PINNED, Defended, champion_node, decide_node, pin_node
+from tlbatch.planning.champion_tasks import PINNED, ResolvedChampion, champion_node, decide_node, pin_node
 from tlbatch.planning.plan import Node, Plan, PlanBuilder
-from tlbatch.planning.runs import SettledRun, contrasts, plain
+from tlbatch.planning.runs import ResolvedRun, contrasts, plain
 from tlbatch.spec import Study
 from tlbatch.steps import STEPS, import_name
 
@@ -41,17 +41,17 @@ class ZeroLabel:
 
 
 @dataclass(frozen=True)
-class Settled:
+class ResolvedStudy:
     """All that decides a plan."""
 
     study: Study
     data: ListedData
-    runs: Sequence[SettledRun]
-    controls: Sequence[SettledRun] = ()
+    runs: Sequence[ResolvedRun]
+    controls: Sequence[ResolvedRun] = ()
     zero_label: Sequence[ZeroLabel] = ()
     seen: dict[str, str] = field(default_factory=dict)
     document: dict[str, Any] = field(default_factory=dict)
-    defended: Defended | None = None
+    defended: ResolvedChampion | None = None
     corrections: dict[str, int] = field(default_factory=dict)
     cautions: tuple[str, ...] = ()  #: what the study asks for and will not get, as far as the listing tells
 
@@ -61,93 +61,93 @@ class Settled:
         return PINNED if self.defended else {}
 
 
-AddStep = Callable[[PlanBuilder, Settled, Mapping[str, str]], dict[str, str]]
+AddStep = Callable[[PlanBuilder, ResolvedStudy, Mapping[str, str]], dict[str, str]]
 """Adds a step's task to the plan; given and returning what later tasks, the report's last, read by role."""
 
 
-def make_plan(settled: Settled) -> Plan:
+def make_plan(resolved: ResolvedStudy) -> Plan:
     """Prepare, with a schedule the pins, for each run extract, finetune and evaluate, then what the table of steps adds."""
-    builder = PlanBuilder(settled.study.name)
-    prepare = builder.add(_prepare(settled))
-    if settled.defended:
-        builder.add(pin_node(settled.defended, _split(settled), settled.study))
-    report_needs = {"dataset": prepare, **settled.pinned}
-    for run in [*settled.runs, *settled.controls]:
-        report_needs |= _add_run(builder, settled, run)
-    for zero in settled.zero_label:
-        report_needs[f"evaluate:{zero.name}"] = builder.add(_zero_label(settled, zero))
+    builder = PlanBuilder(resolved.study.name)
+    prepare = builder.add(_prepare(resolved))
+    if resolved.defended:
+        builder.add(pin_node(resolved.defended, _split(resolved), resolved.study))
+    report_needs = {"dataset": prepare, **resolved.pinned}
+    for run in [*resolved.runs, *resolved.controls]:
+        report_needs |= _add_run(builder, resolved, run)
+    for zero in resolved.zero_label:
+        report_needs[f"evaluate:{zero.name}"] = builder.add(_zero_label(resolved, zero))
     for step in STEPS.values():
         if step.planned:
             add: AddStep = import_name(step.planned)
-            report_needs |= add(builder, settled, report_needs)
+            report_needs |= add(builder, resolved, report_needs)
     return builder.build()
 
 
-def add_report(builder: PlanBuilder, settled: Settled, needs: Mapping[str, str]) -> dict[str, str]:
+def add_report(builder: PlanBuilder, resolved: ResolvedStudy, needs: Mapping[str, str]) -> dict[str, str]:
     """Last, and of all that the others made."""
-    builder.add(Node("report", "report", _report_params(settled), dict(needs), weight="light", shape="report"))
+    builder.add(Node("report", "report", _report_params(resolved), dict(needs), weight="light", shape="report"))
     return {}
 
 
-def add_decision(builder: PlanBuilder, settled: Settled, needs: Mapping[str, str]) -> dict[str, str]:
+def add_decision(builder: PlanBuilder, resolved: ResolvedStudy, needs: Mapping[str, str]) -> dict[str, str]:
     """With a schedule: the champion on this firing's test set, and who is to be the champion now."""
-    defended = settled.defended
+    defended = resolved.defended
     if defended is None:
         return {}
-    known = [run.weights for run in settled.runs if run.weights and run.weights.location and "sha256" in run.weights.params]
+    known = [run.weights for run in resolved.runs if run.weights and run.weights.location and "sha256" in run.weights.params]
     locations = {str(weights.params["sha256"]): weights.location for weights in known if weights.location}
-    champion = champion_node(defended, _split(settled), locations)
+    champion = champion_node(defended, _split(resolved), locations)
     if champion is not None:
         builder.add(champion)
-    return {"decision": builder.add(decide_node(defended, settled.study, [run.name for run in settled.runs], needs))}
+    return {"decision": builder.add(decide_node(defended, resolved.study, [run.name for run in resolved.runs], needs))}
 
 
-def _prepare(settled: Settled) -> Node:
-    dataset = settled.study.dataset
+def _prepare(resolved: ResolvedStudy) -> Node:
+    dataset = resolved.study.dataset
     params = {
-        "dataset": settled.data.digest,
+        "dataset": resolved.data.digest,
         "stored_size": dataset.stored_size,
         "max_bad": dataset.max_bad,
         "near_duplicates": dataset.near_duplicates,
     }
-    node = Node("prepare", "prepare", params, locations={"dataset": settled.data.url}, shape="prepare")
+    node = Node("prepare", "prepare", params, locations={"dataset": resolved.data.url}, shape="prepare")
     task = node.task({})
     assert task is not None
     place = f"work/{task.key}/listing.json"
-    return replace(node, locations={**node.locations, "listing": place}, files={place: settled.data.listing})
+    return replace(node, locations={**node.locations, "listing": place}, files={place: resolved.data.listing})
 
 
-def _split(settled: Settled) -> dict[str, Any]:
-    return {"split": plain(settled.study.dataset.split), "classes": list(settled.data.classes)}
+def _split(resolved: ResolvedStudy) -> dict[str, Any]:
+    return {"split": plain(resolved.study.dataset.split), "classes": list(resolved.data.classes)}
 
 
-def _folds(settled: Settled) -> list[int | None]:
-    folds = settled.study.dataset.split.folds
+def _folds(resolved: ResolvedStudy) -> list[int | None]:
+    folds = resolved.study.dataset.split.folds
     return [None] if folds is None else list(range(folds))
 
 
-def _redraws(settled: Settled) -> list[int | None]:
-    repeat = settled.study.repeat
+def _redraws(resolved: ResolvedStudy) -> list[int | None]:
+    repeat = resolved.study.repeat
     return [seed if repeat.redraw == "train" else None for seed in repeat.seeds]
 
 
-def _add_run(builder: PlanBuilder, settled: Settled, run: SettledRun) -> dict[str, str]:
+def _add_run(builder: PlanBuilder, resolved: ResolvedStudy, run: ResolvedRun) -> dict[str, str]:
     """Adds the run's tasks; returns what the report reads of them, by role."""
     roles: dict[str, str] = {}
     if run.on_features:
-        roles[f"extract:{run.name}"] = builder.add(_extract(settled, run))
+        roles[f"extract:{run.name}"] = builder.add(_extract(resolved, run))
     models: dict[str, str] = {}
-    for seed, redraw in zip(settled.study.repeat.seeds, _redraws(settled), strict=True):
-        for fold in _folds(settled):
+    for seed, redraw in zip(resolved.study.repeat.seeds, _redraws(resolved), strict=True):
+        for fold in _folds(resolved):
             part = f"{seed}" if fold is None else f"{seed}:{fold}"
-            node = _finetune(settled, run, seed, redraw, fold, part, roles.get(f"extract:{run.name}"))
+            node = _finetune(resolved, run, seed, redraw, fold, part, roles.get(f"extract:{run.name}"))
             models[f"model:{part}"] = builder.add(node)
             roles[f"finetune:{run.name}:{part}"] = models[f"model:{part}"]
-    roles[f"evaluate:{run.name}"] = builder.add(_evaluate(settled, run, models, roles.get(f"extract:{run.name}")))
+    roles[f"evaluate:{run.name}"] = builder.add(_evaluate(resolved, run, models, roles.get(f"extract:{run.name}")))
     return roles
 
 
-def _given(run: SettledRun) -> dict[str, Any]:
+def _given(run: ResolvedRun) -> dict[str, Any]:
     """What a task of the run needs for its backbone: an earlier study's model, or where the weights' bytes are."""
     weights = run.weights
     given = {"source": weights.source} if weights and weights.source else {}
@@ -155,10 +155,10 @@ def _given(run: SettledRun) -> dict[str, Any]:
     return {"given": given, "locations": locations}
 
 
-def _extract(settled: Settled, run: SettledRun) -> Node:
+def _extract(resolved: ResolvedStudy, run: ResolvedRun) -> Node:
     views = None
     if run.views:
-        views = {"count": run.views, "augmentation": run.augmentation, "redraws": _redraws(settled), **_split(settled)}
+        views = {"count": run.views, "augmentation": run.augmentation, "redraws": _redraws(resolved), **_split(resolved)}
     params = {
         **{name: run.model[name] for name in ("backbone", "layer", "pool")},
         "input": run.input,
@@ -170,7 +170,7 @@ def _extract(settled: Settled, run: SettledRun) -> Node:
         name=f"extract:{run.name}",
         step="extract",
         params=params,
-        needs={"dataset": "prepare"} | (settled.pinned if views else {}),
+        needs={"dataset": "prepare"} | (resolved.pinned if views else {}),
         weight=_weight(run),
         runs=(run.name,),
         shape=f"extract:{name}:{run.input['size']}",
@@ -179,7 +179,7 @@ def _extract(settled: Settled, run: SettledRun) -> Node:
 
 
 def _finetune(
-    settled: Settled, run: SettledRun, seed: int, redraw: int | None, fold: int | None, part: str, features: str | None
+    resolved: ResolvedStudy, run: ResolvedRun, seed: int, redraw: int | None, fold: int | None, part: str, features: str | None
 ) -> Node:
     params = {
         "model": run.model,
@@ -187,7 +187,7 @@ def _finetune(
         "input": run.input,
         "augmentation": run.augmentation,
         "train": run.train,
-        **_split(settled),
+        **_split(resolved),
         "seed": seed,
         "redraw": redraw,
         "fold": fold,
@@ -198,7 +198,7 @@ def _finetune(
         name=f"finetune:{run.name}:{part}",
         step="finetune",
         params=params,
-        needs={"dataset": "prepare", **settled.pinned} | ({"features": features} if features else {}),
+        needs={"dataset": "prepare", **resolved.pinned} | ({"features": features} if features else {}),
         weight="light" if features else _weight(run),
         runs=(run.name,),
         shape=f"finetune:{run.name}:{run.input['size']}",
@@ -207,16 +207,16 @@ def _finetune(
     )
 
 
-def _evaluate(settled: Settled, run: SettledRun, models: dict[str, str], features: str | None) -> Node:
+def _evaluate(resolved: ResolvedStudy, run: ResolvedRun, models: dict[str, str], features: str | None) -> Node:
     params = {
         "run_kind": "trained",
-        **_split(settled),
-        "seeds": list(settled.study.repeat.seeds),
-        "folds": settled.study.dataset.split.folds,
-        "redraw": settled.study.repeat.redraw == "train",
+        **_split(resolved),
+        "seeds": list(resolved.study.repeat.seeds),
+        "folds": resolved.study.dataset.split.folds,
+        "redraw": resolved.study.repeat.redraw == "train",
         "precision": run.precision,
     }
-    needs = {"dataset": "prepare", **settled.pinned, **models} | ({"features": features} if features else {})
+    needs = {"dataset": "prepare", **resolved.pinned, **models} | ({"features": features} if features else {})
     return Node(
         name=f"evaluate:{run.name}",
         step="evaluate",
@@ -229,10 +229,10 @@ def _evaluate(settled: Settled, run: SettledRun, models: dict[str, str], feature
     )
 
 
-def _zero_label(settled: Settled, zero: ZeroLabel) -> Node:
+def _zero_label(resolved: ResolvedStudy, zero: ZeroLabel) -> Node:
     params = {
         "run_kind": "zero_label",
-        **_split(settled),
+        **_split(resolved),
         "seeds": [],
         "folds": None,
         "redraw": False,
@@ -243,32 +243,32 @@ def _zero_label(settled: Settled, zero: ZeroLabel) -> Node:
     }
     locations = {"weights": zero.location} if zero.location else {}
     shape = f"evaluate:{zero.backbone['name']}:{zero.input['size']}"
-    needs = {"dataset": "prepare", **settled.pinned}
+    needs = {"dataset": "prepare", **resolved.pinned}
     return Node(f"evaluate:{zero.name}", "evaluate", params, needs, locations=locations, runs=(zero.name,), shape=shape)
 
 
-def _weight(run: SettledRun) -> str:
+def _weight(run: ResolvedRun) -> str:
     return "light" if run.input["size"] <= SMALL_INPUT else "heavy"
 
 
-def _report_params(settled: Settled) -> dict[str, Any]:
-    study = settled.study
-    runs = [_describe(run, settled) for run in [*settled.runs, *settled.controls]]
-    runs += [_describe_zero(zero) for zero in settled.zero_label]
+def _report_params(resolved: ResolvedStudy) -> dict[str, Any]:
+    study = resolved.study
+    runs = [_describe(run, resolved) for run in [*resolved.runs, *resolved.controls]]
+    runs += [_describe_zero(zero) for zero in resolved.zero_label]
     return {
         "study": study.name,
         "description": study.description,
-        "document": settled.document,
+        "document": resolved.document,
         "runs": runs,
-        "contrasts": contrasts(list(settled.runs), list(settled.controls)),
-        "seen": settled.seen,
-        **_split(settled),
-        **({"uses": settled.defended.uses} if settled.defended else {}),
-        **({"corrections": settled.corrections} if settled.corrections else {}),
+        "contrasts": contrasts(list(resolved.runs), list(resolved.controls)),
+        "seen": resolved.seen,
+        **_split(resolved),
+        **({"uses": resolved.defended.uses} if resolved.defended else {}),
+        **({"corrections": resolved.corrections} if resolved.corrections else {}),
     }
 
 
-def _describe(run: SettledRun, settled: Settled) -> dict[str, Any]:
+def _describe(run: ResolvedRun, resolved: ResolvedStudy) -> dict[str, Any]:
     return {
         "name": run.name,
         "role": "control" if run.control_for else "run",
@@ -282,8 +282,8 @@ def _describe(run: SettledRun, settled: Settled) -> dict[str, Any]:
         "augmentation": run.augmentation,
         "train": run.train,
         "trained_on": run.weights.trained_on if run.weights else "",
-        "seeds": list(settled.study.repeat.seeds),
-        "folds": settled.study.dataset.split.folds,
+        "seeds": list(resolved.study.repeat.seeds),
+        "folds": resolved.study.dataset.split.folds,
     }
 
 

@@ -1,4 +1,4 @@
-"""The plan: a DAG of tasks whose parameters are settled and whose keys follow from their inputs' digests. Pure."""
+"""The plan: a DAG of tasks whose parameters are resolved and whose keys follow from their inputs' digests. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study's runs with everything settled: model, weights, preprocessing, precision; and which are compared with which."""
+"""A study's runs with everything resolved: model, weights, preprocessing, precision; and which are compared with which."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 from pydantic import BaseModel
 
 from tlbatch.backbones.preprocessing import SCRATCH_INPUT, resolve_input
-from tlbatch.backbones.settled import SettledWeights
+from tlbatch.planning.resolved_weights import ResolvedWeights
 from tlbatch.spec import Run, Study
 from tlbatch.spec.check import strategy_name
 from tlbatch.spec.model import FinetuneStrategy, FromRun
 
-WeightsFor = Callable[[Run], SettledWeights]
+WeightsFor = Callable[[Run], ResolvedWeights]
 
 
 @dataclass(frozen=True)
-class SettledRun:
+class ResolvedRun:
     """One line of the report: a run, or a control (``control_for`` names the runs it is held against)."""
 
     name: str
@@ -31,7 +31,7 @@ class SettledRun:
     precision: str
     augmentation: dict[str, Any] | None = None
     views: int = 0
-    weights: SettledWeights | None = None
+    weights: ResolvedWeights | None = None
     control: str = "none"
     control_for: tuple[str, ...] = ()
 
@@ -49,25 +49,25 @@ class SettledRun:
         return self.strategy == "features"
 
 
-def settle_runs(study: Study, weights_for: WeightsFor, precision: str) -> list[SettledRun]:
+def resolve_runs(study: Study, weights_for: WeightsFor, precision: str) -> list[ResolvedRun]:
     """The study's runs in order. ``precision`` is what auto means here (fp32 or bf16)."""
-    return [_settle(study, run, weights_for, precision) for run in study.runs]
+    return [_resolve(study, run, weights_for, precision) for run in study.runs]
 
 
-def _settle(study: Study, run: Run, weights_for: WeightsFor, precision: str) -> SettledRun:
+def _resolve(study: Study, run: Run, weights_for: WeightsFor, precision: str) -> ResolvedRun:
     asked = run.precision or study.precision
-    settled = precision if asked == "auto" else asked
+    resolved = precision if asked == "auto" else asked
     control = run.control or study.control
     weights = weights_for(run) if run.model.backbone is not None else None
     own = weights.own_input if weights else SCRATCH_INPUT
-    return SettledRun(
+    return ResolvedRun(
         name=run.name,
         model=_model(run, weights),
         strategy=_strategy(run),
         input=resolve_input(run.input, own),
         own_input=dict(own),
         train=plain(run.train),
-        precision=settled,
+        precision=resolved,
         augmentation=_augmentation(study, run),
         views=run.views,
         weights=weights,
@@ -75,7 +75,7 @@ def _settle(study: Study, run: Run, weights_for: WeightsFor, precision: str) -> 
     )
 
 
-def _model(run: Run, weights: SettledWeights | None) -> dict[str, Any]:
+def _model(run: Run, weights: ResolvedWeights | None) -> dict[str, Any]:
     if run.model.scratch is not None:
         return {"scratch": plain(run.model.scratch)}
     assert weights is not None
@@ -104,7 +104,7 @@ def plain(part: BaseModel) -> dict[str, Any]:
     return values
 
 
-def contrasts(runs: list[SettledRun], controls: list[SettledRun]) -> list[dict[str, Any]]:
+def contrasts(runs: list[ResolvedRun], controls: list[ResolvedRun]) -> list[dict[str, Any]]:
     """The comparisons planned before any result is seen (design §8.6).
 
     Each run against the one before it (``kind: previous``, ``b`` named), and each pretrained run against its control

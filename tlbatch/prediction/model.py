@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tlbatch.errors import StudyError
-from tlbatch.executions.records import find_execution
 from tlbatch.prediction.parts import model_digests
+from tlbatch.records.executions import find_execution
+from tlbatch.schema.nearest import suggestion
 from tlbatch.spec.dataset import Dataset
-from tlbatch.spec.nearest import suggestion
 from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.tasks import InputRef, Task, load_task

@@ -42,7 +42,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Prediction:
-    """A model, pictures, a place for what is said of them, and how: all of it settled."""
+    """A model, pictures, a place for what is said of them, and how: all of it resolved."""
 
     model: Chosen
     source: str
@@ -114,7 +114,7 @@ def _claim(prediction: Prediction, out: Store) -> None:
     differs = [name for name in ASKED if present.get(name) != prediction.asked()[name]]
     if differs:
         raise StudyError(_refusal(out.url, present, prediction, differs))
-    out.put(REQUEST, data)  # the same model may reign again under another number
+    out.put(REQUEST, data)  # the same model may term again under another number
 
 
 def _refusal(url: str, present: Mapping[str, Any], prediction: Prediction, differs: list[str]) -> str:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tlbatch.backends.local import LocalBackend
-from tlbatch.driver import Observer
 from tlbatch.errors import TlbatchError, error_of
-from tlbatch.launch import Outcome, run_study
+from tlbatch.execution.driver import Observer
+from tlbatch.execution.launch import Outcome, run_study
+from tlbatch.execution.task_state import Work
 from tlbatch.preemption.backend import PreemptingBackend
 from tlbatch.spec import LoadedStudy
 from tlbatch.store import open_store
-from tlbatch.work import Work
 
 EQUAL, DIFFERS, NOT_COMPARED = "equal", "differs", "not compared"
 TIMED_STEPS = frozenset({"report"})  # a report says how long its tasks took, so it is another one

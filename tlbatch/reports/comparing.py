@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tlbatch.errors import BY_CODE, TlbatchError, error_of
-from tlbatch.executions.records import Execution
+from tlbatch.records.executions import Execution
 
 
 def compare_documents(executions: Sequence[Execution], python: str = sys.executable) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tlbatch.errors import CorruptArtifactError, StudyError
-from tlbatch.executions.records import ROOT, Execution, ExecutionSummary, find_execution, list_executions
+from tlbatch.records.executions import ROOT, Execution, ExecutionSummary, find_execution, list_executions
 from tlbatch.store import NotFoundError, Store
 from tlbatch.store.artifacts import Manifest, load_manifest, read_file, set_aside_names
 from tlbatch.store.documents import UNREADABLE, DamagedError, checked, decoded, read, tell

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tlbatch.errors import StudyError
-from tlbatch.executions.records import Execution
 from tlbatch.home import home
+from tlbatch.records.executions import Execution
 from tlbatch.reports.listing import report_manifest
 from tlbatch.store import NotFoundError, Store
 from tlbatch.store.artifacts import FileEntry, file_sha256

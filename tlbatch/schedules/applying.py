@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from tlbatch.cluster.client import CRONJOBS, JOBS, Cluster
+from tlbatch.cluster.submission import check_visible, user_name
 from tlbatch.errors import StudyError, TlbatchError
-from tlbatch.executions.records import new_execution_id
 from tlbatch.manifests import Cron, Site, build_cron_job, build_triggered_job, driver_needs
 from tlbatch.manifests.names import SCHEDULE
+from tlbatch.records.executions import new_execution_id
 from tlbatch.schedules.schedule import (
     CLUSTER,
     HERE,
@@ -29,7 +30,6 @@ from tlbatch.spec import LoadedStudy
 from tlbatch.store import Store
 from tlbatch.store.housekeeping import tidy
 from tlbatch.store.layout import check_format
-from tlbatch.submission import check_visible, user_name
 
 Clock = Callable[[], float]
 

@@ -10,14 +10,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tlbatch.champions.champion import CROWNING, load_champion, reigns, settle_decision
+from tlbatch.champions.champion import CROWNING, load_champion, resolve_decision, terms
 from tlbatch.champions.judged import own_number
 from tlbatch.errors import StudyError, TlbatchError
-from tlbatch.executions.records import EventLog, Execution
-from tlbatch.planning.defence import CHAMPION, DECIDE, PIN
+from tlbatch.planning.champion_tasks import CHAMPION, DECIDE, PIN
+from tlbatch.records.executions import EventLog, Execution
 from tlbatch.reports.listing import load_report
 from tlbatch.schedules.firings import BEATEN, FAILED, SUCCEEDED, FiringRecord, find_firing, load_firings, missed, save_firing
-from tlbatch.schedules.opened import Opened, close_firing
+from tlbatch.schedules.open_firings import Opened, close_firing
 from tlbatch.schedules.pins import Pins, save_pins
 from tlbatch.schedules.schedule import load_schedule, place
 from tlbatch.schedules.trend import trend_page
@@ -52,10 +52,10 @@ def refs_of(execution: Execution) -> dict[str, InputRef]:
 
 
 def conclude(store: Store, opened: Opened, decision: Mapping[str, Any], hook: str, say: Say) -> FiringRecord:
-    """Settle the decision and record the firing."""
+    """Resolve the decision and record the firing."""
     execution = Execution(store, opened.execution)
     refs = refs_of(execution)
-    made = settle_decision(store, opened.name, opened.execution, decision, refs[DECIDE], refs[PIN], opened.seen)
+    made = resolve_decision(store, opened.name, opened.execution, decision, refs[DECIDE], refs[PIN], opened.seen)
     test = dict(decision.get("test") or {})
     version = int(test.get("version") or 1)
     seen = opened.defence.champion
@@ -126,7 +126,7 @@ def draw_trend_page(store: Store, name: str) -> None:
     with suppress(StudyError):  # a schedule deleted meanwhile misses nothing
         records += [each for each in missed(load_schedule(store, name), records, None, time.time()) if each.started > oldest]
     firings = [asdict(record) for record in records]
-    crowned = [asdict(champion) for champion in reigns(store, name)]
+    crowned = [asdict(champion) for champion in terms(store, name)]
     store.put(place(name, TREND), trend_page(name, firings, crowned).encode())
 
 
@@ -165,7 +165,7 @@ def summary(record: FiringRecord) -> str:
 
 
 def _table(execution: Execution) -> list[str]:
-    from tlbatch.telling.text import text_table
+    from tlbatch.display.text import text_table
 
     table = (load_report(execution) or {}).get("table") or {}
     return text_table([str(column) for column in table.get("columns", [])], table.get("rows", []))

@@ -17,12 +17,13 @@ from typing import Any, Protocol
 from tlbatch import __version__, steps
 from tlbatch.champions.champion import ROOT as CHAMPIONS
 from tlbatch.champions.champion import Champion, load_champion
+from tlbatch.cluster.submission import FIRING
 from tlbatch.errors import Stopped, TlbatchError, TransientError
-from tlbatch.executions.records import Execution
 from tlbatch.planning import Plan
-from tlbatch.planning.defence import RULE, Defence
-from tlbatch.planning.make import Settled
-from tlbatch.planning.settle import plan_study
+from tlbatch.planning.champion_tasks import RULE, ChampionState
+from tlbatch.planning.make import ResolvedStudy
+from tlbatch.planning.resolve import plan_study
+from tlbatch.records.executions import Execution
 from tlbatch.schedules.concluding import Say, conclude, decision_of, end_otherwise, tidy
 from tlbatch.schedules.firings import (
     CANCELLED,
@@ -36,8 +37,8 @@ from tlbatch.schedules.firings import (
     load_firings,
     save_firing,
 )
-from tlbatch.schedules.holding import hold_schedule
-from tlbatch.schedules.opened import Opened, load_opened, open_firing, opened_firings
+from tlbatch.schedules.leases import hold_schedule
+from tlbatch.schedules.open_firings import Opened, load_opened, open_firing, opened_firings
 from tlbatch.schedules.pins import FILE as PINS_FILE
 from tlbatch.schedules.pins import Pins, load_pins
 from tlbatch.schedules.schedule import load_schedule, place, schedule_of
@@ -47,7 +48,6 @@ from tlbatch.store import ConflictError, Store
 from tlbatch.store.documents import DamagedError
 from tlbatch.store.layout import check_format
 from tlbatch.store.lease import LeaseInfo
-from tlbatch.submission import FIRING
 
 FORGOTTEN_S = 3600.0
 """A firing in a cluster that was not heard of for so long comes back no more."""
@@ -147,11 +147,11 @@ def _planned(
 ) -> tuple[Opened, Plan | None]:
     """What the firing starts from, and its plan (None: nothing has changed). Who goes on with it meets the same champion."""
     began = opened or _began(firing, store, schedule_of(loaded).promote_on, started)
-    settled, plan = plan_study(loaded, store, began.defence)
-    for note in settled.data.notes:
+    resolved, plan = plan_study(loaded, store, began.defence)
+    for note in resolved.data.notes:
         firing.say(f"{firing.execution}: {note}")
-    images = int(settled.data.facts["files"])
-    now = replace(began, listing=settled.data.digest, study=study_digest(settled), images=images)
+    images = int(resolved.data.facts["files"])
+    now = replace(began, listing=resolved.data.digest, study=study_digest(resolved), images=images)
     last = last_concluded(store, firing.name) if opened is None else None
     same = last is not None and (last.listing, last.study, last.version) == (now.listing, now.study, now.version)
     return now, None if same and not began.defence.renew else plan
@@ -163,7 +163,7 @@ def _began(firing: Firing, store: Store, promote_on: str, started: float) -> Ope
     _nothing_lost(store, firing.name, pins, champion)
     evaluated = pins.evaluated if pins and champion and pins.of == champion.serial else None
     known = pins is not None and champion is not None and pins.standing == champion.serial
-    defence = Defence(
+    defence = ChampionState(
         pins=pins.ref if pins else None,
         champion=champion,
         uses=pins.uses if pins else {},
@@ -192,19 +192,19 @@ def _unseen(firing: Firing, started: float) -> Opened:
     return Opened(*own, started, listing="", study="", version=__version__, promote_on="", here=firing.here)
 
 
-def study_digest(settled: Settled) -> str:
+def study_digest(resolved: ResolvedStudy) -> str:
     """sha256 over all of a study that decides its results and what is promoted: not when it fires, nor on which machines."""
-    runs = [asdict(run) for run in [*settled.runs, *settled.controls]]
+    runs = [asdict(run) for run in [*resolved.runs, *resolved.controls]]
     for run in runs:
         (run["weights"] or {}).pop("location", None)
-    schedule = settled.study.schedule
+    schedule = resolved.study.schedule
     rule = (
         {name: value for name, value in schedule.model_dump(mode="json").items() if name in (*RULE, "fresh")}
         if schedule
         else {}
     )
-    zero = [row.name for row in settled.zero_label]
-    content = {"document": settled.document, "runs": runs, "zero": zero, "rule": rule, "steps": steps.versions()}
+    zero = [row.name for row in resolved.zero_label]
+    content = {"document": resolved.document, "runs": runs, "zero": zero, "rule": rule, "steps": steps.versions()}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 

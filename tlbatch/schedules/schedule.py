@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 
 from tlbatch.errors import OtherVersionError, StudyError
+from tlbatch.schema.nearest import suggestion
 from tlbatch.spec import LoadedStudy
 from tlbatch.spec.cron import next_firing
 from tlbatch.spec.load import parse_study
-from tlbatch.spec.nearest import suggestion
 from tlbatch.spec.resources import Schedule
 from tlbatch.store import ConflictError, NotFoundError, Store
 from tlbatch.store.documents import DamagedError, read, read_with_etag, sealed, shaped, tell

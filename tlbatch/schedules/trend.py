@@ -13,15 +13,15 @@ from tlbatch.output import json_printable
 from tlbatch.schedules.trendchart import draw_trend
 from tlbatch.schedules.trendpoints import (
     Point,
-    Reign,
+    Term,
     Value,
     day,
     in_words,
     metric_of,
     points_of,
-    reigns_of,
     shown,
     shown_interval,
+    terms_of,
 )
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -46,15 +46,15 @@ LEGEND = (
 )
 
 
-def trend_page(name: str, firings: Sequence[Mapping[str, Any]], reigns: Sequence[Mapping[str, Any]]) -> str:
-    """One HTML file that asks nothing of anyone. ``firings`` and ``reigns`` are the records' documents, in any order.
+def trend_page(name: str, firings: Sequence[Mapping[str, Any]], terms: Sequence[Mapping[str, Any]]) -> str:
+    """One HTML file that asks nothing of anyone. ``firings`` and ``terms`` are the records' documents, in any order.
 
     Read of a firing: execution, scheduled, started, ended (Unix s), trigger, state, sentence, decision (or flat: outcome),
-    test {version}, metrics {name: {challenger, champion}}, each a number or {value, low, high}. Of a reign: serial, run,
+    test {version}, metrics {name: {challenger, champion}}, each a number or {value, low, high}. Of a term: serial, run,
     crowned, by, sentence, metrics, test_version.
     """
-    metric = metric_of(firings, reigns)
-    crowned = reigns_of(reigns, metric)
+    metric = metric_of(firings, terms)
+    crowned = terms_of(terms, metric)
     points = points_of(firings, crowned, metric)
     title = f"{name}: trend of {metric.replace('_', ' ')}"
     css = resources.files("tlbatch.schedules").joinpath("trend.css").read_text(encoding="utf-8")
@@ -85,10 +85,10 @@ def trend_page(name: str, firings: Sequence[Mapping[str, Any]], reigns: Sequence
 """)
 
 
-def _stands(reigns: Sequence[Reign], points: Sequence[Point], metric: str) -> str:
-    if not reigns:
+def _stands(terms: Sequence[Term], points: Sequence[Point], metric: str) -> str:
+    if not terms:
         return "There is no champion yet."
-    now = reigns[-1]
+    now = terms[-1]
     judged = [point.own for point in points if point.own and point.standing == now.serial]
     own = judged[-1] if judged else now.own
     value = f" It has {metric.replace('_', ' ')} {in_words(metric, _value(own))} {own.where}".rstrip() + "." if own else ""
@@ -110,18 +110,18 @@ def _fired(points: Sequence[Point]) -> str:
     return f"Due {times}: {', '.join(f'{counts[what]:,} {WORDS.get(what, what)}' for what in listed)}."
 
 
-def _chart(points: Sequence[Point], reigns: Sequence[Reign], metric: str) -> str:
+def _chart(points: Sequence[Point], terms: Sequence[Term], metric: str) -> str:
     drawn = points[-MOST_DRAWN:]
     if not any(point.challenger or point.champion for point in drawn):
         return ""
     newest = next(point for point in reversed(drawn) if point.challenger or point.champion)
-    alt = f"{metric.replace('_', ' ')} over {len(drawn)} firings, {len(reigns)} champions; the table below has every number."
+    alt = f"{metric.replace('_', ' ')} over {len(drawn)} firings, {len(terms)} champions; the table below has every number."
     alt += "".join(
         f" The newest {who} has {in_words(metric, value)}."
         for who, value in (("challenger", newest.challenger), ("champion", newest.champion))
         if value
     )
-    after = [reign for reign in reigns if reign.when >= drawn[0].when] if len(points) > len(drawn) else reigns
+    after = [term for term in terms if term.when >= drawn[0].when] if len(points) > len(drawn) else terms
     cut = f"<p class='note'>The newest {MOST_DRAWN} firings.</p>" if len(points) > len(drawn) else ""
     region = '<div class="scroll newest" role="region" tabindex="0" aria-label="Chart of the trend">'
     heading = f'<h2 id="trend">{escape(metric.replace("_", " ").capitalize())} on the pinned test images</h2>'
@@ -153,24 +153,24 @@ def _firings(points: Sequence[Point], metric: str) -> str:
     return _section("firings", "Firings, the newest first", columns, rows)
 
 
-def _champions(reigns: Sequence[Reign], metric: str) -> str:
-    if not reigns:
+def _champions(terms: Sequence[Term], metric: str) -> str:
+    if not terms:
         return ""
     columns = ("champion", "since (UTC)", "run", f"{metric.replace('_', ' ')} there", "test set", "asked", "by", "why")
     rows = [
         _row(
             [
-                f'<th scope="row">{reign.serial}</th>',
-                f"<td>{day(reign.when)}</td>",
-                f"<td>{escape(reign.run)}</td>",
-                _cell(metric, reign.value),
-                f'<td class="n">{reign.version or "–"}</td>',
-                f'<td class="n">{_asked(reign.asked)}</td>',
-                f"<td>{escape(reign.by)}</td>",
-                f'<td class="said">{escape(reign.sentence)}</td>',
+                f'<th scope="row">{term.serial}</th>',
+                f"<td>{day(term.when)}</td>",
+                f"<td>{escape(term.run)}</td>",
+                _cell(metric, term.value),
+                f'<td class="n">{term.version or "–"}</td>',
+                f'<td class="n">{_asked(term.asked)}</td>',
+                f"<td>{escape(term.by)}</td>",
+                f'<td class="said">{escape(term.sentence)}</td>',
             ]
         )
-        for reign in reversed(reigns)
+        for term in reversed(terms)
     ]
     return _section("champions", "Champions, the present one first", columns, rows)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from itertools import pairwise
 
-from tlbatch.schedules.trendpoints import CROWNED, SHARES, Point, Reign, day, in_words
+from tlbatch.schedules.trendpoints import CROWNED, SHARES, Point, Term, day, in_words
 
 COLUMN, NARROWEST, HEIGHT = 26, 480, 250
 LEFT, RIGHT, TOP, STRIP, BOTTOM = 58, 58, 34, 28, 30
@@ -15,14 +15,14 @@ NUMBER, DATE = 20, 72  #: px that a champion's number and a date take
 MARKS = {"unchanged": "·", "same": "=", "failed": "✗", "missed": "○", "skipped": "–", "cancelled": "–", "beaten": "✗"}
 
 
-def draw_trend(points: Sequence[Point], reigns: Sequence[Reign], metric: str, alt: str) -> str:
+def draw_trend(points: Sequence[Point], terms: Sequence[Term], metric: str, alt: str) -> str:
     """The chart as inline SVG; ``alt`` says what it shows. Columns are as far apart as on every schedule's page."""
     frame = _Frame(points, metric)
     parts = [
         *frame.grid(),
         *frame.dates(),
         *frame.versions(),
-        *frame.crowns(reigns),
+        *frame.crowns(terms),
         *frame.champion_line(),
         *frame.challengers(),
         *frame.strip(),
@@ -76,21 +76,21 @@ class _Frame:
                 yield f'<line class="version" x1="{x}" x2="{x}" y1="{TOP}" y2="{HEIGHT + STRIP}"/>'
                 yield f'<text x="{x + 4}" y="{HEIGHT - 5}">test set {version}</text>'
 
-    def crowns(self, reigns: Sequence[Reign]) -> Iterator[str]:
+    def crowns(self, terms: Sequence[Term]) -> Iterator[str]:
         """A line with the champion's number where one was crowned: at its firing, or between firings where by hand."""
         places = {point.execution: place for place, point in enumerate(self.points)}
         row, last = 0, -1e9
-        for reign in sorted(reigns, key=lambda reign: (self._place(reign, places), reign.serial)):
-            x = self.x(self._place(reign, places))
+        for term in sorted(terms, key=lambda term: (self._place(term, places), term.serial)):
+            x = self.x(self._place(term, places))
             row = 1 - row if x - last < NUMBER else 0  # numbers that would touch take turns in two rows
             last, y = x, TOP - 8 - 12 * row
-            title = f"champion {reign.serial}: {reign.run}, {reign.by}, {day(reign.when)}"
+            title = f"champion {term.serial}: {term.run}, {term.by}, {day(term.when)}"
             yield f'<g><title>{escape(title)}</title><line class="crown" x1="{x}" x2="{x}" y1="{y + 3}" y2="{HEIGHT}"/>'
-            yield f'<text class="crowned" x="{x}" y="{y}" text-anchor="middle">{reign.serial}</text></g>'
+            yield f'<text class="crowned" x="{x}" y="{y}" text-anchor="middle">{term.serial}</text></g>'
 
-    def _place(self, reign: Reign, places: Mapping[str, int]) -> float:
-        firing = places.get(reign.by.removeprefix("execution ")) if not reign.by_hand else None
-        return sum(point.when <= reign.when for point in self.points) - 0.5 if firing is None else firing
+    def _place(self, term: Term, places: Mapping[str, int]) -> float:
+        firing = places.get(term.by.removeprefix("execution ")) if not term.by_hand else None
+        return sum(point.when <= term.when for point in self.points) - 0.5 if firing is None else firing
 
     def champion_line(self) -> Iterator[str]:
         """Steps from firing to firing, broken where the test set changed."""

@@ -1,4 +1,4 @@
-"""What the trend page reads of a schedule's records: firings and reigns, leniently, in order of time. Pure."""
+"""What the trend page reads of a schedule's records: firings and terms, leniently, in order of time. Pure."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Reign:
+class Term:
     """One champion of the history, oldest first; ``by_hand`` where a person promoted it or rolled back to it."""
 
     serial: int
@@ -66,42 +66,42 @@ class Reign:
         return not self.by.startswith("execution ")
 
 
-def metric_of(firings: Sequence[Mapping[str, Any]], reigns: Sequence[Mapping[str, Any]]) -> str:
+def metric_of(firings: Sequence[Mapping[str, Any]], terms: Sequence[Mapping[str, Any]]) -> str:
     """The metric that decides: that of the newest firing that has one."""
     newest = sorted(firings, key=_when, reverse=True)
     found = next((name for firing in newest for name in _metrics(firing)), None)
-    return found or next((name for reign in reigns for name in reign.get("metrics") or {}), "accuracy")
+    return found or next((name for term in terms for name in term.get("metrics") or {}), "accuracy")
 
 
-def points_of(firings: Sequence[Mapping[str, Any]], reigns: Sequence[Reign], metric: str) -> list[Point]:
+def points_of(firings: Sequence[Mapping[str, Any]], terms: Sequence[Term], metric: str) -> list[Point]:
     """Firings in order of time."""
-    crowned = {reign.by.removeprefix("execution "): reign.serial for reign in reigns if not reign.by_hand}
+    crowned = {term.by.removeprefix("execution "): term.serial for term in terms if not term.by_hand}
     return [_point(firing, metric, crowned) for firing in sorted(firings, key=_when)]
 
 
-def reigns_of(reigns: Sequence[Mapping[str, Any]], metric: str) -> list[Reign]:
-    """Champions in the order of their reigns."""
+def terms_of(terms: Sequence[Mapping[str, Any]], metric: str) -> list[Term]:
+    """Champions in the order of their terms."""
     found = [
-        Reign(
-            serial=int(reign.get("serial") or 0),
-            run=str(reign.get("run") or ""),
-            when=_seconds(reign.get("crowned")) or 0.0,
-            by=str(reign.get("by") or ""),
-            sentence=str(reign.get("sentence") or ""),
-            value=_value((reign.get("metrics") or {}).get(metric)),
-            version=_whole(reign.get("test_version")),
-            asked=_whole(reign.get("asked")),
+        Term(
+            serial=int(term.get("serial") or 0),
+            run=str(term.get("run") or ""),
+            when=_seconds(term.get("crowned")) or 0.0,
+            by=str(term.get("by") or ""),
+            sentence=str(term.get("sentence") or ""),
+            value=_value((term.get("metrics") or {}).get(metric)),
+            version=_whole(term.get("test_version")),
+            asked=_whole(term.get("asked")),
             own=own_number(
                 metric,
-                _mapping(reign.get("fresh")),
-                _mapping(reign.get("corrected")),
-                _mapping((reign.get("metrics") or {}).get(metric)),
-                _whole(reign.get("asked")),
+                _mapping(term.get("fresh")),
+                _mapping(term.get("corrected")),
+                _mapping((term.get("metrics") or {}).get(metric)),
+                _whole(term.get("asked")),
             ),
         )
-        for reign in reigns
+        for term in terms
     ]
-    return sorted(found, key=lambda reign: reign.serial)
+    return sorted(found, key=lambda term: term.serial)
 
 
 def _point(firing: Mapping[str, Any], metric: str, crowned: Mapping[str, int]) -> Point:

@@ -13,7 +13,7 @@ from tlbatch.champions.champion import Champion, load_champion
 from tlbatch.champions.judged import Own, fresh_number, own_number, times
 from tlbatch.schedules.concluding import TREND
 from tlbatch.schedules.firings import MISSED_AT_MOST, FiringRecord, load_firings, missed
-from tlbatch.schedules.opened import load_opened
+from tlbatch.schedules.open_firings import load_opened
 from tlbatch.schedules.pins import Pins, load_pins
 from tlbatch.schedules.schedule import HERE, StoredSchedule, is_suspended, live_lease, load_schedule, next_time, place
 from tlbatch.spec.resources import Schedule

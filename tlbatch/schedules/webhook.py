@@ -51,7 +51,7 @@ def post(
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError
     except ValueError:
-        return "the webhook's URL is no http:// or https:// URL: mend the Secret that schedule.webhook names"
+        return "the webhook's URL is no http:// or https:// URL: fix the Secret that schedule.webhook names"
     data = json.dumps(document).encode()
     said = ""
     for attempt in range(tries):

@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tlbatch.spec import known
+from tlbatch.backbones import names as known
+from tlbatch.schema.nearest import suggestion
+from tlbatch.schema.yamltree import Mistake, Path
 from tlbatch.spec.check_data import check_data
 from tlbatch.spec.check_model import check_model
 from tlbatch.spec.model import FinetuneStrategy, Logistic
-from tlbatch.spec.nearest import suggestion
 from tlbatch.spec.study import Run, Study
-from tlbatch.spec.yamltree import Mistake, Path
 
 MOST_RESIZED = 8192
 """Pixels of the shorter side that an image is scaled to at most, before its centre is cut out."""

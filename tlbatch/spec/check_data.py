@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+from tlbatch.schema.yamltree import Mistake, Path
 from tlbatch.spec.cron import cron_mistake
 from tlbatch.spec.dataset import Dataset, Split
 from tlbatch.spec.resources import Schedule
 from tlbatch.spec.study import Study
-from tlbatch.spec.yamltree import Mistake, Path
 
 SPLIT: Path = ("dataset", "split")
 PARTS = ("train", "validation", "test")

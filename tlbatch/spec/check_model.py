@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tlbatch.spec import known
+from tlbatch.backbones import names as known
+from tlbatch.schema.nearest import suggestion
+from tlbatch.schema.yamltree import Mistake, Path
 from tlbatch.spec.model import Finetune, FinetuneStrategy, FromRun, Model
-from tlbatch.spec.nearest import suggestion
 from tlbatch.spec.study import Run
-from tlbatch.spec.yamltree import Mistake, Path
 
 HEAD = "head"
 

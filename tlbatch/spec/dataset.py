@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tlbatch.spec.base import Fraction, Part
+from tlbatch.schema.base import Fraction, Part
 
 Amount = Annotated[int | float, Field(ge=0)]
 

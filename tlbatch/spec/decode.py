@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tlbatch.spec.nearest import nearest, suggestion
+from tlbatch.schema.nearest import nearest, suggestion
+from tlbatch.schema.writing import yaml_text
+from tlbatch.schema.yamltree import Mistake, Path
 from tlbatch.spec.study import Study
-from tlbatch.spec.writing import yaml_text
-from tlbatch.spec.yamltree import Mistake, Path
 
 MOST_ERRORS = 300  # that are looked at: a union's alternatives speak each
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from tlbatch.errors import StudyError
 from tlbatch.home import expanded
+from tlbatch.schema.yamltree import Mistake, Path, Tree, read_tree
 from tlbatch.spec.check import check_study
 from tlbatch.spec.decode import decode
 from tlbatch.spec.files import read_bytes
 from tlbatch.spec.overrides import apply_override
 from tlbatch.spec.study import Study
-from tlbatch.spec.yamltree import Mistake, Path, Tree, read_tree
 
 MOST_BYTES = 4 * 2**20
 MOST_MISTAKES = 100  # that are told; a file with more is no study with slips

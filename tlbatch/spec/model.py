@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tlbatch.spec.base import Count, Fraction, Part, Positive
+from tlbatch.schema.base import Count, Fraction, Part, Positive
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tlbatch.spec.nearest import nearest
-from tlbatch.spec.yamltree import Mistake, Path, Tree, read_tree
+from tlbatch.schema.nearest import nearest
+from tlbatch.schema.yamltree import Mistake, Path, Tree, read_tree
 
 _STEP = re.compile(r"\.?([^.\[\]=]+)|\[([^\[\]]+)\]")
 

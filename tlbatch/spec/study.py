@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tlbatch.spec.base import Name, Part
+from tlbatch.schema.base import Name, Part
 from tlbatch.spec.dataset import Dataset, Repeat
 from tlbatch.spec.model import Augmentation, FinetuneStrategy, Input, Model
 from tlbatch.spec.resources import Resources, Schedule, StudyResources

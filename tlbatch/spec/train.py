@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tlbatch.spec.base import Count, Part, Positive
+from tlbatch.schema.base import Count, Part, Positive
 
 
 class EarlyStopping(Part):

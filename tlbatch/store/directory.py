@@ -168,7 +168,7 @@ class DirectoryStore:
             if error.errno in NO_ROOM:
                 raise TransientError(f"{self.url}/{name} could not be {what}: no space left there; make room") from error
             raise StudyError(
-                f"{self.url}/{name} could not be {what} ({error.strerror}): mend its permissions or name another store"
+                f"{self.url}/{name} could not be {what} ({error.strerror}): fix its permissions or name another store"
             ) from error
 
 

@@ -69,7 +69,7 @@ class S3Store:
         if if_match is not None:
             condition["IfMatch"] = if_match
         try:
-            return self._put_settled(name, data, condition)
+            return self._put_resolved(name, data, condition)
         except NotFoundError as error:  # S3's answer to If-Match where there is no object
             if if_match is None:
                 raise
@@ -201,7 +201,7 @@ class S3Store:
                         raise
         raise AssertionError("unreachable")
 
-    def _put_settled(self, name: str, data: bytes, condition: dict[str, str]) -> str:
+    def _put_resolved(self, name: str, data: bytes, condition: dict[str, str]) -> str:
         """Put, until the server has decided: 409 means that two conditional writes met and neither need have won."""
         key = self._key(name)
         with self._errors(name, "written", absent="IfMatch" in condition):

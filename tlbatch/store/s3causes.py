@@ -21,7 +21,7 @@ CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; 
 
 @dataclass(frozen=True)
 class Cause:
-    """One reason for a refusal. ``error`` owns the exit code; ``mend`` is the end of the sentence.
+    """One reason for a refusal. ``error`` owns the exit code; ``fix`` is the end of the sentence.
 
     ``said`` is the middle: what it means. Both may use {url}, {bucket} and {endpoint}.
     """
@@ -29,7 +29,7 @@ class Cause:
     name: str
     error: type[TlbatchError]
     said: str
-    mend: str
+    fix: str
     codes: frozenset[str] = frozenset()
     statuses: frozenset[int] = frozenset()
 
@@ -39,14 +39,12 @@ class Cause:
         return issubclass(self.error, TransientError)
 
 
-def _cause(
-    name: str, error: type[TlbatchError], said: str, mend: str, codes: str = "", statuses: tuple[int, ...] = ()
-) -> Cause:
-    return Cause(name, error, said, mend, frozenset(codes.split()), frozenset(statuses))
+def _cause(name: str, error: type[TlbatchError], said: str, fix: str, codes: str = "", statuses: tuple[int, ...] = ()) -> Cause:
+    return Cause(name, error, said, fix, frozenset(codes.split()), frozenset(statuses))
 
 
 NO_BUCKET = _cause(
-    "no bucket", StudyError, "no such bucket at {endpoint}", "create it, or mend the URL or AWS_ENDPOINT_URL_S3",
+    "no bucket", StudyError, "no such bucket at {endpoint}", "create it, or fix the URL or AWS_ENDPOINT_URL_S3",
     "NoSuchBucket",
 )  # fmt: skip
 ABSENT = _cause("absent", NotFoundError, "no such object", "", "NoSuchKey NoSuchVersion NotFound 404", (404,))
@@ -97,7 +95,7 @@ REGION = _cause(
 )  # fmt: skip
 ELSEWHERE = _cause(
     "sent elsewhere", StudyError, "{endpoint} sends elsewhere, as a login page or a portal does and no S3 server",
-    "mend AWS_ENDPOINT_URL_S3 or the proxy", "", (300, 301, 302, 303, 304, 305, 306, 307, 308, 511),
+    "fix AWS_ENDPOINT_URL_S3 or the proxy", "", (300, 301, 302, 303, 304, 305, 306, 307, 308, 511),
 )  # fmt: skip
 PROXY_LOGIN = _cause(
     "proxy", StudyError, "the proxy between here and {endpoint} wants a login",
@@ -112,7 +110,7 @@ NOT_KNOWN = _cause(
 DENIED = _cause(
     "denied", StudyError, "access denied at {endpoint}", ALLOW, "AccessDenied AllAccessDisabled AccountProblem", (403,)
 )
-OTHER = _cause("other", StudyError, "{endpoint} answered", "mend the URL or the request's settings")
+OTHER = _cause("other", StudyError, "{endpoint} answered", "fix the URL or the request's settings")
 
 TABLE = (
     NO_BUCKET, ABSENT, CONFLICT, BUSY, GARBLED, FULL, ARCHIVED, SKEW, BAD_CREDENTIALS, KMS, REGION, ELSEWHERE, PROXY_LOGIN,
@@ -136,7 +134,7 @@ def sentence(cause: Cause, url: str, what: str, endpoint: str, answer: str) -> s
     meaning = cause.said.format(url=url, bucket=bucket, endpoint=endpoint)
     words = f" ({answer})" if answer else ""
     if cause is NO_BUCKET:
-        return f"{bucket}: {meaning}{words}; {cause.mend}"
+        return f"{bucket}: {meaning}{words}; {cause.fix}"
     if cause in (ABSENT, CONFLICT):
         return f"{url}: {meaning}"
-    return f"{url} could not be {what}: {meaning}{words}; {cause.mend}"
+    return f"{url} could not be {what}: {meaning}{words}; {cause.fix}"

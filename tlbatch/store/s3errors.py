@@ -65,18 +65,18 @@ def translated(url: str, what: str, endpoint: str, *, absent: bool = True) -> It
     except GARBLED as error:
         raise TransientError(f"{where}: what arrived is not what was sent ({one_line(error)}); try again") from error
     except boto.ParamValidationError as error:
-        raise StudyError(f"{url} is not an S3 address that can be {what} ({one_line(error)}); mend the URL") from error
+        raise StudyError(f"{url} is not an S3 address that can be {what} ({one_line(error)}); fix the URL") from error
     except ResponseParserError as error:
         raise unreadable(error, where, endpoint) from error
     except BotoCoreError as error:
-        raise StudyError(f"{where}: {one_line(error)}; mend the AWS settings (AWS_* variables, AWS's config file)") from error
+        raise StudyError(f"{where}: {one_line(error)}; fix the AWS settings (AWS_* variables, AWS's config file)") from error
     except KeyError as error:  # a field every S3 server sends
         raise NoS3Error(f"{where}: {endpoint} answers without {error}, as no S3 server does; {ADDRESS}") from error
     except PageError as error:
         raise _page(str(error), where, endpoint) from error
     except RecursionError as error:  # botocore follows a server that redirects to itself until Python stops it
         raise StudyError(
-            f"{where}: {endpoint} redirects to itself; set AWS_REGION to the bucket's, or mend the endpoint"
+            f"{where}: {endpoint} redirects to itself; set AWS_REGION to the bucket's, or fix the endpoint"
         ) from error
     except OSError as error:
         raise local_error(error, where) from error
@@ -116,10 +116,10 @@ def transport_error(error: Exception, where: str, endpoint: str) -> TlbatchError
         return _tls_error(causes, said, where, endpoint)
     if isinstance(error, boto.ProxyConnectionError):
         return TransientError(
-            f"{where}: the proxy does not answer ({said}); mend HTTPS_PROXY, name the server in NO_PROXY, or try again later"
+            f"{where}: the proxy does not answer ({said}); fix HTTPS_PROXY, name the server in NO_PROXY, or try again later"
         )
     if any(isinstance(each, socket.gaierror) and each.errno == socket.EAI_NONAME for each in causes):
-        return StudyError(f"{where}: no machine has the name in {endpoint} ({said}); mend AWS_ENDPOINT_URL_S3 or AWS_REGION")
+        return StudyError(f"{where}: no machine has the name in {endpoint} ({said}); fix AWS_ENDPOINT_URL_S3 or AWS_REGION")
     if type(error) is boto.HTTPClientError and not any(isinstance(each, (TimeoutError, ConnectionError)) for each in causes):
         inner = causes[1] if len(causes) > 1 else error
         if isinstance(inner, OSError):

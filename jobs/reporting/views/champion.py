@@ -8,8 +8,8 @@ from typing import Any
 
 from jobs.metrics.registry import metrics
 from jobs.reporting.analysis import Analysis
+from jobs.reporting.formatting import number, p_value, percent
 from jobs.reporting.pinned import decision_of
-from jobs.reporting.words import number, p_value, percent
 
 MARKS = {
     "promoted": ("▲", "promoted"),

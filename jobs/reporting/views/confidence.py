@@ -8,9 +8,9 @@ from typing import Any
 from jobs.reporting.analysis import Analysis
 from jobs.reporting.figures.lines import Line, draw_coverage, draw_reliability, draw_roc
 from jobs.reporting.figures.style import Drawn, Figures
+from jobs.reporting.formatting import number
 from jobs.reporting.sources import RunSource
 from jobs.reporting.validation import standing
-from jobs.reporting.words import number
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from jobs.reporting.figures.classes import draw_confusion
 from jobs.reporting.figures.style import Drawn, Figures
+from jobs.reporting.formatting import plural
 from jobs.reporting.sources import RunSource
-from jobs.reporting.words import plural
 
 LARGE_FROM = 13  #: classes from which on a matrix is scrolled
 ALL_UP_TO = 60  #: classes up to which the page has every run's matrix, not only that of the run it is about

@@ -10,10 +10,10 @@ from typing import Any
 from jobs.data.index import IndexEntry
 from jobs.data.split import Split, split_index
 from jobs.reporting.analysis import Analysis
+from jobs.reporting.formatting import listing, plural
 from jobs.reporting.pictures import Picture, spread, stored_thumbnail
 from jobs.reporting.pinned import Pinned, left_out
 from jobs.reporting.sources import Sources
-from jobs.reporting.words import listing, plural
 
 SAMPLES = 14
 MOST_LISTED = 40

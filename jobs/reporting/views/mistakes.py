@@ -14,10 +14,10 @@ from jobs.data.index import IndexEntry
 from jobs.reporting.analysis import Analysis
 from jobs.reporting.figures.classes import draw_recalls
 from jobs.reporting.figures.style import Drawn, Figures
+from jobs.reporting.formatting import number, percent
 from jobs.reporting.pictures import Picture, artifact_picture, stored_thumbnail
 from jobs.reporting.sources import RunSource
 from jobs.reporting.views.confusion import Confusion, build_confusion, confusion_of, taken_for
-from jobs.reporting.words import number, percent
 
 MOST_ERRORS, MOST_SUSPECTS, MOST_WORST, MOST_PREDICTIONS = 21, 21, 10, 21
 GALLERY_SIDE = 180

@@ -9,9 +9,9 @@ from jobs.reporting.analysis import Analysis
 from jobs.reporting.contrasts import NOT_SHOWN, Contrast
 from jobs.reporting.figures.intervals import Estimate, draw_intervals
 from jobs.reporting.figures.style import Drawn, Figures
+from jobs.reporting.formatting import interval_points, p_value, percent, signed_points
 from jobs.reporting.sentences import contrast_sentence
 from jobs.reporting.tables import Row, Table
-from jobs.reporting.words import interval_points, p_value, percent, signed_points
 from jobs.statistics.differences import Difference
 
 KINDS = {"previous": "the run before", "control": "control", "zero_label": "no labels"}

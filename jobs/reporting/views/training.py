@@ -9,9 +9,9 @@ from jobs.reporting.analysis import Analysis
 from jobs.reporting.cautions import mismatch_of
 from jobs.reporting.figures.curves import draw_curves
 from jobs.reporting.figures.style import Drawn, Figures
+from jobs.reporting.formatting import backbone_name, count, duration, listing, number, pixels, plural, recipe
 from jobs.reporting.pictures import artifact_picture
 from jobs.reporting.sources import RunSource
-from jobs.reporting.words import backbone_name, count, duration, listing, number, pixels, plural, recipe
 
 MOST_AUGMENTED = 3
 MAP_SIDE = 420

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from jobs.data.features import groups, load_features, load_views
-from jobs.data.rows import Spool, open_rows, write_rows
+from jobs.data.row_store import Spool, open_rows, write_rows
 from tlbatch.store.artifacts import Artifact, Manifest, artifact_files
 from tlbatch.store.directory import DirectoryStore
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from jobs.data.copies import Pair
 from jobs.data.groups import Likeness, duplicates_card, group_copies, likenesses
+from jobs.data.near_duplicates import Pair
 from jobs.data.shards import SpooledPicture
 
 

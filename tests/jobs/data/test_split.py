@@ -11,7 +11,7 @@ import pytest
 
 from jobs.data.index import IndexEntry
 from jobs.data.split import Split, split_index
-from jobs.data.units import apportion
+from jobs.data.split_groups import apportion
 from tlbatch.errors import DataError
 
 

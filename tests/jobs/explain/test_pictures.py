@@ -10,7 +10,7 @@ from PIL import Image
 
 from jobs.explain.choice import right_samples, surest_errors
 from jobs.explain.pictures import as_fed, heat, jpeg, overlay, save_channel_grid
-from jobs.metrics.predictions import Predictions
+from jobs.statistics.predictions import Predictions
 
 
 @pytest.mark.parametrize(("side", "shown"), [(8, 128), (64, 128), (100, 200), (150, 150), (224, 224), (299, 256)])

@@ -13,7 +13,7 @@ import pytest
 
 from jobs.data.index import IndexEntry
 from jobs.extraction.computing import Pictures, in_order
-from jobs.extraction.wanted import Wanted
+from jobs.extraction.requested_rows import Wanted
 from tlbatch.store.artifacts import Artifact, FileEntry, Manifest, file_sha256
 from tlbatch.store.directory import DirectoryStore
 

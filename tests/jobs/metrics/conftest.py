@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from jobs.metrics.predictions import Predictions
+from jobs.statistics.predictions import Predictions
 
 Draw = Callable[..., Predictions]
 

@@ -10,9 +10,9 @@ from sklearn import metrics as sk
 
 from jobs.metrics.classification import confusion
 from jobs.metrics.per_class import class_report
-from jobs.metrics.predictions import Predictions, Weighted
 from jobs.metrics.ranking import curves
 from jobs.metrics.registry import metrics
+from jobs.statistics.predictions import Predictions, Weighted
 
 Draw = Callable[..., Predictions]
 

@@ -16,7 +16,7 @@ from jobs.metrics.calibration import (
     reliability,
     softmax,
 )
-from jobs.metrics.predictions import Predictions
+from jobs.statistics.predictions import Predictions
 
 Draw = Callable[..., Predictions]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jobs.metrics.coverage import coverage_curve
-from jobs.metrics.predictions import Predictions
+from jobs.statistics.predictions import Predictions
 
 Draw = Callable[..., Predictions]
 

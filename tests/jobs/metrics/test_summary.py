@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from jobs.metrics.calibration import softmax
-from jobs.metrics.predictions import Predictions
 from jobs.metrics.registry import metrics
 from jobs.metrics.summary import summarise
 from jobs.statistics.bootstrap import percentile_interval, resample_weights
+from jobs.statistics.predictions import Predictions
 
 Draw = Callable[..., Predictions]
 

@@ -156,7 +156,7 @@ def test_a_file_that_changed_since_the_plan_is_a_sentence(make_context: MakeCont
 
 def test_named_weights_are_taken_from_the_store_first(make_context: MakeContext, directory_store: Store) -> None:
     from tlbatch.backbones.catalogue import backbones
-    from tlbatch.backbones.weights import mirror
+    from tlbatch.planning.weights import mirror
 
     weight = backbones()["efficientnet_lite0"].weights[0]
     backbone = {"name": "efficientnet_lite0", "weights": {"kind": "named", "name": weight.name}}

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from jobs.metrics.predictions import Bools, Floats, Ints, Predictions
 from jobs.promotion.paired import ClassTest, Estimate
 from jobs.promotion.rule import Rule
 from jobs.promotion.verdict import PROMOTED, judge
 from jobs.statistics.permutation import one_sided
+from jobs.statistics.predictions import Bools, Floats, Ints, Predictions
 from jobs.statistics.sequential import Level
 
 SHARE, ACCURACY = 0.2, 0.9

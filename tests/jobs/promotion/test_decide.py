@@ -14,8 +14,8 @@ import pytest
 from jobs.context import Context
 from jobs.data.pins import Pin, Pins
 from jobs.decide import run
-from jobs.metrics.predictions import Predictions
 from jobs.metrics.registry import metrics
+from jobs.statistics.predictions import Predictions
 from jobs.statistics.sequential import Level
 from tlbatch.errors import DataError
 from tlbatch.store.artifacts import Manifest, artifact_files, commit

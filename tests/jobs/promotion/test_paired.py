@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jobs.metrics.predictions import Ints, Predictions
 from jobs.promotion.paired import class_tests, compare
 from jobs.statistics.corrections import benjamini_hochberg
 from jobs.statistics.permutation import chance
+from jobs.statistics.predictions import Ints, Predictions
 from jobs.statistics.units import sides
 
 

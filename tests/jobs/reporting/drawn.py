@@ -22,11 +22,11 @@ from jobs.data.split import Split, split_index
 from jobs.metrics.calibration import reliability
 from jobs.metrics.coverage import coverage_curve
 from jobs.metrics.per_class import class_report
-from jobs.metrics.predictions import Predictions
 from jobs.metrics.ranking import curves
 from jobs.metrics.summary import summarise
-from tlbatch.executions.records import Execution
-from tlbatch.planning.runs import SettledRun, contrasts
+from jobs.statistics.predictions import Predictions
+from tlbatch.planning.runs import ResolvedRun, contrasts
+from tlbatch.records.executions import Execution
 from tlbatch.store.artifacts import Manifest, artifact_files, commit
 from tlbatch.store.directory import DirectoryStore
 from tlbatch.tasks import InputRef, Task, task_key, task_name
@@ -130,7 +130,7 @@ class StudyOnDisk:
             "description": "Shapes on paper",
             "document": {"name": "fixture", "runs": []},
             "runs": [_asked(trained) for trained in self.trained],
-            "contrasts": contrasts(*_settled(self.trained)),
+            "contrasts": contrasts(*_resolved(self.trained)),
             "seen": self.seen,
             "classes": self.classes,
             "split": self.split,
@@ -172,16 +172,18 @@ def draw_study(
     return study
 
 
-def _settled(trained: list[Trained]) -> tuple[list[SettledRun], list[SettledRun]]:
+def _resolved(trained: list[Trained]) -> tuple[list[ResolvedRun], list[ResolvedRun]]:
     """Runs and controls as far as planning's contrasts look at them."""
-    from tlbatch.backbones.settled import SettledWeights
+    from tlbatch.planning.resolved_weights import ResolvedWeights
 
-    def settle(run: Trained) -> SettledRun:
-        weights = SettledWeights({"kind": "named" if run.pretrained else "random"}) if "backbone" in run.model else None
-        return SettledRun(run.name, run.model, run.strategy, OWN, OWN, {}, "fp32", weights=weights, control_for=run.control_for)
+    def resolve(run: Trained) -> ResolvedRun:
+        weights = ResolvedWeights({"kind": "named" if run.pretrained else "random"}) if "backbone" in run.model else None
+        return ResolvedRun(
+            run.name, run.model, run.strategy, OWN, OWN, {}, "fp32", weights=weights, control_for=run.control_for
+        )
 
     rows = [run for run in trained if not run.zero_label]
-    return [settle(run) for run in rows if not run.control_for], [settle(run) for run in rows if run.control_for]
+    return [resolve(run) for run in rows if not run.control_for], [resolve(run) for run in rows if run.control_for]
 
 
 def _asked(run: Trained) -> dict[str, Any]:

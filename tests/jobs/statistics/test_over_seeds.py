@@ -7,10 +7,10 @@ import itertools
 import numpy as np
 import pytest
 
-from jobs.metrics.predictions import Predictions
 from jobs.metrics.summary import summarise
 from jobs.statistics.differences import LEVEL, paired_difference
 from jobs.statistics.over_seeds import widened
+from jobs.statistics.predictions import Predictions
 from tests.jobs.statistics.simulated import chaos, draw_seeds, unit_sizes_of
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from jobs.training.layers import layer_table, learning_stages, stage_table
-from jobs.training.trainable import HeadOnly
+from jobs.training.protocol import HeadOnly
 from tlbatch.spec.model import Finetune
 
 

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
+from jobs.randomness import generator
 from jobs.training.objective import Objective, build_objective, mix
-from jobs.training.randomness import generator
 from tlbatch.spec.train import Train
 
 

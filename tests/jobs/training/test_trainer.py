@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from jobs.training.randomness import generator
-from jobs.training.trainable import HEAD
+from jobs.randomness import generator
+from jobs.training.protocol import HEAD
 from jobs.training.trainer import DivergedError, Recipe, Trainer
 from tlbatch.errors import Stopped
 from tlbatch.spec.model import Finetune

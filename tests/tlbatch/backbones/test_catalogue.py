@@ -112,7 +112,7 @@ def test_layers_lie_in_their_stages_in_order() -> None:
 
 def test_no_torch_is_needed() -> None:
     code = (
-        "import sys; import tlbatch.backbones.weights, tlbatch.backbones.imagenet, tlbatch.backbones.sources; "
+        "import sys; import tlbatch.planning.weights, tlbatch.backbones.imagenet, tlbatch.planning.source_models; "
         "from tlbatch.backbones.catalogue import backbones; backbones(); "
         "print([name for name in ('torch', 'torchvision', 'timm', 'jobs') if name in sys.modules])"
     )

@@ -20,8 +20,8 @@ from tlbatch.champions.champion import (
     find_champion,
     load_champion,
     record_decision,
-    reigns,
-    settle_decision,
+    resolve_decision,
+    terms,
 )
 from tlbatch.champions.promoting import bring_back
 from tlbatch.errors import StudyError
@@ -51,7 +51,7 @@ def champion(serial: int = 1, **fields: Any) -> Champion:
 
 
 def decision(store: Store, outcome: str = "promoted", run: str = "head") -> dict[str, Any]:
-    """What the decide step writes, as far as it is settled here."""
+    """What the decide step writes, as far as it is resolved here."""
     challenger = {
         "run": run,
         "seed": 3,
@@ -66,20 +66,20 @@ def files(store: Store) -> list[str]:
     return [stat.name for stat in store.list("champions/")]
 
 
-def settle(store: Store, execution: str, said: dict[str, Any], seen: Any = None) -> Champion | None:
-    return settle_decision(store, "pets", execution, said, DECIDED, PINS, seen or load_champion(store, "pets"), lambda: 1e9)
+def resolve(store: Store, execution: str, said: dict[str, Any], seen: Any = None) -> Champion | None:
+    return resolve_decision(store, "pets", execution, said, DECIDED, PINS, seen or load_champion(store, "pets"), lambda: 1e9)
 
 
 def test_one_after_the_other_and_the_history_is_theirs(store: Store) -> None:
     assert load_champion(store, "pets") == (None, None)
-    assert reigns(store, "pets") == []
+    assert terms(store, "pets") == []
     etag = None
     for serial in (1, 2, 3):
         crowned = crown(store, champion(serial, before=serial - 1 or None), etag)
         present, etag = load_champion(store, "pets")
         assert present == crowned
-    assert [(reign.serial, reign.before) for reign in reigns(store, "pets")] == [(3, 2), (2, 1), (1, None)]
-    assert [reign.previous for reign in reigns(store, "pets")[:-1]] == [reign.record for reign in reigns(store, "pets")[1:]]
+    assert [(term.serial, term.before) for term in terms(store, "pets")] == [(3, 2), (2, 1), (1, None)]
+    assert [term.previous for term in terms(store, "pets")[:-1]] == [term.record for term in terms(store, "pets")[1:]]
     assert champion_names(store) == ["pets"]
 
 
@@ -107,7 +107,7 @@ def test_a_swap_lost_at_the_last_moment_leaves_nothing(store: Store, monkeypatch
     monkeypatch.setattr(store, "put", racing)
     with pytest.raises(BeatenError, match="number 1"):
         crown(store, champion(1, run="slower"), None)
-    assert [reign.run for reign in reigns(store, "pets")] == ["faster"]
+    assert [term.run for term in terms(store, "pets")] == ["faster"]
     assert len(files(store)) == 2
 
 
@@ -187,7 +187,7 @@ def test_a_damaged_pointer_and_a_lost_record_are_sentences(store: Store) -> None
 
 @pytest.mark.parametrize("outcome", ["first", "promoted"])
 def test_a_settled_decision_crowns_and_is_recorded(store: Store, outcome: str) -> None:
-    crowned = settle(store, "pets-1", decision(store, outcome))
+    crowned = resolve(store, "pets-1", decision(store, outcome))
     assert crowned is not None
     assert crowned == load_champion(store, "pets")[0]
     assert (crowned.serial, crowned.run, crowned.seed, crowned.test_version) == (1, "head", 3, 2)
@@ -195,38 +195,38 @@ def test_a_settled_decision_crowns_and_is_recorded(store: Store, outcome: str) -
     assert (crowned.by, crowned.sentence) == ("execution pets-1", f"head is {outcome}.")
     assert crowned.metrics["accuracy"]["low"] == 0.8
     (recorded,) = decisions(store, "pets")
-    assert (recorded["execution"], recorded["outcome"], recorded["settled"]) == ("pets-1", outcome, {"serial": 1})
+    assert (recorded["execution"], recorded["outcome"], recorded["resolved"]) == ("pets-1", outcome, {"serial": 1})
 
 
 @pytest.mark.parametrize("outcome", ["refused", "same"])
 def test_what_crowns_nobody_is_recorded_too(store: Store, outcome: str) -> None:
-    assert settle(store, "pets-1", decision(store, outcome)) is None
+    assert resolve(store, "pets-1", decision(store, outcome)) is None
     assert load_champion(store, "pets") == (None, None)
     assert [document["outcome"] for document in decisions(store, "pets")] == [outcome]
 
 
 def test_beaten_meanwhile_is_recorded_with_a_sentence(store: Store) -> None:
     seen = load_champion(store, "pets")
-    settle(store, "pets-1", decision(store, "first"), seen)
-    assert settle(store, "pets-2", decision(store, "first", run="late"), seen) is None
+    resolve(store, "pets-1", decision(store, "first"), seen)
+    assert resolve(store, "pets-2", decision(store, "first", run="late"), seen) is None
     said = next(document for document in decisions(store, "pets") if document["execution"] == "pets-2")
     assert said["outcome"] == "beaten"
     assert said["sentence"].startswith("late is first. It was not crowned: the champion of pets changed meanwhile: it is now")
-    assert [reign.run for reign in reigns(store, "pets")] == ["head"]
+    assert [term.run for term in terms(store, "pets")] == ["head"]
 
 
-def test_a_driver_that_starts_anew_settles_once(store: Store) -> None:
+def test_a_driver_that_starts_anew_resolves_once(store: Store) -> None:
     seen, said = load_champion(store, "pets"), decision(store, "first")
-    crowned = settle(store, "pets-1", said, seen)
+    crowned = resolve(store, "pets-1", said, seen)
     (name,) = [name for name in files(store) if "/decisions/" in name]
     for later in (seen, load_champion(store, "pets")):
-        assert settle(store, "pets-1", said, later) == crowned
-        assert settle(store, "pets-1", {**said, "outcome": "same"}, later) == crowned
-    store.put(name, sealed({**json.loads(store.get(name)), "settled": None}))  # it died before it wrote this
-    assert settle(store, "pets-1", {**said, "outcome": "same"}, load_champion(store, "pets")) == crowned
+        assert resolve(store, "pets-1", said, later) == crowned
+        assert resolve(store, "pets-1", {**said, "outcome": "same"}, later) == crowned
+    store.put(name, sealed({**json.loads(store.get(name)), "resolved": None}))  # it died before it wrote this
+    assert resolve(store, "pets-1", {**said, "outcome": "same"}, load_champion(store, "pets")) == crowned
     (recorded,) = decisions(store, "pets")
-    assert (recorded["settled"], recorded["outcome"]) == ({"serial": 1}, "first")
-    assert len(reigns(store, "pets")) == 1
+    assert (recorded["resolved"], recorded["outcome"]) == ({"serial": 1}, "first")
+    assert len(terms(store, "pets")) == 1
 
 
 def test_decisions_are_the_newest_first(store: Store) -> None:
@@ -236,13 +236,13 @@ def test_decisions_are_the_newest_first(store: Store) -> None:
 
 
 def _drive(url: str, who: str, together: Barrier, results: Any) -> None:
-    """One of two drivers: each round both see the same champion and settle a promotion at the same moment."""
+    """One of two drivers: each round both see the same champion and resolve a promotion at the same moment."""
     store = open_store(url)
     said = decision(store, run=who)
     for number in range(ROUNDS):
         seen = load_champion(store, "pets")
         together.wait()
-        made = settle(store, f"{who}-{number}", said, seen)
+        made = resolve(store, f"{who}-{number}", said, seen)
         results.put((number, who if made is not None else None))
         together.wait()
 
@@ -258,9 +258,9 @@ def test_of_two_drivers_that_promote_at_once_exactly_one_wins_fifty_times(store:
         driver.join(30)
     winners = {number: [who for n, who in said if n == number and who] for number in range(ROUNDS)}
     assert all(len(won) == 1 for won in winners.values())
-    history = list(reversed(reigns(store, "pets")))
-    assert [reign.serial for reign in history] == list(range(1, ROUNDS + 1))
-    assert [reign.run for reign in history] == [winners[number][0] for number in range(ROUNDS)]
+    history = list(reversed(terms(store, "pets")))
+    assert [term.serial for term in history] == list(range(1, ROUNDS + 1))
+    assert [term.run for term in history] == [winners[number][0] for number in range(ROUNDS)]
     assert Counter(document["outcome"] for document in decisions(store, "pets")) == {"promoted": ROUNDS, "beaten": ROUNDS}
     records = {name for name in files(store) if "/decisions/" not in name}
-    assert records == {"champions/pets.json", *(reign.record for reign in history)}
+    assert records == {"champions/pets.json", *(term.record for term in history)}

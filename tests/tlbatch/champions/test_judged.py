@@ -64,6 +64,6 @@ def test_a_reader_meets_that_number_first(tmp_path: Path, images: int, first: st
     assert "flatters" in shown[: shown.index("0.940")]
     night = {"execution": "x", "started": 9.0, "state": "succeeded", "outcome": "refused", "serial": standing.serial}
     numbers = {"metrics": {"accuracy": {"champion": MEASURED}}, "fresh": fresh(images), "corrected": CORRECTED}
-    reign = {"serial": standing.serial, "metrics": {"accuracy": MEASURED}, "crowned": 5.0, "by": "execution y", "asked": 79}
-    page = trend_page("pets", [night | numbers], [reign])
+    term = {"serial": standing.serial, "metrics": {"accuracy": MEASURED}, "crowned": 5.0, "by": "execution y", "asked": 79}
+    page = trend_page("pets", [night | numbers], [term])
     assert page.index(f"{100 * float(first):.1f} %") < page.index("94.0 %")

@@ -20,11 +20,11 @@ from tlbatch.datasets.lookalikes import look_of
 from tlbatch.datasets.relabelling import plan_relabelling
 from tlbatch.errors import DataError, StudyError
 from tlbatch.init import starter_study
-from tlbatch.planning.settle import document_of
+from tlbatch.planning.resolve import document_of
+from tlbatch.schema.writing import yaml_text
+from tlbatch.schema.yamltree import read_tree
 from tlbatch.spec import parse_study
 from tlbatch.spec.dataset import Dataset
-from tlbatch.spec.writing import yaml_text
-from tlbatch.spec.yamltree import read_tree
 from tlbatch.store.directory import DirectoryStore
 
 ALIKE = [
@@ -88,7 +88,7 @@ def test_names_that_differ_to_the_eye(pair: tuple[str, str]) -> None:
 
 
 @given(st.text(max_size=12))
-def test_looks_are_settled(name: str) -> None:
+def test_looks_are_resolved(name: str) -> None:
     assert look_of(name) == look_of(look_of(name))
     for form in ("NFC", "NFD", "NFKC"):
         assert look_of(unicodedata.normalize(form, name)) == look_of(name)

@@ -366,7 +366,7 @@ def test_a_class_folder_that_cannot_be_opened_is_said() -> None:
             (root / "dog/shut").chmod(0o755)
             (root / "emu").chmod(0o755)
     assert "cannot be used: 1 (dog/shut: a folder that cannot be opened" in lines[0]
-    assert "class 'emu' has no image: mend its permissions" in lost
+    assert "class 'emu' has no image: fix its permissions" in lost
     assert [path for path, _ in sent.unsent] == ["dog/shut"]
 
 

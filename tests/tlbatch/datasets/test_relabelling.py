@@ -108,7 +108,7 @@ def test_all_that_is_wrong_is_said_at_once_and_nothing_changes(study: Study, sto
         "file.csv:2: 'cat/1.pgn' is no labelled file of the dataset (did you mean 'cat/1.png'?)",
         "file.csv:3: 'dgo' is no class of the dataset (did you mean 'dog'?)",
         "file.csv:5: 'cat/2.png' is 'fox' here and 'dog' in line 4",
-        "nothing was changed: mend these lines and hand the file in again",
+        "nothing was changed: fix these lines and hand the file in again",
     ]
     assert load_corrections(store, "pets") == Corrections()
 

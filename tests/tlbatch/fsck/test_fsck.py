@@ -81,7 +81,7 @@ def test_a_store_as_it_was_written_is_clean(store: Store, refs: dict[str, InputR
 def test_damage_of_every_object_is_found_and_a_repair_touches_nothing_else(
     directory_store: Store, request: pytest.FixtureRequest, how: str
 ) -> None:
-    """Every object of a store in turn. What --repair mends is clean afterwards, what it does not is named again.
+    """Every object of a store in turn. What --repair fixes is clean afterwards, what it does not is named again.
 
     Broken by: not comparing hashes in ``_wrong_file``, reading a damaged pointer as none, ``_aside`` without its ``put``.
     """
@@ -171,7 +171,7 @@ def test_a_pointer_is_not_guessed(store: Store, refs: dict[str, InputRef]) -> No
 
 
 def test_a_lost_record_is_no_rollback(store: Store, refs: dict[str, InputRef]) -> None:
-    """The reign before must not come back in silence, whether the pointer still names the lost one or a decision does."""
+    """The term before must not come back in silence, whether the pointer still names the lost one or a decision does."""
     store.delete([max(name for name in contents(store) if name.startswith("champions/pets/0002-"))])
     for _ in range(2):
         before = contents(store)

@@ -8,9 +8,9 @@ import pytest
 
 from tests.tlbatch.planning.test_make import TEXT, weights_for
 from tlbatch.datasets.listing import ListedFile, Listing
-from tlbatch.planning.controls import HEAD_RATES, RATES, Images, settle_controls
-from tlbatch.planning.runs import SettledRun, settle_runs
-from tlbatch.planning.settle import listed_images
+from tlbatch.planning.controls import HEAD_RATES, RATES, Images, resolve_controls
+from tlbatch.planning.resolve import listed_images
+from tlbatch.planning.runs import ResolvedRun, resolve_runs
 from tlbatch.spec import parse_study
 from tlbatch.spec.train import Train
 
@@ -31,13 +31,13 @@ FINETUNES = (
 )
 
 
-def controls_of(*overrides: str, images: Images = PLENTY) -> dict[str, SettledRun]:
+def controls_of(*overrides: str, images: Images = PLENTY) -> dict[str, ResolvedRun]:
     """The controls of a study of one scratch run and three pretrained ones, by name."""
-    runs = settle_runs(parse_study(TEXT, overrides=overrides).study, weights_for, "fp32")
-    return {control.name: control for control in settle_controls(runs, images)}
+    runs = resolve_runs(parse_study(TEXT, overrides=overrides).study, weights_for, "fp32")
+    return {control.name: control for control in resolve_controls(runs, images)}
 
 
-def twin(run: str, *overrides: str, images: Images = PLENTY) -> SettledRun:
+def twin(run: str, *overrides: str, images: Images = PLENTY) -> ResolvedRun:
     """The random twin that serves a run: one with the same content serves several."""
     return next(c for c in controls_of(*overrides, images=images).values() if run in c.control_for)
 

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from tests.tlbatch.planning.test_defence import MODEL, PINS, REIGNING, SCHEDULE
+from tests.tlbatch.planning.test_champion_tasks import MODEL, PINS, REIGNING, SCHEDULE
 from tests.tlbatch.planning.test_make import IMAGES, OWN, TEXT, keys
-from tlbatch.backbones.settled import SettledWeights
 from tlbatch.champions.champion import Champion
-from tlbatch.planning.controls import settle_controls
-from tlbatch.planning.defence import Defence, settle_defence
-from tlbatch.planning.make import ListedData, Settled, make_plan
-from tlbatch.planning.runs import settle_runs
-from tlbatch.planning.settle import document_of, zero_labels
+from tlbatch.planning.champion_tasks import ChampionState, resolve_champion
+from tlbatch.planning.controls import resolve_controls
+from tlbatch.planning.make import ListedData, ResolvedStudy, make_plan
+from tlbatch.planning.resolve import document_of, zero_labels
+from tlbatch.planning.resolved_weights import ResolvedWeights
+from tlbatch.planning.runs import resolve_runs
 from tlbatch.spec import Run, load_study, parse_study
 from tlbatch.spec.model import FromRun
 from tlbatch.store import open_store
@@ -28,29 +28,35 @@ from tlbatch.store import open_store
 SPECS = Path(__file__).parents[3] / "jobs/specs"
 RECORDED = Path(__file__).with_name("keys.json")
 CLASSES = ("cat", "dog")
-FIRINGS = {"first": Defence(), "defended": Defence(PINS, REIGNING, {1: 4}), "renewed": Defence(PINS, REIGNING, renew=True)}
+FIRINGS = {
+    "first": ChampionState(),
+    "defended": ChampionState(PINS, REIGNING, {1: 4}),
+    "renewed": ChampionState(PINS, REIGNING, renew=True),
+}
 
 
-def weights_for(run: Run) -> SettledWeights:
+def weights_for(run: Run) -> ResolvedWeights:
     if isinstance(run.model.backbone, FromRun):
-        return SettledWeights({"kind": "model", "sha256": "cd" * 32}, None, OWN, source=MODEL)
-    return SettledWeights({"kind": "file", "sha256": "ab" * 32}, "/somewhere", OWN, trained_on="ImageNet")
+        return ResolvedWeights({"kind": "model", "sha256": "cd" * 32}, None, OWN, source=MODEL)
+    return ResolvedWeights({"kind": "file", "sha256": "ab" * 32}, "/somewhere", OWN, trained_on="ImageNet")
 
 
 def of_spec(path: Path) -> dict[str, str]:
     loaded = load_study(path)
-    runs = settle_runs(loaded.study, weights_for, "fp32")
+    runs = resolve_runs(loaded.study, weights_for, "fp32")
     data = ListedData("pets", CLASSES, "listing")
     zero = zero_labels(runs, {"cat": [281, 282], "dog": [200, 201]})
-    return keys(make_plan(Settled(loaded.study, data, runs, settle_controls(runs, IMAGES), zero, document=document_of(loaded))))
+    return keys(
+        make_plan(ResolvedStudy(loaded.study, data, runs, resolve_controls(runs, IMAGES), zero, document=document_of(loaded)))
+    )
 
 
-def of_firing(defence: Defence, folder: Path) -> dict[str, str]:
+def of_firing(defence: ChampionState, folder: Path) -> dict[str, str]:
     study = parse_study(TEXT + SCHEDULE).study
-    runs = settle_runs(study, weights_for, "fp32")
-    found = settle_defence(defence, study, open_store(str(folder)), CLASSES)
+    runs = resolve_runs(study, weights_for, "fp32")
+    found = resolve_champion(defence, study, open_store(str(folder)), CLASSES)
     data = ListedData("pets", CLASSES, "listing")
-    return keys(make_plan(Settled(study, data, runs, settle_controls(runs, IMAGES), defended=found)))
+    return keys(make_plan(ResolvedStudy(study, data, runs, resolve_controls(runs, IMAGES), defended=found)))
 
 
 def all_keys(folder: Path) -> dict[str, dict[str, str]]:

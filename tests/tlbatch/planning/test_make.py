@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from tlbatch.backbones.settled import SettledWeights
 from tlbatch.planning import Node, Plan
-from tlbatch.planning.controls import Images, settle_controls
-from tlbatch.planning.make import ListedData, Settled, make_plan
-from tlbatch.planning.runs import contrasts, settle_runs
+from tlbatch.planning.controls import Images, resolve_controls
+from tlbatch.planning.make import ListedData, ResolvedStudy, make_plan
+from tlbatch.planning.resolved_weights import ResolvedWeights
+from tlbatch.planning.runs import contrasts, resolve_runs
 from tlbatch.spec import Run, parse_study
 from tlbatch.tasks import InputRef
 
@@ -38,14 +38,14 @@ runs:
 """
 
 
-def weights_for(_run: Run) -> SettledWeights:
-    return SettledWeights({"kind": "file", "sha256": "ab" * 32}, "/somewhere", OWN, trained_on="ImageNet")
+def weights_for(_run: Run) -> ResolvedWeights:
+    return ResolvedWeights({"kind": "file", "sha256": "ab" * 32}, "/somewhere", OWN, trained_on="ImageNet")
 
 
 def plan_of(*overrides: str, url: str = "pets", digest: str = "d") -> Plan:
     study = parse_study(TEXT, overrides=overrides).study
-    runs = settle_runs(study, weights_for, "fp32")
-    return make_plan(Settled(study, ListedData(url, ("cat", "dog"), digest), runs, settle_controls(runs, IMAGES)))
+    runs = resolve_runs(study, weights_for, "fp32")
+    return make_plan(ResolvedStudy(study, ListedData(url, ("cat", "dog"), digest), runs, resolve_controls(runs, IMAGES)))
 
 
 def keys(plan: Plan, outputs: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -96,8 +96,8 @@ def test_folds_are_tasks_of_their_own() -> None:
 
 
 def test_contrasts_are_planned_before_results() -> None:
-    runs = settle_runs(parse_study(TEXT).study, weights_for, "fp32")
-    planned = contrasts(runs, settle_controls(runs, IMAGES))
+    runs = resolve_runs(parse_study(TEXT).study, weights_for, "fp32")
+    planned = contrasts(runs, resolve_controls(runs, IMAGES))
     assert [(c["a"], c["b"]) for c in planned if c["kind"] == "previous"] == [
         ("linear", "cnn"),
         ("dense", "linear"),

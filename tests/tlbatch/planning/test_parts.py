@@ -8,7 +8,7 @@ import pytest
 
 from tlbatch.datasets.listing import list_dataset
 from tlbatch.errors import DataError
-from tlbatch.planning.settle import check_parts
+from tlbatch.planning.resolve import check_parts
 from tlbatch.spec.dataset import Dataset, Split
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from tlbatch.champions.champion import Champion, crown
 from tlbatch.errors import StudyError
-from tlbatch.executions.records import Execution
 from tlbatch.prediction.model import choose_model
+from tlbatch.records.executions import Execution
 from tlbatch.store import Store
 from tlbatch.store.artifacts import FileEntry, Manifest, commit
 from tlbatch.tasks import InputRef, Task, task_name

@@ -13,7 +13,7 @@ import pytest
 
 from tlbatch.cli import main
 from tlbatch.errors import StudyError
-from tlbatch.executions.records import Execution
+from tlbatch.records.executions import Execution
 from tlbatch.reports.listing import find_reports, list_reports, since_when, split_place
 from tlbatch.reports.pulling import local_page, pull_report
 from tlbatch.store import Store

@@ -12,6 +12,7 @@ import pytest
 from tests.tlbatch.schedules.pets import STUDY
 from tlbatch.errors import StudyError
 from tlbatch.schedules.applying import apply, apply_here, build_request, delete, suspend, trigger
+from tlbatch.schedules.firing_backend import fired_by
 from tlbatch.schedules.firings import (
     BEATEN,
     CRON,
@@ -39,7 +40,6 @@ from tlbatch.schedules.schedule import (
     schedule_names,
 )
 from tlbatch.schedules.view import cells, lines, view
-from tlbatch.schedules.walks import fired_by
 from tlbatch.spec import LoadedStudy
 from tlbatch.spec.load import parse_study
 from tlbatch.store import ConflictError, Store

@@ -37,14 +37,14 @@ def firing(
     }
 
 
-def reign(serial: int, by: str, day: float, value: float) -> dict[str, Any]:
+def term(serial: int, by: str, day: float, value: float) -> dict[str, Any]:
     return {
         "serial": serial,
         "run": "features",
         "seed": 0,
         "crowned": START + day * DAY + 90,
         "by": by,
-        "sentence": f"Why {serial} <reigns>.",
+        "sentence": f"Why {serial} <terms>.",
         "metrics": {"accuracy": estimate(value)},
         "test_version": 1,
     }
@@ -59,9 +59,9 @@ FIRINGS = [
     firing(5, outcome="promoted", challenger=0.85, champion=0.8),
 ]
 REIGNS = [
-    reign(1, "execution pets-0000", 0, 0.8),
-    reign(2, "execution pets-0005", 5, 0.85),
-    reign(3, "rolled back by anna", 5.5, 0.8),
+    term(1, "execution pets-0000", 0, 0.8),
+    term(2, "execution pets-0005", 5, 0.85),
+    term(3, "rolled back by anna", 5.5, 0.8),
 ]
 
 
@@ -118,7 +118,7 @@ def test_it_asks_nothing_and_escapes_what_it_is_given() -> None:
     page = Page(text)
     assert not page.count("script")
     assert "<pets>" not in text
-    assert "Why 1 &lt;reigns&gt;." in text
+    assert "Why 1 &lt;terms&gt;." in text
     for _, attrs in page.tags:
         for name in ("src", "href"):
             assert (attrs.get(name) or "#").startswith(("#", "data:"))

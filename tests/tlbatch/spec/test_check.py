@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from tlbatch.backbones import names as known
 from tlbatch.errors import StudyError
-from tlbatch.spec import known, parse_study
+from tlbatch.spec import parse_study
 from tlbatch.spec.cron import cron_mistake
 
 VGG = ("block1", "block2", "block3", "block4", "block5")

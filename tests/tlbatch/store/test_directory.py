@@ -73,7 +73,7 @@ def test_denied_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Path, "read_bytes", denied)
-    with pytest.raises(StudyError, match=r"could not be read \(Permission denied\): mend its permissions"):
+    with pytest.raises(StudyError, match=r"could not be read \(Permission denied\): fix its permissions"):
         store.get("a")
 
 

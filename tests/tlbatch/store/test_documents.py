@@ -10,10 +10,10 @@ import pytest
 
 from tests.tlbatch.champions.test_champion import champion
 from tests.tlbatch.schedules.pets import STUDY
-from tlbatch.champions.champion import champion_names, crown, load_champion, reigns
+from tlbatch.champions.champion import champion_names, crown, load_champion, terms
 from tlbatch.cli import _code
-from tlbatch.executions.collecting import find_garbage
-from tlbatch.executions.records import Execution, find_execution, list_executions, read_exit, read_progress
+from tlbatch.records.executions import Execution, find_execution, list_executions, read_exit, read_progress
+from tlbatch.records.garbage import find_garbage
 from tlbatch.schedules.pins import Pins, load_pins, save_pins
 from tlbatch.schedules.schedule import HERE, StoredSchedule, change_schedule, load_schedule
 from tlbatch.store import Store
@@ -26,7 +26,7 @@ REF = InputRef("pin", "a" * 40, "b" * 64)
 #: headers of weight files, environment variables, settings that were just dumped
 ELSEWHERE = {
     "tlbatch/store/documents.py",
-    "tlbatch/backbones/weights.py",
+    "tlbatch/planning/weights.py",
     "tlbatch/backbones/imagenet.py",
     "tlbatch/backbones/catalogue.py",
     "tlbatch/champions/exporting.py",
@@ -38,7 +38,7 @@ ELSEWHERE = {
     "tlbatch/cluster/diagnosis.py",
     "tlbatch/manifests/site.py",
     "jobs/warm.py",
-    "jobs/data/rows.py",
+    "jobs/data/row_store.py",
     "jobs/data/index.py",
     "jobs/reporting/datacard.py",
 }
@@ -89,7 +89,7 @@ def test_a_damaged_champion_is_not_none(store: Store, damage: str) -> None:
     second = crown(store, champion(2, metrics={"accuracy": {"value": 0.9}}), load_champion(store, "pets")[1])
     name = first.record
     store.put(name, DAMAGES[damage](store.get(name)))
-    assert [each.serial for each in reigns(store, "pets")] == [2]  # the others go on
+    assert [each.serial for each in terms(store, "pets")] == [2]  # the others go on
     name = second.record if damage == "flipped" else "champions/pets.json"
     store.put(name, DAMAGES[damage](store.get(name)))
     assert champion_names(store) == ["pets"]

@@ -14,10 +14,10 @@ import pytest
 from jobs.context import Context
 from jobs.prediction.summary import write_summary
 from tests.tlbatch.champions.test_champion import champion
-from tlbatch.champions.champion import BeatenError, crown, load_champion, reigns
+from tlbatch.champions.champion import BeatenError, crown, load_champion, terms
 from tlbatch.datasets.relabelling import Corrections, load_corrections, save_corrections, undo
 from tlbatch.errors import StudyError, TransientError
-from tlbatch.schedules.opened import close_firing
+from tlbatch.schedules.open_firings import close_firing
 from tlbatch.store import ConflictError
 from tlbatch.store.directory import DirectoryStore
 from tlbatch.store.protocol import Stat
@@ -69,7 +69,7 @@ def beaten_to_the_champion(store: Any) -> None:
     store.put = put
     with pytest.raises(BeatenError):
         crown(store, replace(champion(2), before=1), etag)
-    assert [each.serial for each in reigns(store, "pets")] == [1]
+    assert [each.serial for each in terms(store, "pets")] == [1]
 
 
 def beaten_at_relabelling_and_undone(store: Any) -> None:
@@ -112,7 +112,7 @@ def test_what_was_to_be_done_is_done(cleaner: str, tmp_path: Path, capsys: pytes
 
 ON_PURPOSE = {
     "tlbatch/doctor.py",  # a try-out: whether objects can be deleted at all is what it asks
-    "tlbatch/executions/collecting.py",  # gc and rm
+    "tlbatch/records/garbage.py",  # gc and rm
     "tlbatch/fsck/repairing.py",
     "tlbatch/prediction/parts.py",  # --overwrite
     "tlbatch/schedules/applying.py",  # schedule delete

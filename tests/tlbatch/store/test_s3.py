@@ -39,7 +39,7 @@ def answer(code: str, status: int) -> ClientError:
         ("InternalError", 500, TransientError, "try again later"),
         ("TooManyRequests", 429, TransientError, "try again later"),
         ("PermanentRedirect", 301, StudyError, "another region"),
-        ("InvalidBucketName", 400, StudyError, "mend the URL"),
+        ("InvalidBucketName", 400, StudyError, "fix the URL"),
     ],
 )
 def test_answers_become_sentences(code: str, status: int, kind: type[TlbatchError], way_out: str) -> None:
@@ -202,7 +202,7 @@ def test_objects_that_could_not_be_deleted_are_named(stubbed: tuple[S3Store, Stu
 
 def test_boto3_is_imported_only_for_s3() -> None:
     code = (
-        "import sys, tlbatch.store, tlbatch.store.artifacts, tlbatch.store.lease, tlbatch.executions.records\n"
+        "import sys, tlbatch.store, tlbatch.store.artifacts, tlbatch.store.lease, tlbatch.records.executions\n"
         "tlbatch.store.open_store('.')\nprint('boto3' in sys.modules, 'botocore' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

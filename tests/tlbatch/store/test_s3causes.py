@@ -96,9 +96,9 @@ ANSWERS = [
     (400, "RequestTimeout", LATER, "try again later"),
     (400, "BadDigest", LATER, "is not what was sent"),
     (409, "OperationAborted", LATER, "try again later"),
-    (400, "InvalidBucketName", WRONG, "mend the URL"),
-    (400, "Teapot", WRONG, "mend the URL"),
-    (418, "Teapot", WRONG, "mend the URL"),
+    (400, "InvalidBucketName", WRONG, "fix the URL"),
+    (400, "Teapot", WRONG, "fix the URL"),
+    (418, "Teapot", WRONG, "fix the URL"),
     (404, "NoSuchBucket", WRONG, "no such bucket"),
 ]
 
@@ -140,7 +140,7 @@ def test_whatever_the_answer_it_has_a_cause(status: int, code: str, message: str
         assert not cause.retryable
         return
     assert cause.retryable == (cause.error.exit_code == 75)
-    assert cause.mend
+    assert cause.fix
 
 
 HTML = b"<!DOCTYPE html>\n<html><head><title>Log in</title></head><body>Please log in.<br></body></html>"

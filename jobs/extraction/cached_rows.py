@@ -1,0 +1,127 @@
+"""Rows that need no computing: of earlier extractions, of this task's earlier attempts, of its other shards."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jobs.context import Context
+from jobs.data.features import DESCRIPTION, FEATURES, VIEWS
+from jobs.data.row_store import RowFile, Rows, Spool, image_of, open_rows, write_rows
+from tlbatch.errors import CorruptArtifactError
+from tlbatch.store import NotFoundError
+from tlbatch.store.artifacts import Artifact, FileEntry, file_sha256
+
+SAME = ("backbone", "asked_layer", "pool", "input", "precision", "source")
+"""What must be alike for features of one image to be alike."""
+PART = "rows"
+
+
+class Known:
+    """Where each known row lies. What was added first stands."""
+
+    def __init__(self) -> None:
+        self._where: dict[str, tuple[Rows, int]] = {}
+
+    def add(self, rows: Rows, images: Container[str] | None = None) -> None:
+        """Add all rows, or those of some images (by id)."""
+        for place, name in enumerate(rows.names):
+            if images is None or image_of(name) in images:
+                self._where.setdefault(name, (rows, place))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._where
+
+    def read(self, names: Iterable[str]) -> Iterator[bytes]:
+        """The rows' bytes. Raises KeyError for one that is not known."""
+        for name in names:
+            rows, place = self._where[name]
+            yield rows.read(place)
+
+
+class Older:
+    """Row files of earlier artifacts of the same extractor. Whatever is wrong with one, it only saves less work."""
+
+    def __init__(self, context: Context, description: Mapping[str, Any]) -> None:
+        self.description: dict[str, Any] | None = None  #: of the newest
+        self._files: list[tuple[str, FileEntry, RowFile]] = []
+        for artifact in context.older():
+            try:
+                self._open(artifact, description)
+            except (CorruptArtifactError, ValueError, KeyError):
+                print(f"earlier features {artifact.manifest.key[:12]} cannot be read and are left aside", flush=True)
+
+    def _open(self, artifact: Artifact, description: Mapping[str, Any]) -> None:
+        theirs = artifact.read_json(DESCRIPTION)
+        if any(theirs.get(name) != description[name] for name in SAME):
+            return
+        self.description = self.description or theirs
+        kinds = [FEATURES] + ([VIEWS] if theirs.get("augmentation") == description["augmentation"] else [])
+        for kind in kinds:
+            for name in artifact.names(f"{kind}/"):
+                self._files.append((name, artifact.manifest.files[name], open_rows(artifact.path(name))))
+
+    def add_to(self, known: Known, notes: Mapping[str, str]) -> None:
+        """Add the rows of images that are stored as they were: those whose note, by id, is the same."""
+        for _, _, rows in self._files:
+            theirs = dict(zip(rows.ids, rows.notes, strict=False))
+            known.add(rows, {image_id for image_id, note in theirs.items() if notes.get(image_id) == note})
+
+    def same(self, name: str, shape: Sequence[int], ids: Sequence[str], notes: Sequence[str]) -> FileEntry | None:
+        """An earlier file of this name with just these rows."""
+        wanted = (name, tuple(shape), tuple(ids), tuple(notes))
+        files = (entry for file, entry, rows in self._files if (file, rows.shape, rows.ids, rows.notes) == wanted)
+        return next(files, None)
+
+
+class Parts:
+    """Rows that attempts and shards of this task have computed, kept in its ``work/`` until it commits."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._prefix = f"work/{context.task.key}/checkpoints/rows/"
+        self._saved = 0
+        self._loaded: set[str] = set()
+
+    def add_to(self, known: Known, width: int) -> int:
+        """Add all that are in the store and were not added yet; returns how many rows they have."""
+        count = 0
+        for stat in list(self._context.store.list(self._prefix)):
+            if stat.name in self._loaded:
+                continue
+            try:
+                rows = open_rows(self._local(stat.name))
+            except (NotFoundError, FileNotFoundError):  # its task is complete
+                continue
+            except ValueError as error:
+                print(f"{error}: its rows are computed again", flush=True)
+                continue
+            if rows.width == width:
+                known.add(rows)
+                count += len(rows.names)
+            self._loaded.add(stat.name)
+        return count
+
+    def save(self, spool: Spool) -> None:
+        """Store the rows that came since the last time. A file is named by its content's hash: saved twice, it is one."""
+        names = spool.names[self._saved :]
+        if not names:
+            return
+        path = self._context.scratch / f"rows-{self._saved}.safetensors"
+        rows = (spool.read(place) for place in range(self._saved, self._saved + len(names)))
+        write_rows(path, PART, (len(names), spool.width), names, rows)
+        name = f"{self._prefix}{file_sha256(path)}.safetensors"
+        self._context.store.upload(path, name)
+        path.unlink()
+        self._loaded.add(name)
+        self._saved += len(names)
+
+    def _local(self, name: str) -> Path:
+        """A copy of our own, checked. Raises NotFoundError, and ValueError where it is not what was written."""
+        target = self._context.scratch / "parts" / name.rpartition("/")[2]
+        target.parent.mkdir(exist_ok=True)
+        self._context.store.download(name, target)
+        if file_sha256(target) != target.stem:
+            raise ValueError(f"{name} is damaged")
+        return target

@@ -1,0 +1,72 @@
+"""The rows of features an extraction is asked for: one an image, and one for each augmented view of a training image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from jobs.data.augmentation import apply, draw
+from jobs.data.index import IndexEntry
+from jobs.data.pins import Pins
+from jobs.data.pixels import load_pixels
+from jobs.data.row_store import row_name
+from jobs.data.split import split_index
+from jobs.randomness import generator
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Features of an image as it is (``view`` None), or of one of its augmented views."""
+
+    entry: IndexEntry
+    view: int | None = None
+
+    @property
+    def name(self) -> str:
+        return row_name(self.entry.id, self.view)
+
+    @property
+    def note(self) -> str:
+        """What else the features depend on: equal pixels may be stored in other bytes (prepare's ``stored_size``, format)."""
+        return f"{self.entry.width}x{self.entry.height} {self.entry.format} {self.entry.size}"
+
+    def shard(self, count: int) -> int:
+        """Which of ``count`` shards computes it: by content, so that a shard's images lie together."""
+        return int(self.entry.id[:8], 16) * count >> 32
+
+
+def wanted_rows(entries: Sequence[IndexEntry], views: Mapping[str, Any] | None, pins: Pins | None = None) -> list[Wanted]:
+    """All rows, sorted by content id and view; of files with the same picture, the first is computed. Pure.
+
+    Raises DataError where the training images, whose ``views`` are asked for, cannot be drawn.
+    """
+    distinct = {entry.id: entry for entry in reversed(entries)}
+    viewed, count = training_ids(entries, views, pins), int(views["count"]) if views else 0
+    rows = []
+    for image_id in sorted(distinct):
+        entry = distinct[image_id]
+        rows.append(Wanted(entry))
+        rows += [Wanted(entry, number) for number in range(count) if image_id in viewed]
+    return rows
+
+
+def training_ids(entries: Sequence[IndexEntry], views: Mapping[str, Any] | None, pins: Pins | None = None) -> set[str]:
+    """Content ids of the images that train in any of the study's redraws."""
+    if not views:
+        return set()
+    split = {**views["split"], "classes": views["classes"]}
+    splits = [split_index(entries, split, seed_redraw=redraw, pins=pins) for redraw in dict.fromkeys(views["redraws"])]
+    return {entry.id for each in splits for entry in each.train}
+
+
+def pixels_of(wanted: Wanted, encoded: bytes, settings: Mapping[str, Any], augmentation: Mapping[str, Any] | None) -> Tensor:
+    """uint8 [c, size, size]. A view's changes are drawn from the image's content id and the view's number alone."""
+    pixels = load_pixels(encoded, settings)
+    if wanted.view is None:
+        return pixels
+    chance = generator("view", wanted.entry.id, wanted.view)
+    changes = draw(augmentation or {}, 1, chance, (pixels.shape[1], pixels.shape[2]))
+    return apply(pixels.unsqueeze(0), changes).squeeze(0)

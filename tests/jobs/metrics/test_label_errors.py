@@ -1,0 +1,90 @@
+"""Suspected wrong labels: found by models that have not seen the image, in an order that puts the surest first."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from jobs.metrics import suspects
+from jobs.metrics.label_errors import folds_of, narrowed, out_of_fold, rank
+
+
+def _flipped(n: int, classes: int, flips: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, set[int]]:
+    """Features [n, 60] in overlapping clouds, labels of which ``flips`` are wrong, and the places of those."""
+    chance = np.random.default_rng(seed)
+    truth = np.arange(n) % classes
+    features = (chance.normal(size=(classes, 60))[truth] + 1.4 * chance.normal(size=(n, 60))).astype(np.float32)
+    places = chance.choice(n, flips, replace=False)
+    labels = truth.copy()
+    labels[places] = (labels[places] + chance.integers(1, classes, flips)) % classes
+    return features, labels.astype(np.int64), set(places.tolist())
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_flipped_labels_come_first(classes: int) -> None:
+    features, labels, flipped = _flipped(400, classes, 20)
+    p = out_of_fold(features, labels, classes, np.arange(400))
+    first = {suspect.place for suspect in rank(p, labels)[:30]}
+    assert len(first & flipped) >= 18
+
+
+def test_no_image_is_judged_by_a_model_that_saw_its_copy() -> None:
+    """Pairs of copies, all mislabelled alike, at places of their own: a model that saw the twin would believe the label."""
+    features, labels, _ = _flipped(300, 2, 0)
+    odd = np.random.default_rng(1).normal(size=(50, 60)).astype(np.float32) * 8
+    features[:50], features[50:100] = odd, odd
+    labels[:50] = labels[50:100] = np.random.default_rng(2).integers(2, size=50)
+    together = np.concatenate([np.arange(50), np.arange(50), np.arange(50, 250)])
+    own = np.arange(300)
+    right = [
+        (out_of_fold(features, labels, 2, groups, cs=[10.0]).argmax(axis=1) == labels)[:100].mean()
+        for groups in (together, own)
+    ]
+    assert right[1] > 0.8
+    assert right[0] < 0.65
+
+
+def test_folds_hold_each_class_evenly_and_units_together() -> None:
+    labels = np.array([0] * 50 + [1] * 25)
+    folds = folds_of(labels, np.arange(75))
+    assert np.bincount(folds[:50]).tolist() == [10] * 5
+    assert np.bincount(folds[50:]).tolist() == [5] * 5
+    pairs = folds_of(labels[:50], np.arange(50) // 2)
+    assert (pairs[::2] == pairs[1::2]).all()
+    assert not np.array_equal(folds[:50], np.arange(50) % 5)
+
+
+def test_wide_features_are_projected_and_still_tell() -> None:
+    features, labels, flipped = _flipped(300, 2, 15)
+    wide = np.concatenate([np.repeat(features, 60, axis=1), np.zeros((300, 500), dtype=np.float32)], axis=1)
+    assert narrowed(wide).shape == (300, 1024)
+    assert narrowed(features) is features
+    first = {suspect.place for suspect in rank(out_of_fold(wide, labels, 2, np.arange(300)), labels)[:22]}
+    assert len(first & flipped) >= 13
+
+
+def test_order_and_margin() -> None:
+    p = np.array([[0.6, 0.3, 0.1], [0.001, 0.9, 0.099], [0.2, 0.3, 0.5], [0.9, 0.05, 0.05]])
+    found = rank(p, np.array([1, 0, 0, 0]))
+    assert [(s.place, s.label, s.other) for s in found] == [(1, 0, 1), (2, 0, 2), (0, 1, 0)]
+    assert [s.margin for s in found] == pytest.approx([0.899, 0.3, 0.3])
+
+
+def test_saturated_probabilities_are_no_trouble_and_the_list_is_short() -> None:
+    p = np.tile([[0.0, 1.0]], (500, 1))
+    found = rank(p, np.zeros(500, dtype=np.int64))
+    assert len(found) == suspects.KEPT
+    assert [s.place for s in found[:3]] == [0, 1, 2]
+    assert rank(p, np.ones(500, dtype=np.int64)) == []
+
+
+def test_one_class_alone_has_no_suspects() -> None:
+    p = out_of_fold(np.ones((12, 3), dtype=np.float32), np.zeros(12, dtype=np.int64), 2, np.arange(12))
+    assert p.tolist() == [[0.5, 0.5]] * 12
+    assert rank(p, np.zeros(12, dtype=np.int64)) == []
+
+
+def test_same_again() -> None:
+    features, labels, _ = _flipped(100, 3, 5)
+    first, second = (out_of_fold(features, labels, 3, np.arange(100)) for _ in range(2))
+    np.testing.assert_array_equal(first, second)

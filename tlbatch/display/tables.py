@@ -1,0 +1,65 @@
+"""Tables as text, CSV and Markdown; a report in the same formats."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from tlbatch.display.text import text_table
+from tlbatch.output import one_line, terminal_width
+from tlbatch.spreadsheet import csv_text
+
+_MARKS = re.compile(r"[\\`|*]|(?<!\w)_|_(?!\w)|(?<=\])[(\[:]")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], form: str, left: tuple[int, ...] = (0,)) -> None:
+    """``form``: text, csv or md. ``left``: columns that are aligned to the left."""
+    if form == "csv":
+        click.echo(csv_text(columns, rows), nl=False)
+    elif form == "md":
+        click.echo("\n".join(markdown_table(columns, rows, left)))
+    else:
+        click.echo("\n".join(text_table(list(columns), [list(row) for row in rows], left, terminal_width())))
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: tuple[int, ...] = (0,)) -> list[str]:
+    """GitHub's Markdown; what would be a cell's end, code, a link, an image or HTML is escaped."""
+    rule = [":--" if place in left else "--:" for place in range(len(columns))]
+    shown = [[markdown(str(cell)) for cell in row] for row in (columns, *rows)]
+    return [f"| {' | '.join(line)} |" for line in (shown[0], rule, *shown[1:])]
+
+
+def markdown(text: str) -> str:
+    """Text that Markdown shows as it is, in one line."""
+    return _MARKS.sub(r"\\\g<0>", one_line(text.replace("\n", " "))).replace("<", "&lt;")
+
+
+def csv_of_report(document: dict[str, Any]) -> str:
+    """A line for each run and metric: run, role, metric, value, low, high, sd."""
+    rows = [
+        [row.get("run"), row.get("role"), name, *(found.get(key) for key in ("value", "low", "high", "sd"))]
+        for row in (document.get("table") or {}).get("values") or []
+        for name, found in (row.get("metrics") or {}).items()
+    ]
+    return csv_text(("run", "role", "metric", "value", "low", "high", "sd"), rows)
+
+
+def markdown_of_report(document: dict[str, Any]) -> str:
+    """Title, first sentence, table, the other sentences, warnings."""
+    table = document.get("table") or {}
+    parts = [f"# {markdown(str(document.get('study', '')))}", markdown(str(document.get("first_sentence", "")))]
+    columns = [str(column) for column in table.get("columns", [])]
+    if columns:
+        parts.append("\n".join(markdown_table(columns, table.get("rows", []))))
+    parts += _list(document.get("sentences", []))
+    warnings = _list(document.get("warnings", []))
+    parts += ["## Before you trust a number", *warnings] if warnings else []
+    return "\n\n".join(parts) + "\n"
+
+
+def _list(sentences: Sequence[Any]) -> list[str]:
+    texts = [sentence if isinstance(sentence, str) else str(sentence.get("text", "")) for sentence in sentences]
+    return ["\n".join(f"- {markdown(text)}" for text in texts)] if texts else []

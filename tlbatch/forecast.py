@@ -1,0 +1,211 @@
+"""What a study would do, told without doing it: nothing is written, no image is read."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tlbatch.backbones.catalogue import BackboneInfo, backbones
+from tlbatch.backbones.handcrafted import HAND_CRAFTED, feature_count
+from tlbatch.execution.rates import estimate_s
+from tlbatch.manifests.needs import task_needs
+from tlbatch.memory import dense_parameters, forecast_mib
+from tlbatch.planning import Node, Plan
+from tlbatch.planning.make import ResolvedStudy
+from tlbatch.planning.runs import ResolvedRun
+from tlbatch.store import Store
+from tlbatch.store.artifacts import load_manifest
+from tlbatch.tasks import InputRef
+
+UNITS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+CACHED, TO_RUN, AFTER = "cached", "to run", "known after"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """One task: cached, to run, or known only after ``after`` has run. ``seconds``: an estimate, None where there is none."""
+
+    name: str
+    step: str
+    state: str
+    runs: tuple[str, ...] = ()
+    after: str = ""
+    key: str = ""
+    seconds: float | None = None
+
+
+def forecast(store: Store, plan: Plan) -> list[Forecast]:
+    """Every task in the plan's order."""
+    done: dict[str, InputRef] = {}
+    lines = []
+    for node in plan:
+        task = node.task(done)
+        if task is None:
+            after = next(name for name in node.needs.values() if name not in done)
+            lines.append(Forecast(node.name, node.step, AFTER, node.runs, after, seconds=estimate_s(store, node)))
+            continue
+        manifest = load_manifest(store, node.step, task.key)
+        if manifest is None:
+            lines.append(Forecast(node.name, node.step, TO_RUN, node.runs, "", task.key, estimate_s(store, node)))
+        else:
+            done[node.name] = InputRef(node.step, manifest.key, manifest.digest)
+            lines.append(Forecast(node.name, node.step, CACHED, node.runs, "", task.key, 0.0))
+    return lines
+
+
+def total_s(lines: Iterable[Forecast], nodes: dict[str, Node], cores: int) -> tuple[float, int]:
+    """Estimated seconds on ``cores`` cores (light tasks side by side), and how many tasks have no estimate."""
+    heavy = light = 0.0
+    unknown = 0
+    for line in lines:
+        if line.seconds is None:
+            unknown += 1
+        elif nodes[line.name].weight == "heavy":
+            heavy += line.seconds
+        else:
+            light += line.seconds
+    return heavy + light / max(1, cores), unknown
+
+
+@dataclass(frozen=True)
+class Memory:
+    """MiB of main memory a task holds at most, and what its pod would get; ``needed`` is None where it is not known."""
+
+    task: str
+    needed_mib: int | None
+    given_mib: int
+    on_gpu: bool = False
+
+    @property
+    def warning(self) -> str | None:
+        """A sentence where the pod would get less."""
+        if self.needed_mib is None or self.on_gpu or self.needed_mib <= self.given_mib:
+            return None
+        return (
+            f"{self.task}: needs about {gibibytes(self.needed_mib)} of memory and a pod of it gets "
+            f"{gibibytes(self.given_mib)}, so it would be killed there: raise resources.memory, or lower train.batch_size or "
+            "input.size"
+        )
+
+
+def memory_facts(resolved: ResolvedStudy, plan: Plan) -> list[Memory]:
+    """A line for every task, in the plan's order."""
+    lines = []
+    for node in plan:
+        needs = task_needs(resolved.study, node)
+        lines.append(Memory(node.name, forecast_mib(node, resolved), mebibytes(needs.memory), bool(needs.gpu)))
+    return lines
+
+
+def mebibytes(quantity: str) -> int:
+    """A quantity as Kubernetes writes it, in MiB."""
+    found = re.fullmatch(r"([0-9.]+)(m|k|Ki|M|Mi|G|Gi|T|Ti)?", quantity)
+    assert found is not None
+    return round(float(found[1]) * UNITS[found[2] or ""] / 2**20)
+
+
+def gibibytes(mib: int) -> str:
+    """1536 -> '1.5 GiB'."""
+    return f"{mib / 1024:.1f} GiB"
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What of a run's network is trained. Numbers are None where only building the network would tell.
+
+    ``parameters`` counts what is trained, the head included; ``features`` what an image puts into the head.
+    """
+
+    name: str
+    network: str
+    strategy: str
+    input: str
+    precision: str
+    trainable: tuple[str, ...]
+    frozen: tuple[str, ...]
+    parameters: int | None
+    features: int | None
+    role: str = "run"
+
+
+def run_facts(resolved: ResolvedStudy) -> list[RunFacts]:
+    """A line for every run and control."""
+    classes = len(resolved.data.classes)
+    return [_facts(run, classes) for run in [*resolved.runs, *resolved.controls]]
+
+
+def _facts(run: ResolvedRun, classes: int) -> RunFacts:
+    fed = run.input
+    blank = RunFacts(
+        name=run.name,
+        network="an earlier study's",
+        strategy=run.strategy if isinstance(run.strategy, str) else f"finetune {_shown(run.strategy['finetune']['unfreeze'])}",
+        input=f"{fed['size']} {fed['resize']}, {fed['interpolation']}",
+        precision=run.precision,
+        trainable=("head",) if run.on_features else ("…", "head"),
+        frozen=(),
+        parameters=None,
+        features=None,
+        role=f"control of {', '.join(run.control_for)}" if run.control_for else "run",
+    )
+    if "scratch" in run.model:
+        return _scratch_facts(blank, run, classes)
+    name = run.model["backbone"]["name"]
+    if name == HAND_CRAFTED:
+        return replace(blank, network="none", features=feature_count(fed["size"]))
+    info = backbones().get(name or "")
+    return _backbone_facts(blank, run, info, classes) if info else replace(blank, network=name or blank.network)
+
+
+def _scratch_facts(blank: RunFacts, run: ResolvedRun, classes: int) -> RunFacts:
+    scratch = run.model["scratch"]
+    hidden = [f"{kind}{i + 1}" for kind, many in (("conv", "channels"), ("dense", "dense")) for i in range(len(scratch[many]))]
+    features, parameters = scratch_size(scratch, run.input["size"], 1 if run.input["grayscale"] else 3, classes)
+    return replace(blank, network="scratch CNN", trainable=(*hidden, "head"), parameters=parameters, features=features)
+
+
+def _backbone_facts(blank: RunFacts, run: ResolvedRun, info: BackboneInfo, classes: int) -> RunFacts:
+    used = info.stages_to(run.model["layer"])
+    unfrozen = _unfrozen(run, [stage.name for stage in used])
+    frozen = tuple(stage.name for stage in used if stage.name not in unfrozen)
+    features = _feature_size(info, run, run.input["size"])
+    parameters = sum(stage.parameters for stage in used if stage.name in unfrozen)
+    if features is not None:
+        parameters += dense_parameters([features, *run.model["head"]["dense"], classes])
+    known = None if features is None else parameters
+    return replace(blank, network=info.name, trainable=(*unfrozen, "head"), frozen=frozen, parameters=known, features=features)
+
+
+def scratch_size(scratch: Mapping[str, Any], size: int, channels: int, classes: int) -> tuple[int, int]:
+    """Values that the last convolution leaves of an image, and all parameters (batch norm: two a channel)."""
+    parameters, side = 0, size
+    norm = 2 if scratch["batch_norm"] else 0
+    for out in scratch["channels"]:
+        parameters += (channels * scratch["kernel"] ** 2 + 1 + norm) * out
+        side = (side if scratch["padding"] == "same" else side - scratch["kernel"] + 1) // 2
+        channels = out
+    flat = channels * side * side
+    return flat, parameters + dense_parameters([flat, *scratch["dense"], classes])
+
+
+def _unfrozen(run: ResolvedRun, stages: list[str]) -> tuple[str, ...]:
+    if isinstance(run.strategy, str):
+        return ()
+    unfreeze = run.strategy["finetune"]["unfreeze"]
+    if unfreeze == "all":
+        return tuple(stages)
+    return () if unfreeze == "none" else tuple(stage for stage in stages if stage in unfreeze)
+
+
+def _feature_size(info: BackboneInfo, run: ResolvedRun, size: int) -> int | None:
+    shape = info.feature_shape(run.model["layer"], size)
+    if shape is None:
+        return None
+    return math.prod(shape) if run.model["pool"] == "flatten" else int(shape[0])
+
+
+def _shown(unfreeze: Any) -> str:
+    return unfreeze if isinstance(unfreeze, str) else ", ".join(unfreeze)

@@ -1,0 +1,132 @@
+"""What a schedule adds to a plan: images are pinned, the champion is judged beside the challenger, a decision is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tlbatch.champions.champion import Champion
+from tlbatch.errors import StudyError
+from tlbatch.planning.plan import Node
+from tlbatch.schema.nearest import suggestion
+from tlbatch.spec import Study
+from tlbatch.store import Store
+from tlbatch.tasks import InputRef, Task, load_task
+
+PIN, DECIDE, CHAMPION = "pin", "decide", "evaluate:champion"
+PINNED = {"pinned": PIN}
+RULE = ("promote_on", "promote", "min_gain", "alpha", "class_bound")
+
+
+@dataclass(frozen=True)
+class ChampionState:
+    """What a firing starts from; all of it stays as it is until the firing has ended, also for a driver that goes on with it.
+
+    ``pins``: the last firing's ``pin`` artifact. ``uses``: for each version of the test set how many tests of a challenger it
+    has served so far (``test.count`` of the last decision made on it). ``evaluated``: the last firing's ``evaluate:champion``,
+    if it was of this champion; without it the champion's own evaluation is looked at first. ``stream``: what challengers
+    before scored on the test images (``stream`` of the last decision); None where a person moved the champion since.
+    ``renew``: a person asked for other test images.
+    """
+
+    pins: InputRef | None = None
+    champion: Champion | None = None
+    uses: Mapping[int, int] = field(default_factory=dict)
+    evaluated: InputRef | None = None
+    stream: Mapping[str, Any] | None = None
+    renew: bool = False
+
+
+@dataclass(frozen=True)
+class ResolvedChampion:
+    """A resolved ``ChampionState``: ``task`` is what trained the champion's first model, where the store still has its document."""
+
+    defence: ChampionState
+    task: Task | None = None
+
+    @property
+    def uses(self) -> dict[str, int]:
+        """Tests that each version of the test set has served, as JSON has it."""
+        return {str(version): count for version, count in sorted(self.defence.uses.items()) if count}
+
+
+def resolve_champion(defence: ChampionState, study: Study, store: Store, classes: Sequence[str]) -> ResolvedChampion:
+    """Reads how the champion was trained.
+
+    Raises StudyError for a study without a schedule, a run called champion, and bounds of classes that the data has not.
+    """
+    if study.schedule is None:
+        raise StudyError(f"{study.name} has no schedule, so there is no champion to defend: add `schedule: {{cron: …}}`")
+    if any(run.name == "champion" for run in study.runs):
+        raise StudyError("runs: `champion` is the name of the model that a schedule stands by: call the run something else")
+    bounds = study.schedule.class_bound
+    unknown = [name for name in bounds if name not in classes] if isinstance(bounds, dict) else []
+    if unknown:
+        raise StudyError(f"schedule.class_bound: the dataset has no class {unknown[0]!r}{suggestion(unknown[0], classes)}")
+    champion, task = defence.champion, None
+    if champion is not None:
+        task = load_task(store, champion.models[min(champion.models)].key)
+    return ResolvedChampion(defence, task)
+
+
+def pin_node(defended: ResolvedChampion, split: dict[str, Any], study: Study) -> Node:
+    assert study.schedule is not None
+    before = defended.defence.pins
+    given = {"before": before} if before else {}
+    params = {**split, "fresh": study.schedule.fresh} | ({"renew": True} if defended.defence.renew else {})
+    return Node(PIN, "pin", params, {"dataset": "prepare"}, given, weight="light", shape=PIN)
+
+
+def champion_node(defended: ResolvedChampion, split: dict[str, Any], locations: Mapping[str, str]) -> Node | None:
+    """The champion on this firing's test set. ``locations``: sha256 of weights files -> where this study has them."""
+    champion, task = defended.defence.champion, defended.task
+    if champion is None:
+        return None
+    precision, own = task.params["precision"] if task else "fp32", champion.pins is not None and champion.study == champion.name
+    params = {"run_kind": "champion", **split, "precision": precision, "fresh": own}
+    given = {**champion.models, "earlier": defended.defence.evaluated or champion.evaluation}
+    if task is not None and "source" in task.inputs:
+        given["source"] = task.inputs["source"]
+    location = _location(task, locations)
+    return Node(
+        name=CHAMPION,
+        step="evaluate",
+        params=params,
+        needs={"dataset": "prepare", **PINNED},
+        given=given,
+        locations={"weights": location} if location else {},
+        shape=CHAMPION,
+    )
+
+
+def _location(task: Task | None, locations: Mapping[str, str]) -> str | None:
+    if task is None:
+        return None
+    weights = (task.params["model"].get("backbone") or {}).get("weights") or {}
+    return locations.get(str(weights.get("sha256"))) or task.locations.get("weights")
+
+
+def decide_node(defended: ResolvedChampion, study: Study, runs: Sequence[str], needs: Mapping[str, str]) -> Node:
+    """``needs``: all that the report reads, by role; a decision reads evaluations and models of the study's own ``runs``."""
+    assert study.schedule is not None
+    champion = defended.defence.champion
+    own = {
+        role: name
+        for role, name in needs.items()
+        if role.split(":")[0] in ("evaluate", "finetune") and role.split(":")[1] in runs
+    }
+    params = {
+        "rule": {name: value for name, value in study.schedule.model_dump(mode="json").items() if name in RULE},
+        "uses": defended.uses,
+        "stream": defended.defence.stream,
+        "runs": list(runs),
+        "champion": None if champion is None else _described(champion),
+    }
+    needed = {**PINNED, **own} | ({"champion": CHAMPION} if champion else {})
+    return Node(DECIDE, "decide", params, needed, weight="light", shape=DECIDE)
+
+
+def _described(champion: Champion) -> dict[str, Any]:
+    models = {role: asdict(ref) for role, ref in sorted(champion.models.items())}
+    return {"serial": champion.serial, "run": champion.run, "seed": champion.seed, "models": models}

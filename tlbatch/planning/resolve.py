@@ -1,0 +1,155 @@
+"""A loaded study and a store to all that decides its plan: the listing, the weights, the precision, the zero-label rows."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tlbatch.backbones.imagenet import class_mapping
+from tlbatch.datasets.describing import listing_facts, listing_lines
+from tlbatch.datasets.listing import Listing
+from tlbatch.datasets.relabelling import list_corrected
+from tlbatch.errors import DataError
+from tlbatch.planning.bounds import coarse_bounds
+from tlbatch.planning.champion_tasks import ChampionState, resolve_champion
+from tlbatch.planning.controls import Images, resolve_controls
+from tlbatch.planning.make import ListedData, ResolvedStudy, ZeroLabel, make_plan
+from tlbatch.planning.plan import Plan
+from tlbatch.planning.resolved_weights import ResolvedWeights
+from tlbatch.planning.runs import ResolvedRun, resolve_runs, seen_in_pretraining
+from tlbatch.planning.weights import has_imagenet_head, resolve_weights
+from tlbatch.spec import LoadedStudy, Run, Study
+from tlbatch.spec.load import is_file_like
+from tlbatch.store import Store
+
+BF16_FLAGS = ("avx512_bf16", "amx_bf16")
+
+
+def plan_study(loaded: LoadedStudy, store: Store, defence: ChampionState | None = None) -> tuple[ResolvedStudy, Plan]:
+    """List the dataset, resolve the runs and make the plan. Reads the store (weights, earlier studies), writes nothing.
+
+    With a ``defence`` (a schedule's firing) the plan also pins validation and test and decides about the champion.
+    """
+    resolved = resolve(loaded, store, defence)
+    return resolved, make_plan(resolved)
+
+
+def resolve(loaded: LoadedStudy, store: Store, defence: ChampionState | None = None) -> ResolvedStudy:
+    """Everything a plan follows from. Raises StudyError or DataError with what is wrong in study, data or store."""
+    study = loaded.study
+    listing = list_corrected(study, store)
+    check_parts(listing)
+    facts, notes = listing_facts(listing), tuple(listing_lines(listing))
+    data = ListedData(listing.url, listing.classes, listing.digest, listing.to_json(), facts, notes)
+    runs = resolve_runs(study, _weights_of(store), resolve_precision(study.resources.gpu))
+    mapping = class_mapping(data.classes)
+    trained_on = next((run.weights.trained_on for run in runs if run.weights and run.weights.trained_on), "")
+    return ResolvedStudy(
+        study=study,
+        data=data,
+        runs=runs,
+        controls=resolve_controls(runs, listed_images(study, listing)),
+        zero_label=zero_labels(runs, mapping) if mapping else [],
+        seen=seen_in_pretraining(list(data.classes), mapping is not None, trained_on) if trained_on else {},
+        document=document_of(loaded),
+        corrections=_corrections(listing),
+        defended=resolve_champion(defence, study, store, data.classes) if defence is not None else None,
+        cautions=tuple(coarse_bounds(study, listing)),
+    )
+
+
+def check_parts(listing: Listing) -> None:
+    """In ready-made parts every class must train and be tested. Raises DataError, before anything is run."""
+    there = {(file.part, file.label) for file in listing.files if file.part is not None}
+    for part in ("train", "test") if there else ():
+        missing = sorted(name for name in listing.classes if (part, name) not in there)
+        if missing:
+            some = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+            raise DataError(
+                f"{listing.url}: its {part} part has no image of {some}: put some there, or leave the class out "
+                "(dataset.classes)"
+            )
+
+
+def _corrections(listing: Listing) -> dict[str, int]:
+    """How many labels were corrected and images left out by people; {} where none."""
+    applied = {"corrected": listing.corrected, "left_out": listing.left_out}
+    return applied if any(applied.values()) else {}
+
+
+def listed_images(study: Study, listing: Listing) -> Images:
+    """How many images train and how many choose, as far as the listing tells: ready-made, drawn, or held out by folds."""
+    split = study.dataset.split
+    parts = Counter(file.part for file in listing.files if not file.problem and file.label in listing.classes)
+    ready = parts.total() > parts[None]
+    pool = parts["train"] if ready else parts.total()
+
+    def count(amount: float | None) -> int:
+        return round(amount * pool) if isinstance(amount, float) else int(amount or 0)
+
+    if ready:
+        drawn = 0 if parts["validation"] else count(split.validation)
+        return Images(train=max(0, pool - drawn), validation=parts["validation"] or drawn)
+    held_out = count(split.validation)
+    train = count(split.train) if split.train is not None else pool - held_out - count(split.test)
+    if split.folds is not None:
+        held_out = max(1, (train + held_out) // split.folds)
+    return Images(train=max(0, train), validation=held_out)
+
+
+def _weights_of(store: Store) -> Callable[[Run], ResolvedWeights]:
+    """``resolve_weights`` that hashes each file once."""
+    known: dict[str, ResolvedWeights] = {}
+
+    def weights_for(run: Run) -> ResolvedWeights:
+        name = f"{run.model.backbone!r} {run.model.weights!r}"
+        if name not in known:
+            known[name] = resolve_weights(run, store)
+        return known[name]
+
+    return weights_for
+
+
+def zero_labels(runs: list[ResolvedRun], mapping: dict[str, list[int]]) -> list[ZeroLabel]:
+    """A row for each pretrained network that brings a head over ImageNet's classes, fed as its weights were trained."""
+    rows: dict[str, ZeroLabel] = {}
+    for run in runs:
+        if not run.pretrained or run.weights is None or not has_imagenet_head(run.weights):
+            continue
+        backbone = run.model["backbone"]
+        name = f"{backbone['name']}-no-labels".replace("_", "-")
+        row = ZeroLabel(name, backbone, run.own_input, mapping, run.precision, run.weights.location)
+        rows.setdefault(name, row)
+    return list(rows.values())
+
+
+def resolve_precision(gpus: int | None, cpu_flags: Callable[[], str] | None = None) -> str:
+    """What ``precision: auto`` means: bf16 on GPUs and on CPUs that compute in it, else fp32."""
+    flags = cpu_flags() if cpu_flags else _cpu_flags()
+    return "bf16" if gpus or any(flag in flags for flag in BF16_FLAGS) else "fp32"
+
+
+def _cpu_flags() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    return next((line for line in text.splitlines() if line.startswith("flags")), "")
+
+
+def document_of(loaded: LoadedStudy) -> dict[str, Any]:
+    """The study as the report shows it: without where the data lies and what the cluster gives, which change no result."""
+    document = copy.deepcopy(loaded.document)
+    document.pop("resources", None)
+    document.pop("schedule", None)
+    for where in ("url", "follow_links"):
+        document.get("dataset", {}).pop(where, None)
+    for run in document.get("runs", []):
+        run.pop("resources", None)
+        weights = run.get("model", {}).get("weights")
+        if isinstance(weights, str) and is_file_like(weights):
+            run["model"]["weights"] = PurePosixPath(weights).name
+    return document
