@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,25 @@ TORCH = frozenset({"torch", "torchvision", "timm"})
 NOT_THE_LAUNCHERS = TORCH | {"sklearn", "numpy", "scipy", "jobs"}
 KUBERNETES = frozenset({"kubernetes"})
 WITHOUT_TORCH = [*(f"jobs.{step.name}" for step in STEPS.values() if not step.torch), "jobs.compare"]
+LAYERS = """
+tlbatch.cli
+tlbatch.commands
+tlbatch.fsck
+tlbatch.schedules
+tlbatch.display tlbatch.forecast tlbatch.prediction tlbatch.preemption tlbatch.doctor
+tlbatch.execution
+tlbatch.backends tlbatch.credentials
+tlbatch.cluster
+tlbatch.profiles tlbatch.reports tlbatch.memory tlbatch.init
+tlbatch.manifests
+tlbatch.planning
+tlbatch.champions tlbatch.datasets
+tlbatch.records tlbatch.spec
+tlbatch.backbones tlbatch.tasks
+tlbatch.store
+tlbatch.schema tlbatch.steps tlbatch.errors tlbatch.home tlbatch.interrupts tlbatch.output tlbatch.spreadsheet
+"""
+"""The launcher's packages from top to bottom: none imports one beside or above it."""
 BLOCK = """
 import importlib, sys
 class Wall:
@@ -76,3 +96,33 @@ def test_a_new_module_is_found(tmp_path: Path) -> None:
     (tmp_path / "tlbatch/new.py").write_text("def late() -> None:\n    from tlbatch import newer\n")
     (tmp_path / "tlbatch/newer.py").write_text("def late() -> None:\n    import torch.nn\n")
     assert chain(import_graph(tmp_path), "tlbatch.new", TORCH) == ("tlbatch.new", "tlbatch.newer", "torch.nn")
+
+
+def packages() -> dict[str, set[str]]:
+    """Package (or module at the top) -> those it imports."""
+    graph, found = import_graph(), {}
+    for name, imported in graph.items():
+        own = found.setdefault(package_of(name), set())
+        own |= {package_of(other) for other in imported if other in graph} - {package_of(name), "tlbatch", "jobs"}
+    return found
+
+
+def package_of(name: str) -> str:
+    return ".".join(name.split(".")[:2])
+
+
+def test_no_packages_import_each_other_in_a_circle() -> None:
+    """Fails when, say, tlbatch.champions imports a state of tasks from tlbatch.execution, which it did."""
+    TopologicalSorter(packages()).prepare()
+
+
+def test_arrows_between_packages_point_one_way() -> None:
+    place = {name: number for number, line in enumerate(LAYERS.split("\n")) for name in line.split()}
+    inside = {name: imported for name, imported in packages().items() if name.startswith("tlbatch.")}
+    assert inside.keys() - {"tlbatch.__main__"} <= place.keys()
+    assert [
+        (name, other)
+        for name, imported in inside.items()
+        for other in imported
+        if name in place and place[other] <= place[name]
+    ] == []

@@ -50,6 +50,10 @@ class Stopped(TlbatchError):  # noqa: N818 - it is a request, not an error
     exit_code = 143
 
 
+FINAL_CODES = frozenset({1, 2, 65, 124, 126, 127})
+"""Exit codes that trying again does not change."""
+BACKOFF_LIMIT = 6
+"""Attempts of a task that end otherwise, before it counts as failed."""
 BY_CODE: dict[int, type[TlbatchError]] = {
     error.exit_code: error for error in (StudyError, DataError, TransientError, DeadlineError, Stopped)
 }

@@ -18,7 +18,7 @@ from PIL import Image
 from tests.studies.shapes import Bench, draw_shapes, states
 from tlbatch.cli import main
 from tlbatch.execution.launch import Outcome
-from tlbatch.execution.task_state import CACHED, DONE
+from tlbatch.records.states import CACHED, DONE
 from tlbatch.store import open_store
 from tlbatch.store.artifacts import Manifest, file_sha256, load_manifest
 from tlbatch.store.directory import DirectoryStore

@@ -18,8 +18,8 @@ from PIL import Image, ImageDraw
 from tests.studies.nights import Night, Nights
 from tests.studies.shapes import draw_shapes
 from tlbatch.champions.champion import load_champion
-from tlbatch.execution.task_state import DONE
 from tlbatch.planning.champion_tasks import CHAMPION, DECIDE, PIN
+from tlbatch.records.states import DONE
 
 STUDY = """
 apiVersion: tlbatch/v1

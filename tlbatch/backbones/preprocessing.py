@@ -1,11 +1,9 @@
-"""How a run's images are fed, resolved: what the study says, else what the weights were trained with (design §8.4)."""
+"""How images are fed: the normalisations, and in words how one way differs from another."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-
-from tlbatch.spec.model import Input, Normalize
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
@@ -30,24 +28,6 @@ NORMALIZATIONS: dict[str, dict[str, Any]] = {
     "caffe": {"mean": list(CAFFE_MEAN_RGB[::-1]), "std": [1.0] * 3, "channels": "bgr", "scale": "byte"},
 }
 """``unit`` feeds (pixel / 255 - mean) / std, ``byte`` (pixel - mean) / std; the means are in the order of ``channels``."""
-
-
-def resolve_input(said: Input, own: Mapping[str, Any]) -> dict[str, Any]:
-    """The full input parameters of a run: ``own`` (the weights' or SCRATCH_INPUT) with what the study says on top. Pure."""
-    resolved = {name: own.get(name, SCRATCH_INPUT[name]) for name in SCRATCH_INPUT}
-    for name in ("size", "resize", "crop", "interpolation"):
-        value = getattr(said, name)
-        if value is not None:
-            resolved[name] = value
-    if said.resize is not None and said.resize != "crop":
-        resolved["crop"] = 1.0
-    if said.grayscale:
-        resolved["grayscale"] = True
-    if isinstance(said.normalize, Normalize):
-        resolved |= {"mean": list(said.normalize.mean), "std": list(said.normalize.std), "channels": "rgb", "scale": "unit"}
-    elif said.normalize is not None:
-        resolved |= NORMALIZATIONS[said.normalize]
-    return resolved
 
 
 def mismatch(resolved: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:

@@ -10,8 +10,8 @@ from typing import Any
 from tlbatch.champions.champion import ROOT, Champion, crown, find_champion, load_champion, terms
 from tlbatch.champions.judged import pinned_images, test_images
 from tlbatch.errors import StudyError
-from tlbatch.execution.task_state import COMPLETE
 from tlbatch.records.executions import Execution
+from tlbatch.records.states import COMPLETE
 from tlbatch.schema.nearest import suggestion
 from tlbatch.store import Store
 from tlbatch.store.artifacts import Manifest, load_manifest, read_file

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from tlbatch.display.text import duration, progress_words, text_table
-from tlbatch.execution.task_state import BLOCKED, CACHED, DONE, FAILED, READY, RUNNING, STOPPED, WAITING, Work
+from tlbatch.execution.task_state import TaskState
 from tlbatch.output import cut, one_line, steer, terminal_width
 from tlbatch.records.executions import read_progress
+from tlbatch.records.states import BLOCKED, CACHED, DONE, FAILED, READY, RUNNING, STOPPED, WAITING
 from tlbatch.store import Store
 
 if TYPE_CHECKING:
@@ -41,11 +42,11 @@ class Display:
             self._clear()
             click.echo(text, file=self.stream)
 
-    def changed(self, work: Work) -> None:
+    def changed(self, work: TaskState) -> None:
         if work.state in (DONE, CACHED, FAILED, BLOCKED, STOPPED, RUNNING, WAITING) or (work.state == READY and work.sentence):
             self.say(line(work))
 
-    def tick(self, works: Iterable[Work]) -> None:
+    def tick(self, works: Iterable[TaskState]) -> None:
         running = [work for work in works if work.state == RUNNING]
         every_s = PLAIN_EVERY_S if not self.stream.isatty() else EVERY_S if self.store.local_path("x") else EVERY_S_REMOTE
         if self.quiet or not running or self.clock() - self._looked_at < every_s:
@@ -63,7 +64,7 @@ class Display:
         click.echo(cut(one_line(text), width), file=self.stream, nl=False)
         self._moving = True
 
-    def _progress(self, work: Work) -> str:
+    def _progress(self, work: TaskState) -> str:
         progress = read_progress(self.store, work.task.key) if work.task else None
         if not progress or not progress.get("total"):
             return ""
@@ -80,7 +81,7 @@ class Display:
         self._clear()
 
 
-def line(work: Work) -> str:
+def line(work: TaskState) -> str:
     """One task: its mark, name, state, and how long or why."""
     took = duration(work.seconds) if work.state in (DONE, FAILED) and work.seconds else ""
     said = work.sentence if work.state != BLOCKED else f"because {work.sentence}"

@@ -13,23 +13,11 @@ from tlbatch.errors import CorruptArtifactError, Stopped, TransientError
 from tlbatch.execution.rates import remember_rate
 from tlbatch.execution.recording import Recording
 from tlbatch.execution.retries import RETRY, Verdict, judge, own_words
-from tlbatch.execution.task_state import (
-    BLOCKED,
-    CACHED,
-    COMPLETE,
-    DONE,
-    FAILED,
-    PENDING,
-    READY,
-    RUNNING,
-    SETTLED,
-    STOPPED,
-    WAITING,
-    Work,
-)
+from tlbatch.execution.task_state import TaskState
 from tlbatch.planning import Plan
 from tlbatch.records.earlier_features import older_artifacts, remember_extractor
 from tlbatch.records.executions import Execution, read_exit
+from tlbatch.records.states import BLOCKED, CACHED, COMPLETE, DONE, ENDED, FAILED, PENDING, READY, RUNNING, STOPPED, WAITING
 from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.store.documents import DamagedError
@@ -45,17 +33,17 @@ REMAKES = 2  # a report that is damaged each time it is made: the disk is
 class Observer(Protocol):
     """Hears of every change; a terminal, or nobody."""
 
-    def changed(self, work: Work) -> None: ...
+    def changed(self, work: TaskState) -> None: ...
 
-    def tick(self, works: Iterable[Work]) -> None: ...
+    def tick(self, works: Iterable[TaskState]) -> None: ...
 
 
 class Silent:
     """An observer that says nothing."""
 
-    def changed(self, work: Work) -> None: ...
+    def changed(self, work: TaskState) -> None: ...
 
-    def tick(self, works: Iterable[Work]) -> None: ...
+    def tick(self, works: Iterable[TaskState]) -> None: ...
 
 
 @dataclass
@@ -82,10 +70,10 @@ class Driver:
     finish: Callable[[], None] = lambda: None
     clock: Callable[[], float] = time.time
     poll_s: float = 0.2
-    works: dict[str, Work] = field(default_factory=dict)
+    works: dict[str, TaskState] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.works = {node.name: Work(node) for node in self.plan}
+        self.works = {node.name: TaskState(node) for node in self.plan}
         self._recording = Recording(self.execution, self.plan.study, self.backend.name, self.before, self.clock)
         self._cancel_at = 0.0
         self._remade = 0
@@ -147,7 +135,7 @@ class Driver:
             with suppress(TransientError):
                 self._save("running")
 
-    def failures(self) -> list[Work]:
+    def failures(self) -> list[TaskState]:
         """Tasks that failed, in the plan's order."""
         return [work for work in self.works.values() if work.state == FAILED]
 
@@ -159,7 +147,7 @@ class Driver:
             for work in self.works.values():
                 self._advance(work)
             self.observer.tick(self.works.values())
-            if all(work.state in SETTLED for work in self.works.values()):
+            if all(work.state in ENDED for work in self.works.values()):
                 return "succeeded" if all(work.state in COMPLETE for work in self.works.values()) else "failed"
             self._say()
             if self.stop():
@@ -173,7 +161,7 @@ class Driver:
             if not any(work.state == RUNNING for work in self.works.values()):
                 time.sleep(self.poll_s / 4)
 
-    def _advance(self, work: Work) -> None:
+    def _advance(self, work: TaskState) -> None:
         if work.state == PENDING:
             self._resolve(work)
         if work.state == WAITING and self.clock() >= work.not_before:
@@ -181,7 +169,7 @@ class Driver:
         if work.state == READY and self.clock() >= work.not_before and self.backend.has_room(work.node):
             self._start(work)
 
-    def _resolve(self, work: Work) -> None:
+    def _resolve(self, work: TaskState) -> None:
         """Pending -> blocked, cached or ready."""
         needs = [self.works[name] for name in work.node.needs.values()]
         if any(need.state in (FAILED, BLOCKED, STOPPED) for need in needs):
@@ -202,12 +190,12 @@ class Driver:
             return
         self._move(work, READY)
 
-    def _before(self, work: Work) -> Mapping[str, Any]:
+    def _before(self, work: TaskState) -> Mapping[str, Any]:
         """What the earlier driver said of this same task; nothing of one with another key."""
         said: Mapping[str, Any] = self.before.get("tasks", {}).get(work.name, {})
         return said if work.task is not None and said.get("key") == work.task.key else {}
 
-    def _found(self, work: Work, state: str) -> bool:
+    def _found(self, work: TaskState, state: str) -> bool:
         """Whether the artifact is in the store; then the work is complete."""
         assert work.task is not None
         manifest = load_manifest(self.store, work.task.step, work.task.key)
@@ -231,12 +219,12 @@ class Driver:
         if not there:
             self.store.put(task_name(task.key), task.to_json())
 
-    def _look(self, work: Work) -> None:
+    def _look(self, work: TaskState) -> None:
         """At a task that another execution has: done, or its lease free?"""
         if not self._found(work, CACHED):
             self._move(work, READY)
 
-    def _start(self, work: Work) -> None:
+    def _start(self, work: TaskState) -> None:
         task = work.task
         assert task is not None
         lease = Lease.acquire(self.store, task.key, self.execution.id, clock=self.clock)
@@ -254,7 +242,7 @@ class Driver:
         self.backend.start(task, work.node)
         self._move(work, RUNNING)
 
-    def _document(self, task: Task, work: Work) -> Task:
+    def _document(self, task: Task, work: TaskState) -> Task:
         """The task with what may save it work; what it reads that is no artifact is put beside it."""
         for name, content in work.node.files.items():
             self.store.put(name, content)
@@ -284,7 +272,7 @@ class Driver:
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(self.clock()))
         self.store.put(f"work/{ended.key}/logs/{stamp}-driver-00000.txt", ended.output.encode())
 
-    def _retry(self, work: Work, verdict: Verdict) -> None:
+    def _retry(self, work: TaskState, verdict: Verdict) -> None:
         work.tries += 1
         work.not_before = self.clock() + verdict.wait_s
         assert work.task is not None
@@ -292,7 +280,7 @@ class Driver:
         self._make_again(gone)  # an input was set aside as damaged: what made it runs once more, then this
         self._move(work, PENDING if gone else READY, verdict.sentence)
 
-    def _remember(self, work: Work) -> None:
+    def _remember(self, work: TaskState) -> None:
         assert work.task is not None
         assert work.ref is not None
         remember_rate(self.store, work.node, work.seconds)
@@ -307,13 +295,13 @@ class Driver:
                 work.seconds = self.clock() - work.started
                 if codes.get(work.task.key) != 0 or not self._found(work, DONE):
                     self._move(work, STOPPED, "asked to stop")
-            elif work.state not in SETTLED:
+            elif work.state not in ENDED:
                 self._move(work, STOPPED)
             self._release(work)
 
     # -- leases, records ----------------------------------------------------------------------------------------------
 
-    def _release(self, work: Work) -> None:
+    def _release(self, work: TaskState) -> None:
         if work.lease is not None:
             work.lease.release()
             work.lease = None
@@ -339,7 +327,7 @@ class Driver:
             with suppress(TransientError):  # status is for people: a store that is away for a moment ends no study
                 self._save("running")
 
-    def _move(self, work: Work, state: str, sentence: str = "") -> None:
+    def _move(self, work: TaskState, state: str, sentence: str = "") -> None:
         if (work.state, work.sentence) == (state, sentence):
             return
         work.state, work.sentence = state, sentence

@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 
 from tlbatch import __version__
 from tlbatch.backends.kubernetes import KubernetesBackend
-from tlbatch.errors import Stopped, StudyError, TlbatchError, TransientError
+from tlbatch.errors import FINAL_CODES, Stopped, StudyError, TlbatchError, TransientError
 from tlbatch.execution.driver import Driver, Observer
 from tlbatch.execution.launch import publish_report
-from tlbatch.execution.retries import FINAL_CODES
 from tlbatch.interrupts import stop_requests
 from tlbatch.manifests import DriverIdentity, Site
 from tlbatch.manifests.needs import parallelism, task_needs, with_deadlines

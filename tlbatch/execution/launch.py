@@ -13,7 +13,7 @@ import yaml
 
 from tlbatch.backends import Backend
 from tlbatch.execution.driver import Driver, Observer
-from tlbatch.execution.task_state import Work
+from tlbatch.execution.task_state import TaskState
 from tlbatch.interrupts import stop_requests
 from tlbatch.manifests.needs import with_deadlines
 from tlbatch.planning.resolve import plan_study
@@ -34,7 +34,7 @@ class Outcome:
 
     execution: Execution
     state: str
-    works: tuple[Work, ...]
+    works: tuple[TaskState, ...]
     report: dict[str, Any] | None = None
     place: str | None = None
 
@@ -75,7 +75,7 @@ def run_study(
     return Outcome(execution, state, works, load_report(execution), report_place(execution))
 
 
-def publish_report(execution: Execution, works: Iterable[Work]) -> None:
+def publish_report(execution: Execution, works: Iterable[TaskState]) -> None:
     """Copy the report's files to the execution. Nothing where only a part of the plan was asked for."""
     report = next((work for work in works if work.node.step == REPORT), None)
     if report is None or report.ref is None:

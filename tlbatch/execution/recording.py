@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tlbatch.execution.task_state import Work
+from tlbatch.execution.task_state import TaskState
 from tlbatch.records.executions import EventLog, Execution
 
 STATUS_EVERY_S = 2.0
@@ -26,7 +26,7 @@ class Recording:
         """Noted; stored with the next status."""
         self._events.add(kind, **fields)
 
-    def moved(self, work: Work) -> None:
+    def moved(self, work: TaskState) -> None:
         """A task changed: the status comes sooner."""
         key = work.task.key if work.task else None
         self.event("task", task=work.name, key=key, state=work.state, sentence=work.sentence)
@@ -37,7 +37,7 @@ class Recording:
         """Whether the status is to be saved: every STATUS_EVERY_S, sooner after a change."""
         return self._clock() - self._status_at >= STATUS_EVERY_S
 
-    def save(self, state: str, works: Mapping[str, Work]) -> None:
+    def save(self, state: str, works: Mapping[str, TaskState]) -> None:
         """Events, plan and status, in this order. Raises TransientError where the store is away."""
         self._status_at = self._clock()
         tasks = {work.name: work.to_json() for work in works.values()}

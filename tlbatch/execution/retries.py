@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tlbatch.backends import Ended
+from tlbatch.errors import BACKOFF_LIMIT, FINAL_CODES
 
 RETRY, FAIL = "retry", "fail"
-FINAL_CODES = frozenset({1, 2, 65, 124, 126, 127})
-BACKOFF_LIMIT = 6
 OOM_KILLED, OOM_LIMIT = 137, 2
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
 

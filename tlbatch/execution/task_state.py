@@ -6,25 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tlbatch.planning import Node
+from tlbatch.records.states import PENDING, WAITING
 from tlbatch.store.lease import Lease
 from tlbatch.tasks import InputRef, Task
 
-PENDING = "pending"  #: what it needs is not complete
-READY = "ready"  #: could start now: waits for room, or for its next try
-WAITING = "waiting"  #: another execution computes it
-RUNNING = "running"
-CACHED = "cached"  #: was in the store before this execution
-DONE = "done"
-FAILED = "failed"
-BLOCKED = "blocked"  #: something it needs failed
-STOPPED = "stopped"  #: was asked to stop; a later execution goes on from there
-
-COMPLETE = frozenset({CACHED, DONE})
-SETTLED = frozenset({CACHED, DONE, FAILED, BLOCKED, STOPPED})
-
 
 @dataclass
-class Work:
+class TaskState:
     """One node on its way. ``ref`` names the artifact once it is complete; ``tries`` counts attempts that count.
 
     ``place``: where it runs, as the backend tells it.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tlbatch import __version__
-from tlbatch.execution.retries import BACKOFF_LIMIT, FINAL_CODES
+from tlbatch.errors import BACKOFF_LIMIT, FINAL_CODES
 from tlbatch.manifests import names
 from tlbatch.manifests.needs import Needs
 from tlbatch.manifests.pods import build_driver_template, build_step_template

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from tlbatch.execution.retries import BACKOFF_LIMIT
+from tlbatch.errors import BACKOFF_LIMIT
 from tlbatch.manifests import names
 from tlbatch.manifests.jobs import FAILURE_POLICY
 from tlbatch.manifests.needs import DRIVER_TTL_S, Needs

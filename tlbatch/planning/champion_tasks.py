@@ -40,7 +40,7 @@ class ChampionState:
 
 @dataclass(frozen=True)
 class ResolvedChampion:
-    """A resolved ``ChampionState``: ``task`` is what trained the champion's first model, where the store still has its document."""
+    """A ``ChampionState`` resolved: ``task`` trained the champion's first model, where the store still has its document."""
 
     defence: ChampionState
     task: Task | None = None

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tlbatch.backbones.preprocessing import SCRATCH_INPUT, resolve_input
+from tlbatch.backbones.preprocessing import SCRATCH_INPUT
+from tlbatch.planning.inputs import resolve_input
 from tlbatch.planning.resolved_weights import ResolvedWeights
 from tlbatch.spec import Run, Study
 from tlbatch.spec.check import strategy_name

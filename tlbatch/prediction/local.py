@@ -12,11 +12,12 @@ from tlbatch.backends.local import LocalBackend
 from tlbatch.errors import Stopped, TlbatchError
 from tlbatch.execution.driver import GRACE_S
 from tlbatch.execution.retries import judge
-from tlbatch.execution.task_state import RUNNING, Work
+from tlbatch.execution.task_state import TaskState
 from tlbatch.interrupts import stop_requests
 from tlbatch.planning import Node
 from tlbatch.prediction.request import STEP
 from tlbatch.records.executions import read_exit
+from tlbatch.records.states import RUNNING
 from tlbatch.store import Store
 from tlbatch.store.documents import checked, read_disposable
 from tlbatch.tasks import Task
@@ -25,11 +26,11 @@ POLL_S = 0.2
 COUNTED = ("images", "forward_passes")
 
 
-def predict_here(store: Store, task: Task, cores: int | None, tick: Callable[[Work], None]) -> None:
+def predict_here(store: Store, task: Task, cores: int | None, tick: Callable[[TaskState], None]) -> None:
     """Compute what is missing. Raises Stopped on SIGINT and SIGTERM, and what the step failed with, with its exit code."""
     backend = LocalBackend(store, cores or len(os.sched_getaffinity(0)), warm=False)
     node = Node(STEP, STEP, task.params)
-    work = Work(node, task=task, state=RUNNING, started=time.time())
+    work = TaskState(node, task=task, state=RUNNING, started=time.time())
     with stop_requests(quick=True) as stop:
         backend.start(task, node)
         try:
@@ -42,7 +43,7 @@ def predict_here(store: Store, task: Task, cores: int | None, tick: Callable[[Wo
     _check(store, ended[0], work, stopped)
 
 
-def _check(store: Store, ended: Ended, work: Work, stopped: bool) -> None:
+def _check(store: Store, ended: Ended, work: TaskState, stopped: bool) -> None:
     if ended.code == 0:
         return
     if stopped or ended.code == Stopped.exit_code:

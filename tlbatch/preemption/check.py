@@ -11,7 +11,7 @@ from tlbatch.backends.local import LocalBackend
 from tlbatch.errors import TlbatchError, error_of
 from tlbatch.execution.driver import Observer
 from tlbatch.execution.launch import Outcome, run_study
-from tlbatch.execution.task_state import Work
+from tlbatch.execution.task_state import TaskState
 from tlbatch.preemption.backend import PreemptingBackend
 from tlbatch.spec import LoadedStudy
 from tlbatch.store import open_store
@@ -59,11 +59,11 @@ def _run(loaded: LoadedStudy, folder: Path, backend: PreemptingBackend | None, o
     return outcome
 
 
-def _error(work: Work, which: str) -> TlbatchError:
+def _error(work: TaskState, which: str) -> TlbatchError:
     return error_of(work.codes[-1] if work.codes else 1, f"{work.name} failed in the {which} run: {work.sentence}")
 
 
-def _survivor(one: Work, other: Work, sent: Mapping[str, list[int]]) -> Survivor:
+def _survivor(one: TaskState, other: TaskState, sent: Mapping[str, list[int]]) -> Survivor:
     digests = (one.ref.digest if one.ref else "", other.ref.digest if other.ref else "")
     signals = tuple(sent.get(other.task.key, ())) if other.task else ()
     return Survivor(one.name, one.node.step, signals, digests, (one.seconds, other.seconds))
