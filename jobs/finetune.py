@@ -28,14 +28,14 @@ def run(context: Context) -> None:
     from jobs.training.outputs import write_outputs
     from jobs.training.settings import Settings
     from jobs.training.split_data import load_parts
-    from jobs.training.strategies import strategy_of
+    from tlbatch.steps import import_name
 
     settings = Settings.of(context.params)
     device = choose_device(context.threads)
     parts = load_parts(context.input("dataset"), settings, pins_of(context))
     counts = f"{len(parts.train)} training and {len(parts.validation)} validation images"
     print(f"{counts}, {len(parts.classes)} classes", flush=True)
-    train = strategy_of(settings)
+    train = import_name(settings.way.program)
     write_outputs(context, settings, parts, train(context, settings, parts, device))
 
 

@@ -34,7 +34,7 @@ tlbatch.manifests
 tlbatch.planning
 tlbatch.champions tlbatch.datasets
 tlbatch.records tlbatch.spec
-tlbatch.backbones tlbatch.tasks
+tlbatch.backbones tlbatch.tasks tlbatch.strategies
 tlbatch.store
 tlbatch.schema tlbatch.steps tlbatch.errors tlbatch.home tlbatch.interrupts tlbatch.output tlbatch.spreadsheet
 """

@@ -18,6 +18,7 @@ from tlbatch.planning.make import ResolvedStudy
 from tlbatch.planning.runs import ResolvedRun
 from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest
+from tlbatch.strategies import settings_of
 from tlbatch.tasks import InputRef
 
 UNITS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
@@ -142,7 +143,7 @@ def _facts(run: ResolvedRun, classes: int) -> RunFacts:
     blank = RunFacts(
         name=run.name,
         network="an earlier study's",
-        strategy=run.strategy if isinstance(run.strategy, str) else f"finetune {_shown(run.strategy['finetune']['unfreeze'])}",
+        strategy=run.way.words(settings_of(run.strategy)),
         input=f"{fed['size']} {fed['resize']}, {fed['interpolation']}",
         precision=run.precision,
         trainable=("head",) if run.on_features else ("…", "head"),
@@ -169,7 +170,7 @@ def _scratch_facts(blank: RunFacts, run: ResolvedRun, classes: int) -> RunFacts:
 
 def _backbone_facts(blank: RunFacts, run: ResolvedRun, info: BackboneInfo, classes: int) -> RunFacts:
     used = info.stages_to(run.model["layer"])
-    unfrozen = _unfrozen(run, [stage.name for stage in used])
+    unfrozen = run.way.learning(settings_of(run.strategy), [stage.name for stage in used])
     frozen = tuple(stage.name for stage in used if stage.name not in unfrozen)
     features = _feature_size(info, run, run.input["size"])
     parameters = sum(stage.parameters for stage in used if stage.name in unfrozen)
@@ -191,21 +192,8 @@ def scratch_size(scratch: Mapping[str, Any], size: int, channels: int, classes: 
     return flat, parameters + dense_parameters([flat, *scratch["dense"], classes])
 
 
-def _unfrozen(run: ResolvedRun, stages: list[str]) -> tuple[str, ...]:
-    if isinstance(run.strategy, str):
-        return ()
-    unfreeze = run.strategy["finetune"]["unfreeze"]
-    if unfreeze == "all":
-        return tuple(stages)
-    return () if unfreeze == "none" else tuple(stage for stage in stages if stage in unfreeze)
-
-
 def _feature_size(info: BackboneInfo, run: ResolvedRun, size: int) -> int | None:
     shape = info.feature_shape(run.model["layer"], size)
     if shape is None:
         return None
     return math.prod(shape) if run.model["pool"] == "flatten" else int(shape[0])
-
-
-def _shown(unfreeze: Any) -> str:
-    return unfreeze if isinstance(unfreeze, str) else ", ".join(unfreeze)

@@ -17,6 +17,7 @@ from tlbatch.planning import Node
 from tlbatch.planning.make import ResolvedStudy
 from tlbatch.planning.runs import ResolvedRun
 from tlbatch.steps import STEPS
+from tlbatch.strategies import settings_of
 
 MIB = 2**20
 LIBRARIES_MIB = 760
@@ -126,10 +127,8 @@ def _backbone(run: ResolvedRun, info: BackboneInfo, classes: int) -> Network:
 
 def _learning(run: ResolvedRun, used: Sequence[StageInfo]) -> list[StageInfo]:
     """The stages that learn at some time."""
-    if run.on_features or not isinstance(run.strategy, Mapping):
-        return []
-    unfreeze = run.strategy["finetune"]["unfreeze"]
-    return [stage for stage in used if unfreeze == "all" or (unfreeze != "none" and stage.name in unfreeze)]
+    learning = run.way.learning(settings_of(run.strategy), [stage.name for stage in used])
+    return [stage for stage in used if stage.name in learning]
 
 
 def _first_learning(run: ResolvedRun, used: Sequence[StageInfo]) -> int:

@@ -27,6 +27,7 @@ from jobs.models.network import Network
 from jobs.models.trained import load_trained
 from jobs.statistics.predictions import Floats
 from tlbatch.store.artifacts import Artifact
+from tlbatch.strategies import strategy_of
 
 Logits = Callable[[Tensor], list[Floats]]
 
@@ -59,7 +60,7 @@ def load_model(context: Context, artifacts: list[Artifact], device: torch.device
     card = artifacts[0].read_json("card.json")
     settings, precision, classes = card["input"], str(card["precision"]), list(card["classes"])
     _, labels, logits = validation_of(artifacts, classes)
-    on_features = card["strategy"] == "features"
+    on_features = strategy_of(card["strategy"]).on_features
     make = _of_features if on_features else _of_networks
     size = batch or BATCH[device.type]
     return Model(

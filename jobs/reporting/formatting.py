@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tlbatch.backbones.handcrafted import HAND_CRAFTED
+from tlbatch.strategies import settings_of, strategy_of
 
 MINUS = "\u2212"
 
@@ -100,25 +101,12 @@ def recipe(asked: Mapping[str, Any]) -> str:
     """What a run is, in a phrase: 'features of layer conv2', 'fine-tuned from block4 on', 'trained from scratch'."""
     if asked.get("role") == "zero_label":
         return "the backbone's own head, no labels used"
-    strategy, model = asked.get("strategy"), asked["model"]
-    if "scratch" in model:
-        return "trained from scratch"
+    strategy, model = asked["strategy"], asked["model"]
     if is_hand_crafted(asked):
         return "logistic regression on colour histograms and HOG, no network"
     layer = f"layer {model['layer']}" if model.get("layer") else "the last layer"
-    start = "" if asked.get("pretrained") else ", random weights"
-    if strategy == "features":
-        return f"head on the features of {layer}{start}"
-    if isinstance(strategy, Mapping):
-        return f"{_unfrozen(strategy['finetune'].get('unfreeze'))}{start}"
-    return f"head trained end to end, backbone frozen{start}"
-
-
-def _unfrozen(unfreeze: Any) -> str:
-    if unfreeze == "all" or unfreeze is None:
-        return "fine-tuned, all layers"
-    names = [unfreeze] if isinstance(unfreeze, str) else [str(name) for name in unfreeze]
-    return f"fine-tuned: {listing(names)}"
+    start = "" if asked.get("pretrained") or "scratch" in model else ", random weights"
+    return f"{strategy_of(strategy).phrase(settings_of(strategy), layer)}{start}"
 
 
 def pixels(settings: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from jobs.reporting.sources import RunSource, Sources
 from jobs.reporting.transfer_advice import what_decides
 from jobs.reporting.validation import best, standing
 from jobs.statistics.differences import METHOD_SEEDS
+from tlbatch.strategies import strategy_of
 
 HELPED, HARMED, NO_DIFFERENCE, NOT_TESTED = "helped", "harmed", "no difference shown", "not tested"
 THESE_IMAGES = "these training images (repeat.redraw: train draws others for each seed)"
@@ -257,7 +258,7 @@ def control_kind(run: RunSource) -> str:
     if is_hand_crafted(run.asked):
         return "colour histograms and HOG without any network"
     if run.role == "control":
-        whole = run.asked["strategy"] != "features"
+        whole = strategy_of(run.asked["strategy"]).whole
         return "the same network from random weights" if whole else "the same head on the same network with random weights"
     return "trained from scratch"
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from jobs.training.phases import unfrozen_ever
 from jobs.training.protocol import Trainable
-from tlbatch.spec.model import Finetune
+from tlbatch.strategies.finetune import Finetune
 
 Row = dict[str, Any]
 

@@ -5,40 +5,24 @@ Equal trainings give equal bytes: no times, no hosts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from jobs.context import Context
 from jobs.finite import finite
 from jobs.training.layers import layer_table, learning_stages, stage_table
 from jobs.training.lineage import trained_on
-from jobs.training.logistic import Fitted
+from jobs.training.outcome import Outcome
 from jobs.training.settings import Settings
 from jobs.training.split_data import Parts
 from tlbatch.errors import StudyError
 
 DECIMALS = 6
 DIVERGED = "training diverged in its last epoch; lower train.lr"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a training came to: ``network`` holds the selected weights; ``shape`` is that of one input to it.
-
-    ``logits`` [m, classes] of the validation images; ``history`` as in history.json.
-    """
-
-    network: nn.Module
-    shape: tuple[int, ...]
-    logits: NDArray[np.float64]
-    history: Mapping[str, Any]
-    logistic: Fitted | None = None
 
 
 def write_outputs(context: Context, settings: Settings, parts: Parts, outcome: Outcome) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tlbatch.errors import StudyError
-from tlbatch.spec.model import Finetune
+from tlbatch.strategies.finetune import Finetune
 
 
 def unfrozen_ever(stages: Sequence[str], finetune: Finetune | None) -> tuple[str, ...]:

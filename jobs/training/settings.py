@@ -8,28 +8,35 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.training.trainer import Recipe
-from tlbatch.spec.model import Finetune, Logistic
+from tlbatch.spec.model import Logistic
 from tlbatch.spec.train import Train
+from tlbatch.strategies import Strategy, settings_of, strategy_of
+from tlbatch.strategies.finetune import Finetune
 
 
 @dataclass(frozen=True)
 class Settings:
-    """``params`` as they came; the other fields are what the training loop wants of them. ``finetune`` None: all learns."""
+    """``params`` as they came; ``way`` is the strategy's entry, the other fields are what the training loop wants of them.
+
+    ``finetune`` None: all learns.
+    """
 
     params: Mapping[str, Any]
+    way: Strategy
     train: Train
     finetune: Finetune | None
     logistic: Logistic | None
 
     @staticmethod
     def of(params: Mapping[str, Any]) -> Settings:
-        strategy, head = params["strategy"], params["model"].get("head") or {}
-        finetune = strategy.get("finetune") if isinstance(strategy, dict) else None
-        logistic = head.get("logistic") if strategy == "features" else None
+        way, head = strategy_of(params["strategy"]), params["model"].get("head") or {}
+        own = way.settings.model_validate_json(json.dumps(settings_of(params["strategy"]))) if way.settings else None
+        logistic = head.get("logistic") if "logistic" in way.heads else None
         return Settings(
             params,
+            way,
             Train.model_validate_json(json.dumps(params["train"])),
-            None if finetune is None else Finetune.model_validate_json(json.dumps(finetune)),
+            own if isinstance(own, Finetune) else None,
             None if logistic is None else Logistic.model_validate_json(json.dumps(logistic)),
         )
 
@@ -53,7 +60,7 @@ class Settings:
 
     @property
     def on_features(self) -> bool:
-        return bool(self.params["strategy"] == "features")
+        return self.way.on_features
 
     @property
     def backbone(self) -> Mapping[str, Any] | None:

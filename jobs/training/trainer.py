@@ -24,8 +24,8 @@ from jobs.training.schedules import Plateau, lr_factor
 from jobs.training.selection import BestEpoch, Patience
 from jobs.training.validation import loss_and_accuracy, validation_logits
 from tlbatch.errors import StudyError
-from tlbatch.spec.model import Finetune
 from tlbatch.spec.train import Train
+from tlbatch.strategies.finetune import Finetune
 
 
 class DivergedError(StudyError):

@@ -19,10 +19,10 @@ from jobs.context import Context
 from jobs.data.features import groups
 from jobs.data.row_store import write_rows
 from jobs.finetune import run
-from tlbatch.spec.model import Finetune
 from tlbatch.spec.train import Train
 from tlbatch.store.artifacts import Artifact, Manifest, artifact_files, commit, open_artifact
 from tlbatch.store.directory import DirectoryStore
+from tlbatch.strategies.finetune import Finetune
 from tlbatch.tasks import InputRef, Task, task_name
 
 CLASSES = ["left", "right", "top"]

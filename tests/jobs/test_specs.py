@@ -8,8 +8,8 @@ import pytest
 
 import jobs
 from tlbatch.spec import load_study
-from tlbatch.spec.model import FinetuneStrategy
 from tlbatch.spec.study import Run, Study
+from tlbatch.strategies.finetune import Finetune
 
 SPECS = Path(jobs.__file__).parent / "specs"
 
@@ -62,11 +62,11 @@ def test_case_study_1_networks():
         assert (model.backbone, model.weights, model.layer, model.pool) == ("vgg16", "default", "block5", "flatten")
         assert (model.head.dense, model.head.dropout) == ((512, 512), 0.3)
     assert found["vgg16-features"].strategy == "features"
-    frozen, tuned = found["vgg16-features-augmented"].strategy, found["vgg16-finetuned"].strategy
-    assert isinstance(frozen, FinetuneStrategy)
-    assert frozen.finetune.unfreeze == "none"
-    assert isinstance(tuned, FinetuneStrategy)
-    assert (tuned.finetune.unfreeze, tuned.finetune.warm_up) == (("block4", "block5"), 0)
+    frozen, tuned = (found[name].strategy_settings for name in ("vgg16-features-augmented", "vgg16-finetuned"))
+    assert isinstance(frozen, Finetune)
+    assert frozen.unfreeze == "none"
+    assert isinstance(tuned, Finetune)
+    assert (tuned.unfreeze, tuned.warm_up) == (("block4", "block5"), 0)
 
 
 def test_case_study_1_augmentation():

@@ -13,8 +13,8 @@ from tlbatch.backbones.preprocessing import SCRATCH_INPUT
 from tlbatch.planning.inputs import resolve_input
 from tlbatch.planning.resolved_weights import ResolvedWeights
 from tlbatch.spec import Run, Study
-from tlbatch.spec.check import strategy_name
-from tlbatch.spec.model import FinetuneStrategy, FromRun
+from tlbatch.spec.model import FromRun
+from tlbatch.strategies import Strategy, strategy_of
 
 WeightsFor = Callable[[Run], ResolvedWeights]
 
@@ -46,8 +46,13 @@ class ResolvedRun:
         return not self.control_for and not self.pretrained
 
     @property
+    def way(self) -> Strategy:
+        """The entry of its strategy."""
+        return strategy_of(self.strategy)
+
+    @property
     def on_features(self) -> bool:
-        return self.strategy == "features"
+        return self.way.on_features
 
 
 def resolve_runs(study: Study, weights_for: WeightsFor, precision: str) -> list[ResolvedRun]:
@@ -86,9 +91,7 @@ def _model(run: Run, weights: ResolvedWeights | None) -> dict[str, Any]:
 
 
 def _strategy(run: Run) -> str | dict[str, Any]:
-    if isinstance(run.strategy, FinetuneStrategy):
-        return {"finetune": plain(run.strategy.finetune)}
-    return strategy_name(run)
+    return run.way.name if run.strategy_settings is None else {run.way.name: plain(run.strategy_settings)}
 
 
 def _augmentation(study: Study, run: Run) -> dict[str, Any] | None:

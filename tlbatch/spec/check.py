@@ -11,7 +11,7 @@ from tlbatch.schema.nearest import suggestion
 from tlbatch.schema.yamltree import Mistake, Path
 from tlbatch.spec.check_data import check_data
 from tlbatch.spec.check_model import check_model
-from tlbatch.spec.model import FinetuneStrategy, Logistic
+from tlbatch.spec.model import Logistic
 from tlbatch.spec.study import Run, Study
 
 MOST_RESIZED = 8192
@@ -58,20 +58,13 @@ def _shared_augmentations(study: Study) -> Iterator[Mistake]:
             yield Mistake(("augmentations", name), "an augmentation needs a name")
 
 
-def strategy_name(run: Run) -> str:
-    """``scratch``, ``features`` or ``finetune``: what is said, else what the model implies."""
-    if isinstance(run.strategy, FinetuneStrategy):
-        return "finetune"
-    return run.strategy or ("features" if run.model.backbone is not None else "scratch")
-
-
 def _strategy(place: Place) -> Iterator[Mistake]:
     run, path = place.run, (*place.path, "strategy")
     rests_on: tuple[Path, ...] = ((*place.path, "model"),)
-    if run.model.scratch is not None and run.strategy not in (None, "scratch"):
+    if run.model.scratch is not None and run.strategy is not None and run.way.model != "scratch":
         text = "a scratch model is trained whole: leave strategy out, or name a backbone"
         yield Mistake(path, text, None, rests_on)
-    if run.model.backbone is not None and run.strategy == "scratch":
+    if run.model.backbone is not None and run.way.model != "backbone":
         text = (
             "is for model.scratch; for a backbone from random weights: weights: random, strategy: {finetune: {unfreeze: all}}"
         )
@@ -85,7 +78,7 @@ def _augmentation(place: Place) -> Iterator[Mistake]:
     if isinstance(run.augmentation, str) and run.augmentation not in known:
         hint = suggestion(run.augmentation, known) or "; the study's augmentations name none"
         yield Mistake(path, f"unknown augmentation {run.augmentation!r}{hint}", None, (("augmentations",),))
-    if strategy_name(run) != "features":
+    if not run.way.on_features:
         if run.views:
             text = "extra views are for strategy: features; other runs see new ones every epoch"
             yield Mistake((*place.path, "views"), text, None, rests_on)
@@ -107,7 +100,7 @@ def _head(place: Place) -> Iterator[Mistake]:
     if head.logistic is None:
         return
     rests_on: tuple[Path, ...] = ((*place.path, "strategy"),)
-    if strategy_name(run) == "finetune":
+    if "logistic" not in run.way.heads and run.model.scratch is None:
         text = "a logistic regression cannot be trained end to end: use strategy: features, or head: {dense: []}"
         yield Mistake((*path, "logistic"), text, None, rests_on)
     others = [name for name in ("dense", "dropout", "batch_norm") if getattr(head, name)]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from tlbatch.backbones import names as known
 from tlbatch.schema.nearest import suggestion
 from tlbatch.schema.yamltree import Mistake, Path
-from tlbatch.spec.model import Finetune, FinetuneStrategy, FromRun, Model
+from tlbatch.spec.model import FromRun, Model
 from tlbatch.spec.study import Run
-
-HEAD = "head"
+from tlbatch.strategies import Asked
 
 
 def check_model(run: Run, path: Path, study_name: str) -> Iterator[Mistake]:
@@ -26,8 +25,23 @@ def check_model(run: Run, path: Path, study_name: str) -> Iterator[Mistake]:
         yield from _from_run(model, model.backbone, at, study_name)
     elif isinstance(model.backbone, str):
         yield from _backbone(model, model.backbone, at)
-    if isinstance(run.strategy, FinetuneStrategy):
-        yield from _finetune(run, run.strategy.finetune, (*path, "strategy", "finetune"), at)
+    if run.strategy_settings is not None:
+        yield from run.way.check(_asked(run, (*path, "strategy", run.way.name), at))
+
+
+def _asked(run: Run, path: Path, model_path: Path) -> Asked:
+    backbone = run.model.backbone
+    named = isinstance(backbone, str)
+    return Asked(
+        settings=run.strategy_settings,
+        backbone=str(backbone),
+        layer=run.model.layer,
+        stages=known.stage_names(backbone) if isinstance(backbone, str) else [],
+        used=known.used_stages(str(backbone), run.model.layer) if named else [],
+        epochs=run.train.epochs,
+        path=path,
+        model_path=model_path,
+    )
 
 
 def _scratch(model: Model, path: Path) -> Iterator[Mistake]:
@@ -66,40 +80,3 @@ def _backbone(model: Model, name: str, path: Path) -> Iterator[Mistake]:
             None,
             rests_on,
         )
-
-
-def _finetune(run: Run, how: Finetune, path: Path, model_path: Path) -> Iterator[Mistake]:
-    backbone = run.model.backbone
-    stages = known.stage_names(backbone) if isinstance(backbone, str) else []
-    rests_on: tuple[Path, ...] = (model_path,)
-    named = () if isinstance(how.unfreeze, str) else how.unfreeze
-    if stages:
-        yield from _unknown((*path, "unfreeze"), (stage for stage in named if stage != HEAD), stages, backbone, rests_on)
-        yield from _unknown((*path, "lr_scale"), how.lr_scale, [*stages, HEAD], backbone, rests_on)
-        yield from _cut_off(run, named, stages, (*path, "unfreeze"), rests_on)
-    if how.unfreeze == "none" or (not isinstance(how.unfreeze, str) and not named):
-        if how.gradual is not None:
-            yield Mistake((*path, "gradual"), "nothing to unfreeze: unfreeze is none", None, ((*path, "unfreeze"),))
-        if how.warm_up:
-            yield Mistake((*path, "warm_up"), "without stages to unfreeze, all of it is warm-up", None, ((*path, "unfreeze"),))
-    if how.warm_up >= run.train.epochs and how.warm_up:
-        text = f"must be less than train.epochs ({run.train.epochs}), else nothing is ever unfrozen"
-        yield Mistake((*path, "warm_up"), text)
-
-
-def _unknown(
-    path: Path, names: Iterable[str], stages: list[str], backbone: object, rests_on: tuple[Path, ...]
-) -> Iterator[Mistake]:
-    for name in names:
-        if name not in stages:
-            yield Mistake(path, f"unknown stage {name!r} of {backbone}{suggestion(name, stages, most=20)}", None, rests_on)
-
-
-def _cut_off(run: Run, named: Iterable[str], stages: list[str], path: Path, rests_on: tuple[Path, ...]) -> Iterator[Mistake]:
-    """Stages behind the layer that is used are not part of the model."""
-    layer = run.model.layer
-    used = known.used_stages(str(run.model.backbone), layer)
-    for name in named:
-        if name in stages and used and name not in used:
-            where = f"layer {layer}" if layer else f"{used[-1]}, whose output is used unless layer says otherwise"
-            yield Mistake(path, f"{name} comes after {where}, so it is not part of this model", None, rests_on)

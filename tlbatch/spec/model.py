@@ -65,27 +65,6 @@ class Model(Part):
     head: Head = Head()
 
 
-class Finetune(Part):
-    """Train a backbone with its head, end to end. Stages before the first unfrozen one may be frozen or named."""
-
-    unfreeze: Literal["all", "none"] | tuple[str, ...] = "all"
-    warm_up: Annotated[int, Field(ge=0)] = Field(default=0, description="epochs of the head alone before stages unfreeze")
-    gradual: Annotated[int, Field(ge=1)] | None = Field(
-        default=None, description="unfreeze one more stage, from the last back, every so many epochs"
-    )
-    lr_scale: dict[str, Positive] = Field(default_factory=dict, description="stage -> factor on the learning rate")
-    lr_decay: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=1.0, description="factor for every stage further from the head"
-    )
-    batch_norm: Literal["auto", "eval", "train"] = Field(
-        default="auto", description="of trained stages; auto: eval below 32 images a batch"
-    )
-
-
-class FinetuneStrategy(Part):
-    finetune: Finetune
-
-
 class Normalize(Part):
     """(pixel / 255 - mean) / std per channel, in RGB order."""
 

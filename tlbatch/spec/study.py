@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from tlbatch.schema.base import Name, Part
 from tlbatch.spec.dataset import Dataset, Repeat
-from tlbatch.spec.model import Augmentation, FinetuneStrategy, Input, Model
+from tlbatch.spec.model import Augmentation, Input, Model
 from tlbatch.spec.resources import Resources, Schedule, StudyResources
 from tlbatch.spec.train import Train
+from tlbatch.strategies import STRATEGIES, Strategy, default_strategy
 
-Strategy = Literal["features", "scratch"] | FinetuneStrategy
+
+def _with_settings(strategy: Strategy) -> type[Part]:
+    """``{finetune: {…}}``: a strategy's name over its settings."""
+    fields: dict[str, Any] = {strategy.name: (strategy.settings, ...)}
+    return create_model(f"{strategy.name.capitalize()}Strategy", __base__=Part, **fields)
+
+
+if TYPE_CHECKING:
+    Chosen = str | Part
+else:
+    _PLAIN = tuple(each.name for each in STRATEGIES.values() if each.settings is None)
+    Chosen = Union[(Literal[_PLAIN], *(_with_settings(each) for each in STRATEGIES.values() if each.settings))]
 
 
 class Run(Part):
@@ -20,7 +32,7 @@ class Run(Part):
 
     name: Name
     model: Model
-    strategy: Strategy | None = None
+    strategy: Chosen | None = None
     input: Input = Input()
     augmentation: str | Augmentation | None = Field(default=None, description="name of one of the study's, or its fields")
     views: Annotated[int, Field(ge=0, le=100)] = Field(
@@ -30,6 +42,18 @@ class Run(Part):
     precision: Literal["auto", "fp32", "bf16"] | None = Field(default=None, description="default: the study's")
     control: Literal["full", "cheap", "none"] | None = Field(default=None, description="default: the study's")
     resources: Resources = Resources()
+
+    @property
+    def way(self) -> Strategy:
+        """The entry of its strategy: what is named, else what its model implies."""
+        if self.strategy is None:
+            return default_strategy("scratch" if self.model.backbone is None else "backbone")
+        return STRATEGIES[self.strategy if isinstance(self.strategy, str) else next(iter(type(self.strategy).model_fields))]
+
+    @property
+    def strategy_settings(self) -> Part | None:
+        """What is set of its strategy; None where nothing may be."""
+        return None if self.strategy is None or isinstance(self.strategy, str) else getattr(self.strategy, self.way.name)
 
 
 class Study(Part):

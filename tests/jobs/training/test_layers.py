@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from jobs.training.layers import layer_table, learning_stages, stage_table
 from jobs.training.protocol import HeadOnly
-from tlbatch.spec.model import Finetune
+from tlbatch.strategies.finetune import Finetune
 
 
 class Named:

@@ -6,7 +6,7 @@ import pytest
 
 from jobs.training.phases import lr_scales, unfrozen_at, unfrozen_ever
 from tlbatch.errors import StudyError
-from tlbatch.spec.model import Finetune
+from tlbatch.strategies.finetune import Finetune
 
 STAGES = ["stem", "low", "high", "head"]
 

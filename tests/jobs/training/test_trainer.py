@@ -13,8 +13,8 @@ from jobs.randomness import generator
 from jobs.training.protocol import HEAD
 from jobs.training.trainer import DivergedError, Recipe, Trainer
 from tlbatch.errors import Stopped
-from tlbatch.spec.model import Finetune
 from tlbatch.spec.train import EarlyStopping, Train
+from tlbatch.strategies.finetune import Finetune
 
 torch.set_num_threads(1)
 

@@ -1,0 +1,1 @@
+"""Ways to learn: for each the function that trains, (context, settings, parts, device) -> Outcome, as its entry names it."""

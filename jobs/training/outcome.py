@@ -1,0 +1,56 @@
+"""What a training came to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from jobs.context import Context
+from jobs.training.batches import Feed
+from jobs.training.fit import Trained
+from jobs.training.logistic import Fitted
+from jobs.training.settings import Settings
+from jobs.training.validation import validation_logits
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to: ``network`` holds the selected weights; ``shape`` is that of one input to it.
+
+    ``logits`` [m, classes] of the validation images; ``history`` as in history.json.
+    """
+
+    network: nn.Module
+    shape: tuple[int, ...]
+    logits: NDArray[np.float64]
+    history: Mapping[str, Any]
+    logistic: Fitted | None = None
+
+
+def outcome_of(context: Context, settings: Settings, trained: Trained, feed: Feed, shape: tuple[int, ...]) -> Outcome:
+    """Of a network that the training loop trained; notes in ``made`` where and how fast."""
+    trainer, place = trained.trainer, trained.trainer.place
+    network = trainer.judged
+    logits = validation_logits(network, feed, settings.bf16, context.check_deadline)
+    history = {
+        "epochs": place.epochs,
+        "selected_epoch": trainer.selected_epoch + 1,
+        "lr": {"chosen": trained.lr, "tried": [trial.to_json() for trial in trained.trials]},
+        "stopped_early": place.stopped_early,
+    }
+    context.made |= {
+        "device": _device_name(trainer.device),
+        "epoch_seconds": place.seconds,
+        "images_per_s": trainer.images_per_s,
+    }
+    return Outcome(network, shape, logits.double().numpy(), history)
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -1,0 +1,9 @@
+"""Ways to learn, as far as no torch is needed for it: what each reads, may be set and is called. One entry a file.
+
+A strategy's other half, which trains, is where its entry's ``program`` says (``jobs.strategies``).
+"""
+
+from tlbatch.strategies.entry import Asked, Strategy
+from tlbatch.strategies.registry import STRATEGIES, default_strategy, settings_of, strategy_of
+
+__all__ = ["STRATEGIES", "Asked", "Strategy", "default_strategy", "settings_of", "strategy_of"]

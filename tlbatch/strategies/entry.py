@@ -1,0 +1,73 @@
+"""What an entry says of a way to learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tlbatch.schema.base import Part
+from tlbatch.schema.yamltree import Mistake, Path
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A run as a strategy's ``check`` sees it. ``stages`` of its backbone and ``used`` ones: empty where they are not known.
+
+    ``path`` is where the strategy's own settings stand in the study, ``model_path`` where the model does.
+    """
+
+    settings: Any
+    backbone: str
+    layer: str | None
+    stages: Sequence[str]
+    used: Sequence[str]
+    epochs: int
+    path: Path
+    model_path: Path
+
+
+Check = Callable[[Asked], Iterator[Mistake]]
+
+
+def nothing_wrong(asked: Asked) -> Iterator[Mistake]:
+    yield from ()
+
+
+def nothing_learns(settings: Mapping[str, Any], stages: Sequence[str]) -> tuple[str, ...]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """One way to learn.
+
+    ``program``: ``module:function`` that trains (jobs.strategies). ``model``: which of a study's models it is for.
+    ``consumes``: inputs, or features that an extract task leaves before. ``settings``: what may be set (``strategy: {name:
+    {…}}``), None where nothing may. ``heads``: which heads it trains. ``whole``: whether parts of the backbone may learn.
+    ``check``: mistakes that its settings make with a run. ``learning(settings, stages)``: the stages of a backbone that
+    learn. ``phrase``: what a run is called in reports, from its settings and its layer.
+    """
+
+    name: str
+    title: str
+    program: str
+    model: Literal["scratch", "backbone"]
+    phrase: Callable[[Mapping[str, Any], str], str]
+    consumes: Literal["inputs", "features"] = "inputs"
+    settings: type[Part] | None = None
+    heads: frozenset[str] = frozenset({"dense"})
+    whole: bool = False
+    default: bool = False
+    check: Check = nothing_wrong
+    learning: Callable[[Mapping[str, Any], Sequence[str]], tuple[str, ...]] = nothing_learns
+
+    @property
+    def on_features(self) -> bool:
+        return self.consumes == "features"
+
+    def words(self, settings: Mapping[str, Any]) -> str:
+        """Its name, and what of the backbone learns."""
+        unfreeze = settings.get("unfreeze")
+        shown = unfreeze if isinstance(unfreeze, str) else ", ".join(unfreeze or ())
+        return f"{self.name} {shown}".strip()

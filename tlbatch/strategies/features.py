@@ -1,0 +1,16 @@
+"""``features``: a head, dense or logistic, on features that are extracted once."""
+
+from __future__ import annotations
+
+from tlbatch.strategies.entry import Strategy
+
+FEATURES = Strategy(
+    name="features",
+    title="a head on features that are extracted once",
+    program="jobs.strategies.features:train",
+    model="backbone",
+    consumes="features",
+    heads=frozenset({"dense", "logistic"}),
+    default=True,
+    phrase=lambda settings, layer: f"head on the features of {layer}",
+)

@@ -1,0 +1,98 @@
+"""``finetune``: a backbone with its head, end to end; which stages learn, when and how fast is set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from tlbatch.schema.base import Part, Positive
+from tlbatch.schema.nearest import suggestion
+from tlbatch.schema.yamltree import Mistake, Path
+from tlbatch.strategies.entry import Asked, Strategy
+
+HEAD = "head"
+
+
+class Finetune(Part):
+    """Train a backbone with its head, end to end. Stages before the first unfrozen one may be frozen or named."""
+
+    unfreeze: Literal["all", "none"] | tuple[str, ...] = "all"
+    warm_up: Annotated[int, Field(ge=0)] = Field(default=0, description="epochs of the head alone before stages unfreeze")
+    gradual: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="unfreeze one more stage, from the last back, every so many epochs"
+    )
+    lr_scale: dict[str, Positive] = Field(default_factory=dict, description="stage -> factor on the learning rate")
+    lr_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0, description="factor for every stage further from the head"
+    )
+    batch_norm: Literal["auto", "eval", "train"] = Field(
+        default="auto", description="of trained stages; auto: eval below 32 images a batch"
+    )
+
+
+def check(asked: Asked) -> Iterator[Mistake]:
+    """Stages that the network does not have or does not use, and settings that come to nothing."""
+    how: Finetune = asked.settings
+    path, rests_on = asked.path, (asked.model_path,)
+    named = () if isinstance(how.unfreeze, str) else how.unfreeze
+    if asked.stages:
+        backbone = asked.backbone
+        unfrozen = (stage for stage in named if stage != HEAD)
+        yield from _unknown((*path, "unfreeze"), unfrozen, asked.stages, backbone, rests_on)
+        yield from _unknown((*path, "lr_scale"), how.lr_scale, [*asked.stages, HEAD], backbone, rests_on)
+        yield from _cut_off(asked, named, (*path, "unfreeze"), rests_on)
+    if how.unfreeze == "none" or (not isinstance(how.unfreeze, str) and not named):
+        if how.gradual is not None:
+            yield Mistake((*path, "gradual"), "nothing to unfreeze: unfreeze is none", None, ((*path, "unfreeze"),))
+        if how.warm_up:
+            yield Mistake((*path, "warm_up"), "without stages to unfreeze, all of it is warm-up", None, ((*path, "unfreeze"),))
+    if how.warm_up >= asked.epochs and how.warm_up:
+        text = f"must be less than train.epochs ({asked.epochs}), else nothing is ever unfrozen"
+        yield Mistake((*path, "warm_up"), text)
+
+
+def _unknown(
+    path: Path, names: Iterable[str], stages: Sequence[str], backbone: object, rests_on: tuple[Path, ...]
+) -> Iterator[Mistake]:
+    for name in names:
+        if name not in stages:
+            yield Mistake(path, f"unknown stage {name!r} of {backbone}{suggestion(name, stages, most=20)}", None, rests_on)
+
+
+def _cut_off(asked: Asked, named: Iterable[str], path: Path, rests_on: tuple[Path, ...]) -> Iterator[Mistake]:
+    """Stages behind the layer that is used are not part of the model."""
+    for name in named:
+        if name in asked.stages and asked.used and name not in asked.used:
+            default = f"{asked.used[-1]}, whose output is used unless layer says otherwise"
+            where = f"layer {asked.layer}" if asked.layer else default
+            yield Mistake(path, f"{name} comes after {where}, so it is not part of this model", None, rests_on)
+
+
+def learning(settings: Mapping[str, Any], stages: Sequence[str]) -> tuple[str, ...]:
+    unfreeze = settings["unfreeze"]
+    if unfreeze == "all":
+        return tuple(stages)
+    return () if unfreeze == "none" else tuple(stage for stage in stages if stage in unfreeze)
+
+
+def phrase(settings: Mapping[str, Any], layer: str) -> str:
+    unfreeze = settings.get("unfreeze")
+    if unfreeze == "all" or unfreeze is None:
+        return "fine-tuned, all layers"
+    names = [unfreeze] if isinstance(unfreeze, str) else [str(name) for name in unfreeze]
+    return f"fine-tuned: {names[0] if len(names) == 1 else ', '.join(names[:-1]) + ' and ' + names[-1]}"
+
+
+FINETUNE = Strategy(
+    name="finetune",
+    title="a backbone with its head, end to end",
+    program="jobs.strategies.network:train",
+    model="backbone",
+    settings=Finetune,
+    whole=True,
+    check=check,
+    learning=learning,
+    phrase=phrase,
+)

@@ -1,0 +1,29 @@
+"""All strategies by name, and what a study or a task document says of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from tlbatch.strategies.entry import Strategy
+from tlbatch.strategies.features import FEATURES
+from tlbatch.strategies.finetune import FINETUNE
+from tlbatch.strategies.scratch import SCRATCH
+
+STRATEGIES: Mapping[str, Strategy] = MappingProxyType({each.name: each for each in (FEATURES, SCRATCH, FINETUNE)})
+
+
+def default_strategy(model: str) -> Strategy:
+    """What a run of ``scratch`` or a ``backbone`` does where its study names no strategy."""
+    return next(each for each in STRATEGIES.values() if each.model == model and each.default)
+
+
+def strategy_of(asked: str | Mapping[str, Any]) -> Strategy:
+    """The entry that a task's parameter names: ``features``, or ``{finetune: {…}}``. Raises KeyError."""
+    return STRATEGIES[asked if isinstance(asked, str) else next(iter(asked))]
+
+
+def settings_of(asked: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is set of it; empty where nothing may be."""
+    return {} if isinstance(asked, str) else next(iter(asked.values()))
