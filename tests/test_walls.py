@@ -35,6 +35,7 @@ tlbatch.planning
 tlbatch.champions tlbatch.datasets
 tlbatch.records tlbatch.spec
 tlbatch.backbones tlbatch.tasks tlbatch.strategies
+tlbatch.plugins
 tlbatch.store
 tlbatch.schema tlbatch.steps tlbatch.errors tlbatch.home tlbatch.interrupts tlbatch.output tlbatch.spreadsheet
 """

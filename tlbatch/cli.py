@@ -47,6 +47,7 @@ COMMANDS = {
     "context": ("tlbatch.commands.contexts:context", "Where studies go: list, set and use contexts."),
     "secret": ("tlbatch.commands.contexts:secret", "Make the Secret with the pods' S3 credentials."),
     "backbones": ("tlbatch.commands.backbones:backbones", "List pretrained networks; stages, layers and weights of one."),
+    "plugins": ("tlbatch.commands.plugins:plugins", "List what other packages add."),
     "weights": ("tlbatch.commands.backbones:weights", "Mirror pretrained weights into a store."),
     "completion": ("tlbatch.commands.completion:completion", "Print a script that completes commands in bash, zsh or fish."),
 }

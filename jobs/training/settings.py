@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.training.trainer import Recipe
+from tlbatch.plugins import check_used
+from tlbatch.schema.base import Part
 from tlbatch.spec.model import Logistic
 from tlbatch.spec.train import Train
 from tlbatch.strategies import Strategy, settings_of, strategy_of
@@ -18,17 +20,19 @@ from tlbatch.strategies.finetune import Finetune
 class Settings:
     """``params`` as they came; ``way`` is the strategy's entry, the other fields are what the training loop wants of them.
 
-    ``finetune`` None: all learns.
+    ``own`` is what is set of the strategy; ``finetune`` the same where it freezes stages (None: all learns).
     """
 
     params: Mapping[str, Any]
     way: Strategy
     train: Train
+    own: Part | None
     finetune: Finetune | None
     logistic: Logistic | None
 
     @staticmethod
     def of(params: Mapping[str, Any]) -> Settings:
+        check_used(params.get("plugins") or {})
         way, head = strategy_of(params["strategy"]), params["model"].get("head") or {}
         own = way.settings.model_validate_json(json.dumps(settings_of(params["strategy"]))) if way.settings else None
         logistic = head.get("logistic") if "logistic" in way.heads else None
@@ -36,6 +40,7 @@ class Settings:
             params,
             way,
             Train.model_validate_json(json.dumps(params["train"])),
+            own,
             own if isinstance(own, Finetune) else None,
             None if logistic is None else Logistic.model_validate_json(json.dumps(logistic)),
         )

@@ -9,6 +9,7 @@ from typing import Any
 from tlbatch.planning.champion_tasks import PINNED, ResolvedChampion, champion_node, decide_node, pin_node
 from tlbatch.planning.plan import Node, Plan, PlanBuilder
 from tlbatch.planning.runs import ResolvedRun, contrasts, plain
+from tlbatch.plugins import used
 from tlbatch.spec import Study
 from tlbatch.steps import STEPS, import_name
 
@@ -193,6 +194,7 @@ def _finetune(
         "fold": fold,
         "precision": run.precision,
         "views": run.views,
+        **({"plugins": plugins} if (plugins := used([run.way.name])) else {}),
     }
     return Node(
         name=f"finetune:{run.name}:{part}",

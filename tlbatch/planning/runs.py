@@ -91,7 +91,8 @@ def _model(run: Run, weights: ResolvedWeights | None) -> dict[str, Any]:
 
 
 def _strategy(run: Run) -> str | dict[str, Any]:
-    return run.way.name if run.strategy_settings is None else {run.way.name: plain(run.strategy_settings)}
+    settings = run.strategy_settings
+    return run.way.name if settings is None else {run.way.name: plain(settings)}
 
 
 def _augmentation(study: Study, run: Run) -> dict[str, Any] | None:

@@ -6,7 +6,10 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from tlbatch.backbones import names as known
+from tlbatch.errors import StudyError
 from tlbatch.schema.nearest import suggestion
 from tlbatch.schema.yamltree import Mistake, Path
 from tlbatch.spec.check_data import check_data
@@ -38,6 +41,9 @@ def check_study(study: Study) -> list[Mistake]:
     """Every mistake of a well-typed study."""
     mistakes = [*check_data(study), *_names(study), *_shared_augmentations(study)]
     for number, run in enumerate(study.runs):
+        if (unknown := _unknown_strategy(run, number)) is not None:
+            mistakes.append(unknown)
+            continue
         mistakes += check_model(run, ("runs", number), study.name)
         for check in RUN_CHECKS:
             mistakes += check(Place(study, run, number))
@@ -56,6 +62,20 @@ def _shared_augmentations(study: Study) -> Iterator[Mistake]:
     for name in study.augmentations:
         if not name.strip():
             yield Mistake(("augmentations", name), "an augmentation needs a name")
+
+
+def _unknown_strategy(run: Run, number: int) -> Mistake | None:
+    """What a plug-in should add and does not, or settings of it that it does not take."""
+    path: Path = ("runs", number, "strategy")
+    try:
+        if run.strategy_settings is None and isinstance(run.strategy, dict):
+            return Mistake(path, f"nothing can be set of it: write {run.way.name}")
+    except StudyError as error:
+        return Mistake(path, str(error))
+    except ValidationError as error:
+        first = error.errors()[0]
+        return Mistake((*path, *map(str, run.strategy or ()), *first["loc"]), first["msg"])
+    return None
 
 
 def _strategy(place: Place) -> Iterator[Mistake]:

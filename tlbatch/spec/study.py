@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import Field, create_model
+from pydantic import Discriminator, Field, Tag, create_model
 
+from tlbatch.plugins import NAME
 from tlbatch.schema.base import Name, Part
 from tlbatch.spec.dataset import Dataset, Repeat
 from tlbatch.spec.model import Augmentation, Input, Model
 from tlbatch.spec.resources import Resources, Schedule, StudyResources
 from tlbatch.spec.train import Train
-from tlbatch.strategies import STRATEGIES, Strategy, default_strategy
+from tlbatch.strategies import STRATEGIES, Strategy, default_strategy, strategy_of
 
 
 def _with_settings(strategy: Strategy) -> type[Part]:
@@ -20,11 +22,20 @@ def _with_settings(strategy: Strategy) -> type[Part]:
     return create_model(f"{strategy.name.capitalize()}Strategy", __base__=Part, **fields)
 
 
+def _whose(value: Any) -> str:
+    """``added`` for what a plug-in adds, which has a colon in its name."""
+    name = next(iter(value), "") if isinstance(value, dict) else value
+    return "added" if isinstance(name, str) and ":" in name else "own"
+
+
 if TYPE_CHECKING:
-    Chosen = str | Part
+    Chosen = str | Part | dict[str, dict[str, Any]]
 else:
     _PLAIN = tuple(each.name for each in STRATEGIES.values() if each.settings is None)
-    Chosen = Union[(Literal[_PLAIN], *(_with_settings(each) for each in STRATEGIES.values() if each.settings))]
+    _OWN = Union[(Literal[_PLAIN], *(_with_settings(each) for each in STRATEGIES.values() if each.settings))]
+    _NAME = Annotated[str, Field(pattern=f"^{NAME}$")]
+    _ADDED = _NAME | Annotated[dict[_NAME, dict[str, Any]], Field(min_length=1, max_length=1)]
+    Chosen = Annotated[Annotated[_OWN, Tag("own")] | Annotated[_ADDED, Tag("added")], Discriminator(_whose)]
 
 
 class Run(Part):
@@ -45,15 +56,23 @@ class Run(Part):
 
     @property
     def way(self) -> Strategy:
-        """The entry of its strategy: what is named, else what its model implies."""
+        """The entry of its strategy: what is named, else what its model implies. Raises StudyError (a plug-in's)."""
         if self.strategy is None:
             return default_strategy("scratch" if self.model.backbone is None else "backbone")
-        return STRATEGIES[self.strategy if isinstance(self.strategy, str) else next(iter(type(self.strategy).model_fields))]
+        if isinstance(self.strategy, str | dict):
+            return strategy_of(self.strategy)
+        return STRATEGIES[next(iter(type(self.strategy).model_fields))]
 
     @property
     def strategy_settings(self) -> Part | None:
         """What is set of its strategy; None where nothing may be."""
-        return None if self.strategy is None or isinstance(self.strategy, str) else getattr(self.strategy, self.way.name)
+        if self.strategy is None or self.way.settings is None:
+            return None
+        if isinstance(self.strategy, str | dict):
+            given = self.strategy[self.way.name] if isinstance(self.strategy, dict) else {}
+            return self.way.settings.model_validate_json(json.dumps(given))
+        own: Part = getattr(self.strategy, self.way.name)
+        return own
 
 
 class Study(Part):

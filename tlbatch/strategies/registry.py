@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from tlbatch.errors import StudyError
+from tlbatch.plugins import find
 from tlbatch.strategies.entry import Strategy
 from tlbatch.strategies.features import FEATURES
 from tlbatch.strategies.finetune import FINETUNE
@@ -20,8 +22,18 @@ def default_strategy(model: str) -> Strategy:
 
 
 def strategy_of(asked: str | Mapping[str, Any]) -> Strategy:
-    """The entry that a task's parameter names: ``features``, or ``{finetune: {…}}``. Raises KeyError."""
-    return STRATEGIES[asked if isinstance(asked, str) else next(iter(asked))]
+    """The entry that a study or a task names: ``features``, ``{finetune: {…}}``, or ``plugin:name``. Raises StudyError."""
+    name = name_of(asked)
+    if name in STRATEGIES:
+        return STRATEGIES[name]
+    if ":" not in name:
+        raise StudyError(f"strategy {name!r} is not known here: made by a newer tlbatch?")
+    entry: Strategy = find("strategies", name)
+    return entry
+
+
+def name_of(asked: str | Mapping[str, Any]) -> str:
+    return asked if isinstance(asked, str) else next(iter(asked))
 
 
 def settings_of(asked: str | Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,0 +1,158 @@
+"""A package of its own adds a way to learn: installed beside, named in a study, run to a report, keyed by its source."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.imports import ROOT
+from tests.studies.shapes import SPLIT, draw_shapes, head
+
+pytestmark = pytest.mark.slow
+
+PACKAGE = ROOT / "tests/plugin_example"
+RUN = """
+  - name: means
+    model: {backbone: mobilenet_v2, weights: random}
+    strategy: {"example:nearest-mean": {shrink: 0.1}}
+    input: {size: 32}
+  - name: logistic
+    model: {backbone: mobilenet_v2, weights: random, head: {logistic: {c: [1.0], folds: 3}}}
+    input: {size: 32}
+"""
+
+
+class Place:
+    """A folder with pictures, a study and the package, installed; commands run there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.site = folder, folder / "site"
+        draw_shapes(folder / "images", 40)
+        (folder / "study.yaml").write_text(head("shapes", SPLIT) + RUN)
+        install(self.site)
+
+    def call(self, *words: str, code: int = 0, site: Path | None = None) -> str:
+        path = os.pathsep.join([str(site or self.site), str(ROOT)])
+        environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "160"}
+        command = [sys.executable, "-m", "tlbatch", *words]
+        result = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300)
+        assert result.returncode == code, result.stdout + result.stderr
+        assert "Traceback" not in result.stderr
+        return result.stdout + result.stderr if code else result.stdout
+
+    def keys(self, site: Path | None = None) -> dict[str, str]:
+        document: Any = json.loads(self.call("check", "study.yaml", "--store", "store", "-o", "json", site=site))
+        return {task["name"]: task.get("key") for task in document["tasks"]}
+
+
+def install(site: Path, version: str = "1.0") -> None:
+    """As an installer leaves it: the package, and its metadata beside it."""
+    shutil.copytree(PACKAGE / "tlbatch_example", site / "tlbatch_example", ignore=shutil.ignore_patterns("__pycache__"))
+    info = site / f"tlbatch_example-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: tlbatch-example\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text("[tlbatch.plugins]\nexample = tlbatch_example.plugin:PLUGIN\n")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    place = Place(tmp_path_factory.mktemp("plugins"))
+    place.call("run", "study.yaml", "--store", "store")
+    return place
+
+
+def test_it_is_listed(place: Place) -> None:
+    found = json.loads(place.call("plugins", "-o", "json"))
+    assert found == [
+        {"plugin": "example", "package": "tlbatch-example", "version": "1.0", "adds": ["example:nearest-mean"], "problem": ""}
+    ]
+    assert "example:nearest-mean" in place.call("plugins")
+
+
+def test_it_ran_to_a_report(place: Place) -> None:
+    report = next((place.folder / "store/executions").glob("*/report"))
+    assert "nearest class mean of the features" in (report / "index.html").read_text()
+    document = json.loads((report / "report.json").read_text())
+    assert {run["name"] for run in document["runs"]} >= {"means", "logistic"}
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # a class of one point has no variance
+def test_what_it_computes_is_what_sklearn_computes(place: Place) -> None:
+    """The example is right: its predictions are those of sklearn's NearestCentroid on the same features."""
+    import numpy as np
+    from safetensors.numpy import load_file
+    from sklearn.neighbors import NearestCentroid
+
+    store = place.folder / "store"
+    tasks = {task["name"]: task for task in map(json.loads, (path.read_text() for path in store.glob("tasks/*.json")))}
+    assert tasks["finetune:means:0"]["params"]["plugins"]["example"]["version"] == "1.0"
+    weights = load_file(next((store / "artifacts/finetune" / tasks["finetune:means:0"]["key"]).rglob("model.safetensors")))
+    weight, bias = weights["head.classifier.weight"].astype(np.float64), weights["head.classifier.bias"].astype(np.float64)
+    centres = weight / 2
+    assert np.allclose(bias, -(centres**2).sum(axis=1), rtol=1e-4)
+    reference = NearestCentroid().fit(centres, [0, 1])
+    spread = np.abs(centres[0] - centres[1]) + 1e-3
+    points = np.random.default_rng(0).normal(centres.mean(axis=0), spread, (200, centres.shape[1]))
+    assert ((points @ weight.T + bias).argmax(axis=1) == reference.predict(points)).mean() > 0.99
+
+
+def test_again_nothing_runs_and_another_source_is_another_task(place: Place, tmp_path: Path) -> None:
+    before = place.keys()
+    assert place.keys() == before
+    shutil.copytree(place.site, tmp_path / "site")
+    path = tmp_path / "site/tlbatch_example/nearest_mean.py"
+    path.write_text(path.read_text() + "# changed\n")
+    after = place.keys(tmp_path / "site")
+    assert {name for name in before if after[name] != before[name]} >= {"finetune:means:0"}
+    assert before["finetune:logistic:0"] == after["finetune:logistic:0"]
+
+
+def test_it_predicts(place: Place) -> None:
+    execution = json.loads(place.call("list", "--store", "store", "-o", "json"))[0]["id"]
+    place.call("predict", "images/disc", "predicted", "--model", f"store#{execution}/means")
+    lines = [json.loads(line) for path in sorted((place.folder / "predicted").rglob("*.jsonl")) for line in path.open()]
+    assert len([line for line in lines if "predicted" in line]) == 40
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("", "no plug-in called 'example' is installed"),
+        ("import tlbatch_missing\n", "cannot be imported (ModuleNotFoundError: No module named 'tlbatch_missing')"),
+        ("PLUGIN = 3\n", "is no tlbatch.plugins.Plugin"),
+    ],
+)
+def test_one_that_is_missing_or_broken_is_a_sentence(place: Place, tmp_path: Path, change: str, sentence: str) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    if change:
+        shutil.copytree(place.site, site, dirs_exist_ok=True)
+        (site / "tlbatch_example/plugin.py").write_text(change)
+    assert sentence in place.call("check", "study.yaml", "--store", "store", code=2, site=site)
+
+
+def test_wrong_names_and_settings_are_sentences(place: Place) -> None:
+    for given, sentence in (
+        ("example:nearest-maen", "(did you mean 'nearest-mean'?)"),
+        ("exampel:nearest-mean", "(did you mean 'example'?)"),
+        ('{"example:nearest-mean": {shrink: 2}}', "shrink"),
+        ('{"example:nearest-mean": {shirnk: 0.5}}', "shirnk"),
+    ):
+        words = ("check", "study.yaml", "--store", "store", "--set", f"runs[means].strategy={given}")
+        said = place.call(*words, code=2)
+        assert sentence in said, said
+        assert "runs[0].strategy" in said
+
+
+def test_nothing_here_names_it() -> None:
+    found = subprocess.run(
+        ["grep", "-rnE", r"nearest.?mean\b|tlbatch.example", "tlbatch", "jobs"], cwd=ROOT, capture_output=True
+    )
+    assert found.returncode == 1, found.stdout.decode()
