@@ -85,8 +85,9 @@ def type_words(field: Schema, schema: Schema) -> str:
         part = schema["$defs"][name]
         wrapped = _wrapped(part)
         return f"{{{wrapped}: {type_words(part['properties'][wrapped], schema)}}}" if wrapped else f"[{name}](#{name.lower()})"
-    if "anyOf" in field:
-        return " or ".join(type_words(each, schema) for each in field["anyOf"] if each.get("type") != "null")
+    alternatives = field.get("anyOf") or field.get("oneOf")
+    if alternatives:
+        return " or ".join(type_words(each, schema) for each in alternatives if each.get("type") != "null")
     if "enum" in field or "const" in field:
         return ", ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
     if field.get("type") == "array":

@@ -24,7 +24,7 @@ MUTATIONS = (
     # 1: nothing twice
     Mutation(
         1,
-        "tests/tlbatch/test_driver.py::test_runs_everything_once_and_then_nothing",
+        "tests/tlbatch/execution/test_driver.py::test_runs_everything_once_and_then_nothing",
         "tlbatch/execution/driver.py",
         "        if manifest is None:\n            return False\n        work.ref",
         "        if manifest is None or state == CACHED:\n            return False\n        work.ref",
@@ -169,14 +169,14 @@ MUTATIONS = (
     # 5: no leak
     Mutation(
         5,
-        "tests/jobs/data/test_copies.py::test_no_test_image_of_an_augmented_export_has_a_copy_in_train",
+        "tests/jobs/data/test_near_duplicates.py::test_no_test_image_of_an_augmented_export_has_a_copy_in_train",
         "jobs/data/candidates.py",
         "return self.columns[slice(*np.searchsorted(self.rows, [row, row + 1]))]",
         "return self.columns[slice(*np.searchsorted(self.rows, [row, row + 1]))][:3]",
     ),
     Mutation(
         5,
-        "tests/jobs/data/test_copies.py::test_no_test_image_of_an_augmented_export_has_a_copy_in_train",
+        "tests/jobs/data/test_near_duplicates.py::test_no_test_image_of_an_augmented_export_has_a_copy_in_train",
         "jobs/data/thumbnails.py",
         "itertools.product((False, True), repeat=3))",
         "itertools.product((False,), (False, True), (False, True)))",

@@ -123,7 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments is None and "_TLBATCH_COMPLETE" in os.environ:
         from tlbatch.commands.completion import answer_shell
 
-        answer_shell()
+        answer_shell(cli)
     with screened(), interruptible():
         code = _code(sys.argv[1:] if arguments is None else arguments)
         if code == CODE and arguments is None:

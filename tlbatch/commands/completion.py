@@ -40,8 +40,7 @@ def completion(shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    from tlbatch.cli import cli
-
+    cli = click.get_current_context().find_root().command
     writer = get_completion_class(shell)
     assert writer is not None
     script = writer(cli, {}, "tlbatch", VARIABLE).source().lstrip()
@@ -49,10 +48,8 @@ def completion(shell: str) -> None:
     click.echo(tag + INSTALL[shell] + script.removeprefix(tag), nl=False)
 
 
-def answer_shell() -> NoReturn:
+def answer_shell(cli: click.Command) -> NoReturn:
     """Print the completions that the script asks for. Ends the process."""
     from click.shell_completion import shell_complete
-
-    from tlbatch.cli import cli
 
     sys.exit(shell_complete(cli, {}, "tlbatch", VARIABLE, os.environ[VARIABLE]))

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tlbatch.backbones.catalogue import backbones, weights_of
-from tlbatch.backbones.preprocessing import NORMALIZATIONS, mismatch, resolve_input
+from tlbatch.backbones.preprocessing import NORMALIZATIONS, mismatch
+from tlbatch.planning.inputs import resolve_input
 from tlbatch.spec.model import Input
 
 OWN = {f"{name} {weight.name}": dict(weight.input) for name in sorted(backbones()) for weight in weights_of(name)[:2]}

@@ -170,8 +170,10 @@ def csv_of(path: str, label: str) -> bytes:
 
 
 @pytest.mark.s3
-def test_a_folder_that_was_put_is_the_same_dataset(folder: Path, s3_store: Store, tmp_path: Path) -> None:
+def test_a_folder_that_was_put_is_the_same_dataset(folder: Path, s3_store: Store, s3_server: str, tmp_path: Path) -> None:
     """The bucket's listing has the files, labels and classes of the folder's: of what can be sent."""
+    for path in folder.rglob("*\n*") if s3_server == "moto" else ():
+        path.unlink()  # moto's routes take no line break; a real server does
     dataset = parse_study(starter_study(folder)).study.dataset
     sent = put(folder, s3_store, follow_links=True)
     below = dataset.url.removeprefix(str(folder)).strip("/")
@@ -210,6 +212,7 @@ WALKERS = {
     "tlbatch/store/directory.py",  # objects of a store
     "tlbatch/backbones/weightfiles.py",  # files of an installed package
     "tlbatch/champions/exporting.py",  # its own output
+    "tlbatch/plugins.py",  # the source of an installed package
     "jobs/samples.py",  # its own output, the system's fonts
     "jobs/context.py",  # a step's own output
 }

@@ -43,7 +43,7 @@ class Past:
         number = next(self._number)
         execution = Execution(self.store, f"{study}-{number}")
         execution.save_study("name: x")
-        tasks: dict[str, Any] = {"prepare": {"step": "prepare", "key": "p"}, "report": {"step": "report", "key": ""}}
+        tasks: dict[str, Any] = {"prepare": {"step": "prepare", "key": "p"}, "report": {"step": "report", "key": None}}
         tasks |= {name: {"step": "finetune", "key": ref.key, "digest": ref.digest} for name, ref in models.items()}
         execution.save_plan({"study": study, "tasks": tasks})
         execution.save_status({"state": state, "study": study, "started": float(number) if started is None else started})
