@@ -23,7 +23,7 @@ from tlbatch.cli import _code, cli
 from tlbatch.errors import StudyError
 from tlbatch.spec import parse_study
 
-PRINTED = ("sh", "console", "python")
+PRINTED = ("sh", "console", "python", "toml", "dockerfile")
 BASE = {
     "apiVersion": "tlbatch/v1",
     "kind": "Study",
@@ -63,6 +63,8 @@ def test_every_block_says_what_holds_it(block: Block) -> None:
 
 @pytest.mark.parametrize("block", blocks("yaml"), ids=str)
 def test_studies_load(block: Block) -> None:
+    if block.mark.startswith("tested: "):  # it needs what that test installs
+        return
     document = yaml.safe_load(block.text)
     assert said_of(block.text if "apiVersion" in document else yaml.safe_dump(BASE | document)) == []
 
