@@ -43,7 +43,9 @@ class Run(Part):
 
     name: Name
     model: Model
-    strategy: Chosen | None = None
+    strategy: Chosen | None = Field(
+        default=None, description="how it learns, with its settings; default: scratch for a scratch model, else features"
+    )
     input: Input = Input()
     augmentation: str | Augmentation | None = Field(default=None, description="name of one of the study's, or its fields")
     views: Annotated[int, Field(ge=0, le=100)] = Field(

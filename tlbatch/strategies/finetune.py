@@ -18,7 +18,7 @@ HEAD = "head"
 class Finetune(Part):
     """Train a backbone with its head, end to end. Stages before the first unfrozen one may be frozen or named."""
 
-    unfreeze: Literal["all", "none"] | tuple[str, ...] = "all"
+    unfreeze: Literal["all", "none"] | tuple[str, ...] = Field(default="all", description="stages that learn; the head does")
     warm_up: Annotated[int, Field(ge=0)] = Field(default=0, description="epochs of the head alone before stages unfreeze")
     gradual: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="unfreeze one more stage, from the last back, every so many epochs"
