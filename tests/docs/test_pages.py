@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.hooks import command_reference, commands, meaning, study_reference
+from docs.hooks import LATER, command_reference, commands, meaning, study_reference
 from tests.docs.pages import FENCE, ROOT, pages
 from tlbatch import errors
 from tlbatch.spec import json_schema
@@ -53,6 +53,15 @@ def test_links_of_other_papers_lead_somewhere(name: str) -> None:
         if anchor:
             headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
             assert anchor in {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}, target
+
+
+def test_paths_of_the_project_that_are_named_exist() -> None:
+    named = re.compile(r"`((?:tlbatch|jobs|tests|images|k8s|docs|\.ci)/[\w./-]+)`")
+    papers = {**pages(), "CONTRIBUTING.md": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")}
+    places = {(page, place) for page, text in papers.items() for place in named.findall(text)}
+    assert len(places) > 20
+    made = {f"docs/{name}" for name in LATER}
+    assert [f"{page}: {place}" for page, place in sorted(places) if place not in made and not (ROOT / place).exists()] == []
 
 
 def test_every_field_of_a_study_has_a_meaning() -> None:
