@@ -64,6 +64,11 @@ def test_paths_of_the_project_that_are_named_exist() -> None:
     assert [f"{page}: {place}" for page, place in sorted(places) if place not in made and not (ROOT / place).exists()] == []
 
 
+def test_every_ready_made_study_is_named() -> None:
+    told = pages()["docs/transfer.md"].partition("## Ready-made studies")[2].partition("\n## ")[0]
+    assert set(re.findall(r"`([\w-]+\.yaml)`", told)) == {path.name for path in (ROOT / "jobs/specs").glob("*.yaml")}
+
+
 def test_every_field_of_a_study_has_a_meaning() -> None:
     schema = json_schema()
     parts = {"Study": schema, **schema["$defs"]}
