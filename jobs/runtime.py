@@ -26,7 +26,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 from jobs.context import Context
 from jobs.refusals import refused
@@ -126,12 +126,22 @@ def _run_task(step: str, run: Callable[[Context], None], arguments: argparse.Nam
     except Exception as error:  # noqa: BLE001 - the last line of defence: recorded, then the process ends with 1
         code, sentence = _unexpected(error, arguments.debug)
     if code:
-        print(f"{step}: {sentence}", file=sys.stderr, flush=True)
+        _say(f"{step}: {sentence}", sys.stderr)
     if log is not None and context is not None:
         log.stop()
         write_exit(context.store, context.task.key, attempt, code, sentence)
     shutil.rmtree(scratch, ignore_errors=True)
     return code
+
+
+def _say(words: str, stream: TextIO) -> None:
+    """Print what ended the task. Where that has no room either (its output lies on the disk that is full), exit.json has it."""
+    try:
+        print(words, file=stream, flush=True)
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)  # else Python's own last flush fails, too, and makes another exit code
+        for descriptor in (1, 2):
+            os.dup2(nowhere, descriptor)
 
 
 def _attempt_name() -> str:
@@ -146,7 +156,7 @@ def _unexpected(error: Exception, debug: bool) -> tuple[int, str]:
     if debug:
         traceback.print_exc()
     else:
-        print("".join(traceback.format_exception(error)[-3:]), flush=True)  # for the stored log, not for the terminal
+        _say("".join(traceback.format_exception(error)[-3:]), sys.stdout)  # for the stored log, not for the terminal
     return found or (1, f"{type(error).__name__}: {error} (a bug in tlbatch: run the task with --debug for the traceback)")
 
 

@@ -145,6 +145,10 @@ class Whole:
 # -- commands -----------------------------------------------------------------------------------------------------------
 
 
+WAIT = re.compile(r"\(in \d+ (min|h|days)\)")
+"""How long it is until the next firing, which is less and less."""
+
+
 @dataclass(frozen=True)
 class Said:
     """What a command did: its exit code, its output, its words on stderr, and how long it took in s."""
@@ -165,7 +169,7 @@ def tlbatch(*arguments: str) -> Said:
     out, err, start = io.StringIO(), io.StringIO(), time.monotonic()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = _code(list(arguments))
-    return Said(code, out.getvalue(), err.getvalue(), time.monotonic() - start)
+    return Said(code, WAIT.sub("(in a while)", out.getvalue()), err.getvalue(), time.monotonic() - start)
 
 
 @contextlib.contextmanager
