@@ -35,10 +35,12 @@ from tests.tlbatch.fsck.conftest import ID, fill
 from tests.tlbatch.listed import lay_out
 from tests.tlbatch.schedules.pets import STUDY as PETS
 from tlbatch.champions.champion import Champion, crown
+from tlbatch.champions.judged import pinned_images
 from tlbatch.records.executions import Execution
 from tlbatch.schedules.schedule import HERE, StoredSchedule, change_schedule
 from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import manifest_name
+from tlbatch.store.documents import shaped
 from tlbatch.tasks import InputRef, load_task
 
 SEED = int(os.environ.get("TLBATCH_SEED") or (time.time() if CHAOS else 1))
@@ -311,14 +313,20 @@ def test_a_firing_on_a_damaged_store(season: Season, grand: Path, tmp_path: Path
         for kept, data in before.items():
             path = whole.store / kept
             there = path.read_bytes() if path.is_file() else b""
-            assert there in (data, now) or _stands(there, data), f"{words}\n{kept}: {there!r}"
+            assert there in (data, now) or _stands(whole.store, there, data), f"{words}\n{kept}: {there!r}"
         codes[damage, said.code] = codes.get((damage, said.code), 0) + 1
         if time.monotonic() > until:
             break
     told("schedule trigger --here", codes, {0: "nothing lost"})
 
 
-def _stands(now: bytes, before: bytes) -> bool:
-    """The same pinned images, the same champion: only what is counted has gone on."""
+def _stands(folder: Path, now: bytes, before: bytes) -> bool:
+    """The same test images, the same champion: only what is counted has gone on, and who pins them (each firing's own task)."""
     new, old = json.loads(now), json.loads(before)
-    return bool(new.get("ref") == old.get("ref") and new.get("record") == old.get("record"))
+    if "ref" not in old:
+        return bool(new["record"] == old["record"])
+    store = open_store(str(folder))
+    tested = [pinned_images(store, shaped(InputRef)(each["ref"])) for each in (new, old)]
+    return (
+        bool(tested[0]) and tested[0] == tested[1] and new["version"] == old["version"] and new["uses"]["1"] >= old["uses"]["1"]
+    )
