@@ -223,10 +223,10 @@ def test_no_test_image_of_an_augmented_export_has_a_copy_in_train(tmp_path, seed
 
 def test_many_alike_take_a_fit_each_and_are_one_group(tmp_path, monkeypatch):
     """Not a fit for each pair: 150 near-identical pictures have 11,175."""
-    from jobs.data import copies
+    from jobs.data import near_duplicates as module
 
     fits = []
-    monkeypatch.setattr(copies.Likely, "fitted", lambda *args, fit=copies.Likely.fitted: fits.append(1) or fit(*args))
+    monkeypatch.setattr(module.Likely, "fitted", lambda *args, fit=module.Likely.fitted: fits.append(1) or fit(*args))
     image = np.asarray(scene(3), dtype=float)
     noise = np.random.default_rng(0)
     alike = [Image.fromarray((image + noise.normal(0, 4, image.shape)).clip(0, 255).astype(np.uint8)) for _ in range(150)]
@@ -254,10 +254,10 @@ def test_one_place_with_other_things_in_it(tmp_path):
 
 
 def test_what_is_left_unverified_is_said(tmp_path, monkeypatch):
-    from jobs.data import copies
+    from jobs.data import near_duplicates as module
 
-    monkeypatch.setattr(copies, "MOST_FAILED", 0)
-    monkeypatch.setattr(copies, "COPY", 2)
+    monkeypatch.setattr(module, "MOST_FAILED", 0)
+    monkeypatch.setattr(module, "COPY", 2)
     thumbnails = Thumbnails(tmp_path / "thumbnails.bin")
     for image in (scene(1), recompressed(scene(1), random.Random(0))):
         thumbnails.add(thumbnail(image))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jobs.metrics import suspects
+from jobs.metrics import label_errors
 from jobs.metrics.label_errors import folds_of, narrowed, out_of_fold, rank
 
 
@@ -73,7 +73,7 @@ def test_order_and_margin() -> None:
 def test_saturated_probabilities_are_no_trouble_and_the_list_is_short() -> None:
     p = np.tile([[0.0, 1.0]], (500, 1))
     found = rank(p, np.zeros(500, dtype=np.int64))
-    assert len(found) == suspects.KEPT
+    assert len(found) == label_errors.KEPT
     assert [s.place for s in found[:3]] == [0, 1, 2]
     assert rank(p, np.ones(500, dtype=np.int64)) == []
 
