@@ -35,7 +35,7 @@ from tlbatch import output
 from tlbatch.errors import DeadlineError, Stopped, StudyError, TlbatchError
 from tlbatch.store import NotFoundError, open_store
 from tlbatch.store.artifacts import load_manifest
-from tlbatch.store.documents import WRONG
+from tlbatch.store.documents import WRONG, what
 from tlbatch.tasks import Task, task_name
 
 _PR_SET_PDEATHSIG = 1
@@ -173,7 +173,7 @@ def _load_task(store: Any, path: str, step: str) -> Task:
     except NotFoundError:
         raise StudyError(f"{store.url}/{path}: no such task document; `tlbatch run` and `tlbatch submit` write them") from None
     except WRONG as error:
-        raise StudyError(f"{store.url}/{path}: not a task document ({error})") from error
+        raise StudyError(f"{store.url}/{path}: not a task document ({what(error)})") from error
     if task.step != step:
         raise StudyError(f"{store.url}/{path} is a task of step {task.step}: run `python -m jobs.{task.step}`")
     if task_name(task.key) != path:

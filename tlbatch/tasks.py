@@ -24,6 +24,11 @@ class InputRef:
     key: str
     digest: str
 
+    def __post_init__(self) -> None:
+        """Both become parts of object names, whichever document names them: "../x", or none, is damage."""
+        if not all(is_name(part) and "/" not in part for part in (self.step, self.key)):
+            raise ValueError(f"{self.step!r}, {self.key!r} name no artifact")
+
 
 @dataclass(frozen=True)
 class Task:

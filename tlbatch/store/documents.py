@@ -110,7 +110,7 @@ def decoded(url: str, name: str, data: bytes | str, decode: Decode[T], way_out: 
     try:
         return decode(document)
     except WRONG as error:
-        raise DamagedError(url, name, _what(error), way_out) from error
+        raise DamagedError(url, name, what(error), way_out) from error
 
 
 def read(store: Store, name: str, decode: Decode[T], way_out: str = "") -> T | None:
@@ -166,7 +166,7 @@ def tell(line: object) -> None:
         print(f"warning: {line}", file=sys.stderr, flush=True)
 
 
-def _what(error: Exception) -> str:
+def what(error: Exception) -> str:
     """What is wrong with a shape, in short."""
     errors = getattr(error, "errors", None)
     if errors is not None:
