@@ -47,7 +47,7 @@ _STEPS = (  # in the order of displays and reports
     Step("finetune", 2, "finetune", compute=True, torch=True, saves=True),
     Step("evaluate", 3, "evaluate", compute=True, torch=True),
     Step("decide", 3, "data", memory_mib=300, planned="tlbatch.planning.make:add_decision"),
-    Step("report", 6, "data", memory_mib=700, planned="tlbatch.planning.make:add_report"),
+    Step("report", 7, "data", memory_mib=700, planned="tlbatch.planning.make:add_report"),
     Step("predict", 2, "evaluate", compute=True, torch=True, sharded=True, resources_of="evaluate"),
 )
 STEPS: Mapping[str, Step] = MappingProxyType({step.name: step for step in _STEPS})
