@@ -49,7 +49,7 @@ e2e: $(STAMP)  ## on a real cluster, which is built and started here where it is
 e2e-full: $(STAMP)  ## on a real cluster, the slow ones too
 	CLUSTER=$(CLUSTER) tests/e2e/with-cluster.sh $(BIN)/python -m pytest -m "e2e and not bench" $(PYTEST_ARGS) tests
 
-chaos: $(STAMP)  ## half an hour of faults: kills at every write, a failing network, damage, hostile files, full simulations
+chaos: $(STAMP)  ## half an hour of faults: kills at writes, a failing network, damage, hostile files, full simulations
 	rm -rf build/faults
 	TLBATCH_CHAOS=1 TLBATCH_FAULTS=$(CURDIR)/build/faults $(BIN)/python -m pytest -n $(WORKERS) -m "not e2e and not bench" $(PYTEST_ARGS) $(CHAOS_TESTS)
 	$(BIN)/python -m tests.faults.records build/faults "$$(date -u +%Y-%m-%d)" > docs/faults.md
