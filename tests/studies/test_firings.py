@@ -127,9 +127,10 @@ def test_new_images_train_and_never_test(nights: Pods) -> None:
     night = Night(Execution(nights.opened, record.execution))
     pins = {part: {pin["id"] for pin in night.pins[part]} for part in ("validation", "test", "fresh")}
     waiting = len(pins["fresh"])
-    assert 0 < waiting < 10, "a share of a fifth of the ten"
+    assert waiting < 10, "a share of a fifth of the ten, by chance of the firing: none in one night of nine"
     assert len(set.union(*pins.values())) == 16 + 32 + waiting, "what judges before it trains is not pinned too"
-    assert set(night.document(f"evaluate:{decision['challenger']['run']}", "fresh.json")["ids"]) == pins["fresh"]
+    if waiting:
+        assert set(night.document(f"evaluate:{decision['challenger']['run']}", "fresh.json")["ids"]) == pins["fresh"]
     card = night.document("finetune:cnn:0", "card.json")
     assert card["images"] == {"train": 106 - 16 - 32 - waiting, "validation": 16}  # all others: 32 was a minimum
     assert nights.serials == ([2, 1] if record.outcome == "promoted" else [1])
