@@ -56,7 +56,7 @@ class DecisionShape:
     sentence: str | None = None
     time: float | None = None
     seen: int | None = None
-    resolved: dict[str, int | None] | None = None
+    settled: dict[str, int | None] | None = None
     challenger: dict[str, Any] | None = None
 
 
@@ -288,14 +288,14 @@ def resolve_decision(
     place = _decision_name(store, name, execution_id)
     earlier = (read(store, place, checked(DecisionShape)) if place else None) or {}
     made = _made_by(store, name, by, int(earlier.get("seen") or 0)) if earlier else None
-    if earlier.get("resolved"):
+    if earlier.get("settled"):
         return made
     if made is not None:
-        record_decision(store, name, execution_id, {**earlier, "resolved": {"serial": made.serial}}, clock)
+        record_decision(store, name, execution_id, {**earlier, "settled": {"serial": made.serial}}, clock)
         return made
     seen_serial = seen[0].serial if seen[0] else 0
     refs = {"decided": asdict(decided), "pins": asdict(pins) if pins else None, "seen": seen_serial}
-    document: dict[str, Any] = {**decision, **refs, "resolved": None}
+    document: dict[str, Any] = {**decision, **refs, "settled": None}
     record_decision(store, name, execution_id, document, clock)
     if decision["outcome"] in CROWNING:
         try:
@@ -304,8 +304,8 @@ def resolve_decision(
         except BeatenError as error:
             document["outcome"] = "beaten"
             document["sentence"] = f"{decision.get('sentence', '')} It was not crowned: {error}.".strip()
-    resolved = {"serial": made.serial if made else None}
-    record_decision(store, name, execution_id, {**document, "resolved": resolved}, clock)
+    settled = {"serial": made.serial if made else None}
+    record_decision(store, name, execution_id, {**document, "settled": settled}, clock)
     return made
 
 

@@ -240,7 +240,7 @@ def _history_lines(chain: list[Champion], decided: list[dict[str, Any]]) -> list
         (each.crowned, f"number {each.serial}", f"{each.run} (seed {each.seed}), {each.by}", each.sentence) for each in chain
     ]
     for document in decided:
-        if not (document.get("resolved") or {}).get("serial"):
+        if not (document.get("settled") or {}).get("serial"):
             who = (document.get("challenger") or {}).get("run", "")
             said = str(document.get("sentence", ""))
             entries.append(

@@ -42,7 +42,7 @@ def _champion(store: Store, name: str, own: list[str], artifacts: Artifacts) -> 
             found.append(Finding(decision, why[0], SET_ASIDE, LEFT_OUT))
         else:
             said = read(store, decision, checked(DecisionShape)) or {}
-            decided = max(decided, (said.get("resolved") or {}).get("serial") or 0)
+            decided = max(decided, (said.get("settled") or {}).get("serial") or 0)
     pointer = _pointer(store, name, records, good, decided, f"{ROOT}{name}.json" in own)
     found += [pointer] if pointer else []
     return found + [each for record, champion in good.items() for each in _made_of(store, record, champion, artifacts)]

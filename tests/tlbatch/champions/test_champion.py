@@ -195,7 +195,7 @@ def test_a_settled_decision_crowns_and_is_recorded(store: Store, outcome: str) -
     assert (crowned.by, crowned.sentence) == ("execution pets-1", f"head is {outcome}.")
     assert crowned.metrics["accuracy"]["low"] == 0.8
     (recorded,) = decisions(store, "pets")
-    assert (recorded["execution"], recorded["outcome"], recorded["resolved"]) == ("pets-1", outcome, {"serial": 1})
+    assert (recorded["execution"], recorded["outcome"], recorded["settled"]) == ("pets-1", outcome, {"serial": 1})
 
 
 @pytest.mark.parametrize("outcome", ["refused", "same"])
@@ -222,10 +222,10 @@ def test_a_driver_that_starts_anew_resolves_once(store: Store) -> None:
     for later in (seen, load_champion(store, "pets")):
         assert resolve(store, "pets-1", said, later) == crowned
         assert resolve(store, "pets-1", {**said, "outcome": "same"}, later) == crowned
-    store.put(name, sealed({**json.loads(store.get(name)), "resolved": None}))  # it died before it wrote this
+    store.put(name, sealed({**json.loads(store.get(name)), "settled": None}))  # it died before it wrote this
     assert resolve(store, "pets-1", {**said, "outcome": "same"}, load_champion(store, "pets")) == crowned
     (recorded,) = decisions(store, "pets")
-    assert (recorded["resolved"], recorded["outcome"]) == ({"serial": 1}, "first")
+    assert (recorded["settled"], recorded["outcome"]) == ({"serial": 1}, "first")
     assert len(terms(store, "pets")) == 1
 
 

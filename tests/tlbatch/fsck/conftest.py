@@ -62,7 +62,7 @@ def fill(store: Store) -> dict[str, InputRef]:
     first = crown(store, Champion("pets", 1, "pets", "cnn", 0, {"model:0": model}, judged, pin, classes=("a",)), None)
     etag = store.get_with_etag("champions/pets.json")[1]
     crown(store, replace(first, serial=2, before=1), etag)
-    record_decision(store, "pets", ID, {"outcome": "promoted", "resolved": {"serial": 2}}, lambda: 1e9)
+    record_decision(store, "pets", ID, {"outcome": "promoted", "settled": {"serial": 2}}, lambda: 1e9)
     change_schedule(store, "pets", lambda _: StoredSchedule("pets", STUDY, 1.0, 1.0))
     save_pins(store, "pets", Pins(pin, 1, {1: 2}))
     save_firing(store, FiringRecord("pets", ID, "cron", 1e9, 1e9, 1e9, "succeeded"))
