@@ -23,19 +23,20 @@ from jobs.runtime import Context, step_main
 
 
 def run(context: Context) -> None:
+    from pkgutil import resolve_name
+
     from jobs.data.pins import pins_of
     from jobs.training.computing import choose_device
     from jobs.training.outputs import write_outputs
     from jobs.training.settings import Settings
     from jobs.training.split_data import load_parts
-    from tlbatch.steps import import_name
 
     settings = Settings.of(context.params)
     device = choose_device(context.threads)
     parts = load_parts(context.input("dataset"), settings, pins_of(context))
     counts = f"{len(parts.train)} training and {len(parts.validation)} validation images"
     print(f"{counts}, {len(parts.classes)} classes", flush=True)
-    train = import_name(settings.way.program)
+    train = resolve_name(settings.strategy_entry.program)
     write_outputs(context, settings, parts, train(context, settings, parts, device))
 
 

@@ -7,6 +7,9 @@ from typing import NoReturn
 
 import pytest
 
+CHAOS = bool(os.environ.get("TLBATCH_CHAOS"))  #: everything, and at full length: minutes a test
+chaos_only = pytest.mark.skipif(not CHAOS, reason="takes minutes: runs with TLBATCH_CHAOS=1 (make chaos, make chaos-cluster)")
+
 
 def missing(name: str, text: str) -> NoReturn:
     """Skip; fail where TLBATCH_REQUIRE (a comma-separated list) names ``name``: what must run cannot be skipped silently."""

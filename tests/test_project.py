@@ -29,7 +29,6 @@ def pyproject() -> dict[str, Any]:
 
 
 def test_the_wheel_has_license_types_and_what_programs_read(tmp_path: Path, pyproject: dict[str, Any]) -> None:
-    pytest.importorskip("setuptools")
     source, wheels = tmp_path / "source", tmp_path / "wheels"
     source.mkdir()
     for name in ("tlbatch", "jobs"):

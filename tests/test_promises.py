@@ -7,7 +7,6 @@ A test that holds promise n is marked ``@pytest.mark.promise(n)``, and its docst
 from __future__ import annotations
 
 import ast
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutations import MUTATIONS
+from tests.requirements import chaos_only
 
 ROOT = Path(__file__).resolve().parents[1]
 PROMISES = {
@@ -62,7 +62,7 @@ def test_no_other_promise_is_marked() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not os.environ.get("TLBATCH_CHAOS"), reason="each promise broken on purpose: TLBATCH_CHAOS=1 (minutes)")
+@chaos_only
 def test_what_breaks_a_promise_is_noticed(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.mutating", str(tmp_path / "copy")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -143,7 +143,7 @@ def _facts(run: ResolvedRun, classes: int) -> RunFacts:
     blank = RunFacts(
         name=run.name,
         network="an earlier study's",
-        strategy=run.way.words(settings_of(run.strategy)),
+        strategy=run.strategy_entry.label(settings_of(run.strategy)),
         input=f"{fed['size']} {fed['resize']}, {fed['interpolation']}",
         precision=run.precision,
         trainable=("head",) if run.on_features else ("…", "head"),
@@ -170,7 +170,7 @@ def _scratch_facts(blank: RunFacts, run: ResolvedRun, classes: int) -> RunFacts:
 
 def _backbone_facts(blank: RunFacts, run: ResolvedRun, info: BackboneInfo, classes: int) -> RunFacts:
     used = info.stages_to(run.model["layer"])
-    unfrozen = run.way.learning(settings_of(run.strategy), [stage.name for stage in used])
+    unfrozen = run.strategy_entry.learning(settings_of(run.strategy), [stage.name for stage in used])
     frozen = tuple(stage.name for stage in used if stage.name not in unfrozen)
     features = _feature_size(info, run, run.input["size"])
     parameters = sum(stage.parameters for stage in used if stage.name in unfrozen)

@@ -127,7 +127,7 @@ def _backbone(run: ResolvedRun, info: BackboneInfo, classes: int) -> Network:
 
 def _learning(run: ResolvedRun, used: Sequence[StageInfo]) -> list[StageInfo]:
     """The stages that learn at some time."""
-    learning = run.way.learning(settings_of(run.strategy), [stage.name for stage in used])
+    learning = run.strategy_entry.learning(settings_of(run.strategy), [stage.name for stage in used])
     return [stage for stage in used if stage.name in learning]
 
 

@@ -55,21 +55,23 @@ class Installed:
             raise StudyError(f"{whose}: {self.target} is no tlbatch.plugins.Plugin; ask its authors")
         return found
 
-    def digest(self) -> str:
-        """sha256 over the Python files of its package, by their paths within it."""
-        module = self.target.partition(":")[0].partition(".")[0]
-        spec = find_spec(module)
-        roots = [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
-        files = [path for root in roots for path in root.rglob("*.py")] or ([Path(spec.origin)] if spec and spec.origin else [])
-        content = hashlib.sha256()
-        for path in sorted(files):
-            root = next((root for root in roots if path.is_relative_to(root)), path.parent)
-            content.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes() + b"\0")
-        return content.hexdigest()
-
     def document(self) -> dict[str, str]:
         """What of it goes into a key."""
-        return {"package": self.package, "version": self.version, "sha256": self.digest()}
+        module = self.target.partition(":")[0].partition(".")[0]
+        return {"package": self.package, "version": self.version, "sha256": source_digest(module)}
+
+
+@cache
+def source_digest(module: str) -> str:
+    """sha256 over the Python files of a package, by their paths within it; read once a process."""
+    spec = find_spec(module)
+    roots = [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
+    files = [path for root in roots for path in root.rglob("*.py")] or ([Path(spec.origin)] if spec and spec.origin else [])
+    content = hashlib.sha256()
+    for path in sorted(files):
+        root = next((root for root in roots if path.is_relative_to(root)), path.parent)
+        content.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return content.hexdigest()
 
 
 @cache

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from types import MappingProxyType
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -56,12 +54,6 @@ STEPS: Mapping[str, Step] = MappingProxyType({step.name: step for step in _STEPS
 def place_of(step: str) -> int:
     """Where a step stands in displays and reports; one that this version does not know comes last."""
     return list(STEPS).index(step) if step in STEPS else len(STEPS)
-
-
-def import_name(name: str) -> Any:
-    """What ``module:name`` names."""
-    module, _, own = name.partition(":")
-    return getattr(import_module(module), own)
 
 
 def versions() -> dict[str, int]:

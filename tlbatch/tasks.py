@@ -11,7 +11,7 @@ from tlbatch.errors import OtherVersionError
 from tlbatch.steps import STEPS
 from tlbatch.store import Store
 from tlbatch.store.documents import parse, read, shaped
-from tlbatch.store.names import is_name
+from tlbatch.store.names import is_name, is_part
 
 TASK_FORMAT = 1
 
@@ -26,7 +26,7 @@ class InputRef:
 
     def __post_init__(self) -> None:
         """Both become parts of object names, whichever document names them: "../x", or none, is damage."""
-        if not all(is_name(part) and "/" not in part for part in (self.step, self.key)):
+        if not (is_part(self.step) and is_part(self.key)):
             raise ValueError(f"{self.step!r}, {self.key!r} name no artifact")
 
 

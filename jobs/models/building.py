@@ -12,7 +12,7 @@ from jobs.models.families import FAMILIES
 from jobs.models.handcrafted import hand_crafted_backbone
 from jobs.models.heads import build_head
 from jobs.models.infer_stages import derive_division
-from jobs.models.initial import initialise, resolve_statistics
+from jobs.models.initial import estimate_statistics, initialise
 from jobs.models.library import Architecture, find
 from jobs.models.network import Backbone, Network
 from jobs.models.pretrained import Pretrained
@@ -112,7 +112,7 @@ def _body(architecture: Architecture, pretrained: Pretrained) -> nn.Module:
     """With random values of its seed; without any (meta device) where weights for all of it will come."""
     if pretrained.state is None:
         body = architecture.create_seeded(pretrained.seed)
-        resolve_statistics(body, seed=pretrained.seed, size=NOISE_SIZE if architecture.division else _own_size(body))
+        estimate_statistics(body, seed=pretrained.seed, size=NOISE_SIZE if architecture.division else _own_size(body))
         return body
     return architecture.create_empty() if architecture.name in FAMILIES else architecture.create_seeded(0)
 

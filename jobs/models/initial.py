@@ -37,7 +37,7 @@ NOISE_IMAGES, NOISE_SIDE = 4, 28
 
 
 @torch.no_grad()
-def resolve_statistics(network: nn.Module, *, seed: int, size: int) -> None:
+def estimate_statistics(network: nn.Module, *, seed: int, size: int) -> None:
     """Give the BatchNorm layers of an untrained network the statistics of smooth noise, in place.
 
     With the statistics they are made with (0 and 1), a frozen random network's features shrink to 1e-9: no control to hold

@@ -10,6 +10,7 @@ import numpy as np
 
 from jobs.data.pins import FRESH_FILE, Pins
 from jobs.statistics.predictions import Floats, Predictions
+from tlbatch.champions.judged import ENOUGH_FRESH
 from tlbatch.errors import DataError
 from tlbatch.store.artifacts import Artifact
 
@@ -50,10 +51,6 @@ def numbers(evaluation: Artifact, seed: int) -> dict[str, Any]:
     """{metric: {value, low, high}} of one seed."""
     metrics: dict[str, Any] = evaluation.read_json("metrics.json")["seeds"][str(seed)]
     return {name: {part: estimate.get(part) for part in ("value", "low", "high")} for name, estimate in sorted(metrics.items())}
-
-
-ENOUGH_FRESH = 100
-"""Fresh images from which their number is a model's first one (or as many as the test set has): about 6 points either way."""
 
 
 def fresh_numbers(evaluation: Artifact, seed: int, pins: Pins) -> dict[str, Any] | None:

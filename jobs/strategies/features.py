@@ -23,8 +23,8 @@ from jobs.training.validation import validation_logits
 
 def train(context: Context, settings: Settings, parts: Parts, device: torch.device) -> Outcome:
     """The head that the study asks for."""
-    way = train_head if settings.logistic is None else fit_logistic
-    return way(context, settings, parts, device)
+    train_one = train_head if settings.logistic is None else fit_logistic
+    return train_one(context, settings, parts, device)
 
 
 def train_head(context: Context, settings: Settings, parts: Parts, device: torch.device) -> Outcome:

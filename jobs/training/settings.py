@@ -18,13 +18,14 @@ from tlbatch.strategies.finetune import Finetune
 
 @dataclass(frozen=True)
 class Settings:
-    """``params`` as they came; ``way`` is the strategy's entry, the other fields are what the training loop wants of them.
+    """``params`` as they came; the other fields are what the strategy and the training loop want of them.
 
-    ``own`` is what is set of the strategy; ``finetune`` the same where it freezes stages (None: all learns).
+    ``strategy_entry`` describes the strategy; ``own`` is what is set of it, ``finetune`` the same where that freezes stages
+    (None: all learns).
     """
 
     params: Mapping[str, Any]
-    way: Strategy
+    strategy_entry: Strategy
     train: Train
     own: Part | None
     finetune: Finetune | None
@@ -33,12 +34,12 @@ class Settings:
     @staticmethod
     def of(params: Mapping[str, Any]) -> Settings:
         check_used(params.get("plugins") or {})
-        way, head = strategy_of(params["strategy"]), params["model"].get("head") or {}
-        own = way.settings.model_validate_json(json.dumps(settings_of(params["strategy"]))) if way.settings else None
-        logistic = head.get("logistic") if "logistic" in way.heads else None
+        entry, head = strategy_of(params["strategy"]), params["model"].get("head") or {}
+        own = entry.settings.model_validate_json(json.dumps(settings_of(params["strategy"]))) if entry.settings else None
+        logistic = head.get("logistic") if "logistic" in entry.heads else None
         return Settings(
             params,
-            way,
+            entry,
             Train.model_validate_json(json.dumps(params["train"])),
             own,
             own if isinstance(own, Finetune) else None,
@@ -65,7 +66,7 @@ class Settings:
 
     @property
     def on_features(self) -> bool:
-        return self.way.on_features
+        return self.strategy_entry.on_features
 
     @property
     def backbone(self) -> Mapping[str, Any] | None:

@@ -19,9 +19,8 @@ import yaml
 from PIL import Image
 
 from tests.docs.pages import ROOT, Block, blocks, pages
+from tests.mistakes import mistakes_in
 from tlbatch.cli import _code, cli
-from tlbatch.errors import StudyError
-from tlbatch.spec import parse_study
 
 PRINTED = ("sh", "console", "python", "toml", "dockerfile")
 BASE = {
@@ -31,14 +30,6 @@ BASE = {
     "dataset": {"url": "photos"},
     "runs": [{"name": "features", "model": {"backbone": "mobilenet_v2", "head": {"logistic": {}}}}],
 }
-
-
-def said_of(text: str) -> list[str]:
-    try:
-        parse_study(text)
-    except StudyError as error:
-        return str(error).splitlines()
-    return []
 
 
 @pytest.mark.parametrize("block", blocks(), ids=str)
@@ -66,7 +57,7 @@ def test_studies_load(block: Block) -> None:
     if block.mark.startswith("tested: "):  # it needs what that test installs
         return
     document = yaml.safe_load(block.text)
-    assert said_of(block.text if "apiVersion" in document else yaml.safe_dump(BASE | document)) == []
+    assert mistakes_in(block.text if "apiVersion" in document else yaml.safe_dump(BASE | document)) == []
 
 
 def test_the_mistake_is_printed_so() -> None:
@@ -75,8 +66,8 @@ def test_the_mistake_is_printed_so() -> None:
     text = f"apiVersion: tlbatch/v1\nkind: Study\nname: pets\n\ndataset: {{url: s3://p/x}}\n\nruns:\n{runs}\n"
     assert text.count("\n") == 11
     text += "  - name: vgg16-finetuned\n    model:\n      backbone: vgg61\n"
-    assert said_of(text) == [line]
-    assert said_of(text.replace("vgg61", "vgg16")) == []
+    assert mistakes_in(text) == [line]
+    assert mistakes_in(text.replace("vgg61", "vgg16")) == []
 
 
 # -- what is run ------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import pytest
 
 from tests.e2e.user import User, evict, finished, no_orphans, running_pod, state, trains, until
 from tests.faults.records import record
+from tests.requirements import chaos_only
 from tlbatch.cluster import Cluster as Api
 from tlbatch.cluster.client import JOBS, PODS
 from tlbatch.manifests.names import EXECUTION, STEP
@@ -26,7 +27,7 @@ from tlbatch.records.executions import Execution
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.slow,
-    pytest.mark.skipif(not os.environ.get("TLBATCH_CHAOS"), reason="runs with TLBATCH_CHAOS=1 (make chaos-cluster)"),
+    chaos_only,
 ]
 
 

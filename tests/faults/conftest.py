@@ -19,8 +19,6 @@ from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import Manifest, load_manifest
 from tlbatch.tasks import InputRef, task_name
 
-CHAOS = bool(os.environ.get("TLBATCH_CHAOS"))  #: `make chaos`: everything, for half an hour
-chaos_only = pytest.mark.skipif(not CHAOS, reason="takes minutes: runs with TLBATCH_CHAOS=1 (make chaos)")
 STUDY = (
     head("shapes", SPLIT)
     + """\

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import CHAOS, Season, Ward, chaos_only, digests
+from tests.faults.conftest import Season, Ward, digests
 from tests.faults.damage import (
     CODES,
     DAMAGES,
@@ -30,6 +30,7 @@ from tests.faults.damage import (
     tlbatch,
 )
 from tests.faults.records import record
+from tests.requirements import CHAOS, chaos_only
 from tests.studies.shapes import Bench
 from tests.tlbatch.fsck.conftest import ID, fill
 from tests.tlbatch.listed import lay_out

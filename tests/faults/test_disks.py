@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import chaos_only, digests
+from tests.faults.conftest import digests
 from tests.faults.records import record
 from tests.faults.test_driver_kills import command
-from tests.requirements import missing
+from tests.requirements import chaos_only, missing
 from tests.studies.shapes import Bench
 from tlbatch.store import open_store
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Season, chaos_only, digests
+from tests.faults.conftest import Season, digests
 from tests.faults.records import record
+from tests.requirements import chaos_only
 from tests.studies.shapes import Bench
 from tlbatch.store import open_store
 

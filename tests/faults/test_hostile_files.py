@@ -16,8 +16,8 @@ from PIL import Image
 
 from jobs.data.decode import BadImageError, decoded
 from jobs.models.reading import read_state
-from tests.faults.conftest import CHAOS
 from tests.faults.records import record
+from tests.requirements import CHAOS
 from tlbatch.datasets.labels import read_labels
 from tlbatch.errors import TlbatchError
 from tlbatch.spec.dataset import CsvLabels

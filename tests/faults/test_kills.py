@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults.conftest import CHAOS, Season, Ward
+from tests.faults.conftest import Season, Ward
 from tests.faults.records import record
+from tests.requirements import CHAOS
 from tlbatch.tasks import InputRef
 
 KILLED = -9

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.faults.conftest import chaos_only
 from tests.faults.records import record
+from tests.requirements import chaos_only
 from tests.studies.shapes import Bench, draw_shapes
 from tlbatch.errors import TlbatchError
 from tlbatch.execution.launch import Outcome

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import CHAOS, Season
+from tests.faults.conftest import Season
 from tests.faults.records import record
+from tests.requirements import chaos_only
 from tests.studies.shapes import head
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHAOS, reason="large inputs run with TLBATCH_CHAOS=1 (make chaos)")]
+pytestmark = [pytest.mark.slow, chaos_only]
 
 FILES = 1_000_000
 EXECUTIONS = 500

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.conftest import CHAOS, chaos_only, digests
+from tests.faults.conftest import digests
 from tests.faults.proxy import (
     DENIED,
     EXPIRED,
@@ -23,6 +23,7 @@ from tests.faults.proxy import (
     faulty,
 )
 from tests.faults.records import record
+from tests.requirements import CHAOS, chaos_only
 from tests.studies.shapes import Bench
 from tlbatch.errors import TlbatchError
 from tlbatch.execution.launch import Outcome

@@ -7,10 +7,11 @@ import random
 
 import pytest
 
-from tests.faults.conftest import Season, Ward, chaos_only
+from tests.faults.conftest import Season, Ward
 from tests.faults.records import record
 from tests.faults.test_hostile_files import spoiled
 from tests.faults.test_kills import STEPS
+from tests.requirements import chaos_only
 from tlbatch.tasks import task_name
 
 VALUES = (None, [], {}, "", "x", -1, 2**70, 1e308, True, {"a": [1]}, "../../etc/passwd", "\x1b]0;x\x07")

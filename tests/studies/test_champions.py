@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.studies.shapes import Bench
-from tlbatch.champions.champion import decisions, load_champion, resolve_decision, terms
+from tlbatch.champions.champion import apply_decision, decisions, load_champion, terms
 from tlbatch.cli import main
 from tlbatch.execution.launch import Outcome
 from tlbatch.schedules.pins import Pins, save_pins
@@ -126,7 +126,7 @@ def test_history_tells_of_refusals_too(call: Call, bench: Bench, first_run: tupl
     call("promote", "shapes", first_run[1].execution.id, "--run", "cnn")
     store = open_store(str(bench.store))
     said: dict[str, Any] = {"outcome": "refused", "sentence": "dense-head is worse.", "challenger": {"run": "dense-head"}}
-    resolve_decision(store, "shapes", "shapes-2", said, InputRef("decide", "d" * 40, ""), None, load_champion(store, "shapes"))
+    apply_decision(store, "shapes", "shapes-2", said, InputRef("decide", "d" * 40, ""), None, load_champion(store, "shapes"))
     text = call("history", "shapes")[1].splitlines()
     assert text[0].split(maxsplit=2)[2] == "refused    dense-head, execution shapes-2"
     assert text[1].strip() == "dense-head is worse."

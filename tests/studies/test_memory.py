@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
+from tests.requirements import chaos_only
 from tests.studies.shapes import Bench, draw_shapes
 from tlbatch.memory import forecast_mib
 from tlbatch.planning.resolve import plan_study
@@ -31,7 +31,7 @@ runs:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not os.environ.get("TLBATCH_CHAOS"), reason="takes minutes: runs with TLBATCH_CHAOS=1")
+@chaos_only
 @pytest.mark.parametrize("backbone", ["mobilenet_v2", "squeezenet1_1"])
 def test_a_training_holds_what_was_forecast(backbone: str, tmp_path: Path) -> None:
     draw_shapes(tmp_path / "images", 32)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.requirements import missing
 from tlbatch.cli import COMMANDS
 from tlbatch.cli import _code as tlbatch
 from tlbatch.commands.completion import VARIABLE
@@ -37,6 +38,8 @@ def program(tmp_path: Path) -> dict[str, str]:
 
 def typed_into_bash(program: dict[str, str], setup: str, keys: str, until: str, timeout_s: float = 30) -> str:
     """What an interactive bash shows after ``keys``, up to ``until``."""
+    if shutil.which("bash") is None:
+        missing("bash", "a shell that completes is a real bash: install the package bash")
     pid, terminal = pty.fork()
     if pid == 0:
         os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], program)
@@ -57,7 +60,6 @@ def typed_into_bash(program: dict[str, str], setup: str, keys: str, until: str, 
         os.waitpid(pid, 0)
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
 @pytest.mark.parametrize(
     ("keys", "whole"),
     [("tlbatch fsc\t", "tlbatch fsck "), ("tlbatch schedule trig\t", "trigger "), ("tlbatch list --ou\t", "--output ")],

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.requirements import missing
 from tlbatch import environment
 from tlbatch.cli import main
 from tlbatch.environment import SETTINGS, unknown_names
@@ -47,7 +48,7 @@ def test_every_name_that_is_read_is_known_and_every_known_one_is_read() -> None:
     files = [ROOT / name for name in listed if name.endswith((".py", ".yaml", ".sh", ".md", "Makefile", "Dockerfile", "run"))]
     files = [file for file in files if file.exists() and file.name not in ("environment.py", "test_environment.py")]
     if not files:
-        pytest.skip("no git checkout here")
+        missing("git", "which files are the project's is asked of git: run this in a clone, with git installed")
     found = {name for file in files for name in re.findall(r"\bTLBATCH_[A-Z0-9_]+\b", file.read_text("utf-8"))}
     known = {*environment.SETTINGS, *environment.STUDIES, *environment.PODS, *environment.TESTS}
     assert {name for name in found - known if list(unknown_names([name]))} == set()

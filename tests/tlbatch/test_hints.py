@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from tests.docs.pages import FENCE, pages
+from tests.mistakes import mistakes_in
 from tlbatch.backbones.catalogue import backbones, weights_of
 from tlbatch.backbones.names import backbone_hint, backbone_names
 from tlbatch.cli import COMMANDS, cli
@@ -63,16 +64,8 @@ def slips(word: str) -> Iterator[str]:
     yield word.upper()
 
 
-def said(text: str) -> list[str]:
-    try:
-        parse_study(text)
-    except StudyError as error:
-        return str(error).splitlines()
-    return []
-
-
 def test_the_study_is_right() -> None:
-    assert said(STUDY) == []
+    assert mistakes_in(STUDY) == []
 
 
 @pytest.mark.parametrize("word", WORDS)
@@ -81,23 +74,24 @@ def test_every_name_mistyped_is_suggested_and_works(word: str) -> None:
     place = places[-1] if word == "gentle" else places[0]  # where it is used, not where it is made
     for slip in {*slips(word)} - {word}:
         text = STUDY[: place.start()] + slip + STUDY[place.end() :]
-        lines = said(text)
+        lines = mistakes_in(text)
         hints = [re.search(r"did you mean '([^']+)'\?", line) for line in lines if slip in line]
         typed = [hint.group(1) for hint in hints if hint]
         if not typed:  # where any name will do, or all are listed
             continue
         corrected = STUDY[: place.start()] + typed[0] + STUDY[place.end() :]
-        assert not any(f"unknown key {typed[0]!r}" in line or "did you mean" in line for line in said(corrected)), (slip, typed)
+        left = mistakes_in(corrected)
+        assert not any(f"unknown key {typed[0]!r}" in line or "did you mean" in line for line in left), (slip, typed)
         assert typed[0] == word or distance(slip.lower(), typed[0]) <= distance(slip.lower(), word), (slip, typed)
 
 
 @pytest.mark.parametrize("written", ["001", "1.10", "0x1F", "0o17", "1e3", "True", "null", "~", "+5", ".5", "-0", "FALSE"])
 def test_text_that_yaml_reads_otherwise_is_hinted_as_it_was_written(written: str) -> None:
     text = STUDY.replace("[cat, dog]", f"[{written}, dog]").replace("cat: 2.0", "dog: 2.0").replace("cat: 0.1", "dog: 0.1")
-    [line] = said(text)
+    [line] = mistakes_in(text)
     [hint] = re.findall(r"put it in quotes: (\".*\")\)", line)
     assert yaml.safe_load(hint) == written
-    assert said(text.replace(f"[{written}, dog]", f"[{hint}, dog]")) == []
+    assert mistakes_in(text.replace(f"[{written}, dog]", f"[{hint}, dog]")) == []
 
 
 @pytest.mark.parametrize(

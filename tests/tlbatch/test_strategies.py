@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
+from pkgutil import resolve_name
 
 import pytest
 
 from tests.imports import ROOT, modules
 from tlbatch.spec import json_schema, parse_study
-from tlbatch.steps import import_name
 from tlbatch.strategies import STRATEGIES, Strategy, default_strategy, settings_of, strategy_of
 
 STUDY = """
@@ -22,7 +22,7 @@ runs: [{{name: one, model: {model}{strategy}}}]
 
 @pytest.mark.parametrize("entry", STRATEGIES.values(), ids=STRATEGIES)
 def test_an_entry_holds_what_it_says(entry: Strategy) -> None:
-    program = import_name(entry.program)
+    program = resolve_name(entry.program)
     assert callable(program)
     asked = entry.name if entry.settings is None else {entry.name: entry.settings().model_dump(mode="json")}
     assert strategy_of(asked) is entry
@@ -42,8 +42,8 @@ def test_an_entry_holds_what_it_says(entry: Strategy) -> None:
 )
 def test_a_run_has_one(model: str, strategy: str, expected: str) -> None:
     run = parse_study(STUDY.format(model=model, strategy=strategy)).study.runs[0]
-    assert run.way is STRATEGIES[expected]
-    assert (run.strategy_settings is None) == (run.way.settings is None)
+    assert run.strategy_entry is STRATEGIES[expected]
+    assert (run.strategy_settings is None) == (run.strategy_entry.settings is None)
 
 
 def test_the_schema_has_them_all() -> None:

@@ -268,7 +268,7 @@ def decisions(store: Store, name: str) -> list[dict[str, Any]]:
     return read_each(store, reversed(names), checked(DecisionShape))
 
 
-def resolve_decision(
+def apply_decision(
     store: Store,
     name: str,
     execution_id: str,

@@ -53,7 +53,8 @@ def asked_words(champion: Champion) -> str:
     return f"version {champion.test_version}, " + (f"{times(champion.asked)} by then" if champion.asked else "not asked before")
 
 
-ENOUGH_FRESH = 100  #: fresh images, where a record does not say itself whether it has enough (jobs.promotion.judging)
+ENOUGH_FRESH = 100
+"""Fresh images from which their number is a model's first one (or as many as the test set has): about 6 points either way."""
 FRESH = "fresh image{s}, which no decision consulted"
 CORRECTED = "on the test images, without the luck of having been chosen there"
 FLATTERED = "on the test images that it was chosen on, which flatters it"

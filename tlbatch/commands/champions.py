@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -195,17 +196,16 @@ def _document(found: Champion) -> dict[str, Any]:
     return asdict(found)
 
 
-def _numbers_now(store: Store, found: Champion) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """``fresh`` and ``corrected`` by the last firing, where that was about it; else those of when it was crowned."""
-    from tlbatch.schedules.pins import load_pins
+def _numbers_now(store: Store, found: Champion) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
+    """``fresh`` and ``corrected``; pins that cannot be read cost these alone."""
+    from tlbatch.schedules.pins import load_pins, numbers_now
     from tlbatch.store.documents import each_readable
 
     (pins,) = each_readable([found.name], lambda name: load_pins(store, name)) or [None]
-    now = pins is not None and pins.standing == found.serial
-    return (pins.fresh, pins.corrected or found.corrected) if now and pins else (found.fresh, found.corrected)
+    return numbers_now(pins, found)
 
 
-def _lines(found: Champion, fresh: dict[str, Any] | None, corrected: dict[str, Any] | None) -> list[str]:
+def _lines(found: Champion, fresh: Mapping[str, Any] | None, corrected: Mapping[str, Any] | None) -> list[str]:
     """What ``show`` prints: its own number first; what it scores on images that it was chosen on stands below these."""
     from tlbatch.champions.judged import asked_words, flatters, fresh_number, own_number
 

@@ -69,7 +69,7 @@ def why_damaged(check: Callable[[], object]) -> tuple[str, str] | None:
     try:
         check()
     except DamagedError as error:
-        return error.why, error.mended_by
+        return error.why, error.repaired_by
     except NotFoundError:
         return "it is gone", ""
     except TlbatchError as error:

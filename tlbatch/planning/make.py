@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pkgutil import resolve_name
 from typing import Any
 
 from tlbatch.planning.champion_tasks import PINNED, ResolvedChampion, champion_node, decide_node, pin_node
@@ -11,7 +12,7 @@ from tlbatch.planning.plan import Node, Plan, PlanBuilder
 from tlbatch.planning.runs import ResolvedRun, contrasts, plain
 from tlbatch.plugins import used
 from tlbatch.spec import Study
-from tlbatch.steps import STEPS, import_name
+from tlbatch.steps import STEPS
 
 SMALL_INPUT = 64
 """Images up to this many pixels a side are trained on one core: two such tasks side by side beat one on two cores."""
@@ -79,7 +80,7 @@ def make_plan(resolved: ResolvedStudy) -> Plan:
         report_needs[f"evaluate:{zero.name}"] = builder.add(_zero_label(resolved, zero))
     for step in STEPS.values():
         if step.planned:
-            add: AddStep = import_name(step.planned)
+            add: AddStep = resolve_name(step.planned)
             report_needs |= add(builder, resolved, report_needs)
     return builder.build()
 
@@ -194,7 +195,7 @@ def _finetune(
         "fold": fold,
         "precision": run.precision,
         "views": run.views,
-        **({"plugins": plugins} if (plugins := used([run.way.name])) else {}),
+        **({"plugins": plugins} if (plugins := used([run.strategy_entry.name])) else {}),
     }
     return Node(
         name=f"finetune:{run.name}:{part}",

@@ -46,13 +46,13 @@ class ResolvedRun:
         return not self.control_for and not self.pretrained
 
     @property
-    def way(self) -> Strategy:
+    def strategy_entry(self) -> Strategy:
         """The entry of its strategy."""
         return strategy_of(self.strategy)
 
     @property
     def on_features(self) -> bool:
-        return self.way.on_features
+        return self.strategy_entry.on_features
 
 
 def resolve_runs(study: Study, weights_for: WeightsFor, precision: str) -> list[ResolvedRun]:
@@ -92,7 +92,7 @@ def _model(run: Run, weights: ResolvedWeights | None) -> dict[str, Any]:
 
 def _strategy(run: Run) -> str | dict[str, Any]:
     settings = run.strategy_settings
-    return run.way.name if settings is None else {run.way.name: plain(settings)}
+    return run.strategy_entry.name if settings is None else {run.strategy_entry.name: plain(settings)}
 
 
 def _augmentation(study: Study, run: Run) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ import yaml
 
 from tlbatch.errors import StudyError
 from tlbatch.store.documents import DamagedError, as_is, checked, parse, read, read_disposable
-from tlbatch.store.names import is_name
+from tlbatch.store.names import is_part
 from tlbatch.store.protocol import ConflictError, NotFoundError, Store
 
 ROOT = "executions/"
@@ -299,7 +299,7 @@ class TaskShape:
 
     def __post_init__(self) -> None:
         """Step and key become parts of object names: "../x", or none, is damage."""
-        if any((part is not None and not is_name(part)) or "/" in (part or "") for part in (self.step, self.key)):
+        if not all(part is None or is_part(part) for part in (self.step, self.key)):
             raise ValueError("its step or key is no part of an object's name")
 
 

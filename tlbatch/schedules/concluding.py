@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tlbatch.champions.champion import CROWNING, load_champion, resolve_decision, terms
+from tlbatch.champions.champion import CROWNING, apply_decision, load_champion, terms
 from tlbatch.champions.judged import own_number
 from tlbatch.errors import StudyError, TlbatchError
 from tlbatch.planning.champion_tasks import CHAMPION, DECIDE, PIN
@@ -55,7 +55,7 @@ def conclude(store: Store, opened: Opened, decision: Mapping[str, Any], hook: st
     """Resolve the decision and record the firing."""
     execution = Execution(store, opened.execution)
     refs = refs_of(execution)
-    made = resolve_decision(store, opened.name, opened.execution, decision, refs[DECIDE], refs[PIN], opened.seen)
+    made = apply_decision(store, opened.name, opened.execution, decision, refs[DECIDE], refs[PIN], opened.seen)
     test = dict(decision.get("test") or {})
     version = int(test.get("version") or 1)
     seen = opened.defence.champion

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from tlbatch.champions.champion import Champion
 from tlbatch.errors import StudyError
 from tlbatch.schedules.schedule import SWAPS, place
 from tlbatch.store import ConflictError, Store
@@ -49,6 +50,13 @@ class Pins:
 def load_pins(store: Store, name: str) -> Pins | None:
     """None before the first decision. Raises DamagedError: another test set must not be pinned in its place."""
     return read(store, place(name, FILE), shaped(Pins)) if is_name(place(name, FILE)) else None
+
+
+def numbers_now(pins: Pins | None, champion: Champion) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
+    """``fresh`` and ``corrected`` by the last firing, where that was about it; else those of when it was crowned. Pure."""
+    if pins is not None and pins.standing == champion.serial:
+        return pins.fresh, pins.corrected or champion.corrected
+    return champion.fresh, champion.corrected
 
 
 def save_pins(store: Store, name: str, pins: Pins) -> Pins:

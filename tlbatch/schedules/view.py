@@ -14,7 +14,7 @@ from tlbatch.champions.judged import Own, fresh_number, own_number, times
 from tlbatch.schedules.concluding import TREND
 from tlbatch.schedules.firings import MISSED_AT_MOST, FiringRecord, load_firings, missed
 from tlbatch.schedules.open_firings import load_opened
-from tlbatch.schedules.pins import Pins, load_pins
+from tlbatch.schedules.pins import Pins, load_pins, numbers_now
 from tlbatch.schedules.schedule import HERE, StoredSchedule, is_suspended, live_lease, load_schedule, next_time, place
 from tlbatch.spec.resources import Schedule
 from tlbatch.store import Store
@@ -178,23 +178,15 @@ def _own(seen: View) -> Own | None:
     champion, metric = seen.champion, seen.schedule.promote_on
     if champion is None:
         return None
-    fresh, corrected = _numbers_now(seen, champion)
+    fresh, corrected = numbers_now(seen.pins, champion)
     return own_number(metric, fresh, corrected, champion.metrics.get(metric), champion.asked)
-
-
-def _numbers_now(seen: View, champion: Champion) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
-    """``fresh`` and ``corrected`` by the last firing, where that was about it; else those of when it was crowned."""
-    pins = seen.pins
-    if pins is not None and pins.standing == champion.serial:
-        return pins.fresh, pins.corrected or champion.corrected
-    return champion.fresh, champion.corrected
 
 
 def _fresh(seen: View) -> str:
     """What the champion scores on few fresh images; why there are none."""
     if seen.champion is None:
         return ""
-    few = fresh_number(_numbers_now(seen, seen.champion)[0], seen.schedule.promote_on)
+    few = fresh_number(numbers_now(seen.pins, seen.champion)[0], seen.schedule.promote_on)
     if few is not None:
         return few.words if few != _own(seen) else ""
     if not seen.schedule.fresh:

@@ -69,7 +69,7 @@ def _unknown_strategy(run: Run, number: int) -> Mistake | None:
     path: Path = ("runs", number, "strategy")
     try:
         if run.strategy_settings is None and isinstance(run.strategy, dict):
-            return Mistake(path, f"nothing can be set of it: write {run.way.name}")
+            return Mistake(path, f"nothing can be set of it: write {run.strategy_entry.name}")
     except StudyError as error:
         return Mistake(path, str(error))
     except ValidationError as error:
@@ -81,10 +81,11 @@ def _unknown_strategy(run: Run, number: int) -> Mistake | None:
 def _strategy(place: Place) -> Iterator[Mistake]:
     run, path = place.run, (*place.path, "strategy")
     rests_on: tuple[Path, ...] = ((*place.path, "model"),)
-    if run.model.scratch is not None and run.strategy is not None and run.way.model != "scratch":
+    for_model = run.strategy_entry.model
+    if run.model.scratch is not None and run.strategy is not None and for_model != "scratch":
         text = "a scratch model is trained whole: leave strategy out, or name a backbone"
         yield Mistake(path, text, None, rests_on)
-    if run.model.backbone is not None and run.way.model != "backbone":
+    if run.model.backbone is not None and for_model != "backbone":
         text = (
             "is for model.scratch; for a backbone from random weights: weights: random, strategy: {finetune: {unfreeze: all}}"
         )
@@ -98,7 +99,7 @@ def _augmentation(place: Place) -> Iterator[Mistake]:
     if isinstance(run.augmentation, str) and run.augmentation not in known:
         hint = suggestion(run.augmentation, known) or "; the study's augmentations name none"
         yield Mistake(path, f"unknown augmentation {run.augmentation!r}{hint}", None, (("augmentations",),))
-    if not run.way.on_features:
+    if not run.strategy_entry.on_features:
         if run.views:
             text = "extra views are for strategy: features; other runs see new ones every epoch"
             yield Mistake((*place.path, "views"), text, None, rests_on)
@@ -120,7 +121,7 @@ def _head(place: Place) -> Iterator[Mistake]:
     if head.logistic is None:
         return
     rests_on: tuple[Path, ...] = ((*place.path, "strategy"),)
-    if "logistic" not in run.way.heads and run.model.scratch is None:
+    if "logistic" not in run.strategy_entry.heads and run.model.scratch is None:
         text = "a logistic regression cannot be trained end to end: use strategy: features, or head: {dense: []}"
         yield Mistake((*path, "logistic"), text, None, rests_on)
     others = [name for name in ("dense", "dropout", "batch_norm") if getattr(head, name)]

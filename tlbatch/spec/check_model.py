@@ -9,7 +9,7 @@ from tlbatch.schema.nearest import suggestion
 from tlbatch.schema.yamltree import Mistake, Path
 from tlbatch.spec.model import FromRun, Model
 from tlbatch.spec.study import Run
-from tlbatch.strategies import Asked
+from tlbatch.strategies import CheckedRun
 
 
 def check_model(run: Run, path: Path, study_name: str) -> Iterator[Mistake]:
@@ -26,13 +26,13 @@ def check_model(run: Run, path: Path, study_name: str) -> Iterator[Mistake]:
     elif isinstance(model.backbone, str):
         yield from _backbone(model, model.backbone, at)
     if run.strategy_settings is not None:
-        yield from run.way.check(_asked(run, (*path, "strategy", run.way.name), at))
+        yield from run.strategy_entry.check(_checked(run, (*path, "strategy", run.strategy_entry.name), at))
 
 
-def _asked(run: Run, path: Path, model_path: Path) -> Asked:
+def _checked(run: Run, path: Path, model_path: Path) -> CheckedRun:
     backbone = run.model.backbone
     named = isinstance(backbone, str)
-    return Asked(
+    return CheckedRun(
         settings=run.strategy_settings,
         backbone=str(backbone),
         layer=run.model.layer,

@@ -57,7 +57,7 @@ class Run(Part):
     resources: Resources = Resources()
 
     @property
-    def way(self) -> Strategy:
+    def strategy_entry(self) -> Strategy:
         """The entry of its strategy: what is named, else what its model implies. Raises StudyError (a plug-in's)."""
         if self.strategy is None:
             return default_strategy("scratch" if self.model.backbone is None else "backbone")
@@ -68,12 +68,12 @@ class Run(Part):
     @property
     def strategy_settings(self) -> Part | None:
         """What is set of its strategy; None where nothing may be."""
-        if self.strategy is None or self.way.settings is None:
+        if self.strategy is None or self.strategy_entry.settings is None:
             return None
         if isinstance(self.strategy, str | dict):
-            given = self.strategy[self.way.name] if isinstance(self.strategy, dict) else {}
-            return self.way.settings.model_validate_json(json.dumps(given))
-        own: Part = getattr(self.strategy, self.way.name)
+            given = self.strategy[self.strategy_entry.name] if isinstance(self.strategy, dict) else {}
+            return self.strategy_entry.settings.model_validate_json(json.dumps(given))
+        own: Part = getattr(self.strategy, self.strategy_entry.name)
         return own
 
 

@@ -30,11 +30,11 @@ WRONG = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowEr
 class DamagedError(DataError):
     """An object of the store is not what was written there. ``name``: the object's; ``why``: what is wrong with it.
 
-    ``mended_by``: the way out where it is another than ``fsck --repair``; the text of the error has it.
+    ``repaired_by``: the way out where it is another than ``fsck --repair``; the text of the error has it.
     """
 
     def __init__(self, url: str, name: str, why: str, way_out: str = "") -> None:
-        self.name, self.why, self.mended_by = name, why, way_out
+        self.name, self.why, self.repaired_by = name, why, way_out
         repair = f"`tlbatch fsck {url} --repair` restores what can be restored, and says what depends on the rest"
         super().__init__(f"{url}/{name} is damaged ({why}): {way_out or repair}")
 

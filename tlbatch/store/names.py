@@ -23,6 +23,11 @@ def check_prefix(prefix: str) -> None:
         raise ValueError(f"not the start of an object name: {prefix!r}")
 
 
+def is_part(name: str) -> bool:
+    """Whether it may be one part of an object's name, between slashes."""
+    return is_name(name) and "/" not in name
+
+
 def is_name(name: str) -> bool:
     """Whether ``check_name`` takes it. Listings leave other objects out: folder markers of consoles, for one."""
     try:

@@ -11,7 +11,7 @@ from tlbatch.schema.yamltree import Mistake, Path
 
 
 @dataclass(frozen=True)
-class Asked:
+class CheckedRun:
     """A run as a strategy's ``check`` sees it. ``stages`` of its backbone and ``used`` ones: empty where they are not known.
 
     ``path`` is where the strategy's own settings stand in the study, ``model_path`` where the model does.
@@ -27,11 +27,15 @@ class Asked:
     model_path: Path
 
 
-Check = Callable[[Asked], Iterator[Mistake]]
+Check = Callable[[CheckedRun], Iterator[Mistake]]
 
 
-def nothing_wrong(asked: Asked) -> Iterator[Mistake]:
+def nothing_wrong(run: CheckedRun) -> Iterator[Mistake]:
     yield from ()
+
+
+def no_detail(settings: Mapping[str, Any]) -> str:
+    return ""
 
 
 def nothing_learns(settings: Mapping[str, Any], stages: Sequence[str]) -> tuple[str, ...]:
@@ -46,7 +50,7 @@ class Strategy:
     ``consumes``: inputs, or features that an extract task leaves before. ``settings``: what may be set (``strategy: {name:
     {…}}``), None where nothing may. ``heads``: which heads it trains. ``whole``: whether parts of the backbone may learn.
     ``check``: mistakes that its settings make with a run. ``learning(settings, stages)``: the stages of a backbone that
-    learn. ``phrase``: what a run is called in reports, from its settings and its layer.
+    learn. ``phrase``: what a run is called in reports, from its settings and layer; ``detail``: of its settings, in tables.
     """
 
     name: str
@@ -60,14 +64,13 @@ class Strategy:
     whole: bool = False
     default: bool = False
     check: Check = nothing_wrong
+    detail: Callable[[Mapping[str, Any]], str] = no_detail
     learning: Callable[[Mapping[str, Any], Sequence[str]], tuple[str, ...]] = nothing_learns
 
     @property
     def on_features(self) -> bool:
         return self.consumes == "features"
 
-    def words(self, settings: Mapping[str, Any]) -> str:
-        """Its name, and what of the backbone learns."""
-        unfreeze = settings.get("unfreeze")
-        shown = unfreeze if isinstance(unfreeze, str) else ", ".join(unfreeze or ())
-        return f"{self.name} {shown}".strip()
+    def label(self, settings: Mapping[str, Any]) -> str:
+        """Its name, and what tells its settings from others, for tables."""
+        return f"{self.name} {self.detail(settings)}".strip()

@@ -10,7 +10,7 @@ from pydantic import Field
 from tlbatch.schema.base import Part, Positive
 from tlbatch.schema.nearest import suggestion
 from tlbatch.schema.yamltree import Mistake, Path
-from tlbatch.strategies.entry import Asked, Strategy
+from tlbatch.strategies.entry import CheckedRun, Strategy
 
 HEAD = "head"
 
@@ -32,24 +32,24 @@ class Finetune(Part):
     )
 
 
-def check(asked: Asked) -> Iterator[Mistake]:
+def check(run: CheckedRun) -> Iterator[Mistake]:
     """Stages that the network does not have or does not use, and settings that come to nothing."""
-    how: Finetune = asked.settings
-    path, rests_on = asked.path, (asked.model_path,)
+    how: Finetune = run.settings
+    path, rests_on = run.path, (run.model_path,)
     named = () if isinstance(how.unfreeze, str) else how.unfreeze
-    if asked.stages:
-        backbone = asked.backbone
+    if run.stages:
+        backbone = run.backbone
         unfrozen = (stage for stage in named if stage != HEAD)
-        yield from _unknown((*path, "unfreeze"), unfrozen, asked.stages, backbone, rests_on)
-        yield from _unknown((*path, "lr_scale"), how.lr_scale, [*asked.stages, HEAD], backbone, rests_on)
-        yield from _cut_off(asked, named, (*path, "unfreeze"), rests_on)
+        yield from _unknown((*path, "unfreeze"), unfrozen, run.stages, backbone, rests_on)
+        yield from _unknown((*path, "lr_scale"), how.lr_scale, [*run.stages, HEAD], backbone, rests_on)
+        yield from _cut_off(run, named, (*path, "unfreeze"), rests_on)
     if how.unfreeze == "none" or (not isinstance(how.unfreeze, str) and not named):
         if how.gradual is not None:
             yield Mistake((*path, "gradual"), "nothing to unfreeze: unfreeze is none", None, ((*path, "unfreeze"),))
         if how.warm_up:
             yield Mistake((*path, "warm_up"), "without stages to unfreeze, all of it is warm-up", None, ((*path, "unfreeze"),))
-    if how.warm_up >= asked.epochs and how.warm_up:
-        text = f"must be less than train.epochs ({asked.epochs}), else nothing is ever unfrozen"
+    if how.warm_up >= run.epochs and how.warm_up:
+        text = f"must be less than train.epochs ({run.epochs}), else nothing is ever unfrozen"
         yield Mistake((*path, "warm_up"), text)
 
 
@@ -61,12 +61,12 @@ def _unknown(
             yield Mistake(path, f"unknown stage {name!r} of {backbone}{suggestion(name, stages, most=20)}", None, rests_on)
 
 
-def _cut_off(asked: Asked, named: Iterable[str], path: Path, rests_on: tuple[Path, ...]) -> Iterator[Mistake]:
+def _cut_off(run: CheckedRun, named: Iterable[str], path: Path, rests_on: tuple[Path, ...]) -> Iterator[Mistake]:
     """Stages behind the layer that is used are not part of the model."""
     for name in named:
-        if name in asked.stages and asked.used and name not in asked.used:
-            default = f"{asked.used[-1]}, whose output is used unless layer says otherwise"
-            where = f"layer {asked.layer}" if asked.layer else default
+        if name in run.stages and run.used and name not in run.used:
+            default = f"{run.used[-1]}, whose output is used unless layer says otherwise"
+            where = f"layer {run.layer}" if run.layer else default
             yield Mistake(path, f"{name} comes after {where}, so it is not part of this model", None, rests_on)
 
 
@@ -85,6 +85,11 @@ def phrase(settings: Mapping[str, Any], layer: str) -> str:
     return f"fine-tuned: {names[0] if len(names) == 1 else ', '.join(names[:-1]) + ' and ' + names[-1]}"
 
 
+def detail(settings: Mapping[str, Any]) -> str:
+    unfreeze = settings["unfreeze"]
+    return unfreeze if isinstance(unfreeze, str) else ", ".join(unfreeze)
+
+
 FINETUNE = Strategy(
     name="finetune",
     title="a backbone with its head, end to end",
@@ -95,4 +100,5 @@ FINETUNE = Strategy(
     check=check,
     learning=learning,
     phrase=phrase,
+    detail=detail,
 )

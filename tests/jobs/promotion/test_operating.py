@@ -7,7 +7,6 @@ that compares points (e), a luck that is the score above the floor (a), and a cl
 
 from __future__ import annotations
 
-import os
 from math import ceil
 from typing import Any
 
@@ -18,9 +17,8 @@ from scipy import stats
 from jobs.promotion.rule import BETTER, NOT_WORSE, Rule
 from jobs.promotion.verdict import BOUND, HARMED, PROMOTED
 from tests.jobs.promotion.simulated import ACCURACY, Schedules, World, one_class, promoted_within, worse_by
+from tests.requirements import CHAOS, chaos_only
 
-CHAOS = bool(os.environ.get("TLBATCH_CHAOS"))
-whole = pytest.mark.skipif(not CHAOS, reason="365 nights, many times: TLBATCH_CHAOS=1 runs them (minutes)")
 RULES = (NOT_WORSE, BETTER)
 HARM = {200: 0.1, 1000: 0.045}
 """Loss of accuracy that passes on fewer than 5 of 100 nights, for so many pinned images, whatever the models share."""
@@ -52,7 +50,7 @@ def test_the_pinned_score_flatters_and_what_is_printed_does_not(promote: str) ->
     assert np.mean(found.printed[-1] - found.true[-1]) == pytest.approx(0, abs=0.005)
 
 
-@whole
+@chaos_only
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [200, 1000])
 @pytest.mark.parametrize("promote", RULES)
@@ -71,7 +69,7 @@ def test_the_printed_number_is_unbiased_at_any_age(n: int, promote: str, rho: fl
             assert abs(apart["printed"].mean()) <= 0.005
 
 
-@whole
+@chaos_only
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [200, 1000])
 @pytest.mark.parametrize("promote", RULES)
@@ -116,7 +114,7 @@ def test_a_harm_to_the_whole_is_refused_at_any_age(n: int) -> None:
         assert at_most(rate, len(past.recalls)) < 0.05
 
 
-@whole
+@chaos_only
 @pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 10, 40])
 @pytest.mark.parametrize("rho", [0.0, 0.8])
@@ -154,7 +152,7 @@ def test_three_points_are_found_within_a_week(promote: str, classes: int) -> Non
         assert at_least(rate, len(past.recalls)) >= 0.8
 
 
-@whole
+@chaos_only
 @pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 10, 40])
 @pytest.mark.parametrize("rho", [0.0, 0.8])
@@ -183,7 +181,7 @@ def test_equals_are_often_promoted_and_small_losses_do_not_add_up() -> None:
     assert creeping.true[-1].mean() > ACCURACY - CREEP[1000]
 
 
-@whole
+@chaos_only
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [200, 1000])
 @pytest.mark.parametrize("promote", RULES)

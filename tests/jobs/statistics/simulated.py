@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
-import pytest
 
 from jobs.statistics.units import Bools, Ints
-
-chaos = pytest.mark.skipif(os.environ.get("TLBATCH_CHAOS") != "1", reason="the full simulation: TLBATCH_CHAOS=1")
 
 
 def unit_sizes_of(kind: str, units: int, rng: np.random.Generator) -> Ints:

@@ -11,7 +11,8 @@ from jobs.metrics.summary import summarise
 from jobs.statistics.differences import LEVEL, paired_difference
 from jobs.statistics.over_seeds import widened
 from jobs.statistics.predictions import Predictions
-from tests.jobs.statistics.simulated import chaos, draw_seeds, unit_sizes_of
+from tests.jobs.statistics.simulated import draw_seeds, unit_sizes_of
+from tests.requirements import chaos_only
 
 
 def predictions(right: np.ndarray, place: np.ndarray) -> dict[str, Predictions]:  # type: ignore[type-arg]
@@ -68,7 +69,7 @@ def test_equal_methods_are_not_told_apart_more_often_than_said(
     assert rejected <= 0.05 + 3 * 0.018
 
 
-@chaos
+@chaos_only
 @pytest.mark.slow
 def test_methods_over_the_whole_grid() -> None:
     """Coverage 0.93, rejections of equals 0.05, three Monte Carlo errors (500 studies) aside."""

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq, minimize_scalar
 
 from jobs.statistics.differences import LEVEL, as_family, paired_difference
-from tests.jobs.statistics.simulated import chaos, draw_pair, unit_sizes_of
+from tests.jobs.statistics.simulated import draw_pair, unit_sizes_of
+from tests.requirements import chaos_only
 
 
 def by_likelihood(only_a: int, only_b: int, n: int) -> tuple[float, float]:
@@ -137,7 +138,7 @@ def test_the_interval_covers(kind: str, units: int, correlation: float, discorda
     assert coverage(kind, units, correlation, discordance, difference, 200) >= 0.93 - 3 * 0.018
 
 
-@chaos
+@chaos_only
 @pytest.mark.slow
 def test_the_interval_covers_over_the_whole_grid() -> None:
     """At least 0.93 less three Monte Carlo errors everywhere, 1,000 test sets each; 0.93 on the mean of any kind of units."""
@@ -183,7 +184,7 @@ def test_a_study_of_equals_seldom_claims_a_difference_anywhere(contrasts: int) -
     assert false_verdicts(contrasts, 100) <= 0.05 + 3 * 0.022
 
 
-@chaos
+@chaos_only
 @pytest.mark.slow
 @pytest.mark.parametrize("contrasts", [2, 5, 9])
 def test_studies_of_equals_in_full(contrasts: int) -> None:

@@ -14,13 +14,13 @@ import pytest
 from tlbatch.champions.champion import (
     BeatenError,
     Champion,
+    apply_decision,
     champion_names,
     crown,
     decisions,
     find_champion,
     load_champion,
     record_decision,
-    resolve_decision,
     terms,
 )
 from tlbatch.champions.promoting import bring_back
@@ -67,7 +67,7 @@ def files(store: Store) -> list[str]:
 
 
 def resolve(store: Store, execution: str, said: dict[str, Any], seen: Any = None) -> Champion | None:
-    return resolve_decision(store, "pets", execution, said, DECIDED, PINS, seen or load_champion(store, "pets"), lambda: 1e9)
+    return apply_decision(store, "pets", execution, said, DECIDED, PINS, seen or load_champion(store, "pets"), lambda: 1e9)
 
 
 def test_one_after_the_other_and_the_history_is_theirs(store: Store) -> None:
