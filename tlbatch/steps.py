@@ -42,10 +42,10 @@ _STEPS = (  # in the order of displays and reports
     Step("prepare", 2, "data", memory_mib=250),
     Step("pin", 2, "data", memory_mib=150),
     Step("extract", 1, "extract", compute=True, torch=True, sharded=True, reuses=True),
-    Step("finetune", 2, "finetune", compute=True, torch=True, saves=True),
+    Step("finetune", 3, "finetune", compute=True, torch=True, saves=True),
     Step("evaluate", 3, "evaluate", compute=True, torch=True),
     Step("decide", 3, "data", memory_mib=300, planned="tlbatch.planning.make:add_decision"),
-    Step("report", 7, "data", memory_mib=700, planned="tlbatch.planning.make:add_report"),
+    Step("report", 8, "data", memory_mib=700, planned="tlbatch.planning.make:add_report"),
     Step("predict", 2, "evaluate", compute=True, torch=True, sharded=True, resources_of="evaluate"),
 )
 STEPS: Mapping[str, Step] = MappingProxyType({step.name: step for step in _STEPS})

@@ -1,8 +1,8 @@
 """``lr: auto``: each candidate trains briefly from the same weights; the best on validation is taken.
 
 Weights that were trained before show within an epoch which rate suits them. Random ones do not: for their first batches
-every rate stays near chance, and running statistics are not resolved. So their trials are longer, and the two best of a
-first round train once more, three times as long, before one of them is taken (successive halving: Jamieson and Talwalkar
+every rate stays near chance, and running statistics are not resolved. So their trials are longer, and the three best of
+a first round train once more, three times as long, before one of them is taken (successive halving: Jamieson and Talwalkar
 2016). A trial is judged as the whole training would be: by its best epoch where that is what is kept, else by its last.
 """
 
@@ -18,7 +18,7 @@ from tlbatch.spec.train import Train
 
 TRIAL_SHARE, TRIAL_MOST = 0.1, 5  # of the epochs of the whole training; at most so many, where those hold enough batches
 BATCHES, BATCHES_FROM_RANDOM = 50, 300  # what a trial needs at least to tell rates apart
-FINALISTS, LONGER = 2, 3
+FINALISTS, LONGER = 3, 3  # with two, a rate that was third after six epochs and best in the end was lost (docs/transfer.md)
 
 
 def trial_epochs(train: Train, warm_up: int, steps: int, fresh: bool) -> int:

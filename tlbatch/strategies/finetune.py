@@ -81,6 +81,8 @@ def phrase(settings: Mapping[str, Any], layer: str) -> str:
     unfreeze = settings.get("unfreeze")
     if unfreeze == "all" or unfreeze is None:
         return "fine-tuned, all layers"
+    if unfreeze == "none" or not unfreeze:
+        return "head trained end to end, backbone frozen"
     names = [unfreeze] if isinstance(unfreeze, str) else [str(name) for name in unfreeze]
     return f"fine-tuned: {names[0] if len(names) == 1 else ', '.join(names[:-1]) + ' and ' + names[-1]}"
 

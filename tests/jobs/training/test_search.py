@@ -54,17 +54,23 @@ def walked(search: Search, shown: dict[tuple[float, int], float | None]) -> list
     return trials
 
 
-def test_from_random_weights_the_best_two_try_again_and_longer() -> None:
-    search = Search.of((1e-4, 1e-3, 1e-2, 1e-1), Train(epochs=100), warm_up=0, steps=100, fresh=True)
-    first: dict[tuple[float, int], float | None] = {(1e-4, 5): 0.3, (1e-3, 5): 0.4, (1e-2, 5): 0.5, (1e-1, 5): None}
-    trials = walked(search, {**first, (1e-2, 15): 0.5, (1e-3, 15): 0.7})
-    assert [(trial.lr, trial.epochs) for trial in trials[4:]] == [(1e-2, 15), (1e-3, 15)]
-    assert search.choose(trials) == 1e-3
+def test_from_random_weights_the_best_three_try_again_and_longer() -> None:
+    search = Search.of((1e-5, 1e-4, 1e-3, 1e-2, 1e-1), Train(epochs=100), warm_up=0, steps=100, fresh=True)
+    first: dict[tuple[float, int], float | None] = {
+        (1e-5, 5): 0.2,
+        (1e-4, 5): 0.3,
+        (1e-3, 5): 0.4,
+        (1e-2, 5): 0.5,
+        (1e-1, 5): None,
+    }
+    trials = walked(search, {**first, (1e-2, 15): 0.5, (1e-3, 15): 0.6, (1e-4, 15): 0.7})
+    assert [(trial.lr, trial.epochs) for trial in trials[5:]] == [(1e-2, 15), (1e-3, 15), (1e-4, 15)]
+    assert search.choose(trials) == 1e-4
     assert len(trials) == search.trials
-    assert [search.done_epochs(n) for n in (0, 1, 4, 5, 6)] == [0, 5, 20, 35, 50]
-    assert search.total_epochs == 50
-    assert search.choose(walked(search, {**first, (1e-2, 15): None, (1e-3, 15): 0.2})) == 1e-3
-    assert search.choose(walked(search, {**first, (1e-2, 15): None, (1e-3, 15): None})) == 1e-4
+    assert [search.done_epochs(n) for n in (0, 1, 5, 6, 8)] == [0, 5, 25, 40, 70]
+    assert search.total_epochs == 70
+    assert search.choose(walked(search, {**first, (1e-2, 15): None, (1e-3, 15): 0.2, (1e-4, 15): None})) == 1e-3
+    assert search.choose(walked(search, {**first, (1e-2, 15): None, (1e-3, 15): None, (1e-4, 15): None})) == 1e-5
 
 
 def test_pretrained_weights_and_short_trainings_have_one_round() -> None:
