@@ -13,19 +13,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobs.worklog import write_progress
-from tlbatch.errors import CorruptArtifactError, DeadlineError, Stopped, TransientError
+from tlbatch.errors import CorruptArtifactError, DeadlineError, OtherVersionError, Stopped, TransientError
 from tlbatch.records.executions import read_progress
 from tlbatch.store import NotFoundError, Store
 from tlbatch.store.artifacts import Artifact, FileEntry, Manifest, artifact_files, commit, file_sha256, open_artifact
-from tlbatch.store.documents import DamagedError, read, read_disposable, sealed, shaped
+from tlbatch.store.documents import DamagedError, read, read_disposable, sealed, shaped, what
 from tlbatch.store.housekeeping import tidy
-from tlbatch.tasks import InputRef, Task
+from tlbatch.tasks import InputRef, Task, task_name
+
+if TYPE_CHECKING:
+    from tlbatch.contracts.base import Parameters  # pydantic: not before the signal handlers stand
 
 PROGRESS_EVERY_S = 5.0
 DONE = "/done.json"
+P = TypeVar("P", bound="Parameters")
 RECORDED_VERSIONS = ("tlbatch", "torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow")
 
 
@@ -52,12 +56,27 @@ class Context:
         self._reused: dict[str, FileEntry] = {}
         self._progress_at = float("-inf")
         self._deferred = False
+        self._read: dict[type[Parameters], Any] = {}
 
     # -- inputs -----------------------------------------------------------------------------------------------------
 
     @property
     def params(self) -> dict[str, Any]:
+        """As the task document has them; ``read_params`` is what steps read."""
         return self.task.params
+
+    def read_params(self, kind: type[P]) -> P:
+        """The parameters as a step's own model. Raises OtherVersionError where they are not such."""
+        if kind not in self._read:
+            try:
+                self._read[kind] = kind.of(self.task.params)
+            except ValueError as error:  # pydantic's ValidationError is one
+                raise OtherVersionError(
+                    f"{self.store.url}/{task_name(self.task.key)}: another version of tlbatch wrote this task ({what(error)}, "
+                    "among its parameters): run the study again with this one, which plans it anew"
+                ) from error
+        read: P = self._read[kind]
+        return read
 
     def input(self, role: str) -> Artifact:
         """The input artifact of a role. Raises CorruptArtifactError where it is no longer there."""

@@ -1,8 +1,7 @@
 """decide: whether the challenger of this firing takes the champion's place. Needs no torch.
 
-Parameters ``rule`` (the study's ``schedule`` without its times), ``uses`` {version of the test set: tests it has served},
-``stream`` (of the last decision, or null), ``runs`` (the study's own) and ``champion`` {serial, run, seed, models} or null.
-Inputs ``pinned``, ``evaluate:<run>``, ``finetune:<run>:<seed>[:<fold>]`` and ``champion``, its evaluation on this test set.
+Parameters are ``tlbatch.contracts.evaluation.DecideParams``. Inputs ``pinned``, ``evaluate:<run>``,
+``finetune:<run>:<seed>[:<fold>]`` and ``champion``, its evaluation on this test set.
 
 The challenger is the run that is best on validation by ``promote_on`` (mean of its seeds), and of it the best seed; the test
 set chooses nothing. It is refused where, on the pinned test images, counting units (the first that holds is ``why``):

@@ -1,6 +1,6 @@
 """evaluate: what a run's models are worth on the test images, and where they go wrong. Only test images are scored.
 
-Parameters and inputs are those of ``tlbatch.planning.make``: ``run_kind`` is ``trained`` (inputs ``model:<seed>[:<fold>]``, and
+Parameters are those of ``tlbatch.contracts.evaluation``: ``run_kind`` is ``trained`` (inputs ``model:<seed>[:<fold>]``, and
 ``features`` where heads were trained on cached features: no forward pass then) or ``zero_label`` (the pretrained network's own
 outputs, summed over the ``mapping`` of each class and normalised over the classes; its one seed is called 0) or ``champion``:
 a schedule's present model on the pinned test set (inputs ``pinned``, its ``model:<seed>[:<fold>]`` and ``earlier``, an
@@ -66,8 +66,10 @@ from jobs.runtime import Context, step_main
 
 
 def run(context: Context) -> None:
+    from tlbatch.contracts.evaluation import EvaluateParams
+
     kinds = {"trained": _trained, "zero_label": _zero_label, "champion": _champion}
-    kinds[context.params["run_kind"]](context)
+    kinds[context.read_params(EvaluateParams).run_kind](context)
 
 
 def _trained(context: Context) -> None:

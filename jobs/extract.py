@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -16,9 +15,16 @@ if TYPE_CHECKING:
     from jobs.extraction.cached_rows import Known, Older, Parts
     from jobs.extraction.requested_rows import Wanted
     from jobs.models.network import Backbone
+    from tlbatch.contracts.models import ExtractParams
 
 SAVE_EVERY_S = 30.0
 DENSE = 512  # what a dense head commonly begins with
+
+
+def params_of(context: Context) -> ExtractParams:
+    from tlbatch.contracts.models import ExtractParams
+
+    return context.read_params(ExtractParams)
 
 
 def run(context: Context) -> None:
@@ -28,8 +34,8 @@ def run(context: Context) -> None:
     from jobs.extraction.cached_rows import Known, Older, Parts
     from jobs.extraction.requested_rows import wanted_rows
 
-    views = context.params["views"]
-    wanted = wanted_rows(load_index(context.input("dataset")), views, pins_of(context))
+    params = params_of(context)
+    wanted = wanted_rows(load_index(context.input("dataset")), params.views, pins_of(context))
     known, description = Known(), describe(context, wanted)
     older, parts = Older(context, description), Parts(context)
     older.add_to(known, {row.entry.id: row.note for row in wanted})
@@ -53,20 +59,20 @@ def run(context: Context) -> None:
 
 
 def describe(context: Context, wanted: list[Wanted]) -> dict[str, Any]:
-    """What is known of ``features.json`` before there is a network; as JSON gives it back."""
-    params = context.params
-    views = params["views"] or {}
+    """What is known of ``features.json`` before there is a network."""
+    params = params_of(context)
     source = context.task.inputs.get("source")
-    document = {
-        **{name: params[name] for name in ("backbone", "pool", "input", "precision")},
-        "asked_layer": params["layer"],
+    return {
+        "backbone": params.backbone.as_json(),
+        "pool": params.pool,
+        "input": params.input,
+        "precision": params.precision,
+        "asked_layer": params.layer,
         "source": source.digest if source else None,
         "images": sum(row.view is None for row in wanted),
-        "views": int(views.get("count", 0)),
-        "augmentation": views.get("augmentation"),
+        "views": params.views.count if params.views else 0,
+        "augmentation": params.views.augmentation if params.views else None,
     }
-    document = json.loads(json.dumps(document))
-    return dict(document)
 
 
 def compute(context: Context, fresh: list[Wanted], known: Known, parts: Parts) -> dict[str, Any]:
@@ -94,12 +100,12 @@ def compute_own(context: Context, own: list[Wanted], backbone: Backbone, device:
     from jobs.extraction.computing import compute_rows
     from jobs.extraction.extractor import Extractor
 
-    params = context.params
-    augmentation = params["views"]["augmentation"] if params["views"] else None
-    extractor = Extractor(backbone, params["input"], params["precision"], device)
+    params = params_of(context)
+    augmentation = params.views.augmentation if params.views else None
+    extractor = Extractor(backbone, params.input, params.precision, device)
     spool = Spool(context.scratch / "rows.float32", backbone.dim)
     started = saved = time.monotonic()
-    computing = compute_rows(extractor, context.input("dataset"), own, params["input"], augmentation, context.threads)
+    computing = compute_rows(extractor, context.input("dataset"), own, params.input, augmentation, context.threads)
     with closing(computing) as batches:
         try:
             for batch, features in batches:

@@ -1,6 +1,6 @@
 """finetune: train one model one way, with one seed: a scratch CNN, a head on cached features, or a backbone end to end.
 
-Parameters and inputs are those of ``tlbatch.planning.make``: input ``dataset``, and ``features`` where a head is trained on
+Parameters are ``tlbatch.contracts.models.FinetuneParams``; input ``dataset``, and ``features`` where a head is trained on
 what ``extract`` left. Only training and validation images are read. Stopped anywhere, a later start goes on bit for bit.
 
 Files
@@ -30,8 +30,9 @@ def run(context: Context) -> None:
     from jobs.training.outputs import write_outputs
     from jobs.training.settings import Settings
     from jobs.training.split_data import load_parts
+    from tlbatch.contracts.models import FinetuneParams
 
-    settings = Settings.of(context.params)
+    settings = Settings.of(context.read_params(FinetuneParams))
     device = choose_device(context.threads)
     parts = load_parts(context.input("dataset"), settings, pins_of(context))
     counts = f"{len(parts.train)} training and {len(parts.validation)} validation images"

@@ -1,7 +1,7 @@
 """pin: fix a schedule's validation and test images at its first firing, and follow what happens to them later.
 
-Parameters ``split``, ``classes``, ``fresh`` (the share of new images that judges before it trains) and, where a person asked
-for other test images, ``renew``; inputs ``dataset`` and, from the second firing on, ``before``: the pins of the last one.
+Parameters are ``tlbatch.contracts.data.PinParams``; inputs ``dataset`` and, from the second firing on, ``before``: the pins of
+the last one.
 Files are byte-equal as long as the images are the same. Needs neither torch nor numpy.
 
 Files
@@ -24,13 +24,13 @@ def run(context: Context) -> None:
     from jobs.data.index import load_index
     from jobs.data.pinning import pin_images, sentence_of, used_of
     from jobs.data.pins import KNOWN_FILE, PINS_FILE, load_known, load_pins, short
+    from tlbatch.contracts.data import PinParams
 
-    params, there = context.params, "before" in context.task.inputs
+    params, there = context.read_params(PinParams), "before" in context.task.inputs
     before, known = (load_pins(context.input("before")), load_known(context.input("before"))) if there else (None, None)
-    settings, entries = {**params["split"], "classes": params["classes"]}, load_index(context.input("dataset"))
-    share, renew = float(params.get("fresh") or 0.0), bool(params.get("renew"))
-    pins = pin_images(before, entries, settings, known=known, share=share, renew=renew)
-    met = (known or frozenset()) | {short(entry.id) for entry in used_of(entries, params["classes"])}
+    entries = load_index(context.input("dataset"))
+    pins = pin_images(before, entries, params.division, known=known, share=params.fresh or 0.0, renew=params.renew)
+    met = (known or frozenset()) | {short(entry.id) for entry in used_of(entries, params.classes)}
     context.out(KNOWN_FILE).write_text("".join(f"{id_}\n" for id_ in sorted(met)), encoding="ascii")
     sentence = sentence_of(pins)
     context.write_json(PINS_FILE, {**pins.to_json(), "sentence": sentence})

@@ -1,6 +1,6 @@
 """prepare: check every file of a dataset and pack the usable ones, with a card that says what is in it.
 
-Parameters are those of ``tlbatch.planning.make``; the listing lies where ``locations.listing`` says.
+Parameters are ``tlbatch.contracts.data.PrepareParams``; the listing lies where ``locations.listing`` says.
 
 Files
 -----
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from jobs.data.reading import BadFile, ReadImage
     from jobs.data.shards import Spool, SpooledPicture
     from jobs.data.thumbnails import Thumbnails
+    from tlbatch.contracts.data import PrepareParams
 
 SHOWN_BAD = 5  # files named in the sentence that ends a step with too many bad ones
 
@@ -63,6 +64,12 @@ class Prepared:
         for name, file in sorted(self.files, key=lambda item: (item[0], item[1].path)):
             found[name].append(file)
         return dict(found)
+
+
+def params_of(context: Context) -> PrepareParams:
+    from tlbatch.contracts.data import PrepareParams
+
+    return context.read_params(PrepareParams)
 
 
 def run(context: Context) -> None:
@@ -88,7 +95,7 @@ def run(context: Context) -> None:
 
 def load_listing(context: Context) -> Listing:
     """The listing that the driver put beside the task. Raises TransientError where it is not there as it was listed."""
-    asked = context.params.get("dataset")
+    asked = params_of(context).dataset
     return read_listing(
         context.store,
         context.task.locations["listing"],
@@ -106,7 +113,8 @@ def _read(context: Context, listing: Listing) -> Prepared:
 
     prepared = Prepared(Spool(context.scratch / "spool"), Thumbnails(context.scratch / "thumbnails.bin"))
     started, total = time.monotonic(), len(listing.files)
-    near, size = context.params["near_duplicates"], context.params["stored_size"]
+    params = params_of(context)
+    near, size = params.near_duplicates, params.stored_size
     source = Source(context.task.locations["dataset"])
     with closing(read_images(listing, source, size, context.threads, thumbnails=near)) as results:
         for done, result in enumerate(results, 1):
@@ -116,7 +124,7 @@ def _read(context: Context, listing: Listing) -> Prepared:
             else:
                 print(one_line(f"{result.file.path}: {result.reason}"))
                 prepared.bad.append(result)
-                _check_share(prepared.bad, total, context.params["max_bad"])
+                _check_share(prepared.bad, total, params.max_bad)
             context.progress(done, total, "images", "reading")
     seconds = time.monotonic() - started
     if not prepared.files:
@@ -176,7 +184,7 @@ def _near_copies(context: Context, prepared: Prepared) -> tuple[list[Likeness], 
     from jobs.data.groups import likenesses
     from jobs.data.near_duplicates import find_copies, method_of
 
-    if not context.params["near_duplicates"]:
+    if not params_of(context).near_duplicates:
         return [], "Equal pixels by hash; near copies were not looked for."
     started = time.monotonic()
 

@@ -314,7 +314,7 @@ MUTATIONS = (
         8,
         "tests/jobs/test_prepare.py::test_too_many_bad_files_end_it_with_the_first_few_named",
         "jobs/prepare.py",
-        '                _check_share(prepared.bad, total, context.params["max_bad"])\n',
+        "                _check_share(prepared.bad, total, params.max_bad)\n",
         "",
     ),
     # 9: what is read is verified

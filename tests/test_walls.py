@@ -33,6 +33,7 @@ tlbatch.profiles tlbatch.reports tlbatch.memory tlbatch.init
 tlbatch.manifests
 tlbatch.planning
 tlbatch.champions tlbatch.datasets
+tlbatch.contracts
 tlbatch.records tlbatch.spec
 tlbatch.backbones tlbatch.tasks tlbatch.strategies
 tlbatch.plugins

@@ -16,6 +16,7 @@ from jobs.reporting.lineage import task_records, versions_of
 from jobs.reporting.sources import RunSource, Sources, sources_of
 from jobs.reporting.validation import best
 from jobs.reporting.views.dataset import study_split
+from tlbatch.contracts.reports import ReportParams
 from tlbatch.errors import CorruptArtifactError, StudyError
 from tlbatch.records.executions import Execution
 from tlbatch.store.artifacts import Artifact, open_artifact
@@ -84,13 +85,13 @@ def load_side(letter: str, execution: Execution, cache: Path) -> Side:
     """Read what the report of an execution was made from. Raises StudyError, CorruptArtifactError."""
     task = _report_task(execution)
     artifacts = {role: _open(execution, ref, cache) for role, ref in task.inputs.items()}
-    sources = sources_of(task.params, artifacts)
-    runs = tuple(replace(run, asked={**run.asked, "name": f"{run.name} ({letter})"}) for run in sources.runs)
+    sources = sources_of(ReportParams.of_another_time(task.params), artifacts)
+    runs = tuple(replace(run, asked=run.asked.model_copy(update={"name": f"{run.name} ({letter})"})) for run in sources.runs)
     status = execution.load_status() or {}
     return Side(
         letter=letter,
         execution=execution,
-        study=str(task.params.get("study", "")),
+        study=sources.params.study,
         ended=float(status.get("updated") or 0.0),
         document=_document(execution.load_study()),
         sources=replace(sources, runs=runs),

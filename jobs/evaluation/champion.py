@@ -11,6 +11,7 @@ import numpy as np
 from jobs.context import Context
 from jobs.data.pins import FRESH_FILE, Pins, pins_of
 from jobs.statistics.predictions import Floats, Ints
+from tlbatch.contracts.evaluation import EvaluateChampionParams
 from tlbatch.store.artifacts import Artifact
 
 
@@ -39,7 +40,7 @@ def same_test(earlier: Artifact, pins: Pins) -> bool:
 
 def _judge_fresh(context: Context, pins: Pins, earlier: Artifact) -> None:
     """Only what came since ``earlier`` is looked at. A model that may have trained on these images does not judge by them."""
-    if not pins.fresh or not context.params.get("fresh", True):
+    if not pins.fresh or not context.read_params(EvaluateChampionParams).fresh:
         return
     from jobs.evaluation.fresh import fresh_of, mean_probabilities, said_before, write_fresh
     from jobs.evaluation.images import Dataset, load_dataset
@@ -76,12 +77,16 @@ def _evaluate(context: Context) -> None:
     from jobs.models.trained import load_trained
     from jobs.training.computing import choose_device
 
-    device, params, artifact = choose_device(context.threads), context.params, context.input("dataset")
+    device, params, artifact = (
+        choose_device(context.threads),
+        context.read_params(EvaluateChampionParams),
+        context.input("dataset"),
+    )
     context.made["device"] = str(device)
     ((seed, models),) = models_of(context).items()
     card = models[0].read_json("card.json")
-    split = split_index(load_index(artifact), {**params["split"], "classes": params["classes"]}, pins=pins_of(context))
-    dataset = Dataset(artifact, split, list(params["classes"]))
+    split = split_index(load_index(artifact), params.division, pins=pins_of(context))
+    dataset = Dataset(artifact, split, list(params.classes))
     fed = load_fed(context, dataset, card["input"], device)
     logits = [
         in_classes(forward(context, load_trained(context, model), fed, "the champion"), card["classes"], dataset.classes)

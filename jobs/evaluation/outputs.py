@@ -21,6 +21,7 @@ from jobs.finite import finite
 from jobs.models.building import build_head
 from jobs.statistics.predictions import Floats, Ints
 from jobs.training.images import load_images
+from tlbatch.contracts.evaluation import EvaluateParams
 from tlbatch.store.artifacts import Artifact
 
 BATCH = 64
@@ -68,7 +69,7 @@ def load_fed(context: Context, dataset: Dataset, settings: Mapping[str, Any], de
 @torch.no_grad()
 def forward(context: Context, network: nn.Module, fed: Fed, note: str) -> Floats:
     """float64 [n, outputs] logits, the network in eval mode, at the precision the task asks for."""
-    bf16 = context.params["precision"] == "bf16"
+    bf16 = context.read_params(EvaluateParams).precision == "bf16"
     network.to(fed.device).eval()
     pieces, done = [], 0
     for x in fed.batches():

@@ -32,6 +32,7 @@ from jobs.models.network import Network
 from jobs.models.trained import load_trained
 from jobs.statistics.predictions import Floats
 from jobs.training.computing import choose_device
+from tlbatch.contracts.evaluation import EvaluateRunParams
 
 Logits = dict[int, list[Floats]]
 
@@ -42,7 +43,7 @@ def evaluate_trained(context: Context) -> None:
     context.made["device"] = str(device)
     models = models_of(context)
     first = min(models)
-    dataset = load_dataset(context, redraw=first if context.params["redraw"] else None)
+    dataset = load_dataset(context, redraw=first if context.read_params(EvaluateRunParams).redraw else None)
     print(f"{len(dataset.test)} test images, {len(dataset.classes)} classes, {_count(models)}", flush=True)
     settings = models[first][0].read_json("card.json")["input"]
     on_features = "features" in context.task.inputs

@@ -17,22 +17,24 @@ from jobs.models.building import build_classifier
 from jobs.models.pretrained import load_pretrained
 from jobs.statistics.predictions import Predictions
 from jobs.training.computing import choose_device
+from tlbatch.contracts.evaluation import EvaluateZeroLabelParams
 
 SEED = "0"
 
 
 def evaluate_zero_label(context: Context) -> None:
     """Everything that jobs.evaluate lists, for ``run_kind: zero_label``; there is no temperature and no map to look into."""
-    device, watch, params = choose_device(context.threads), Stopwatch(), context.params
+    device, watch, params = choose_device(context.threads), Stopwatch(), context.read_params(EvaluateZeroLabelParams)
     context.made["device"] = str(device)
     dataset = load_dataset(context)
     print(f"{len(dataset.test)} test images, {len(dataset.classes)} classes, no labels used", flush=True)
-    classifier = build_classifier(params["backbone"], load_pretrained(context, params["backbone"]))
+    backbone = params.backbone.as_json()
+    classifier = build_classifier(backbone, load_pretrained(context, backbone))
     with watch("outputs"):
-        fed = load_fed(context, dataset, params["input"], device)
+        fed = load_fed(context, dataset, params.input, device)
         outputs = forward(context, classifier, fed, "no labels")
     context.made |= {"images_per_s": watch.rate("outputs", len(dataset.test)), "forward_passes": len(dataset.test)}
-    probabilities = written(grouped_probabilities(outputs, params["mapping"], dataset.classes))
+    probabilities = written(grouped_probabilities(outputs, params.mapping, dataset.classes))
     predictions = Predictions(dataset.labels, probabilities, dataset.groups)
     said = ScoredOutputs(predictions, None, Temperature(None, "no labels are used, so none to fit a temperature on"), None)
     write_predictions(context, dataset.test, dataset.classes, {SEED: said})
@@ -43,8 +45,8 @@ def evaluate_zero_label(context: Context) -> None:
     context.write_json("suspects.json", suspects)
     with watch("gallery"):
         ids, paths = [entry.id for entry in dataset.test], [entry.path for entry in dataset.test]
-        pixels = picture_loader(dataset, params["input"], fed)
-        normalise = normaliser(params["input"])
+        pixels = picture_loader(dataset, params.input, fed)
+        normalise = normaliser(params.input)
         shown = Shown(predictions, ids, paths, dataset.classes, pixels, normalise, network=None, device=device)
         write_gallery(context, shown, SEED)
     context.made["seconds_by_part"] = watch.seconds

@@ -26,6 +26,7 @@ from jobs.models.copies import ThreadCopies
 from jobs.models.network import Backbone
 from jobs.models.pretrained import load_pretrained
 from jobs.randomness import generator
+from tlbatch.contracts.models import ExtractParams
 
 BATCH = {"cpu": 8, "cuda": 64}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -58,9 +59,9 @@ class Extractor:
 
 def open_backbone(context: Context) -> Backbone:
     """The backbone that the task names, in float32, BatchNorms folded where that changes nothing."""
-    params = context.params
-    pretrained = load_pretrained(context, params["backbone"])
-    return fold(lambda: build_backbone(params, params["input"], pretrained))
+    params = context.read_params(ExtractParams)
+    pretrained = load_pretrained(context, params.backbone.as_json())
+    return fold(lambda: build_backbone(params.as_json(), params.input, pretrained))
 
 
 def fold(build: Callable[[], Backbone]) -> Backbone:

@@ -15,6 +15,7 @@ from jobs.data.pixels import load_pixels
 from jobs.data.row_store import row_name
 from jobs.data.split import split_index
 from jobs.randomness import generator
+from tlbatch.contracts.models import Views
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,13 @@ class Wanted:
         return int(self.entry.id[:8], 16) * count >> 32
 
 
-def wanted_rows(entries: Sequence[IndexEntry], views: Mapping[str, Any] | None, pins: Pins | None = None) -> list[Wanted]:
+def wanted_rows(entries: Sequence[IndexEntry], views: Views | None, pins: Pins | None = None) -> list[Wanted]:
     """All rows, sorted by content id and view; of files with the same picture, the first is computed. Pure.
 
     Raises DataError where the training images, whose ``views`` are asked for, cannot be drawn.
     """
     distinct = {entry.id: entry for entry in reversed(entries)}
-    viewed, count = training_ids(entries, views, pins), int(views["count"]) if views else 0
+    viewed, count = training_ids(entries, views, pins), views.count if views else 0
     rows = []
     for image_id in sorted(distinct):
         entry = distinct[image_id]
@@ -53,12 +54,11 @@ def wanted_rows(entries: Sequence[IndexEntry], views: Mapping[str, Any] | None, 
     return rows
 
 
-def training_ids(entries: Sequence[IndexEntry], views: Mapping[str, Any] | None, pins: Pins | None = None) -> set[str]:
+def training_ids(entries: Sequence[IndexEntry], views: Views | None, pins: Pins | None = None) -> set[str]:
     """Content ids of the images that train in any of the study's redraws."""
     if not views:
         return set()
-    split = {**views["split"], "classes": views["classes"]}
-    splits = [split_index(entries, split, seed_redraw=redraw, pins=pins) for redraw in dict.fromkeys(views["redraws"])]
+    splits = [split_index(entries, views.division, seed_redraw=redraw, pins=pins) for redraw in dict.fromkeys(views.redraws)]
     return {entry.id for each in splits for entry in each.train}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobs.prediction.networks import Model
+from tlbatch.contracts.prediction import PredictParams
 from tlbatch.prediction.parts import BAD, PREDICTIONS, RECORDS, SUMMARY, Part, PartRecord
 from tlbatch.store import Store
 from tlbatch.store.housekeeping import tidy
@@ -15,7 +16,7 @@ SUMMARY_FORMAT = 1
 
 
 def write_summary(
-    out: Store, params: Mapping[str, Any], model: Model, parts: Sequence[Part], done: Mapping[int, PartRecord]
+    out: Store, params: PredictParams, model: Model, parts: Sequence[Part], done: Mapping[int, PartRecord]
 ) -> dict[str, Any]:
     """Write both, drop what an earlier, longer listing left, and return the summary. Twice writes the same."""
     records = [done[part.number] for part in parts]
@@ -30,22 +31,22 @@ def write_summary(
     return summary
 
 
-def describe(params: Mapping[str, Any], model: Model, records: Sequence[PartRecord]) -> dict[str, Any]:
+def describe(params: PredictParams, model: Model, records: Sequence[PartRecord]) -> dict[str, Any]:
     """The summary's document. Pure."""
-    scaled = None if params["raw"] else model.temperature.value
+    scaled = None if params.raw else model.temperature.value
     return {
         "summary_format": SUMMARY_FORMAT,
-        "model": params["identity"],
+        "model": params.identity,
         "classes": model.classes,
         "images": sum(record.images for record in records),
         "bad": sum(len(record.bad) for record in records),
         "counts": {name: sum(record.counts.get(name, 0) for record in records) for name in model.classes},
         "temperature": scaled,
-        "probabilities": _probabilities(model, raw=bool(params["raw"])),
+        "probabilities": _probabilities(model, raw=params.raw),
         "precision": model.precision,
         "folds": model.folds,
-        "format": params["format"],
-        "chunk": params["chunk"],
+        "format": params.format,
+        "chunk": params.chunk,
         "parts": [
             {"file": record.file, "images": record.images, "size": record.size, "sha256": record.sha256} for record in records
         ],

@@ -18,6 +18,7 @@ from jobs.prediction.pictures import read_fed
 from jobs.prediction.summary import write_summary
 from jobs.prediction.writing import WRITERS
 from jobs.training.computing import choose_device
+from tlbatch.contracts.prediction import PredictParams
 from tlbatch.datasets.listing import ListedFile
 from tlbatch.prediction.parts import (
     Part,
@@ -49,13 +50,13 @@ class Walk:
         [artifacts] = models_of(context).values()
         device = choose_device(context.threads)
         context.made["device"] = str(device)
-        return load_model(context, artifacts, device, context.params["batch"])
+        return load_model(context, artifacts, device, params_of(context).batch)
 
     @cached_property
     def parts(self) -> list[Part]:
         context = self.context
         files = _listed(context)
-        return plan_parts(context.params, model_digests(context.task.inputs), context.task.version, files)
+        return plan_parts(params_of(context), model_digests(context.task.inputs), context.task.version, files)
 
     def tick(self, count: int) -> None:
         self.images += count
@@ -64,20 +65,24 @@ class Walk:
         self.context.check_stop()
 
 
+def params_of(context: Context) -> PredictParams:
+    return context.read_params(PredictParams)
+
+
 def _listed(context: Context) -> tuple[ListedFile, ...]:
     """The pictures, as `tlbatch predict` listed them. Raises TransientError where that is not what is there now."""
     return read_listing(
         context.store,
         listing_name(context.task),
         listing_from_json,
-        lambda files: listing_digest(files) == context.params["files"],
+        lambda files: listing_digest(files) == params_of(context).files,
         "the same `tlbatch predict` once more writes it anew",
     )
 
 
 def predict_parts(context: Context) -> None:
     """Compute what is missing of this shard; whoever finds every part done writes the summary."""
-    walk, out = Walk(context), open_store(context.params["out"])
+    walk, out = Walk(context), open_store(params_of(context).out)
     index, count = context.shard or (0, 1)
     own = [part for part in walk.parts if part.number % count == index]
     done = finished_parts(out, own)
@@ -92,17 +97,17 @@ def predict_parts(context: Context) -> None:
         _tell(walk)
     done = finished_parts(out, walk.parts)
     if len(done) == len(walk.parts):
-        summary = write_summary(out, context.params, walk.model, walk.parts, done)
+        summary = write_summary(out, params_of(context), walk.model, walk.parts, done)
         print(f"{summary['images']} images predicted, {summary['bad']} bad files; {summary['probabilities']}", flush=True)
 
 
 def _compute(walk: Walk, part: Part) -> None:
-    context, model, params = walk.context, walk.model, walk.context.params
-    pictures = read_fed(part.files, Source(params["source"]), model.settings, params["stored_size"], context.threads)
-    said = predict(model, pictures, context.threads, raw=params["raw"], tick=walk.tick)
+    context, model, params = walk.context, walk.model, params_of(walk.context)
+    pictures = read_fed(part.files, Source(params.source), model.settings, params.stored_size, context.threads)
+    said = predict(model, pictures, context.threads, raw=params.raw, tick=walk.tick)
     walk.images += len(said.bad)  # looked at, too
     data = WRITERS[part.format](said, model.classes)
-    out = open_store(params["out"])
+    out = open_store(params.out)
     out.put(part.name, data)
     out.put(part.record, _record(part, data, said, model).to_json())
 

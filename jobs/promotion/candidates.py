@@ -13,6 +13,7 @@ from jobs.context import Context
 from jobs.metrics.calibration import softmax
 from jobs.metrics.registry import metrics
 from jobs.statistics.predictions import Predictions
+from tlbatch.contracts.evaluation import DecideParams
 from tlbatch.store.artifacts import Artifact
 from tlbatch.tasks import InputRef
 
@@ -41,7 +42,7 @@ class Candidate:
 def candidates_of(context: Context, metric: str) -> list[Candidate]:
     """Every seed of every run of the study, in its order."""
     found = []
-    for run in context.params["runs"]:
+    for run in context.read_params(DecideParams).runs:
         prefix = f"finetune:{run}:"
         seeds: dict[int, dict[str, str]] = {}
         for role in context.roles(prefix):

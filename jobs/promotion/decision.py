@@ -18,6 +18,7 @@ from jobs.promotion.sentences import coarse_sentence, first_sentence, renewal, s
 from jobs.promotion.verdict import FIRST, PROMOTED, SAME, Verdict, is_beyond, is_coarse, is_harmed, judge
 from jobs.statistics.predictions import Predictions
 from jobs.statistics.sequential import Level
+from tlbatch.contracts.evaluation import ArtifactParams, DecideParams, StreamParams
 from tlbatch.errors import DataError
 from tlbatch.tasks import InputRef
 
@@ -27,7 +28,8 @@ SAME_IMAGES = 0.98  #: share of the test images up to which scores on them are c
 
 def decide(context: Context) -> dict[str, Any]:
     """Choose the challenger on validation and hold it against the champion on the pinned test set."""
-    rule, pins = Rule.of(context.params["rule"]), load_pins(context.input(PINNED))
+    params, pins = context.read_params(DecideParams), load_pins(context.input(PINNED))
+    rule = Rule.of(params.rule)
     candidates = candidates_of(context, rule.promote_on)
     if not candidates:
         raise DataError("no run of the study left a model, so there is no challenger: run the schedule again")
@@ -39,7 +41,7 @@ def decide(context: Context) -> dict[str, Any]:
     document = {
         "challenger": found,
         "candidates": [{"run": c.run, "seed": c.seed, "validation": _plain(c.validation)} for c in candidates],
-        "rule": context.params["rule"],
+        "rule": params.rule.as_json(),
     }
     return document | _outcome(context, rule, pins, challenger, candidates, found)
 
@@ -78,7 +80,8 @@ def weigh(
 def _outcome(
     context: Context, rule: Rule, pins: Pins, challenger: Candidate, candidates: Sequence[Candidate], found: Mapping[str, Any]
 ) -> dict[str, Any]:
-    uses, present = context.params["uses"], context.params[CHAMPION]
+    params = context.read_params(DecideParams)
+    uses, present = params.uses, params.champion
     test = f"the {len(pins.test):,} test images (version {pins.version})"
     evaluation = context.input(f"evaluate:{challenger.run}")
     own = judged(evaluation, challenger.seed, pins, groups_of(evaluation)).predictions
@@ -89,32 +92,32 @@ def _outcome(
         estimate = compare(rule.promote_on, own, own, interval=False)  # its score, and how far such scores scatter
         first = Level.start(estimate.turned(estimate.challenger), estimate.spread)
         return _untested(FIRST, said, pins, uses, rule, first)
-    champion = _person(present["run"], present["seed"], _refs(present["models"]), context.task.inputs[CHAMPION])
-    champion |= {"serial": present["serial"], "metrics": numbers(context.input(CHAMPION), present["seed"])}
-    champion |= {"fresh": fresh_numbers(context.input(CHAMPION), present["seed"], pins)}
-    level = _level_before(context.params.get("stream"), rule, pins)
+    champion = _person(present.run, present.seed, _refs(present.models), context.task.inputs[CHAMPION])
+    champion |= {"serial": present.serial, "metrics": numbers(context.input(CHAMPION), present.seed)}
+    champion |= {"fresh": fresh_numbers(context.input(CHAMPION), present.seed, pins)}
+    level = _level_before(params.stream, rule, pins)
     if found["models"] == champion["models"]:
         said = same_sentence(challenger, rule.promote_on, value, test)
         return _untested(SAME, said, pins, uses, rule, level) | {"champion": champion}
     other = judged(context.input(CHAMPION), champion["seed"], pins, groups_of(evaluation)).predictions
-    if level is None and _renewed(context.params.get("stream"), pins):
+    if level is None and _renewed(params.stream, pins):
         chosen_elsewhere = compare(rule.promote_on, other, other, interval=False)
         level = Level.start(chosen_elsewhere.turned(chosen_elsewhere.champion), chosen_elsewhere.spread)
     weighed = weigh(rule, own, other, pins.classes, level)
     return _tested(uses, rule, pins, challenger, found, champion, weighed, coarse)
 
 
-def _level_before(stream: Mapping[str, Any] | None, rule: Rule, pins: Pins) -> Level | None:
+def _level_before(stream: StreamParams | None, rule: Rule, pins: Pins) -> Level | None:
     """What challengers scored before; None where that was by another metric or on (nearly) other images."""
-    if not stream or stream["metric"] != rule.promote_on or list(stream["classes"]) != list(pins.classes):
+    if not stream or stream.metric != rule.promote_on or list(stream.classes) != list(pins.classes):
         return None
-    same = sum(pin.since <= stream["version"] for pin in pins.test)
-    return Level.from_json(stream) if same >= SAME_IMAGES * len(pins.test) else None
+    same = sum(pin.since <= stream.version for pin in pins.test)
+    return Level.from_json(stream.as_json()) if same >= SAME_IMAGES * len(pins.test) else None
 
 
-def _renewed(stream: Mapping[str, Any] | None, pins: Pins) -> bool:
+def _renewed(stream: StreamParams | None, pins: Pins) -> bool:
     """Whether all test images are other ones than those that challengers were held against before: nobody was chosen there."""
-    return bool(stream) and all(pin.since > stream["version"] for pin in pins.test)  # type: ignore[index]
+    return stream is not None and all(pin.since > stream.version for pin in pins.test)
 
 
 def _stream(level: Level | None, rule: Rule, pins: Pins) -> dict[str, Any] | None:
@@ -205,8 +208,8 @@ def _person(run: str, seed: int, models: Mapping[str, InputRef], evaluation: Inp
     }
 
 
-def _refs(documents: Mapping[str, Mapping[str, str]]) -> dict[str, InputRef]:
-    return {role: InputRef(**document) for role, document in documents.items()}
+def _refs(models: Mapping[str, ArtifactParams]) -> dict[str, InputRef]:
+    return {role: InputRef(**model.as_json()) for role, model in models.items()}
 
 
 def _estimate(estimate: Estimate) -> dict[str, Any]:

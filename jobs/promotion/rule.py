@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from jobs.statistics.sequential import bound_level, class_level
+from tlbatch.contracts.evaluation import RuleParams
 
 NOT_WORSE, BETTER = "not_worse", "better"
 WORSE_LEVEL = 0.2
@@ -27,9 +27,8 @@ class Rule:
     class_bound: float | Mapping[str, float] | None = None
 
     @staticmethod
-    def of(document: Mapping[str, Any]) -> Rule:
-        """Leniently: unknown fields are ignored."""
-        return Rule(**{name: value for name, value in document.items() if name in Rule.__dataclass_fields__})
+    def of(asked: RuleParams) -> Rule:
+        return Rule(**{name: getattr(asked, name) for name in Rule.__dataclass_fields__})
 
     def bound(self, name: str) -> float | None:
         """Of one class; None where nothing is asked."""

@@ -26,7 +26,7 @@ def write_cards(context: Context, analysis: Analysis) -> None:
 
 def _card(run: RunSource, analysis: Analysis) -> Iterator[str]:
     sources = analysis.sources
-    yield from (f"# {run.name}", "", f"A model of the study *{sources.params['study']}*: {recipe(run.asked)}.", "")
+    yield from (f"# {run.name}", "", f"A model of the study *{sources.params.study}*: {recipe(run.asked)}.", "")
     yield from _section("Model", _model(run))
     yield from _section("Use", _use(run, analysis))
     yield from _section("Data", _data(run, analysis))
@@ -48,12 +48,12 @@ def _section(title: str, lines: Iterator[str]) -> Iterator[str]:
 
 def _model(run: RunSource) -> Iterator[str]:
     asked, card = run.asked, run.card
-    if asked["model"].get("backbone"):
-        name, known = backbone_name(asked), asked.get("trained_on")
+    if asked.model.backbone:
+        name, known = backbone_name(asked), asked.trained_on
         trained_on = f", trained on {known}" if known and known != name else ""
-        yield f"Backbone: {name}{trained_on if asked['pretrained'] else ', random weights'}"
+        yield f"Backbone: {name}{trained_on if asked.pretrained else ', random weights'}"
     yield f"Parameters: {count(card.get('parameters'))}, of which trained: {count(card.get('trainable_parameters'))}"
-    yield f"Input: {pixels(asked['input'])}"
+    yield f"Input: {pixels(asked.input)}"
     if found := mismatch_of(run):
         yield f"Fed otherwise than its weights were trained: {listing(found)}"
     yield f"Files: `model.safetensors` and `card.json` of the finetune artifact; {plural(len(run.finetune), 'trained model')}"
@@ -62,8 +62,8 @@ def _model(run: RunSource) -> Iterator[str]:
 def _use(run: RunSource, analysis: Analysis) -> Iterator[str]:
     yield f"Tells apart: {listing(analysis.sources.classes, 'and')}"
     yield "Meant for images like those of the study's dataset; anything else gets one of these classes too"
-    seen = analysis.sources.params.get("seen") or {}
-    if run.asked["pretrained"] and seen:
+    seen = analysis.sources.params.seen
+    if run.asked.pretrained and seen:
         yield f"Seen in pretraining? {seen.get('level')}: {seen.get('why')}"
 
 
@@ -91,6 +91,5 @@ def _lineage(run: RunSource) -> Iterator[str]:
     for name, artifact in artifacts.items():
         if artifact is not None:
             yield f"{name}: `artifacts/{artifact.manifest.step}/{artifact.manifest.key}`, digest `{artifact.digest}`"
-    weights = (run.asked["model"].get("backbone") or {}).get("weights")
-    if weights:
-        yield f"Weights: `{json.dumps(weights, sort_keys=True)}`"
+    if backbone := run.asked.model.backbone:
+        yield f"Weights: `{json.dumps(backbone.weights.as_json(), sort_keys=True)}`"

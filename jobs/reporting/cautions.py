@@ -27,8 +27,8 @@ def warnings_of(sources: Sources, records: Sequence[TaskRecord]) -> list[str]:
 
 def mismatch_of(run: RunSource) -> list[str]:
     """How the run feeds its network otherwise than it was trained; empty where alike or where there is no network to ask."""
-    own = run.asked.get("input_own")
-    return mismatch(run.asked["input"], own) if own and run.asked.get("pretrained") else []
+    asked = run.asked
+    return mismatch(asked.input, asked.input_own) if asked.input_own and asked.pretrained else []
 
 
 def _mismatches(runs: Sequence[RunSource]) -> list[str]:
@@ -40,7 +40,7 @@ def _mismatches(runs: Sequence[RunSource]) -> list[str]:
 
 
 def _seen(sources: Sources) -> list[str]:
-    seen = sources.params.get("seen") or {}
+    seen = sources.params.seen
     if seen.get("level") not in ("same images", "same classes"):
         return []
     return ["Scores of pretrained runs may be flattered: the network may have met these very images in pretraining."]

@@ -12,6 +12,7 @@ from jobs.reporting.sources import RunSource, Sources
 from jobs.reporting.validation import best
 from jobs.statistics.differences import LEVEL, METHOD_SEEDS, Difference, as_family, paired_difference
 from jobs.statistics.macro_f1 import F1Difference, f1_difference
+from tlbatch.contracts import reports
 from tlbatch.errors import DataError
 
 BETTER, WORSE, NOT_SHOWN = "better", "worse", "no difference shown"
@@ -45,11 +46,11 @@ class Contrast:
 def planned_contrasts(sources: Sources) -> list[Contrast]:
     """All comparisons of the study in order, Holm-adjusted as one family. The same pair asked for twice is tested once."""
     pairs: dict[tuple[str, str], list[str]] = {}
-    for asked in sources.params["contrasts"]:
-        a = sources.run(asked["a"])
+    for asked in sources.params.contrasts:
+        a = sources.run(asked.a)
         b = _other(sources, asked)
         if a is not None and b is not None and a is not b:
-            pairs.setdefault((a.name, b.name), []).append(asked["kind"])
+            pairs.setdefault((a.name, b.name), []).append(asked.kind)
     zero, champion = sources.zero_label, best(sources.asked_for)
     if zero is not None and champion is not None:
         pairs.setdefault((champion.name, zero.name), []).append("zero_label")
@@ -58,13 +59,11 @@ def planned_contrasts(sources: Sources) -> list[Contrast]:
     return [replace(contrast, accuracy=accuracy) for contrast, accuracy in zip(compared, family, strict=True)]
 
 
-def _other(sources: Sources, asked: dict[str, object]) -> RunSource | None:
+def _other(sources: Sources, asked: reports.Contrast) -> RunSource | None:
     """What a is held against: the named run, or the candidate that is best on validation."""
-    if "b" in asked:
-        return sources.run(str(asked["b"]))
-    names = asked["candidates"]
-    assert isinstance(names, list)
-    return best([run for run in map(sources.run, names) if run is not None])
+    if asked.b is not None:
+        return sources.run(asked.b)
+    return best([run for run in map(sources.run, asked.candidates) if run is not None])
 
 
 def _compare(sources: Sources, name_a: str, name_b: str, kinds: tuple[str, ...]) -> Contrast:

@@ -28,8 +28,8 @@ def build_document(analysis: Analysis) -> dict[str, Any]:
     params, findings = analysis.sources.params, analysis.findings
     document = {
         "format": FORMAT,
-        "study": params["study"],
-        "description": params.get("description") or "",
+        "study": params.study,
+        "description": params.description,
         "verdict": findings.verdict,
         "first_sentence": findings.first_sentence,
         "sentences": list(findings.sentences),
@@ -42,7 +42,7 @@ def build_document(analysis: Analysis) -> dict[str, Any]:
         "data": _data(analysis),
         "tasks": [record.document() for record in analysis.records],
         "versions": versions_of(list(analysis.records)),
-        "document": params.get("document") or {},
+        "document": params.document,
         **_defended(analysis),
     }
     cleaned = finite(document)
@@ -79,7 +79,7 @@ def _run(run: RunSource, curves: Curves | None) -> dict[str, Any]:
         "name": run.name,
         "role": run.role,
         "recipe": recipe(run.asked),
-        "pretrained": bool(run.asked["pretrained"]),
+        "pretrained": run.asked.pretrained,
         "seeds": run.seeds,
         "deterministic": run.deterministic,
         "test_images": len(run.labels),
@@ -88,7 +88,7 @@ def _run(run: RunSource, curves: Curves | None) -> dict[str, Any]:
         **values_of(run),
         "by_seed": run.metrics.get("seeds", {}),
         "curves": _curves(curves) if curves else None,
-        "input": run.asked["input"],
+        "input": run.asked.input,
         "mismatch": mismatch_of(run),
         "digest": run.evaluate.digest,
     }
@@ -110,13 +110,13 @@ def _data(analysis: Analysis) -> dict[str, Any]:
         "classes": analysis.sources.classes,
         "counts": data.counts,
         "empty_classes": data.empty,
-        "split": params.get("split") or {},
+        "split": params.as_json()["split"],
         "bad": data.bad,
         "exact_duplicates": len(data.exact),
         "near_duplicates": len(data.near),
         "conflicting_labels": data.conflicting,
-        "corrections": params.get("corrections") or {},
-        "seen": params.get("seen") or {},
+        "corrections": params.corrections,
+        "seen": params.seen,
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tlbatch.backbones.handcrafted import HAND_CRAFTED
+from tlbatch.contracts.reports import AskedRun
 from tlbatch.strategies import settings_of, strategy_of
 
 MINUS = "\u2212"
@@ -86,26 +87,26 @@ def images_in_units(images: int, units: int, word: str = "test image") -> str:
     return plural(images, word) + (f" in {plural(units, 'group')}" if units != images else "")
 
 
-def backbone_name(asked: Mapping[str, Any]) -> str:
+def backbone_name(asked: AskedRun) -> str:
     """The pretrained network's name: ``<study>/<run>`` where it is a model of an earlier study."""
-    backbone = asked["model"].get("backbone") or {}
-    return str(backbone.get("name") or asked.get("from") or "an earlier study's model")
+    backbone = asked.model.backbone
+    return (backbone.name if backbone else None) or asked.from_ or "an earlier study's model"
 
 
-def is_hand_crafted(asked: Mapping[str, Any]) -> bool:
+def is_hand_crafted(asked: AskedRun) -> bool:
     """Whether the run is a control on features that no network learned."""
-    return (asked["model"].get("backbone") or {}).get("name") == HAND_CRAFTED
+    return asked.model.backbone is not None and asked.model.backbone.name == HAND_CRAFTED
 
 
-def recipe(asked: Mapping[str, Any]) -> str:
+def recipe(asked: AskedRun) -> str:
     """What a run is, in a phrase: 'features of layer conv2', 'fine-tuned from block4 on', 'trained from scratch'."""
-    if asked.get("role") == "zero_label":
+    if asked.role == "zero_label" or asked.strategy is None:
         return "the backbone's own head, no labels used"
-    strategy, model = asked["strategy"], asked["model"]
+    strategy, model = asked.strategy, asked.model
     if is_hand_crafted(asked):
         return "logistic regression on colour histograms and HOG, no network"
-    layer = f"layer {model['layer']}" if model.get("layer") else "the last layer"
-    start = "" if asked.get("pretrained") or "scratch" in model else ", random weights"
+    layer = f"layer {model.layer}" if model.layer else "the last layer"
+    start = "" if asked.pretrained or model.scratch is not None else ", random weights"
     return f"{strategy_of(strategy).phrase(settings_of(strategy), layer)}{start}"
 
 

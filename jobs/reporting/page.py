@@ -43,8 +43,8 @@ def render_page(analysis: Analysis, figures: Figures) -> str:
     index = {entry.id: entry for entry in entries}
     template = environment().get_template("page.html.jinja")
     return template.render(
-        study=analysis.sources.params["study"],
-        description=analysis.sources.params.get("description") or "",
+        study=analysis.sources.params.study,
+        description=analysis.sources.params.description,
         sign=_sign(analysis.findings),
         findings=analysis.findings,
         warnings=analysis.warnings,

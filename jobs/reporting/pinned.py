@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +27,7 @@ class Pinned:
         if artifact is None:
             return None
         pins = load_pins(artifact)
-        uses: Mapping[str, int] = sources.params.get("uses") or {}
-        served = int(decision["test"]["count"]) if decision else uses.get(str(pins.version), 0)
+        served = int(decision["test"]["count"]) if decision else sources.params.uses.get(str(pins.version), 0)
         return Pinned(pins, str(artifact.read_json("pins.json")["sentence"]), served)
 
     @property

@@ -50,7 +50,7 @@ class Findings:
 def find_words(sources: Sources, contrasts: Sequence[Contrast]) -> Findings:
     """All that the report claims, in order of weight."""
     champion = best(sources.asked_for)
-    subject = best([run for run in sources.asked_for if run.asked["pretrained"]])
+    subject = best([run for run in sources.asked_for if run.asked.pretrained])
     control = find(contrasts, subject, "control") if subject else None
     zero = find(contrasts, champion, "zero_label") if champion else None
     headline, lead = transfer_claim(control, len(contrasts)) if control else untested_claim(champion, subject)
@@ -201,7 +201,7 @@ def scope_sentence(sources: Sources) -> list[str]:
 
 def seen_sentence(sources: Sources) -> list[str]:
     """Whether test images may have been seen in pretraining."""
-    seen = sources.params.get("seen") or {}
+    seen = sources.params.seen
     opening = {
         "same images": "The test images have most likely been seen in pretraining",
         "same classes": "Test images may have been seen in pretraining",
@@ -258,7 +258,7 @@ def control_kind(run: RunSource) -> str:
     if is_hand_crafted(run.asked):
         return "colour histograms and HOG without any network"
     if run.role == "control":
-        whole = strategy_of(run.asked["strategy"]).whole
+        whole = strategy_of(run.asked.strategy or "").whole
         return "the same network from random weights" if whole else "the same head on the same network with random weights"
     return "trained from scratch"
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from jobs.context import Context
 from jobs.statistics.chance import AboveChance, above_chance
+from tlbatch.contracts.reports import AskedRun, ReportParams
 from tlbatch.store.artifacts import Artifact
 
 
@@ -27,24 +28,24 @@ class Score:
 
 @dataclass(frozen=True)
 class RunSource:
-    """One run as it was asked for (``asked``: an entry of the report's ``runs``) and what its tasks left.
+    """One run as it was asked for and what its tasks left.
 
     ``finetune`` is keyed by (seed, fold or None). Runs with no training of their own (zero labels) have none.
     """
 
-    asked: dict[str, Any]
+    asked: AskedRun
     evaluate: Artifact
     finetune: dict[tuple[int, int | None], Artifact] = field(default_factory=dict)
     extract: Artifact | None = None
 
     @property
     def name(self) -> str:
-        return str(self.asked["name"])
+        return self.asked.name
 
     @property
     def role(self) -> str:
         """``run``, ``control`` or ``zero_label``."""
-        return str(self.asked.get("role", "run"))
+        return self.asked.role
 
     @property
     def seeds(self) -> list[int]:
@@ -136,14 +137,14 @@ class RunSource:
 class Sources:
     """All that a report is made of."""
 
-    params: dict[str, Any]
+    params: ReportParams
     dataset: Artifact
     runs: tuple[RunSource, ...]
     artifacts: dict[str, Artifact]  #: every input by role, for lineage and times
 
     @property
     def classes(self) -> list[str]:
-        return [str(name) for name in self.params["classes"]]
+        return list(self.params.classes)
 
     def run(self, name: str) -> RunSource | None:
         return next((run for run in self.runs if run.name == name), None)
@@ -172,27 +173,27 @@ class Sources:
 
 def load_sources(context: Context) -> Sources:
     """Open all inputs of a report task. Raises CorruptArtifactError where one is gone."""
-    return sources_of(context.params, {role: context.input(role) for role in context.roles()})
+    return sources_of(context.read_params(ReportParams), {role: context.input(role) for role in context.roles()})
 
 
-def sources_of(params: dict[str, Any], artifacts: dict[str, Artifact]) -> Sources:
+def sources_of(params: ReportParams, artifacts: dict[str, Artifact]) -> Sources:
     """The sources of a report task with these parameters and inputs."""
-    described = [{**asked, "from": _earlier_model(params, asked["name"])} for asked in params["runs"]]
-    runs = [_run_source(asked, artifacts) for asked in described if f"evaluate:{asked['name']}" in artifacts]
+    described = [asked.model_copy(update={"from_": _earlier_model(params, asked.name)}) for asked in params.runs]
+    runs = [_run_source(asked, artifacts) for asked in described if f"evaluate:{asked.name}" in artifacts]
     return Sources(params, artifacts["dataset"], tuple(runs), artifacts)
 
 
-def _earlier_model(params: Mapping[str, Any], name: str) -> str | None:
+def _earlier_model(params: ReportParams, name: str) -> str | None:
     """``<study>/<run>`` where the run's backbone is a model of an earlier study."""
-    for run in params.get("document", {}).get("runs", []):
+    for run in params.document.get("runs", []):
         backbone = run.get("model", {}).get("backbone") if run.get("name") == name else None
         if isinstance(backbone, Mapping):
             return str(backbone.get("from"))
     return None
 
 
-def _run_source(asked: dict[str, Any], artifacts: Mapping[str, Artifact]) -> RunSource:
-    name = asked["name"]
+def _run_source(asked: AskedRun, artifacts: Mapping[str, Artifact]) -> RunSource:
+    name = asked.name
     finetune = {}
     for role, artifact in artifacts.items():
         step, _, rest = role.partition(":")

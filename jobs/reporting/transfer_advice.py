@@ -30,8 +30,8 @@ def what_decides(runs: Sequence[RunSource], contrasts: Sequence[Contrast]) -> De
     """
     families: dict[str, list[RunSource]] = {}
     for run in runs:
-        if run.asked["pretrained"]:
-            families.setdefault(json.dumps([_source(run), run.asked["input"]], sort_keys=True), []).append(run)
+        if run.asked.pretrained:
+            families.setdefault(json.dumps([_source(run), run.asked.input], sort_keys=True), []).append(run)
     said, told = [], []
     for family in families.values():
         controls = [c for run in family if (c := find(contrasts, run, "control"))]
@@ -85,8 +85,8 @@ def _directly(contrast: Contrast) -> str:
 def _fed_otherwise(contrast: Contrast) -> bool:
     """Whether the two runs transfer the same in the same way and differ in how images are fed."""
     a, b = contrast.a, contrast.b
-    both = bool(a.asked["pretrained"] and b.asked["pretrained"])
-    return both and _source(a) == _source(b) and _way(a) == _way(b) and a.asked["input"] != b.asked["input"]
+    both = a.asked.pretrained and b.asked.pretrained
+    return both and _source(a) == _source(b) and _way(a) == _way(b) and a.asked.input != b.asked.input
 
 
 def _feeding(contrast: Contrast) -> str:
@@ -94,10 +94,11 @@ def _feeding(contrast: Contrast) -> str:
 
 
 def _source(run: RunSource) -> str:
-    return json.dumps([run.asked["model"].get("backbone"), run.asked.get("from")], sort_keys=True)
+    backbone = run.asked.model.backbone
+    return json.dumps([backbone and backbone.as_json(), run.asked.from_], sort_keys=True)
 
 
 def _way(run: RunSource) -> str:
     """What is taken and how: layer, pooling, strategy."""
-    model = run.asked["model"]
-    return json.dumps([model.get("layer"), model.get("pool"), run.asked["strategy"]], sort_keys=True)
+    model = run.asked.model
+    return json.dumps([model.layer, model.pool, run.asked.strategy], sort_keys=True)

@@ -30,7 +30,7 @@ def train(context: Context, settings: Settings, parts: Parts, device: torch.devi
     first = [build()]
     learning_stages(first[0], settings.finetune)  # what does not fit is said before a thousand images are decoded
     feed = image_feed(context, settings, parts, device)
-    if settings.params["augmentation"]:
+    if settings.params.augmentation:
         write_augmented(feed, context.out("augmented.jpg"))
     trained = fit(context, settings, lambda: first.pop() if first else build(), feed)
     return outcome_of(context, settings, trained, feed, feed.shape)

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from jobs.context import Context
-from tlbatch.backbones.catalogue import weights_of
+from tlbatch.backbones.catalogue import WeightInfo, weights_of
+from tlbatch.contracts.models import Backbone, Weights
 
 
-def trained_on(context: Context, backbone: Mapping[str, Any] | None) -> str:
+def trained_on(context: Context, backbone: Backbone | None) -> str:
     """In words, oldest first; "" where nothing is known, or nothing was seen (random weights, scratch models)."""
     if backbone is None:
         return ""
-    weights = backbone["weights"]
-    if weights["kind"] == "run":
+    weights = backbone.weights
+    if weights.kind == "run":
         before = context.input("source").read_json("card.json").get("trained_on")
-        return f"{before}, then {weights['from']}" if before else str(weights["from"])
-    if weights["kind"] in ("random", "none"):
+        return f"{before}, then {weights.from_}" if before else str(weights.from_)
+    if weights.kind in ("random", "none"):
         return ""
-    return next((published.trained_on for published in weights_of(backbone["name"]) if _is(published, weights)), "")
+    return next((published.trained_on for published in weights_of(backbone.name or "") if _is(published, weights)), "")
 
 
-def _is(published: Any, weights: Mapping[str, Any]) -> bool:
-    if weights["kind"] == "named":
-        return bool(published.name == weights["name"])
-    return bool(published.hash) and weights["sha256"].startswith(published.hash)
+def _is(published: WeightInfo, weights: Weights) -> bool:
+    if weights.kind == "named":
+        return published.name == weights.name
+    return bool(published.hash) and (weights.sha256 or "").startswith(published.hash)

@@ -41,8 +41,8 @@ def load_run_features(context: Context, settings: Settings, parts: Parts) -> Fea
     artifact = context.input("features")
     ids = [entry.id for entry in parts.train]
     train = load_features(artifact, ids)[None]
-    if settings.params.get("views"):
-        train = np.concatenate([train, load_views(artifact, ids, settings.params["redraw"])])
+    if settings.params.views:
+        train = np.concatenate([train, load_views(artifact, ids, settings.params.redraw)])
     held = [entry.id for entry in parts.validation]
     validation = load_features(artifact, held) if held else np.zeros((0, train.shape[2]), np.float32)
     return Features(finite(train, "features"), finite(validation, "features"))
@@ -72,7 +72,7 @@ def image_feed(context: Context, settings: Settings, parts: Parts, device: torch
         decoded(parts.validation, len(parts.train)),
         parts.labels(parts.validation),
         normalise=normaliser(settings.input),
-        augmentation=settings.params["augmentation"],
+        augmentation=settings.params.augmentation,
         seed=settings.seed,
         device=device,
     )

@@ -27,7 +27,9 @@ DIVERGED = "training diverged in its last epoch; lower train.lr"
 
 def write_outputs(context: Context, settings: Settings, parts: Parts, outcome: Outcome) -> None:
     finite(outcome.logits, "outputs for validation images", DIVERGED, StudyError)
-    context.write_json("card.json", {**_card(settings, parts, outcome), "trained_on": trained_on(context, settings.backbone)})
+    context.write_json(
+        "card.json", {**_card(settings, parts, outcome), "trained_on": trained_on(context, settings.params.model.backbone)}
+    )
     context.write_json("history.json", outcome.history)
     context.write_json("validation.json", _validation(parts, outcome.logits))
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in outcome.network.state_dict().items()}
@@ -55,15 +57,15 @@ def _validation(parts: Parts, logits: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def _card(settings: Settings, parts: Parts, outcome: Outcome) -> dict[str, Any]:
-    params, network = settings.params, outcome.network
+    params, network = settings.params.as_json(), outcome.network
     learning = learning_stages(network, settings.finetune)
     rows = stage_table(network, learning)
     asked = ("model", "input", "strategy", "augmentation", "train", "classes", "seed", "fold", "redraw", "precision")
     fitted = outcome.logistic
     return {
         **{name: params[name] for name in asked},
-        "views": params.get("views") or 0,
-        "weights": settings.weights,
+        "views": settings.params.views,
+        "weights": None if settings.weights is None else settings.weights.as_json(),
         "images": {"train": len(parts.train), "validation": len(parts.validation)},
         "layers": layer_table(network, outcome.shape, learning),
         "stages": rows,

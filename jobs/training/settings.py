@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from jobs.training.trainer import Recipe
+from tlbatch.contracts.models import FinetuneParams, Weights
 from tlbatch.plugins import check_used
 from tlbatch.schema.base import Part
 from tlbatch.spec.model import Logistic
@@ -18,51 +18,48 @@ from tlbatch.strategies.finetune import Finetune
 
 @dataclass(frozen=True)
 class Settings:
-    """``params`` as they came; the other fields are what the strategy and the training loop want of them.
+    """``params`` are the task's; the other fields are what the strategy and the training loop want of them.
 
     ``strategy_entry`` describes the strategy; ``own`` is what is set of it, ``finetune`` the same where that freezes stages
     (None: all learns).
     """
 
-    params: Mapping[str, Any]
+    params: FinetuneParams
     strategy_entry: Strategy
-    train: Train
     own: Part | None
     finetune: Finetune | None
     logistic: Logistic | None
 
     @staticmethod
-    def of(params: Mapping[str, Any]) -> Settings:
-        check_used(params.get("plugins") or {})
-        entry, head = strategy_of(params["strategy"]), params["model"].get("head") or {}
-        own = entry.settings.model_validate_json(json.dumps(settings_of(params["strategy"]))) if entry.settings else None
+    def of(params: FinetuneParams) -> Settings:
+        """Raises StudyError for a strategy that is not there as the study was planned with it."""
+        check_used(params.plugins)
+        entry, head = strategy_of(params.strategy), params.model.head or {}
+        own = entry.settings.of(settings_of(params.strategy)) if entry.settings else None
         logistic = head.get("logistic") if "logistic" in entry.heads else None
-        return Settings(
-            params,
-            entry,
-            Train.model_validate_json(json.dumps(params["train"])),
-            own,
-            own if isinstance(own, Finetune) else None,
-            None if logistic is None else Logistic.model_validate_json(json.dumps(logistic)),
-        )
+        finetune = own if isinstance(own, Finetune) else None
+        return Settings(params, entry, own, finetune, None if logistic is None else Logistic.of(logistic))
+
+    @property
+    def train(self) -> Train:
+        return self.params.train
 
     @property
     def model(self) -> Mapping[str, Any]:
-        model: Mapping[str, Any] = self.params["model"]
-        return model
+        """As ``jobs.models`` builds it, and as cards have it."""
+        return self.params.model.as_json()
 
     @property
     def input(self) -> Mapping[str, Any]:
-        settings: Mapping[str, Any] = self.params["input"]
-        return settings
+        return self.params.input
 
     @property
     def classes(self) -> list[str]:
-        return list(self.params["classes"])
+        return list(self.params.classes)
 
     @property
     def seed(self) -> int:
-        return int(self.params["seed"])
+        return self.params.seed
 
     @property
     def on_features(self) -> bool:
@@ -71,22 +68,24 @@ class Settings:
     @property
     def backbone(self) -> Mapping[str, Any] | None:
         """None for a scratch model."""
-        return self.model.get("backbone")
+        backbone = self.params.model.backbone
+        return None if backbone is None else backbone.as_json()
 
     @property
-    def weights(self) -> Mapping[str, Any] | None:
+    def weights(self) -> Weights | None:
         """Which weights the backbone starts from; None for a scratch model."""
-        return None if self.backbone is None else self.backbone["weights"]
+        backbone = self.params.model.backbone
+        return None if backbone is None else backbone.weights
 
     @property
     def fresh(self) -> bool:
         """Whether all that learns starts from random weights: a head, a scratch model, a network without weights."""
-        return self.on_features or self.weights is None or self.weights["kind"] == "random"
+        return self.on_features or self.weights is None or self.weights.kind == "random"
 
     @property
     def bf16(self) -> bool:
         """Whether the network computes in bfloat16. Heads on cached features never do: nothing would be saved."""
-        return self.params["precision"] == "bf16" and not self.on_features
+        return self.params.precision == "bf16" and not self.on_features
 
     @property
     def lr_candidates(self) -> list[float]:

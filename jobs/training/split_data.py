@@ -41,9 +41,8 @@ class Parts:
 def load_parts(dataset: Artifact, settings: Settings, pins: Pins | None = None) -> Parts:
     """The split of the prepared dataset, or one of its folds. Raises DataError where it leaves a class without training."""
     params = settings.params
-    asked = {**params["split"], "classes": settings.classes}
-    split = split_index(load_index(dataset), asked, seed_redraw=params["redraw"], pins=pins)
-    fold = params["fold"]
+    split = split_index(load_index(dataset), params.division, seed_redraw=params.redraw, pins=pins)
+    fold = params.fold
     train, validation = (split.train, split.validation) if fold is None else split.fold(fold)
     missing = sorted(set(settings.classes) - {entry.label for entry in train})
     if missing:

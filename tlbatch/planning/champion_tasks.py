@@ -7,6 +7,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tlbatch.champions.champion import Champion
+from tlbatch.contracts.data import PinParams
+from tlbatch.contracts.evaluation import (
+    ArtifactParams,
+    ChampionParams,
+    DecideParams,
+    EvaluateChampionParams,
+    RuleParams,
+    StreamParams,
+)
+from tlbatch.contracts.models import Trained
 from tlbatch.errors import StudyError
 from tlbatch.planning.plan import Node
 from tlbatch.schema.nearest import suggestion
@@ -46,6 +56,11 @@ class ResolvedChampion:
     task: Task | None = None
 
     @property
+    def trained(self) -> Trained | None:
+        """What that task was asked."""
+        return Trained.of_another_time(self.task.params) if self.task else None
+
+    @property
     def uses(self) -> dict[str, int]:
         """Tests that each version of the test set has served, as JSON has it."""
         return {str(version): count for version, count in sorted(self.defence.uses.items()) if count}
@@ -70,12 +85,13 @@ def resolve_champion(defence: ChampionState, study: Study, store: Store, classes
     return ResolvedChampion(defence, task)
 
 
-def pin_node(defended: ResolvedChampion, split: dict[str, Any], study: Study) -> Node:
+def pin_node(defended: ResolvedChampion, classes: tuple[str, ...], study: Study) -> Node:
     assert study.schedule is not None
     before = defended.defence.pins
     given = {"before": before} if before else {}
-    params = {**split, "fresh": study.schedule.fresh} | ({"renew": True} if defended.defence.renew else {})
-    return Node(PIN, "pin", params, {"dataset": "prepare"}, given, weight="light", shape=PIN)
+    renew: dict[str, Any] = {"renew": True} if defended.defence.renew else {}
+    params = PinParams(split=study.dataset.split, classes=classes, fresh=study.schedule.fresh, **renew)
+    return Node(PIN, "pin", params.as_json(), {"dataset": "prepare"}, given, weight="light", shape=PIN)
 
 
 def champion_node(defended: ResolvedChampion, split: dict[str, Any], locations: Mapping[str, str]) -> Node | None:
@@ -83,16 +99,19 @@ def champion_node(defended: ResolvedChampion, split: dict[str, Any], locations: 
     champion, task = defended.defence.champion, defended.task
     if champion is None:
         return None
-    precision, own = task.params["precision"] if task else "fp32", champion.pins is not None and champion.study == champion.name
-    params = {"run_kind": "champion", **split, "precision": precision, "fresh": own}
+    precision, own = (
+        defended.trained.precision if defended.trained else "fp32",
+        champion.pins is not None and champion.study == champion.name,
+    )
+    params = EvaluateChampionParams(run_kind="champion", **split, precision=precision, fresh=own)
     given = {**champion.models, "earlier": defended.defence.evaluated or champion.evaluation}
     if task is not None and "source" in task.inputs:
         given["source"] = task.inputs["source"]
-    location = _location(task, locations)
+    location = _location(defended, locations)
     return Node(
         name=CHAMPION,
         step="evaluate",
-        params=params,
+        params=params.as_json(),
         needs={"dataset": "prepare", **PINNED},
         given=given,
         locations={"weights": location} if location else {},
@@ -100,11 +119,12 @@ def champion_node(defended: ResolvedChampion, split: dict[str, Any], locations: 
     )
 
 
-def _location(task: Task | None, locations: Mapping[str, str]) -> str | None:
-    if task is None:
+def _location(defended: ResolvedChampion, locations: Mapping[str, str]) -> str | None:
+    if defended.task is None or defended.trained is None:
         return None
-    weights = (task.params["model"].get("backbone") or {}).get("weights") or {}
-    return locations.get(str(weights.get("sha256"))) or task.locations.get("weights")
+    backbone = defended.trained.model.backbone
+    found = locations.get(backbone.weights.sha256 or "") if backbone else None
+    return found or defended.task.locations.get("weights")
 
 
 def decide_node(defended: ResolvedChampion, study: Study, runs: Sequence[str], needs: Mapping[str, str]) -> Node:
@@ -116,17 +136,18 @@ def decide_node(defended: ResolvedChampion, study: Study, runs: Sequence[str], n
         for role, name in needs.items()
         if role.split(":")[0] in ("evaluate", "finetune") and role.split(":")[1] in runs
     }
-    params = {
-        "rule": {name: value for name, value in study.schedule.model_dump(mode="json").items() if name in RULE},
-        "uses": defended.uses,
-        "stream": defended.defence.stream,
-        "runs": list(runs),
-        "champion": None if champion is None else _described(champion),
-    }
+    stream = defended.defence.stream
+    params = DecideParams(
+        rule=RuleParams.of({name: value for name, value in study.schedule.model_dump(mode="json").items() if name in RULE}),
+        uses=defended.uses,
+        stream=None if stream is None else StreamParams.of(stream),
+        runs=tuple(runs),
+        champion=None if champion is None else _described(champion),
+    )
     needed = {**PINNED, **own} | ({"champion": CHAMPION} if champion else {})
-    return Node(DECIDE, "decide", params, needed, weight="light", shape=DECIDE)
+    return Node(DECIDE, "decide", params.as_json(), needed, weight="light", shape=DECIDE)
 
 
-def _described(champion: Champion) -> dict[str, Any]:
-    models = {role: asdict(ref) for role, ref in sorted(champion.models.items())}
-    return {"serial": champion.serial, "run": champion.run, "seed": champion.seed, "models": models}
+def _described(champion: Champion) -> ChampionParams:
+    models = {role: ArtifactParams.of(asdict(ref)) for role, ref in sorted(champion.models.items())}
+    return ChampionParams(serial=champion.serial, run=champion.run, seed=champion.seed, models=models)

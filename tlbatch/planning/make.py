@@ -7,11 +7,16 @@ from dataclasses import dataclass, field, replace
 from pkgutil import resolve_name
 from typing import Any
 
+from tlbatch.contracts.data import PrepareParams
+from tlbatch.contracts.evaluation import EvaluateRunParams, EvaluateZeroLabelParams
+from tlbatch.contracts.models import Backbone, ExtractParams, FinetuneParams, Model, Views
+from tlbatch.contracts.reports import AskedRun, Contrast, ReportParams
 from tlbatch.planning.champion_tasks import PINNED, ResolvedChampion, champion_node, decide_node, pin_node
 from tlbatch.planning.plan import Node, Plan, PlanBuilder
-from tlbatch.planning.runs import ResolvedRun, contrasts, plain
+from tlbatch.planning.runs import ResolvedRun, contrasts
 from tlbatch.plugins import used
 from tlbatch.spec import Study
+from tlbatch.spec.train import Train
 from tlbatch.steps import STEPS
 
 SMALL_INPUT = 64
@@ -72,7 +77,7 @@ def make_plan(resolved: ResolvedStudy) -> Plan:
     builder = PlanBuilder(resolved.study.name)
     prepare = builder.add(_prepare(resolved))
     if resolved.defended:
-        builder.add(pin_node(resolved.defended, _split(resolved), resolved.study))
+        builder.add(pin_node(resolved.defended, resolved.data.classes, resolved.study))
     report_needs = {"dataset": prepare, **resolved.pinned}
     for run in [*resolved.runs, *resolved.controls]:
         report_needs |= _add_run(builder, resolved, run)
@@ -87,7 +92,7 @@ def make_plan(resolved: ResolvedStudy) -> Plan:
 
 def add_report(builder: PlanBuilder, resolved: ResolvedStudy, needs: Mapping[str, str]) -> dict[str, str]:
     """Last, and of all that the others made."""
-    builder.add(Node("report", "report", _report_params(resolved), dict(needs), weight="light", shape="report"))
+    builder.add(Node("report", "report", _report_params(resolved).as_json(), dict(needs), weight="light", shape="report"))
     return {}
 
 
@@ -106,13 +111,13 @@ def add_decision(builder: PlanBuilder, resolved: ResolvedStudy, needs: Mapping[s
 
 def _prepare(resolved: ResolvedStudy) -> Node:
     dataset = resolved.study.dataset
-    params = {
-        "dataset": resolved.data.digest,
-        "stored_size": dataset.stored_size,
-        "max_bad": dataset.max_bad,
-        "near_duplicates": dataset.near_duplicates,
-    }
-    node = Node("prepare", "prepare", params, locations={"dataset": resolved.data.url}, shape="prepare")
+    params = PrepareParams(
+        dataset=resolved.data.digest,
+        stored_size=dataset.stored_size,
+        max_bad=dataset.max_bad,
+        near_duplicates=dataset.near_duplicates,
+    )
+    node = Node("prepare", "prepare", params.as_json(), locations={"dataset": resolved.data.url}, shape="prepare")
     task = node.task({})
     assert task is not None
     place = f"work/{task.key}/listing.json"
@@ -120,7 +125,8 @@ def _prepare(resolved: ResolvedStudy) -> Node:
 
 
 def _split(resolved: ResolvedStudy) -> dict[str, Any]:
-    return {"split": plain(resolved.study.dataset.split), "classes": list(resolved.data.classes)}
+    """How a task divides the images, as its parameters have it."""
+    return {"split": resolved.study.dataset.split, "classes": resolved.data.classes}
 
 
 def _folds(resolved: ResolvedStudy) -> list[int | None]:
@@ -160,18 +166,21 @@ def _given(run: ResolvedRun) -> dict[str, Any]:
 def _extract(resolved: ResolvedStudy, run: ResolvedRun) -> Node:
     views = None
     if run.views:
-        views = {"count": run.views, "augmentation": run.augmentation, "redraws": _redraws(resolved), **_split(resolved)}
-    params = {
-        **{name: run.model[name] for name in ("backbone", "layer", "pool")},
-        "input": run.input,
-        "precision": run.precision,
-        "views": views,
-    }
+        redraws = tuple(_redraws(resolved))
+        views = Views(count=run.views, augmentation=run.augmentation, redraws=redraws, **_split(resolved))
+    params = ExtractParams(
+        backbone=Backbone.of(run.model["backbone"]),
+        layer=run.model["layer"],
+        pool=run.model["pool"],
+        input=run.input,
+        precision=run.precision,
+        views=views,
+    )
     name = run.model["backbone"]["name"] or "source"
     return Node(
         name=f"extract:{run.name}",
         step="extract",
-        params=params,
+        params=params.as_json(),
         needs={"dataset": "prepare"} | (resolved.pinned if views else {}),
         weight=_weight(run),
         runs=(run.name,),
@@ -183,24 +192,25 @@ def _extract(resolved: ResolvedStudy, run: ResolvedRun) -> Node:
 def _finetune(
     resolved: ResolvedStudy, run: ResolvedRun, seed: int, redraw: int | None, fold: int | None, part: str, features: str | None
 ) -> Node:
-    params = {
-        "model": run.model,
-        "strategy": run.strategy,
-        "input": run.input,
-        "augmentation": run.augmentation,
-        "train": run.train,
+    plugins: dict[str, Any] = {"plugins": found} if (found := used([run.strategy_entry.name])) else {}
+    params = FinetuneParams(
+        model=Model.of(run.model),
+        strategy=run.strategy,
+        input=run.input,
+        augmentation=run.augmentation,
+        train=Train.of(run.train),
         **_split(resolved),
-        "seed": seed,
-        "redraw": redraw,
-        "fold": fold,
-        "precision": run.precision,
-        "views": run.views,
-        **({"plugins": plugins} if (plugins := used([run.strategy_entry.name])) else {}),
-    }
+        seed=seed,
+        redraw=redraw,
+        fold=fold,
+        precision=run.precision,
+        views=run.views,
+        **plugins,
+    )
     return Node(
         name=f"finetune:{run.name}:{part}",
         step="finetune",
-        params=params,
+        params=params.as_json(),
         needs={"dataset": "prepare", **resolved.pinned} | ({"features": features} if features else {}),
         weight="light" if features else _weight(run),
         runs=(run.name,),
@@ -211,19 +221,19 @@ def _finetune(
 
 
 def _evaluate(resolved: ResolvedStudy, run: ResolvedRun, models: dict[str, str], features: str | None) -> Node:
-    params = {
-        "run_kind": "trained",
+    params = EvaluateRunParams(
+        run_kind="trained",
         **_split(resolved),
-        "seeds": list(resolved.study.repeat.seeds),
-        "folds": resolved.study.dataset.split.folds,
-        "redraw": resolved.study.repeat.redraw == "train",
-        "precision": run.precision,
-    }
+        seeds=resolved.study.repeat.seeds,
+        folds=resolved.study.dataset.split.folds,
+        redraw=resolved.study.repeat.redraw == "train",
+        precision=run.precision,
+    )
     needs = {"dataset": "prepare", **resolved.pinned, **models} | ({"features": features} if features else {})
     return Node(
         name=f"evaluate:{run.name}",
         step="evaluate",
-        params=params,
+        params=params.as_json(),
         needs=needs,
         weight=_weight(run),
         runs=(run.name,),
@@ -233,17 +243,17 @@ def _evaluate(resolved: ResolvedStudy, run: ResolvedRun, models: dict[str, str],
 
 
 def _zero_label(resolved: ResolvedStudy, zero: ZeroLabel) -> Node:
-    params = {
-        "run_kind": "zero_label",
+    params = EvaluateZeroLabelParams(
+        run_kind="zero_label",
         **_split(resolved),
-        "seeds": [],
-        "folds": None,
-        "redraw": False,
-        "precision": zero.precision,
-        "backbone": zero.backbone,
-        "input": zero.input,
-        "mapping": zero.mapping,
-    }
+        seeds=(),
+        folds=None,
+        redraw=False,
+        precision=zero.precision,
+        backbone=Backbone.of(zero.backbone),
+        input=zero.input,
+        mapping={name: tuple(outputs) for name, outputs in zero.mapping.items()},
+    ).as_json()
     locations = {"weights": zero.location} if zero.location else {}
     shape = f"evaluate:{zero.backbone['name']}:{zero.input['size']}"
     needs = {"dataset": "prepare", **resolved.pinned}
@@ -254,56 +264,58 @@ def _weight(run: ResolvedRun) -> str:
     return "light" if run.input["size"] <= SMALL_INPUT else "heavy"
 
 
-def _report_params(resolved: ResolvedStudy) -> dict[str, Any]:
+def _report_params(resolved: ResolvedStudy) -> ReportParams:
     study = resolved.study
     runs = [_describe(run, resolved) for run in [*resolved.runs, *resolved.controls]]
     runs += [_describe_zero(zero) for zero in resolved.zero_label]
-    return {
-        "study": study.name,
-        "description": study.description,
-        "document": resolved.document,
-        "runs": runs,
-        "contrasts": contrasts(list(resolved.runs), list(resolved.controls)),
-        "seen": resolved.seen,
+    planned = contrasts(list(resolved.runs), list(resolved.controls))
+    rare: dict[str, Any] = {"uses": resolved.defended.uses} if resolved.defended else {}
+    rare |= {"corrections": resolved.corrections} if resolved.corrections else {}
+    return ReportParams(
+        study=study.name,
+        description=study.description,
+        document=resolved.document,
+        runs=tuple(runs),
+        contrasts=tuple(Contrast.of(each) for each in planned),
+        seen=resolved.seen,
         **_split(resolved),
-        **({"uses": resolved.defended.uses} if resolved.defended else {}),
-        **({"corrections": resolved.corrections} if resolved.corrections else {}),
-    }
+        **rare,
+    )
 
 
-def _describe(run: ResolvedRun, resolved: ResolvedStudy) -> dict[str, Any]:
-    return {
-        "name": run.name,
-        "role": "control" if run.control_for else "run",
-        "control_for": list(run.control_for),
-        "pretrained": run.pretrained,
-        "scratch": run.scratch,
-        "strategy": run.strategy,
-        "model": run.model,
-        "input": run.input,
-        "input_own": run.own_input,
-        "augmentation": run.augmentation,
-        "train": run.train,
-        "trained_on": run.weights.trained_on if run.weights else "",
-        "seeds": list(resolved.study.repeat.seeds),
-        "folds": resolved.study.dataset.split.folds,
-    }
+def _describe(run: ResolvedRun, resolved: ResolvedStudy) -> AskedRun:
+    return AskedRun(
+        name=run.name,
+        role="control" if run.control_for else "run",
+        control_for=run.control_for,
+        pretrained=run.pretrained,
+        scratch=run.scratch,
+        strategy=run.strategy,
+        model=Model.of(run.model),
+        input=run.input,
+        input_own=run.own_input,
+        augmentation=run.augmentation,
+        train=run.train,
+        trained_on=run.weights.trained_on if run.weights else "",
+        seeds=resolved.study.repeat.seeds,
+        folds=resolved.study.dataset.split.folds,
+    )
 
 
-def _describe_zero(zero: ZeroLabel) -> dict[str, Any]:
-    return {
-        "name": zero.name,
-        "role": "zero_label",
-        "control_for": [],
-        "pretrained": True,
-        "scratch": False,
-        "strategy": None,
-        "model": {"backbone": zero.backbone},
-        "input": zero.input,
-        "input_own": zero.input,
-        "augmentation": None,
-        "train": None,
-        "trained_on": "ImageNet",
-        "seeds": [],
-        "folds": None,
-    }
+def _describe_zero(zero: ZeroLabel) -> AskedRun:
+    return AskedRun(
+        name=zero.name,
+        role="zero_label",
+        control_for=(),
+        pretrained=True,
+        scratch=False,
+        strategy=None,
+        model=Model(backbone=Backbone.of(zero.backbone)),
+        input=zero.input,
+        input_own=zero.input,
+        augmentation=None,
+        train=None,
+        trained_on="ImageNet",
+        seeds=(),
+        folds=None,
+    )

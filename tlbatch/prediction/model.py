@@ -13,18 +13,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tlbatch.contracts.data import STORED_SIZE, Stored
 from tlbatch.errors import StudyError
 from tlbatch.prediction.parts import model_digests
 from tlbatch.records.executions import find_execution
 from tlbatch.schema.nearest import suggestion
-from tlbatch.spec.dataset import Dataset
 from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.tasks import InputRef, Task, load_task
 
 CHAMPION = "champion:"
 GRAMMAR = "champion:NAME, STORE/artifacts/finetune/KEY or STORE#EXECUTION/RUN[:SEED]"
-STORED_SIZE = int(Dataset.model_fields["stored_size"].default)
 _ARTIFACT = re.compile(r"(?P<store>.+)/artifacts/(?P<step>[a-z]+)/(?P<key>[0-9a-f]{40})/?")
 
 
@@ -150,7 +149,7 @@ def _chosen(store: Store, identity: dict[str, Any], models: Mapping[str, InputRe
         identity={**identity, "models": [asdict(ref) for ref in ordered.values()]},
         inputs={**ordered, **source},
         weights=trained.locations.get("weights") if trained else None,
-        stored_size=int((prepared.params if prepared else {}).get("stored_size", STORED_SIZE)),
+        stored_size=Stored.of_another_time(prepared.params).stored_size if prepared else STORED_SIZE,
     )
 
 

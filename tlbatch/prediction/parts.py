@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tlbatch.contracts.prediction import PredictParams
 from tlbatch.datasets.listing import ListedFile
 from tlbatch.store import Store
 from tlbatch.store.documents import as_is, parse, read, read_disposable, shaped
@@ -44,14 +45,14 @@ class Part:
         return f"{RECORDS}part-{self.number:05d}.json"
 
 
-def plan_parts(params: Mapping[str, Any], digests: Sequence[str], version: int, files: Sequence[ListedFile]) -> list[Part]:
+def plan_parts(params: PredictParams, digests: Sequence[str], version: int, files: Sequence[ListedFile]) -> list[Part]:
     """Pure. ``digests``: of the model's networks, folds in order; ``version``: of the predict step."""
-    chunk = int(params["chunk"])
-    base = {"model": list(digests), "version": version, **{name: params[name] for name in DECIDING}}
+    chunk = params.chunk
+    base = {"model": list(digests), "version": version, **{name: getattr(params, name) for name in DECIDING}}
     parts = []
     for number, start in enumerate(range(0, len(files), chunk)):
         own = tuple(files[start : start + chunk])
-        parts.append(Part(number, _digest({**base, "files": listing_digest(own)}), params["format"], own))
+        parts.append(Part(number, _digest({**base, "files": listing_digest(own)}), params.format, own))
     return parts
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from tlbatch.contracts.prediction import PredictParams
 from tlbatch.datasets.listing import ListedFile
 from tlbatch.errors import StudyError
 from tlbatch.prediction.model import Chosen, model_words
@@ -54,26 +55,28 @@ class Prediction:
     raw: bool = False
 
     @cached_property
+    def params(self) -> PredictParams:
+        return PredictParams(
+            source=self.source,
+            out=self.out.url,
+            files=listing_digest(self.files),
+            identity=self.model.identity,
+            format=self.format,
+            chunk=self.chunk,
+            batch=self.batch,
+            raw=self.raw,
+            stored_size=self.model.stored_size,
+        )
+
+    @cached_property
     def task(self) -> Task:
         """The task document: the key also names the place, so that two predictions never share one."""
-        params = {
-            "source": self.source,
-            "out": self.out.url,
-            "files": listing_digest(self.files),
-            "identity": self.model.identity,
-            "format": self.format,
-            "chunk": self.chunk,
-            "batch": self.batch,
-            "raw": self.raw,
-            "stored_size": self.model.stored_size,
-        }
         locations = {"weights": self.model.weights} if self.model.weights else {}
-        return Task(STEP, params, self.model.inputs, locations, name=STEP)
+        return Task(STEP, self.params.as_json(), self.model.inputs, locations, name=STEP)
 
     @cached_property
     def parts(self) -> list[Part]:
-        task = self.task
-        return plan_parts(task.params, self.model.digests, task.version, self.files)
+        return plan_parts(self.params, self.model.digests, self.task.version, self.files)
 
     def asked(self) -> dict[str, Any]:
         """``request.json``: what must be alike where a prediction goes on."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Discriminator, Field, Tag, create_model
@@ -72,7 +71,7 @@ class Run(Part):
             return None
         if isinstance(self.strategy, str | dict):
             given = self.strategy[self.strategy_entry.name] if isinstance(self.strategy, dict) else {}
-            return self.strategy_entry.settings.model_validate_json(json.dumps(given))
+            return self.strategy_entry.settings.of(given)
         own: Part = getattr(self.strategy, self.strategy_entry.name)
         return own
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from jobs.data.index import IndexEntry
 from jobs.data.split import Split, split_index
@@ -70,7 +69,7 @@ def build_data(analysis: Analysis, entries: Sequence[IndexEntry]) -> DataView:
         pinned=pinned.words if pinned else "",
         too_like=tuple(too_like[:MOST_LISTED]),
         too_like_more=max(0, len(too_like) - MOST_LISTED),
-        corrections=_corrections(analysis.sources.params.get("corrections") or {}),
+        corrections=_corrections(analysis.sources.params.corrections),
     )
 
 
@@ -84,10 +83,8 @@ def _corrections(applied: Mapping[str, int]) -> str:
 
 def study_split(sources: Sources, entries: Sequence[IndexEntry]) -> Split:
     """The split that every task of the study computed; of the first redraw where training images are redrawn."""
-    params: Mapping[str, Any] = sources.params
     pinned = Pinned.of(sources)
-    asked = {**params["split"], "classes": params["classes"]}
-    return split_index(entries, asked, seed_redraw=_redraw(sources), pins=pinned.pins if pinned else None)
+    return split_index(entries, sources.params.division, seed_redraw=_redraw(sources), pins=pinned.pins if pinned else None)
 
 
 def _redraw(sources: Sources) -> int | None:

@@ -12,6 +12,7 @@ from jobs.reporting.figures.style import Drawn, Figures
 from jobs.reporting.formatting import backbone_name, count, duration, listing, number, pixels, plural, recipe
 from jobs.reporting.pictures import artifact_picture
 from jobs.reporting.sources import RunSource
+from tlbatch.contracts.reports import AskedRun
 
 MOST_AUGMENTED = 3
 MAP_SIDE = 420
@@ -92,12 +93,12 @@ def _facts(run: RunSource) -> list[tuple[str, str]]:
     facts = [
         ("network", _network(asked)),
         ("how", recipe(asked)),
-        ("fed", f"{pixels(asked['input'])}, {_scaled(asked['input'])}"),
+        ("fed", f"{pixels(asked.input)}, {_scaled(asked.input)}"),
     ]
     trained, whole = card.get("trainable_parameters"), card.get("parameters")
     if trained is not None:
         facts.append(("parameters", f"{count(trained)} trained of {count(whole)}"))
-    train = asked.get("train") or {}
+    train = asked.train or {}
     if train and not card.get("logistic"):
         rate = (card.get("lr") or {}) if isinstance(card.get("lr"), dict) else {"chosen": card.get("lr")}
         lr = rate.get("chosen") if rate.get("chosen") is not None else train.get("lr")
@@ -106,20 +107,20 @@ def _facts(run: RunSource) -> list[tuple[str, str]]:
         facts.append(
             ("trained", f"{plural(train['epochs'], 'epoch')} at most, {train['optimizer']}, learning rate {shown}, {kept}")
         )
-    if asked.get("augmentation"):
-        facts.append(("augmentation", _augmentation(asked["augmentation"])))
+    if asked.augmentation:
+        facts.append(("augmentation", _augmentation(asked.augmentation)))
     facts.append(("time", _time(run)))
     return facts
 
 
-def _network(asked: dict[str, Any]) -> str:
-    scratch = asked["model"].get("scratch")
+def _network(asked: AskedRun) -> str:
+    scratch = asked.model.scratch
     if scratch:
         channels = "-".join(str(n) for n in scratch.get("channels", []))
         dense = ", dense " + "-".join(str(n) for n in scratch["dense"]) if scratch.get("dense") else ""
         return f"CNN with {channels} channels{dense}"
-    name, trained_on = backbone_name(asked), asked.get("trained_on")
-    if not asked["pretrained"]:
+    name, trained_on = backbone_name(asked), asked.trained_on
+    if not asked.pretrained:
         return f"{name}, random weights"
     return f"{name}, trained on {trained_on}" if trained_on and trained_on != name else f"{name}, pretrained"
 

@@ -11,6 +11,8 @@ import pytest
 from jobs.comparing.pairs import FEWEST, Common, Pair, common_images, joined_groups, with_test
 from jobs.reporting.sources import RunSource
 from jobs.statistics.permutation import mcnemar
+from tlbatch.contracts.models import Model
+from tlbatch.contracts.reports import AskedRun
 
 
 class Evaluation:
@@ -45,7 +47,7 @@ def a_run(
         "classes": list(classes),
         "probabilities": {str(seed): probabilities(seed) for seed in range(seeds)},
     }
-    asked = {"name": name, "role": "run", "pretrained": False, "model": {"scratch": {}}, "strategy": "scratch"}
+    asked = AskedRun(name=name, model=Model(scratch={}), strategy="scratch")
     return RunSource(asked, Evaluation(name, predictions))  # type: ignore[arg-type]
 
 
@@ -108,7 +110,7 @@ def test_too_few_in_common_are_not_tested() -> None:
 
 def test_one_and_the_same_evaluation_is_not_tested() -> None:
     run = a_run("a", images(50, 5))
-    pair = compared(run, replace(run, asked={**run.asked, "name": "b"}))
+    pair = compared(run, replace(run, asked=run.asked.model_copy(update={"name": "b"})))
     assert pair.same
     assert pair.contrast is None
 

@@ -1,0 +1,121 @@
+"""What planning writes of a task's parameters is what its step reads; what another version wrote is told as that."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.context import Context
+from tests.tlbatch.planning.test_champion_tasks import SCHEDULE
+from tests.tlbatch.planning.test_keys import CLASSES, FIRINGS, IMAGES, SPECS, TEXT, weights_for
+from tlbatch.contracts.base import Parameters
+from tlbatch.contracts.data import PinParams, PrepareParams
+from tlbatch.contracts.evaluation import DecideParams, EvaluateChampionParams, EvaluateRunParams, EvaluateZeroLabelParams
+from tlbatch.contracts.models import ExtractParams, FinetuneParams, Trained
+from tlbatch.contracts.prediction import PredictParams
+from tlbatch.contracts.reports import ReportParams
+from tlbatch.errors import OtherVersionError
+from tlbatch.planning.champion_tasks import resolve_champion
+from tlbatch.planning.controls import resolve_controls
+from tlbatch.planning.make import ListedData, ResolvedStudy, make_plan
+from tlbatch.planning.plan import Node, Plan
+from tlbatch.planning.resolve import zero_labels
+from tlbatch.planning.runs import resolve_runs
+from tlbatch.planning.weights import IMAGENET
+from tlbatch.spec import Study, load_study, parse_study
+from tlbatch.steps import STEPS
+from tlbatch.store.directory import DirectoryStore
+from tlbatch.tasks import Task, task_name
+
+OF_STEP: dict[str, type[Parameters]] = {
+    "prepare": PrepareParams,
+    "pin": PinParams,
+    "extract": ExtractParams,
+    "finetune": FinetuneParams,
+    "evaluate:trained": EvaluateRunParams,
+    "evaluate:zero_label": EvaluateZeroLabelParams,
+    "evaluate:champion": EvaluateChampionParams,
+    "decide": DecideParams,
+    "report": ReportParams,
+    "predict": PredictParams,
+}
+
+
+def plan_of(study: Study, folder: Path, firing: str | None = None) -> Plan:
+    runs = resolve_runs(study, lambda run: replace(weights_for(run), trained_on=IMAGENET), "fp32")
+    store = DirectoryStore(folder)
+    defended = resolve_champion(FIRINGS[firing], study, store, CLASSES) if firing else None
+    zero = zero_labels(runs, {"cat": [281, 282], "dog": [200, 201]})
+    data = ListedData("pets", CLASSES, "listing")
+    return make_plan(ResolvedStudy(study, data, runs, resolve_controls(runs, IMAGES), zero, defended=defended))
+
+
+def nodes(folder: Path) -> list[Node]:
+    plans = [plan_of(load_study(path).study, folder) for path in sorted(SPECS.glob("*.yaml"))]
+    plans += [plan_of(parse_study(TEXT + SCHEDULE).study, folder, firing) for firing in FIRINGS]
+    return [node for plan in plans for node in plan]
+
+
+def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
+    """To the byte, by way of JSON: the key is of these bytes. Fails when a step's model leaves out what planning writes."""
+    seen = set()
+    for node in nodes(tmp_path):
+        name = f"{node.step}:{node.params['run_kind']}" if node.step == "evaluate" else node.step
+        written = json.dumps(node.params, sort_keys=True)
+        read = OF_STEP[name].of(json.loads(written))
+        assert json.dumps(read.as_json(), sort_keys=True) == written
+        assert not getattr(read, "model_extra", None)
+        seen.add(name)
+    assert seen == OF_STEP.keys() - {"predict"}
+
+
+def test_every_step_has_its_parameters() -> None:
+    assert {name.partition(":")[0] for name in OF_STEP} == STEPS.keys()
+
+
+def test_they_are_frozen() -> None:
+    params = PrepareParams(dataset="d", stored_size=512, max_bad=0.1, near_duplicates=True)
+    with pytest.raises(ValueError, match="frozen"):
+        params.stored_size = 5  # type: ignore[misc]
+
+
+def test_unknown_fields_are_ignored_beside_and_refused_in_what_a_study_says() -> None:
+    document = {"split": {}, "classes": ["a"], "fresh": 0.1}
+    assert PinParams.of({**document, "newer": 1}) == PinParams.of(document)
+    with pytest.raises(ValueError, match="newer"):
+        PinParams.of({**document, "split": {"newer": 1}})
+    assert PinParams.of_another_time({**document, "split": {"newer": 1}}).classes == ("a",)
+
+
+def test_what_is_read_years_after_needs_little_of_it() -> None:
+    model: dict[str, Any] = {"backbone": {"name": "x", "weights": {"kind": "file", "sha256": "ab"}}}
+    trained = Trained.of_another_time({"model": model, "precision": "bf16", "train": {"gone": 1}})
+    assert trained.model.backbone is not None
+    assert (trained.precision, trained.model.backbone.weights.sha256) == ("bf16", "ab")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_parameters_of_another_version_are_a_sentence(tmp_path: Path, step: str) -> None:
+    """Each step reads its parameters first, and says whose they are; fails with KeyError where one digs for a name."""
+    task = Task(step, {"renamed": 1}, name=step)
+    context = Context(DirectoryStore(tmp_path / "store"), task, "a1", tmp_path / "scratch")
+    with pytest.raises(OtherVersionError, match=r"another version of tlbatch wrote this task \(\w+: .*run the study again"):
+        import_module(f"jobs.{step}").run(context)
+
+
+def test_its_exit_code_is_that_of_a_study_to_plan_anew(tmp_path: Path) -> None:
+    store, task = DirectoryStore(tmp_path / "store"), Task("pin", {"split": {"train": "many"}, "classes": []}, name="pin")
+    store.put(task_name(task.key), task.to_json())
+    command = [sys.executable, "-m", "jobs.pin", "--task", f"{store.url}/{task_name(task.key)}"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert "split.train" in result.stderr
+    assert "another version of tlbatch" in result.stderr
+    assert "Traceback" not in result.stdout + result.stderr

@@ -1,0 +1,43 @@
+"""Parameters of the tasks that read, divide and pin a dataset: ``prepare`` and ``pin``; and how the others divide it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tlbatch.contracts.base import Parameters
+from tlbatch.spec.dataset import Dataset, Split
+
+STORED_SIZE = int(Dataset.model_fields["stored_size"].default)
+
+
+class Stored(Parameters):
+    """What is asked of a prepare task by those who read its document long after."""
+
+    stored_size: int = STORED_SIZE
+
+
+class PrepareParams(Stored):
+    """``dataset``: the digest of the listing that it is to read; the rest as in a study's dataset."""
+
+    dataset: str | None = None
+    max_bad: float
+    near_duplicates: bool
+
+
+class Divided(Parameters):
+    """How the images are divided, and the classes in the order of a network's outputs."""
+
+    split: Split
+    classes: tuple[str, ...]
+
+    @property
+    def division(self) -> dict[str, Any]:
+        """What ``jobs.data.split.split_index`` takes."""
+        return {**self.split.model_dump(mode="json"), "classes": list(self.classes)}
+
+
+class PinParams(Divided):
+    """``fresh``: the share of new images that judges before it trains. ``renew``: a person asked for other test images."""
+
+    fresh: float | None = None
+    renew: bool = False

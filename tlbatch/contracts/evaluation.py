@@ -1,0 +1,83 @@
+"""Parameters of the tasks that judge: ``evaluate`` of each kind of run, and ``decide``."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from tlbatch.contracts.base import Open, Parameters
+from tlbatch.contracts.data import Divided
+from tlbatch.contracts.models import Backbone
+
+
+class EvaluateParams(Divided):
+    """What evaluations of every kind of run have: ``trained``, ``zero_label`` and ``champion``."""
+
+    run_kind: Literal["trained", "zero_label", "champion"]
+    precision: str
+
+
+class EvaluateRunParams(EvaluateParams):
+    """``redraw``: whether seeds draw training images of their own."""
+
+    seeds: tuple[int, ...]
+    folds: int | None
+    redraw: bool
+
+
+class EvaluateZeroLabelParams(EvaluateRunParams):
+    """``mapping``: class -> the backbone's own outputs that mean it."""
+
+    backbone: Backbone
+    input: dict[str, Any]
+    mapping: dict[str, tuple[int, ...]]
+
+
+class EvaluateChampionParams(EvaluateParams):
+    """``fresh``: whether it judges images that train later; not where it may have trained on them."""
+
+    fresh: bool = True
+
+
+class RuleParams(Open):
+    """What a schedule asks of a challenger: its fields of these names (tlbatch.spec.resources.Schedule)."""
+
+    promote_on: str
+    promote: str = "not_worse"
+    min_gain: float = 0.0
+    alpha: float = 0.05
+    class_bound: float | dict[str, float] | None = None
+
+
+class ArtifactParams(Parameters):
+    """An artifact by step, key and digest."""
+
+    step: str
+    key: str
+    digest: str
+
+
+class ChampionParams(Parameters):
+    """The champion. ``models``: ``model:<seed>[:<fold>]`` to its artifact."""
+
+    serial: int
+    run: str
+    seed: int
+    models: dict[str, ArtifactParams]
+
+
+class StreamParams(Open):
+    """What challengers before scored on which version of the test images (``stream`` of jobs.decide)."""
+
+    metric: str
+    classes: tuple[str, ...]
+    version: int
+
+
+class DecideParams(Parameters):
+    """``uses``: version of the test set -> tests it has served. ``runs``: the study's own, in order."""
+
+    rule: RuleParams
+    uses: dict[str, int]
+    stream: StreamParams | None = None
+    runs: tuple[str, ...]
+    champion: ChampionParams | None

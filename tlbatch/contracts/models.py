@@ -1,0 +1,78 @@
+"""Parameters of the tasks that have a network: which one, from which weights; ``extract`` and ``finetune``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from tlbatch.contracts.base import Open, Parameters
+from tlbatch.contracts.data import Divided
+from tlbatch.spec.train import Train
+
+
+class Weights(Open):
+    """``kind`` says which of the others are there: ``named``, ``file``, ``random``, ``run`` (an earlier study's), ``none``."""
+
+    kind: str
+    name: str | None = None
+    sha256: str | None = None
+    from_: str | None = Field(default=None, alias="from")
+
+
+class Backbone(Open):
+    """``name`` None: that of the earlier study's model that the weights are."""
+
+    name: str | None
+    weights: Weights
+
+
+class Model(Open):
+    """A ``scratch`` network, or a ``backbone`` up to a ``layer``, pooled, with a ``head`` (tlbatch.spec.model)."""
+
+    scratch: dict[str, Any] | None = None
+    backbone: Backbone | None = None
+    layer: str | None = None
+    pool: str | None = None
+    head: dict[str, Any] | None = None
+
+
+class Views(Divided):
+    """Extra augmented views of each image that trains in any of ``redraws`` (None: the one division)."""
+
+    count: int
+    augmentation: dict[str, Any] | None
+    redraws: tuple[int | None, ...]
+
+
+class ExtractParams(Parameters):
+    """``input``: the kind of data's own, how the network is fed."""
+
+    backbone: Backbone
+    layer: str | None
+    pool: str
+    input: dict[str, Any]
+    precision: str
+    views: Views | None
+
+
+class Trained(Parameters):
+    """What is asked of a finetune task by those who read its document long after."""
+
+    model: Model
+    precision: str
+
+
+class FinetuneParams(Trained, Divided):
+    """One training with one seed. ``strategy``: its name, or its name over its settings. ``input`` and ``augmentation`` are the
+    kind of data's own. ``redraw``: the seed that draws other training images. ``plugins``: what it was planned with."""
+
+    strategy: str | dict[str, dict[str, Any]]
+    input: dict[str, Any]
+    augmentation: dict[str, Any] | None
+    train: Train
+    seed: int
+    redraw: int | None
+    fold: int | None
+    views: int = 0
+    plugins: dict[str, dict[str, str]] = Field(default_factory=dict)
