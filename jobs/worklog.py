@@ -13,6 +13,7 @@ from typing import TextIO
 from tlbatch.errors import TlbatchError
 from tlbatch.output import printable
 from tlbatch.store import Store
+from tlbatch.store.documents import sealed
 
 PIECE_EVERY_S = 5.0
 TERMINATION_LOG = Path("/dev/termination-log")
@@ -83,17 +84,17 @@ class _Tee:
 def write_progress(store: Store, key: str, document: dict[str, object]) -> None:
     """Replace ``work/<key>/progress.json``; a failure only costs this update."""
     try:
-        store.put(f"work/{key}/progress.json", json.dumps({**document, "time": time.time()}).encode())
+        store.put(f"work/{key}/progress.json", sealed({**document, "time": time.time()}))
     except TlbatchError as error:
         print(f"progress not written: {error}", file=sys.stderr)
 
 
 def write_exit(store: Store, key: str, attempt: str, code: int, sentence: str) -> None:
     """Write ``work/<key>/exit.json`` and, in a pod, /dev/termination-log (at most 4,096 bytes)."""
-    document = json.dumps({"code": code, "sentence": sentence, "attempt": attempt, "time": time.time()})
+    document = {"code": code, "sentence": sentence, "attempt": attempt, "time": time.time()}
     try:
-        store.put(f"work/{key}/exit.json", document.encode())
+        store.put(f"work/{key}/exit.json", sealed(document))
     except TlbatchError as error:
         print(f"exit reason not written to the store: {error}", file=sys.stderr)
     if TERMINATION_LOG.exists() and os.access(TERMINATION_LOG, os.W_OK):
-        TERMINATION_LOG.write_text(document[:4096])
+        TERMINATION_LOG.write_text(json.dumps(document)[:4096])

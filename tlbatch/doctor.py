@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from tlbatch import __version__
-from tlbatch.backends.kubernetes import job_events
+from tlbatch.cluster.clearing import Clearing
 from tlbatch.cluster.client import (
     ALL_PODS,
     CONFIGMAPS,
@@ -29,6 +29,7 @@ from tlbatch.cluster.client import (
 from tlbatch.cluster.devices import describe, list_devices, mistaken
 from tlbatch.cluster.diagnosis import explain_job, job_ended
 from tlbatch.cluster.errors import ClusterError
+from tlbatch.cluster.events import job_events
 from tlbatch.errors import TlbatchError
 from tlbatch.manifests import Needs, Site
 from tlbatch.manifests.jobs import FAILURE_POLICY
@@ -271,7 +272,7 @@ def _pod(cluster: Cluster, site: Site) -> Finding:
     try:
         return replace(_outcome(cluster, job), check="pod")
     finally:
-        cluster.delete(JOBS, name)
+        Clearing(cluster).delete(JOBS, lambda: [name])
 
 
 def _outcome(cluster: Cluster, job: dict[str, Any]) -> Finding:

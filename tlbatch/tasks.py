@@ -10,7 +10,7 @@ from typing import Any
 from tlbatch.errors import OtherVersionError
 from tlbatch.steps import STEPS
 from tlbatch.store import Store
-from tlbatch.store.documents import parse, read, shaped
+from tlbatch.store.documents import parse, read, sealed, shaped, unsealed
 from tlbatch.store.names import is_name, is_part
 
 TASK_FORMAT = 1
@@ -58,12 +58,12 @@ class Task:
 
     def to_json(self) -> bytes:
         document = {"format": TASK_FORMAT, "version": self.version, "key": self.key, **asdict(self)}
-        return json.dumps(document, indent=1, sort_keys=True).encode()
+        return sealed(document)
 
     @staticmethod
     def from_json(data: bytes) -> Task:
         """Raises StudyError for a newer format, ValueError and its like for what is no task document."""
-        return Task.of(parse(data))
+        return Task.of(unsealed(parse(data)))
 
     @staticmethod
     def of(document: dict[str, Any]) -> Task:

@@ -43,14 +43,20 @@ def rank(probabilities: Floats, labels: Ints, kept: int = KEPT) -> list[Suspect]
 
     ``probabilities`` [n, c], ``labels`` [n]; at most ``kept``.
     """
+    other, odds = log_odds(probabilities, labels)
+    order = [int(i) for i in np.argsort(-odds, kind="stable") if odds[i] > 0][:kept]
+    p = [(float(probabilities[i, labels[i]]), float(probabilities[i, other[i]])) for i in order]
+    return [Suspect(i, int(labels[i]), int(other[i]), *both) for i, both in zip(order, p, strict=True)]
+
+
+def log_odds(probabilities: Floats, labels: Ints) -> tuple[Ints, Floats]:
+    """[n] the likeliest class but the label, and [n] log p(other) / p(label): the higher, the more suspect the label."""
     rows = np.arange(len(labels))
     others = probabilities.copy()
     others[rows, labels] = -1.0
     other = others.argmax(axis=1)
     p_label, p_other = probabilities[rows, labels], probabilities[rows, other]
-    odds = np.log(np.maximum(p_other, EPS)) - np.log(np.maximum(p_label, EPS))
-    order = [int(i) for i in np.argsort(-odds, kind="stable") if odds[i] > 0][:kept]
-    return [Suspect(i, int(labels[i]), int(other[i]), float(p_label[i]), float(p_other[i])) for i in order]
+    return other, np.log(np.maximum(p_other, EPS)) - np.log(np.maximum(p_label, EPS))
 
 
 def out_of_fold(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -88,6 +89,7 @@ def test_five_hundred_executions(season: Season, tmp_path: Path) -> None:
     from tlbatch.execution.launch import run_study
     from tlbatch.spec import load_study
     from tlbatch.store import open_store
+    from tlbatch.store.documents import sealed
 
     store, loaded = open_store(str(tmp_path / "store")), load_study(tmp_path / "study.yaml")
     outcome = run_study(loaded, store, LocalBackend(store), Silent(), lambda execution: None)
@@ -97,7 +99,8 @@ def test_five_hundred_executions(season: Season, tmp_path: Path) -> None:
         another = first.with_name(f"large-20261101-{number // 60:02}{number % 60:02}-aaaa")
         shutil.copytree(first, another)
         for name in ("plan.json", "status.json"):
-            (another / name).write_text((first / name).read_text().replace(first.name, another.name))
+            text = (first / name).read_text().replace(first.name, another.name)
+            (another / name).write_bytes(sealed(json.loads(text)))
     for arguments in (("list",), ("report", "list"), ("gc", "--dry-run")):
         done, seconds, memory = tlbatch(*arguments, "--store", store.url)
         assert done.returncode == 0, done.stderr

@@ -14,6 +14,7 @@ from tlbatch.cli import main
 from tlbatch.execution.launch import Outcome
 from tlbatch.schedules.pins import Pins, save_pins
 from tlbatch.store import open_store
+from tlbatch.store.documents import sealed
 from tlbatch.tasks import InputRef
 
 Call = Callable[..., tuple[int, str, str]]
@@ -142,5 +143,5 @@ def test_an_execution_that_is_incomplete_or_gone(call: Call, bench: Bench, first
     (bench.store / "artifacts" / "evaluate" / document["tasks"]["evaluate:features"]["key"] / "manifest.json").unlink()
     assert "evaluate:features of" in call("promote", "shapes", execution, "--run", "features")[2]
     document["tasks"]["evaluate:cnn"]["state"] = "failed"
-    plan.write_text(json.dumps(document))
+    plan.write_bytes(sealed(document))
     assert "cnn is not evaluated (failed)" in call("promote", "shapes", execution, "--run", "cnn")[2]

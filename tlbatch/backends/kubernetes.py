@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -10,7 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from tlbatch.backends.protocol import Ended
-from tlbatch.cluster.client import EVENTS, JOB_NAME, JOBS, PODS, Cluster, Document
+from tlbatch.cluster.clearing import Clearing
+from tlbatch.cluster.client import JOB_NAME, JOBS, PODS, Cluster, Document
 from tlbatch.cluster.diagnosis import (
     PodExit,
     cannot_start,
@@ -22,8 +24,9 @@ from tlbatch.cluster.diagnosis import (
     restarts,
 )
 from tlbatch.cluster.errors import AlreadyThereError
-from tlbatch.cluster.watching import Watched
-from tlbatch.errors import DeadlineError, StudyError, TlbatchError, TransientError
+from tlbatch.cluster.events import job_events
+from tlbatch.cluster.watching import Watched, slim_job, slim_pod
+from tlbatch.errors import DeadlineError, StudyError, TlbatchError
 from tlbatch.manifests import DriverIdentity, Needs, Site, build_task_job, names
 from tlbatch.planning import Node
 from tlbatch.store import Store
@@ -37,6 +40,7 @@ STOP_WAIT_S = 20.0
 START_WITHIN_S = 1800.0
 """How long a pod may stand without its image or Secret: long enough for a registry to come back, not for ever."""
 LAST_LINES = 200
+RUNS_ON = "so that it runs on until it ends by itself or the driver's Job goes"
 COME_BACK_LATER, ASKED_TO_STOP = 75, 143
 
 
@@ -84,12 +88,16 @@ class KubernetesBackend:
         return self.connect()
 
     @cached_property
+    def _clearing(self) -> Clearing:
+        return Clearing(self.cluster)
+
+    @cached_property
     def _jobs(self) -> Watched:
-        return Watched(self.cluster, JOBS, self._labels, self._changed.set, _slim_job).start()
+        return Watched(self.cluster, JOBS, self._labels, self._changed.set, slim_job).start()
 
     @cached_property
     def _pods(self) -> Watched:
-        return Watched(self.cluster, PODS, self._labels, self._changed.set, _slim_pod).start()
+        return Watched(self.cluster, PODS, self._labels, self._changed.set, slim_pod).start()
 
     @property
     def _labels(self) -> str:
@@ -126,8 +134,7 @@ class KubernetesBackend:
 
     def stop(self, grace_s: float) -> list[Ended]:
         """Delete all Jobs; waits for their pods no longer than the driver's own end allows."""
-        for job in self._jobs.objects():
-            self.cluster.delete(JOBS, job["metadata"]["name"])
+        self._clearing.delete(JOBS, lambda: [job["metadata"]["name"] for job in self._jobs.objects()], RUNS_ON)
         ended = [Ended(key, ASKED_TO_STOP) for key in self._children]
         deadline = self.clock() + min(grace_s, STOP_WAIT_S)
         while self.clock() < deadline and any(pod_exit(pod) is None for pod in self._pods.objects()):
@@ -139,19 +146,14 @@ class KubernetesBackend:
 
     def close(self) -> None:
         """Delete the Jobs whose ends were told; those that run stay: they are the next driver's, or go with the owner."""
-        try:
-            self._clean(0.0)
-        except TransientError:  # they go with the driver's Job
-            self._over.clear()
+        self._clean(0.0)
         for watched in (self.__dict__.get("_jobs"), self.__dict__.get("_pods")):
             if watched is not None:
                 watched.close()
 
     def sweep(self) -> None:
         """When all is recorded: delete the Jobs that have ended, those that an earlier driver followed too."""
-        for job in self._jobs.objects():
-            if job_ended(job):
-                self.cluster.delete(JOBS, job["metadata"]["name"])
+        self._clearing.delete(JOBS, lambda: [job["metadata"]["name"] for job in self._jobs.objects() if job_ended(job)])
 
     def places(self) -> Mapping[str, dict[str, Any]]:
         """Task name -> where it runs: pod, node, image by digest, restarts, and a sentence where it waits for something."""
@@ -190,10 +192,18 @@ class KubernetesBackend:
             return created
 
     def _clean(self, older_s: float) -> None:
-        for job, when in list(self._over.items()):
-            if self.clock() - when >= older_s:
-                self.cluster.delete(JOBS, job)
+        """Delete Jobs that are over. One that cannot be deleted stays over, and is left to ``sweep``."""
+        due = [job for job, when in self._over.items() if self.clock() - when >= older_s]
+        gone = self._clearing.delete(JOBS, lambda: due)
+        for job in due:
+            if job in gone:
                 del self._over[job]
+            else:
+                self._over[job] = math.inf
+
+    def _give_up(self, child: _Child) -> None:
+        """Delete a Job that would go on in vain. Its task has ended here whether or not that works."""
+        self._clearing.delete(JOBS, lambda: [child.job], RUNS_ON)
 
     # -- ends ---------------------------------------------------------------------------------------------------------
 
@@ -231,7 +241,7 @@ class KubernetesBackend:
         pods = self._pods_of(child)
         child.pods |= {pod["metadata"]["name"] for pod in pods}
         if self._stands(child, pods):
-            self.cluster.delete(JOBS, child.job)
+            self._give_up(child)
             waited = f"given up after {self.start_within_s / 60:.0f} min"
             return Ended(child.task.key, StudyError.exit_code, final=True, sentence=f"{explain_pod(pods[-1])}; {waited}")
         ends = [end for pod in pods if (end := pod_exit(pod)) is not None]
@@ -241,7 +251,7 @@ class KubernetesBackend:
         child.seen |= {end.pod for end in new}
         killed = out_of_memory(ends, self._saved(child)) if any(end.oom for end in new) else None
         if killed is not None:
-            self.cluster.delete(JOBS, child.job)
+            self._give_up(child)
             sentence = f"{killed.explain()} (twice, with no checkpoint between)"
             return Ended(child.task.key, killed.code or 137, final=True, sentence=sentence)
         return self._input_gone(child, new)
@@ -260,7 +270,7 @@ class KubernetesBackend:
         refs = child.task.inputs.values()
         if all(load_manifest(self.store, ref.step, ref.key) is not None for ref in refs):
             return None
-        self.cluster.delete(JOBS, child.job)
+        self._give_up(child)
         return Ended(child.task.key, COME_BACK_LATER, sentence=new[-1].explain())
 
     def _saved(self, child: _Child) -> str:
@@ -297,36 +307,9 @@ class KubernetesBackend:
         return child.events
 
 
-def job_events(cluster: Cluster, job: Document) -> list[Document]:
-    """A Job's events, oldest first; of a suspended one those of its Kueue Workload too."""
-    name = job["metadata"]["name"]
-    events, _ = cluster.list(EVENTS, fields=f"involvedObject.kind=Job,involvedObject.name={name}")
-    if job.get("spec", {}).get("suspend"):
-        workloads, _ = cluster.list(EVENTS, fields="involvedObject.kind=Workload")
-        events += [event for event in workloads if str(event["involvedObject"].get("name")).startswith(f"job-{name}-")]
-    return sorted(events, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
-
-
 def _attempt_of(job: Document) -> int:
     return int(job["metadata"].get("annotations", {}).get(names.ATTEMPT, 1))
 
 
 def _task_of(job: Document) -> str:
     return str(job["metadata"].get("annotations", {}).get(names.TASK, ""))
-
-
-def _slim_job(job: Document) -> Document:
-    """Without the template: hundreds of Jobs are kept in memory."""
-    spec = {name: value for name, value in job.get("spec", {}).items() if name != "template"}
-    return {"metadata": _slim_metadata(job), "spec": spec, "status": job.get("status", {})}
-
-
-def _slim_pod(pod: Document) -> Document:
-    containers = [{"name": each["name"], "resources": each.get("resources", {})} for each in pod["spec"].get("containers", [])]
-    spec = {"nodeName": pod["spec"].get("nodeName"), "containers": containers}
-    return {"metadata": _slim_metadata(pod), "spec": spec, "status": pod.get("status", {})}
-
-
-def _slim_metadata(document: Document) -> Document:
-    metadata = {name: value for name, value in document["metadata"].items() if name != "managedFields"}
-    return {"labels": {}, **metadata}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from tlbatch.cluster.clearing import Clearing
 from tlbatch.cluster.client import JOBS, PODS, Cluster
 from tlbatch.manifests.names import EXECUTION
 from tlbatch.records.executions import Execution
 
 GRACE_S = 10
+WITH_JOB = "so that it ends with its Job, which may take a minute"
 
 
 def cancel(execution: Execution, cluster: Cluster | None, reason: str = "") -> int:
@@ -33,6 +35,6 @@ def end_all(execution: str, cluster: Cluster) -> int:
 
 
 def end_pods(cluster: Cluster, selector: str) -> int:
-    """Delete the pods that wait or run; returns how many."""
+    """Delete the pods that wait or run, with a short grace; returns how many. They go with their Jobs where it may not."""
     pods = [pod for pod in cluster.list(PODS, selector)[0] if pod.get("status", {}).get("phase") in ("Pending", "Running")]
-    return sum(cluster.delete(PODS, pod["metadata"]["name"], grace_s=GRACE_S) for pod in pods)
+    return len(Clearing(cluster).delete(PODS, lambda: [pod["metadata"]["name"] for pod in pods], WITH_JOB, GRACE_S))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import time
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from tlbatch.records.executions import FINAL_STATES, Execution, load_document, n
 from tlbatch.spec import LoadedStudy, Study
 from tlbatch.spec.load import is_file_like, parse_study
 from tlbatch.store import Store
-from tlbatch.store.documents import as_is, read_disposable
+from tlbatch.store.documents import as_is, read_disposable, sealed
 from tlbatch.store.housekeeping import tidy
 from tlbatch.store.layout import check_format
 
@@ -58,7 +57,7 @@ def submit(request: Request, store: Store, cluster: Cluster) -> Execution:
     check_format(store)
     execution = Execution(store, request.execution)
     execution.save_study(request.study_text)
-    store.put(execution.name(SUBMITTED), json.dumps(submitted_by(request.job)).encode())
+    store.put(execution.name(SUBMITTED), sealed(submitted_by(request.job)))
     try:
         create_driver(cluster, request.job)
     except StudyError:

@@ -134,3 +134,20 @@ class Watched:
             else:
                 self._objects[name] = self._slim(item)
         self._changed()
+
+
+def slim_job(job: Document) -> Document:
+    """Without the template: hundreds of Jobs are kept in memory."""
+    spec = {name: value for name, value in job.get("spec", {}).items() if name != "template"}
+    return {"metadata": _slim_metadata(job), "spec": spec, "status": job.get("status", {})}
+
+
+def slim_pod(pod: Document) -> Document:
+    containers = [{"name": each["name"], "resources": each.get("resources", {})} for each in pod["spec"].get("containers", [])]
+    spec = {"nodeName": pod["spec"].get("nodeName"), "containers": containers}
+    return {"metadata": _slim_metadata(pod), "spec": spec, "status": pod.get("status", {})}
+
+
+def _slim_metadata(document: Document) -> Document:
+    metadata = {name: value for name, value in document["metadata"].items() if name != "managedFields"}
+    return {"labels": {}, **metadata}

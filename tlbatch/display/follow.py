@@ -44,7 +44,7 @@ def follow(
 
 def waiting_for(cluster: Cluster, execution: str) -> str:
     """Why an execution's driver has said nothing yet; "" where nothing is wrong."""
-    from tlbatch.backends.kubernetes import job_events
+    from tlbatch.cluster.events import job_events
 
     try:
         job = cluster.get(JOBS, execution)

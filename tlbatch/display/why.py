@@ -90,7 +90,7 @@ def _way_on(execution: Execution) -> str:
 
 
 def _sentence(cluster: Cluster, job: dict[str, Any], pods: list[dict[str, Any]]) -> str:
-    from tlbatch.backends.kubernetes import job_events
+    from tlbatch.cluster.events import job_events
 
     name = job["metadata"]["name"]
     own = [pod for pod in pods if pod["metadata"].get("labels", {}).get(JOB_NAME) == name]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from contextlib import suppress
 from dataclasses import dataclass
 
 from tlbatch.errors import TlbatchError
 from tlbatch.planning import Node
 from tlbatch.store import Store
-from tlbatch.store.documents import read_disposable, shaped
+from tlbatch.store.documents import read_disposable, sealed, shaped
 
 START_S = 4.0  # a process with torch to start
 
@@ -29,7 +28,7 @@ def remember_rate(store: Store, node: Node, seconds: float) -> None:
     """Keep seconds per unit of the newest task of this kind. A failure costs only the estimate."""
     document = {"shape": node.shape, "seconds_per_unit": max(0.0, seconds - START_S) / node.units}
     with suppress(TlbatchError):
-        store.put(rate_name(node), json.dumps(document).encode())
+        store.put(rate_name(node), sealed(document))
 
 
 def estimate_s(store: Store, node: Node) -> float | None:

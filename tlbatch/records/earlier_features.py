@@ -6,7 +6,6 @@ image's features, but for which images there are.
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import asdict, replace
 
@@ -14,7 +13,7 @@ from tlbatch.errors import TlbatchError
 from tlbatch.steps import STEPS
 from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest
-from tlbatch.store.documents import read_disposable, shaped
+from tlbatch.store.documents import read_disposable, sealed, shaped
 from tlbatch.tasks import InputRef, Task, task_key
 
 MOST = 4  # extractions looked at: the newest ones have nearly all images
@@ -34,7 +33,7 @@ def remember_extractor(store: Store, task: Task, ref: InputRef) -> None:
     """Note a finished extraction for later ones. A failure costs only their time."""
     if STEPS[task.step].reuses:
         with suppress(TlbatchError):
-            store.put(f"work/{extractor_of(task)}/older/{ref.key}.json", json.dumps(asdict(ref)).encode())
+            store.put(f"work/{extractor_of(task)}/older/{ref.key}.json", sealed(asdict(ref)))
 
 
 def older_artifacts(store: Store, task: Task) -> Task:

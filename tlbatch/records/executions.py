@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from tlbatch.errors import StudyError
-from tlbatch.store.documents import DamagedError, as_is, checked, parse, read, read_disposable
+from tlbatch.store.documents import DamagedError, as_is, checked, parse, read, read_disposable, sealed
 from tlbatch.store.names import is_part
 from tlbatch.store.protocol import ConflictError, NotFoundError, Store
 
@@ -79,7 +79,7 @@ class Execution:
         return _study_text(self.store.url, self.name("study.yaml"), data)
 
     def save_plan(self, plan: Mapping[str, Any]) -> None:
-        self.store.put(self.name("plan.json"), _dump(plan))
+        self.store.put(self.name("plan.json"), sealed(plan))
 
     def load_plan(self) -> dict[str, Any] | None:
         """None where no plan was made yet."""
@@ -90,7 +90,7 @@ class Execution:
 
         The write is a compare-and-swap, so a ``cancelled`` written meanwhile is never lost.
         """
-        name, data = self.name("status.json"), _dump({**status, "id": self.id, "updated": clock()})
+        name, data = self.name("status.json"), sealed({**status, "id": self.id, "updated": clock()})
         while True:
             try:
                 present, etag = self.store.get_with_etag(name)
@@ -121,7 +121,7 @@ class Execution:
     def request_cancel(self, reason: str = "", clock: Callable[[], float] = time.time) -> bool:
         """Ask the driver to end. False if somebody had asked before."""
         try:
-            self.store.put(self.name("cancel.json"), _dump({"reason": reason, "time": clock()}), if_absent=True)
+            self.store.put(self.name("cancel.json"), json.dumps({"reason": reason, "time": clock()}).encode(), if_absent=True)
         except ConflictError:
             return False
         return True
@@ -352,10 +352,6 @@ def _study_text(url: str, name: str, data: bytes) -> str:
 def load_document(store: Store, name: str) -> dict[str, Any] | None:
     """A JSON object; None where it is not there. Raises DamagedError."""
     return read(store, name, as_is)
-
-
-def _dump(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, indent=1, sort_keys=True).encode()
 
 
 def _parse(text: bytes | str) -> dict[str, Any]:

@@ -45,7 +45,7 @@ from tlbatch.schedules.schedule import load_schedule, place, schedule_of
 from tlbatch.spec import LoadedStudy
 from tlbatch.spec.load import parse_study
 from tlbatch.store import ConflictError, Store
-from tlbatch.store.documents import DamagedError
+from tlbatch.store.documents import DamagedError, sealed
 from tlbatch.store.layout import check_format
 from tlbatch.store.lease import LeaseInfo
 
@@ -122,7 +122,7 @@ def _fire(firing: Firing, store: Store, guard: Guard, started: float) -> FiringR
         if plan is None:
             return _unchanged(firing, store, opened)
         open_firing(store, opened)
-        store.put(execution.name(FIRING), json.dumps({"schedule": firing.name, "trigger": opened.trigger}).encode())
+        store.put(execution.name(FIRING), sealed({"schedule": firing.name, "trigger": opened.trigger}))
         with suppress(ConflictError):
             execution.save_study(text)
         state = firing.walk(execution, loaded, plan, guard)

@@ -22,7 +22,7 @@ Document = dict[str, Any]
 Decode = Callable[[Document], T]
 READS_AT_ONCE = 16
 SEAL = "seal"
-"""A field of documents that point at others: sha256 of the rest. Documents without it (older ones) are read, too."""
+"""A field of stored documents: sha256 of the rest. Documents without it (older ones) are read, too."""
 WRONG = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError)
 """What decoding raises for content of another shape (pydantic's ValidationError is a ValueError)."""
 
@@ -92,6 +92,14 @@ def sealed(document: Mapping[str, Any]) -> bytes:
     return json.dumps({**content, SEAL: _seal(content)}, indent=1, sort_keys=True).encode()
 
 
+def unsealed(document: Document) -> Document:
+    """Without its seal. Raises ValueError where that is not the document's: one flipped bit, or an edit."""
+    content = {name: value for name, value in document.items() if name != SEAL}
+    if SEAL in document and document[SEAL] != _seal(content):
+        raise ValueError(f"it is not what was written; if it was edited by hand, take out its {SEAL!r}")
+    return content
+
+
 def _seal(document: Mapping[str, Any]) -> str:
     canonical = json.dumps(parse(json.dumps(document)), sort_keys=True, separators=(",", ":"))  # as reading gives it back
     return hashlib.sha256(canonical.encode()).hexdigest()
@@ -105,10 +113,8 @@ def decoded(url: str, name: str, data: bytes | str, decode: Decode[T], way_out: 
         raise DamagedError(url, name, "it is empty" if not data.strip() else "it is not JSON", way_out) from error
     if not isinstance(document, dict):
         raise DamagedError(url, name, "it is not a JSON object", way_out)
-    if SEAL in document and document.pop(SEAL) != _seal(document):
-        raise DamagedError(url, name, f"it is not what was written; if it was edited by hand, take out its {SEAL!r}", way_out)
     try:
-        return decode(document)
+        return decode(unsealed(document))
     except WRONG as error:
         raise DamagedError(url, name, what(error), way_out) from error
 

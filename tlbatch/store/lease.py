@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import threading
 import time
@@ -11,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 from tlbatch.errors import TransientError
-from tlbatch.store.documents import WRONG, parse
+from tlbatch.store.documents import WRONG, parse, sealed, unsealed
 from tlbatch.store.protocol import ConflictError, NotFoundError, Store
 
 TTL_S = 60.0
@@ -34,13 +33,13 @@ class LeaseInfo:
     expires: float
 
     def to_json(self) -> bytes:
-        return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
+        return sealed(asdict(self))
 
     @staticmethod
     def from_json(data: bytes) -> LeaseInfo | None:
         """None for what is not a lease: it may be overwritten like an expired one."""
         try:
-            document = parse(data)
+            document = unsealed(parse(data))
             times = [float(document[name]) for name in ("taken", "heartbeat", "expires")]
             return LeaseInfo(str(document["holder"]), str(document["token"]), *times)
         except WRONG:
