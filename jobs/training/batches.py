@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -11,6 +12,31 @@ from torch import Tensor
 from jobs.randomness import generator
 
 VALIDATION_BATCH = 64
+TARGET = "target"
+"""The role of what a study is judged on; others are ``source:<name>``."""
+
+
+@dataclass(frozen=True)
+class At:
+    """Where a training is when it takes a step: all chance in it follows from this. ``share`` of it is done, from 0 to 1."""
+
+    seed: int
+    epoch: int
+    step: int
+    share: float
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """A fresh one on the CPU for one purpose of this step."""
+        return generator(self.seed, purpose, self.epoch, self.step)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step is given of one role: ``x`` [n, …] on the network's device, ``labels`` int64 [n] on the CPU."""
+
+    x: Tensor
+    labels: Tensor
+    at: At
 
 
 class Feed(Protocol):

@@ -10,7 +10,7 @@ from torch import nn
 from jobs.context import Context
 from jobs.training.batches import Feed
 from jobs.training.checkpoints import Keeper, Snapshot
-from jobs.training.sampling import Sampler
+from jobs.training.learning import Learning, learning_of
 from jobs.training.search import Search, Trial, try_lr
 from jobs.training.settings import Settings
 from jobs.training.trainer import Recipe, Trainer
@@ -26,13 +26,15 @@ class Trained:
 
 
 def train(
-    context: Context, settings: Settings, build: Callable[[], nn.Module], feed: Feed, keeper: Keeper | None = None
+    context: Context, settings: Settings, build: Callable[[], nn.Module], feed: Feed | Learning, keeper: Keeper | None = None
 ) -> Trained:
     """Train what ``build`` makes: every call gives the same network with its initial weights, on the feed's device.
 
+    ``feed``: the target's, or what a strategy hands the loop.
+
     Raises Stopped and DeadlineError, each after a checkpoint; DivergedError where the loss is no number any more.
     """
-    return _Course(context, settings, build, feed, keeper or Keeper(context)).run()
+    return _Course(context, settings, build, learning_of(feed), keeper or Keeper(context)).run()
 
 
 class _Course:
@@ -40,10 +42,10 @@ class _Course:
     in the training itself."""
 
     def __init__(
-        self, context: Context, settings: Settings, build: Callable[[], nn.Module], feed: Feed, keeper: Keeper
+        self, context: Context, settings: Settings, build: Callable[[], nn.Module], learning: Learning, keeper: Keeper
     ) -> None:
-        self._context, self._settings, self._build, self._feed, self._keeper = context, settings, build, feed, keeper
-        self._search = _search(settings, len(feed.train_labels))
+        self._context, self._settings, self._build, self._learning = context, settings, build, learning
+        self._keeper, self._search = keeper, _search(settings, learning)
         self._total = self._search.total_epochs + settings.train.epochs
         self._trials: list[Trial] = []
         self._found: Snapshot | None = None
@@ -70,7 +72,7 @@ class _Course:
 
     def _trainer(self, recipe: Recipe) -> Trainer:
         """Fresh, or where the checkpoint had it."""
-        trainer = Trainer(self._build(), self._feed, recipe, self._tick)
+        trainer = Trainer(self._build(), self._learning, recipe, self._tick)
         if self._found is not None:
             trainer.restore(self._found)
             self._found = None
@@ -85,10 +87,10 @@ class _Course:
             print(note, flush=True)
 
 
-def _search(settings: Settings, images: int) -> Search:
+def _search(settings: Settings, learning: Learning) -> Search:
     """Of a task whose rate is ``auto``; without candidates where the study names it."""
     train, warm_up = settings.train, settings.finetune.warm_up if settings.finetune else 0
-    steps = Sampler(images, train.batch_size, settings.seed, train.steps_per_epoch).steps
+    steps = learning.sampler(train, settings.seed).steps
     return Search.of(settings.lr_candidates, train, warm_up=warm_up, steps=steps, fresh=settings.fresh)
 
 

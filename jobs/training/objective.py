@@ -1,24 +1,75 @@
-"""What a step minimises: cross-entropy on soft targets, with class weights, label smoothing, mixup and CutMix."""
+"""What a step minimises: a function of the network and of the batches by role. Cross-entropy of the target's, unless a strategy
+has its own: on soft targets, with class weights, label smoothing, mixup and CutMix."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from jobs.training.batches import TARGET, Batch, Feed
 from tlbatch.spec.train import Train
 
 
 @dataclass(frozen=True)
-class Objective:
-    """``class_weights`` [classes] float32 or None; the rest as in the study."""
+class Counts:
+    """Of the images that a loss is the mean over: how many there were, and of how many (a scalar) the label was named first."""
+
+    images: int
+    right: Tensor
+
+
+class Forward:
+    """The network as an objective calls it: in the training's precision. ``network``: itself, for its parts."""
+
+    def __init__(self, network: nn.Module, device: torch.device, bf16: bool) -> None:
+        self.network, self._device, self._bf16 = network, device, bf16
+
+    def __call__(self, x: Tensor) -> Tensor:
+        with self.precision():
+            logits: Tensor = self.network(x)
+        return logits
+
+    def precision(self) -> torch.autocast:
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16)
+
+
+class Objective(Protocol):
+    """The loss of one step (a scalar that gradients flow through), and what it was taken of. It keeps no state of its own: what
+    learns is a part of the network, and chance comes from where a batch is ``at``. So a training goes on bit for bit."""
+
+    def __call__(self, network: Forward, batches: Mapping[str, Batch]) -> tuple[Tensor, Counts]: ...
+
+
+#: an objective from how the study trains, its classes, and what each role feeds
+BuildObjective = Callable[[Train, list[str], Mapping[str, Feed]], Objective]
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """``class_weights`` [classes] float32 or None; the rest as in the study. ``train`` says how images are mixed."""
 
     n_classes: int
     class_weights: Tensor | None
     label_smoothing: float
+    train: Train = field(default_factory=Train)
+
+    def __call__(self, network: Forward, batches: Mapping[str, Batch]) -> tuple[Tensor, Counts]:
+        """Of the target's images alone."""
+        return self.of(network, batches[TARGET])
+
+    def of(self, network: Forward, batch: Batch) -> tuple[Tensor, Counts]:
+        """Of one batch, mixed with itself where the study says so."""
+        targets = self.targets(batch.labels).to(batch.x.device)
+        x, targets = mix(batch.x, targets, self.train, batch.at.generator("mix"))
+        logits = network(x)
+        right = (logits.detach().argmax(dim=1) == targets.argmax(dim=1)).sum()
+        return self.loss(logits, targets), Counts(len(x), right)
 
     def targets(self, labels: Tensor) -> Tensor:
         """One-hot float32 [n, classes] of int64 labels."""
@@ -34,15 +85,23 @@ class Objective:
         return each.mean()
 
 
-def build_objective(train: Train, classes: list[str], labels: Tensor) -> Objective:
-    """``balanced``: n / (classes · images of the class), so that every class weighs the same and the mean weight is 1."""
+def build_cross_entropy(train: Train, classes: list[str], labels: Tensor) -> CrossEntropy:
+    """Of images with these labels.
+
+    ``balanced``: n / (classes · images of the class), so that every class weighs the same and the mean weight is 1.
+    """
     weights: Tensor | None = None
     if train.class_weights == "balanced":
         counts = torch.bincount(labels, minlength=len(classes)).clamp(min=1).float()
         weights = len(labels) / (len(classes) * counts)
     elif isinstance(train.class_weights, dict):
         weights = torch.tensor([float(train.class_weights.get(name, 1.0)) for name in classes])
-    return Objective(len(classes), weights, train.label_smoothing)
+    return CrossEntropy(len(classes), weights, train.label_smoothing, train)
+
+
+def on_target(train: Train, classes: list[str], feeds: Mapping[str, Feed]) -> Objective:
+    """Cross-entropy of the target's images: what a strategy minimises that says nothing else."""
+    return build_cross_entropy(train, classes, feeds[TARGET].train_labels)
 
 
 def mix(x: Tensor, targets: Tensor, train: Train, chance: torch.Generator) -> tuple[Tensor, Tensor]:

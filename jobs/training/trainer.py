@@ -11,15 +11,15 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from jobs.randomness import generator, seed_layers
+from jobs.randomness import seed_layers
 from jobs.training.averaging import Average
-from jobs.training.batches import Feed
+from jobs.training.batches import TARGET, At, Batch, Feed
 from jobs.training.checkpoints import Snapshot, optimizer_tensors, restore_optimizer
-from jobs.training.objective import build_objective, mix
+from jobs.training.learning import Learning, learning_of
+from jobs.training.objective import Forward
 from jobs.training.optimizers import build_optimizer, set_lr
 from jobs.training.phases import lr_scales, unfrozen_at, unfrozen_ever
 from jobs.training.protocol import Trainable
-from jobs.training.sampling import Sampler
 from jobs.training.schedules import Plateau, lr_factor
 from jobs.training.selection import BestEpoch, Patience
 from jobs.training.validation import loss_and_accuracy, validation_logits
@@ -73,17 +73,23 @@ Tick = Callable[["Trainer", bool], None]
 
 
 class Trainer:
-    """Trains ``network`` (on its device, with its initial weights) on what ``feed`` gives."""
+    """Trains ``network`` (on its device, with its initial weights) on what ``feed`` gives: the target's, or several roles'."""
 
-    def __init__(self, network: nn.Module, feed: Feed, recipe: Recipe, tick: Tick = lambda trainer, epoch_end: None) -> None:
-        self.network, self._feed, self.recipe, self._tick = network, feed, recipe, tick
+    def __init__(
+        self, network: nn.Module, feed: Feed | Learning, recipe: Recipe, tick: Tick = lambda trainer, epoch_end: None
+    ) -> None:
+        learning_on = learning_of(feed)
+        self.network, self._feeds, self._feed = network, learning_on.feeds, learning_on.target
+        self.recipe, self._tick = recipe, tick
         self._stages = cast(Trainable, network)
         self.device = next(network.parameters()).device
         train, names = recipe.train, [stage.name for stage in self._stages.stages]
         learning, scales = unfrozen_ever(names, recipe.finetune), lr_scales(names, recipe.finetune)
         self.optimizer = build_optimizer(train, [(n, list(self._stages.parameters_of(n)), scales[n]) for n in learning])
-        self._objective = build_objective(train, recipe.classes, feed.train_labels)
-        self._sampler = Sampler(len(feed.train_labels), train.batch_size, recipe.seed, train.steps_per_epoch)
+        self._objective = learning_on.objective(train, recipe.classes, learning_on.feeds)
+        self._forward = Forward(network, self.device, recipe.bf16)
+        self._samplers = learning_on.samplers(train, recipe.seed)
+        self._sampler = self._samplers[TARGET]
         self._average = Average(network, train.ema) if train.ema else None
         self._best: dict[str, Tensor] = {}
         self._sums = torch.zeros(3, dtype=torch.float64, device=self.device)
@@ -99,7 +105,8 @@ class Trainer:
     def images_per_s(self) -> float | None:
         """Training images over the time of whole epochs, their validation included."""
         seconds = sum(self.place.seconds)
-        return round(len(self.place.seconds) * self._sampler.images / seconds, 3) if seconds > 0 else None
+        images = sum(sampler.images for sampler in self._samplers.values())
+        return round(len(self.place.seconds) * images / seconds, 3) if seconds > 0 else None
 
     @property
     def done_epochs(self) -> float:
@@ -138,16 +145,11 @@ class Trainer:
         self._stages.train_mode(mode, self.recipe.train.batch_size)
 
     def _batch(self) -> None:
-        train, seed, place = self.recipe.train, self.recipe.seed, self.place
-        indices = self._sampler.batch(place.epoch, place.step)
-        x = self._feed.batch(indices, place.epoch, place.step)
-        targets = self._objective.targets(self._feed.train_labels[indices]).to(self.device)
-        x, targets = mix(x, targets, train, generator(seed, "mix", place.epoch, place.step))
-        seed_layers(seed, "layers", place.epoch, place.step)
+        train, place = self.recipe.train, self.place
+        batches = self._batches()
+        seed_layers(self.recipe.seed, "layers", place.epoch, place.step)
         set_lr(self.optimizer, self._lr(place.step))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bf16):
-            logits = self.network(x)
-        loss = self._objective.loss(logits, targets)
+        loss, counts = self._objective(self._forward, batches)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if train.clip_norm is not None:
@@ -155,9 +157,18 @@ class Trainer:
         self.optimizer.step()
         if self._average:
             self._average.update(self.network, place.epoch * self._sampler.steps + place.step + 1)
-        right = (logits.detach().argmax(dim=1) == targets.argmax(dim=1)).sum()
-        n = torch.tensor(len(x), device=self.device)
-        self._sums += torch.stack([loss.detach().double() * n, right.double(), n.double()])
+        n = torch.tensor(counts.images, device=self.device)
+        self._sums += torch.stack([loss.detach().double() * n, counts.right.double(), n.double()])
+
+    def _batches(self) -> dict[str, Batch]:
+        """Of every role, as this place in the training has them."""
+        place, train, found = self.place, self.recipe.train, {}
+        share = (place.epoch * self._sampler.steps + place.step) / (train.epochs * self._sampler.steps)
+        at = At(self.recipe.seed, place.epoch, place.step, share)
+        for role, feed in self._feeds.items():
+            indices = self._samplers[role].batch(place.epoch, place.step)
+            found[role] = Batch(feed.batch(indices, place.epoch, place.step), feed.train_labels[indices], at)
+        return found
 
     def _lr(self, step: int) -> float:
         """The base rate of a batch of this epoch, before the stages' factors."""

@@ -54,7 +54,10 @@ def test_what_is_no_number_is_counted(kind: Any) -> None:
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_forward_passes_of_evaluate_and_of_the_row_without_labels(wrong: float) -> None:
-    context: Any = SimpleNamespace(params={"precision": "fp32"}, check_stop=lambda: None, progress=lambda *args, **kwargs: None)
+    asked = SimpleNamespace(precision="fp32")
+    context: Any = SimpleNamespace(
+        read_params=lambda kind: asked, check_stop=lambda: None, progress=lambda *args, **kwargs: None
+    )
     fed = Fed(torch.zeros((5, 3, 8, 8), dtype=torch.uint8), normaliser({**SCRATCH_INPUT, "size": 8}), CPU)
     with pytest.raises(DataError, match="1 of 10 outputs of the model are no finite numbers"):
         forward(context, Says(wrong), fed, "no labels")

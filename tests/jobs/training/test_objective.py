@@ -8,28 +8,28 @@ import pytest
 import torch
 
 from jobs.randomness import generator
-from jobs.training.objective import Objective, build_objective, mix
+from jobs.training.objective import CrossEntropy, build_cross_entropy, mix
 from tlbatch.spec.train import Train
 
 
 def test_plain_loss_is_cross_entropy() -> None:
-    objective, logits, labels = Objective(3, None, 0.0), torch.randn(5, 3), torch.tensor([0, 2, 1, 1, 0])
+    objective, logits, labels = CrossEntropy(3, None, 0.0), torch.randn(5, 3), torch.tensor([0, 2, 1, 1, 0])
     expected = torch.nn.functional.cross_entropy(logits, labels)
     assert float(objective.loss(logits, objective.targets(labels))) == pytest.approx(float(expected), abs=1e-6)
 
 
 def test_smoothing_is_that_of_torch() -> None:
-    objective, logits, labels = Objective(3, None, 0.2), torch.randn(4, 3), torch.tensor([0, 2, 1, 1])
+    objective, logits, labels = CrossEntropy(3, None, 0.2), torch.randn(4, 3), torch.tensor([0, 2, 1, 1])
     expected = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=0.2)
     assert float(objective.loss(logits, objective.targets(labels))) == pytest.approx(float(expected), abs=1e-6)
 
 
 def test_balanced_weights_make_every_class_weigh_the_same() -> None:
     labels = torch.tensor([0] * 8 + [1] * 2)
-    objective = build_objective(Train(class_weights="balanced"), ["a", "b"], labels)
+    objective = build_cross_entropy(Train(class_weights="balanced"), ["a", "b"], labels)
     assert objective.class_weights is not None
     assert objective.class_weights.tolist() == [10 / 16, 10 / 4]
-    named = build_objective(Train(class_weights={"b": 3.0}), ["a", "b"], labels)
+    named = build_cross_entropy(Train(class_weights={"b": 3.0}), ["a", "b"], labels)
     assert named.class_weights is not None
     assert named.class_weights.tolist() == [1.0, 3.0]
     even = torch.zeros(10, 2)

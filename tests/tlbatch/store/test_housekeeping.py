@@ -15,6 +15,7 @@ from jobs.context import Context
 from jobs.prediction.summary import write_summary
 from tests.tlbatch.champions.test_champion import champion
 from tlbatch.champions.champion import BeatenError, crown, load_champion, terms
+from tlbatch.contracts.prediction import PredictParams
 from tlbatch.datasets.relabelling import Corrections, load_corrections, save_corrections, undo
 from tlbatch.errors import StudyError, TransientError
 from tlbatch.schedules.open_firings import close_firing
@@ -88,7 +89,8 @@ def a_shorter_prediction(store: Any) -> None:
     model: Any = SimpleNamespace(
         classes=["cat"], temperature=SimpleNamespace(value=None, why="none"), precision="fp32", folds=1
     )
-    params = {"raw": False, "identity": {}, "format": "jsonl", "chunk": 20}
+    asked: dict[str, Any] = {"source": "s", "out": "o", "files": "", "identity": {}, "format": "jsonl", "chunk": 20}
+    params = PredictParams(**asked, batch=None, raw=False, stored_size=512)
     assert write_summary(store, params, model, [], {})["images"] == 0
 
 

@@ -1,0 +1,48 @@
+"""What a strategy hands the training loop: what each role feeds, how many of it make a batch, and what is minimised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from jobs.randomness import seed_of
+from jobs.training.batches import TARGET, Feed
+from jobs.training.objective import BuildObjective, on_target
+from jobs.training.sampling import Sampler
+from tlbatch.spec.train import Train
+
+
+@dataclass(frozen=True)
+class Learning:
+    """``feeds`` by role: the target's, on whose validation images epochs and rates are chosen, and those of sources.
+
+    ``batch_sizes``: images a step of a role, where not ``train.batch_size``. The target's images make the epochs; those of
+    other roles come in passes of their own, as long as these need.
+    """
+
+    feeds: Mapping[str, Feed]
+    objective: BuildObjective = on_target
+    batch_sizes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def target(self) -> Feed:
+        return self.feeds[TARGET]
+
+    def sampler(self, train: Train, seed: int) -> Sampler:
+        """Of the target: its batches are the steps of an epoch."""
+        size = self.batch_sizes.get(TARGET, train.batch_size)
+        return Sampler(len(self.target.train_labels), size, seed, train.steps_per_epoch)
+
+    def samplers(self, train: Train, seed: int) -> dict[str, Sampler]:
+        """Of every role, the target first: pure functions of seed, epoch and step."""
+        own, others = self.sampler(train, seed), {}
+        for role, feed in self.feeds.items():
+            if role != TARGET:
+                size = self.batch_sizes.get(role, train.batch_size)
+                others[role] = Sampler(len(feed.train_labels), size, seed_of(seed, role), steps_per_epoch=own.steps)
+        return {TARGET: own, **others}
+
+
+def learning_of(feed: Feed | Learning) -> Learning:
+    """Of the target alone where that is all there is."""
+    return feed if isinstance(feed, Learning) else Learning({TARGET: feed})
