@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,29 +160,43 @@ def settings(shared: Path, kept: Path | None) -> Iterator[Settings]:
                 yield f"{name}, 200 to 20 a class, to any other", share, *long_tail(features, truth), None
 
 
+Rows = dict[str, list[Mapping[str, float]]]
+
+
 def measure(shared: Path, kept: Path | None) -> None:
-    wins: dict[str, list[float]] = defaultdict(list)
-    for what, share, features, truth, alike in settings(shared, kept):
-        sums: dict[str, list[Mapping[str, float]]] = defaultdict(list)
-        for seed in SEEDS:
-            drawn = flip(truth, share, seed, alike)
-            p = out_of_fold(features, drawn.labels, int(truth.max()) + 1, np.arange(len(truth)))
-            for name, scores in suspicion(p, drawn.labels).items():
-                sums[name].append(measures(scores, drawn.wrong))
-            for name, places in lists(p, drawn.labels).items():
-                sums[name].append(list_measures(places, drawn.wrong))
-        print(f"\n{what}, {share:.0%} ({drawn.wrong.sum()} of {len(truth)})")
-        for name, found in sums.items():
-            print(
-                f"  {name:50}" + "  ".join(f"{key} {np.mean([one[key] for one in found]):.3f}" for key in found[0]), flush=True
-            )
-            if "ap" in found[0]:
-                wins[name] += [one["ap"] - ours["ap"] for one, ours in zip(found, sums[OURS], strict=True)]
-    print("\naverage precision less ours, over all of it: mean, least, most, better in")
-    for name, apart in wins.items():
-        print(
-            f"  {name:50}{np.mean(apart):+.4f} {min(apart):+.4f} {max(apart):+.4f}  {sum(d > 0 for d in apart)} of {len(apart)}"
-        )
+    kinds: dict[str, Rows] = defaultdict(lambda: defaultdict(list))
+    for kind, share, features, truth, alike in settings(shared, kept):
+        found = judge(features, truth, share, SEEDS, alike)
+        print(f"\n{kind}, {share:.0%} of {len(truth)}: mean of {len(SEEDS)} draws")
+        print(table(found), flush=True)
+        for name, rows in found.items():
+            kinds[kind][name] += rows
+    for kind, found in kinds.items():
+        print(f"\n{kind}, all shares alike\n{table(found)}")
+
+
+def judge(features: NDArray[np.float32], truth: Ints, share: float, seeds: Sequence[int], alike: Ints | None) -> Rows:
+    """Score or list -> its measures, one a draw."""
+    rows: Rows = defaultdict(list)
+    for seed in seeds:
+        drawn = flip(truth, share, seed, alike)
+        p = out_of_fold(features, drawn.labels, int(truth.max()) + 1, np.arange(len(truth)))
+        for name, scores in suspicion(p, drawn.labels).items():
+            rows[name].append(measures(scores, drawn.wrong))
+        for name, places in lists(p, drawn.labels).items():
+            rows[name].append(list_measures(places, drawn.wrong))
+    return rows
+
+
+def mean(rows: Sequence[Mapping[str, float]], key: str) -> float:
+    return float(np.mean([row[key] for row in rows]))
+
+
+def table(found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    lines = []
+    for name, rows in found.items():
+        lines.append(f"  {name:50}" + "  ".join(f"{key} {mean(rows, key):.3f}" for key in rows[0]))
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
