@@ -38,6 +38,17 @@ def _imports(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
                 yield own if own in known else node.module
 
 
+def imported_names(path: Path) -> frozenset[str]:
+    """All that a file imports, as ``module`` and as ``module.name``, of libraries too."""
+    found: set[str] = set()
+    for node in _executed(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(found)
+
+
 def _executed(node: ast.AST) -> Iterator[ast.AST]:
     for child in ast.iter_child_nodes(node):
         if not (isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING"):

@@ -6,6 +6,7 @@ torch, or a new step's program does what its entry in the table of steps says it
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.imports import ROOT, chain, import_graph, modules
+from tests.imports import ROOT, chain, import_graph, imported_names, modules
 from tlbatch.steps import STEPS
 
 TORCH = frozenset({"torch", "torchvision", "timm"})
@@ -129,3 +130,53 @@ def test_arrows_between_packages_point_one_way() -> None:
         for other in imported
         if name in place and place[other] <= place[name]
     ] == []
+
+
+STATISTICS = "jobs.statistics"
+DISTRIBUTIONS = ("scipy.stats", "scipy.special", "statsmodels", "statistics.NormalDist")
+QUANTILES = frozenset({"quantile", "nanquantile", "quantiles", "percentile", "nanpercentile", "erf", "erfc", "NormalDist"})
+CRITICAL = (1.96, 1.9599, 1.645, 1.6448, 2.576, 2.5758)
+
+
+def judgements(path: Path) -> list[str]:
+    """What of a module makes intervals or p-values: distributions imported, quantiles taken, critical values written out."""
+    found = [name for name in sorted(imported_names(path)) if any(name == d or name.startswith(f"{d}.") for d in DISTRIBUTIONS)]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and node.attr in QUANTILES:
+            found.append(ast.unparse(node))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, float):
+            found += [repr(node.value) for critical in CRITICAL if repr(node.value).startswith(str(critical))]
+    return found
+
+
+def test_intervals_and_p_values_are_made_in_one_place() -> None:
+    """Fails where another package imports a distribution, takes a quantile or writes 1.96: jobs.promotion.paired did."""
+    others = {name: path for name, path in modules(ROOT).items() if not name.startswith(STATISTICS)}
+    assert {name: found for name, path in others.items() if (found := judgements(path))} == {}
+
+
+def test_statistics_know_nothing_of_who_asks() -> None:
+    """They import one another only, so that all the others can use them."""
+    inside = {name: imported for name, imported in import_graph().items() if name.startswith(STATISTICS)}
+    assert len(inside) > 15
+    pairs = [(name, other) for name, imported in inside.items() for other in imported]
+    assert [pair for pair in pairs if pair[1].startswith(("jobs.", "tlbatch.")) and not pair[1].startswith(STATISTICS)] == []
+
+
+def test_the_wall_around_statistics_sees(tmp_path: Path) -> None:
+    """Each way of making an interval of one's own that was thought of."""
+    for text in (
+        "from scipy import special",
+        "def late():\n    from scipy.stats import binomtest",
+        "import scipy.special as functions",
+        "import statistics\nz = statistics.NormalDist().inv_cdf(0.975)",
+        "from statistics import NormalDist",
+        "import numpy as np\nlow = np.quantile(drawn, 0.025)",
+        "high = value + 1.96 * error",
+        "high = value + 1.959963984540054 * error",
+        "import math\np = math.erfc(z)",
+    ):
+        (tmp_path / "own.py").write_text(text)
+        assert judgements(tmp_path / "own.py"), text
+    (tmp_path / "own.py").write_text("from scipy.optimize import brentq\nfrom statistics import median\nx = 1.9\n")
+    assert judgements(tmp_path / "own.py") == []

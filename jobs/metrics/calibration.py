@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.metrics.registry import metric
+from jobs.statistics.calibrated import perfect_error
 from jobs.statistics.predictions import Floats, Ints, Predictions, Weighted
 
 BINS = 15
-SIMULATIONS = 2000
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 AT_BOUND = 1e-3  #: distance from a bound, as a natural logarithm, below which a temperature is at it
 
@@ -32,29 +32,10 @@ def expected_calibration_error(w: Weighted) -> Floats:
     return np.asarray(np.abs(members.T @ w.weights).sum(axis=0) / w.total)
 
 
-def perfect_error(confidence: Floats, seed: int = 0, simulations: int = SIMULATIONS) -> tuple[float, float]:
-    """Mean and 95 % quantile of the error a perfectly calibrated model with these confidences shows on this many images.
-
-    By simulation: image i is right with probability confidence[i], ``simulations`` times.
-    """
-    n = len(confidence)
-    order = np.argsort(bins_of(confidence), kind="stable")
-    sorted_confidence, sorted_bins = confidence[order], bins_of(confidence)[order]
-    starts = np.flatnonzero(np.append(True, np.diff(sorted_bins) != 0))
-    chance = np.random.default_rng(seed)
-    errors = np.empty(simulations)
-    step = max(1, 2**22 // max(n, 1))
-    for start in range(0, simulations, step):
-        count = min(step, simulations - start)
-        gap = (chance.random((count, n)) < sorted_confidence) - sorted_confidence
-        errors[start : start + count] = np.abs(np.add.reduceat(gap, starts, axis=1)).sum(axis=1) / n
-    return float(errors.mean()), float(np.quantile(errors, 0.95))
-
-
 def perfect_of(predictions: Predictions) -> tuple[float, float]:
-    """``perfect_error`` of these predictions, worked out once."""
+    """jobs.statistics.calibrated's ``perfect_error`` of these predictions, worked out once."""
     if "perfect" not in predictions.memo:
-        predictions.memo["perfect"] = perfect_error(predictions.confidence)
+        predictions.memo["perfect"] = perfect_error(predictions.confidence, bins_of(predictions.confidence))
     found: tuple[float, float] = predictions.memo["perfect"]
     return found
 
@@ -90,6 +71,12 @@ def softmax(logits: NDArray[np.floating[Any]], temperature: float = 1.0) -> Floa
     scaled = np.asarray(logits, dtype=np.float64) / temperature
     powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def log_softmax(logits: NDArray[np.floating[Any]]) -> Floats:
+    """[..., c] natural logarithms of the softmax in float64; none is lost to a probability that is zero."""
+    shifted = np.asarray(logits, dtype=np.float64) - np.max(logits, axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import numpy as np
 
 from jobs.metrics.calibration import perfect_of
 from jobs.metrics.registry import metrics
-from jobs.statistics.bootstrap import bootstrap, percentile_interval, resamples_for
+from jobs.statistics.bootstrap import basic_interval, bootstrap, percentile_interval, resamples_for
 from jobs.statistics.estimate import Estimate
 from jobs.statistics.over_seeds import widened
 from jobs.statistics.predictions import Floats, Predictions
-from jobs.statistics.shares import TOO_FEW, mean_of_shares, share, share_interval
+from jobs.statistics.shares import TOO_FEW, reach_of_recalls, share, share_interval
 
 SHARES = ("accuracy", "weighted_recall")  #: shares of images: Wilson's interval
 BOOTSTRAP = "stratified bootstrap"
@@ -106,10 +106,10 @@ def _corrected(value: float, resampled: Floats, *, from_zero: bool) -> tuple[Bou
 
     It starts at 0 where a perfect model would show as much.
     """
-    percentiles = percentile_interval(resampled)
-    if percentiles is None:
+    bounds = basic_interval(value, resampled)
+    if bounds is None:
         return NONE, BOOTSTRAP
-    low, high = 2 * value - percentiles[1], 2 * value - percentiles[0]
+    low, high = bounds
     return (0.0 if from_zero else max(0.0, low), min(1.0, max(value, high))), f"{BOOTSTRAP}, basic interval"
 
 
@@ -126,16 +126,4 @@ def _percentiles(value: float, resampled: Floats, models: Sequence[Predictions],
         return percentiles, BOOTSTRAP
     if not a_share:
         return NONE, "no interval: all resamples are alike"
-    reaches = np.mean([mean_of_shares(class_shares(model)) for model in models], axis=0)
-    bounds = max(0.0, min(float(reaches[0]), value)), min(1.0, max(float(reaches[1]), value))
-    return bounds, "Wilson's of the recalls, joined: all resamples are alike"
-
-
-def class_shares(predictions: Predictions) -> list[Estimate]:
-    """The recall of each class that has images, with Wilson's interval, also of fewer than ten."""
-    shares = []
-    for label in np.unique(predictions.labels):
-        inside = predictions.labels == label
-        low, high, _ = share_interval(predictions.right[inside], predictions.groups[inside])
-        shares.append(Estimate(float(predictions.right[inside].mean()), low, high, int(inside.sum()), "Wilson"))
-    return shares
+    return reach_of_recalls(value, models), "Wilson's of the recalls, joined: all resamples are alike"

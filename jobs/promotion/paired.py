@@ -9,16 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import special
 
 from jobs.metrics.registry import metrics
-from jobs.statistics.bootstrap import bootstrap, percentile_interval, ratio_test, resamples_for
+from jobs.statistics.bootstrap import bootstrap, percentile_interval, ratio_test, resampled_error, resamples_for
 from jobs.statistics.corrections import benjamini_hochberg
 from jobs.statistics.differences import paired_difference
 from jobs.statistics.permutation import one_sided
-from jobs.statistics.predictions import Ints, Predictions
-from jobs.statistics.units import differences, numbered, unit_sizes, unit_sums
+from jobs.statistics.predictions import Predictions
+from jobs.statistics.ratios import ratio_p, standard_error
+from jobs.statistics.units import differences
 
 
 @dataclass(frozen=True)
@@ -63,9 +62,7 @@ class Estimate:
 
     def p_beyond(self, luck: float) -> float:
         """How likely so much gain is where the champion is ``luck`` worse than it looks here: ``p`` where it is not."""
-        if luck <= 0:
-            return self.p
-        return float(special.stdtr(max(self.units - 1, 1), -(self.gain + luck) / self.error)) if self.error else 1.0
+        return self.p if luck <= 0 else ratio_p(self.gain + luck, self.error, self.units)
 
 
 def compare(metric: str, challenger: Predictions, champion: Predictions, *, interval: bool = True) -> Estimate:
@@ -90,21 +87,13 @@ def compare(metric: str, challenger: Predictions, champion: Predictions, *, inte
     low, high = percentile_interval(apart) or (np.nan, np.nan)
     gain = a - b if metrics()[metric].higher_is_better else b - a
     p, worse = (ratio_test(each, apart, units) for each in (gain, -gain))
-    error, spread = (float(np.nanstd(values, ddof=1)) for values in (apart, drawn["a"][metric]))
+    error, spread = (resampled_error(values) for values in (apart, drawn["a"][metric]))
     return Estimate(metric, a, b, low, high, p, gained, lost, worse, error, spread, units)
 
 
 def _interval(challenger: Predictions, champion: Predictions) -> tuple[float, float]:
     found = paired_difference(challenger.right[None], champion.right[None], challenger.groups)
     return found.low, found.high
-
-
-def standard_error(values: NDArray[np.generic], groups: Ints) -> float:
-    """Of the mean of ``values`` [n] over units (Cochran 1977, ratio of unit sums to sizes); no less than one image moves it."""
-    place = numbered(groups)
-    sums, sizes, n = unit_sums(values, place), unit_sizes(place), len(place)
-    rest = sums - sums.sum() / n * sizes
-    return float(max(np.sqrt((rest**2).sum() * len(sizes) / max(len(sizes) - 1, 1)), 1.0) / n)
 
 
 @dataclass(frozen=True)

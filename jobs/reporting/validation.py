@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_softmax
 
+from jobs.metrics.calibration import log_softmax
 from jobs.reporting.sources import RunSource
 from tlbatch.store.artifacts import Artifact
 
@@ -44,7 +44,7 @@ def _of_model(artifact: Artifact) -> Standing:
     logits = np.asarray(document.get("logits", []), dtype=np.float64)
     labels = np.asarray(document.get("labels", []), dtype=np.int64)
     if logits.ndim == 2 and len(logits) == len(labels) > 0:
-        loss = -log_softmax(logits, axis=1)[np.arange(len(labels)), labels].mean()
+        loss = -log_softmax(logits)[np.arange(len(labels)), labels].mean()
         return Standing(float((logits.argmax(axis=1) == labels).mean()), float(loss))
     return _selected_epoch(artifact)
 

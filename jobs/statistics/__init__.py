@@ -13,7 +13,9 @@ over_seeds     the interval of a mean over seeds
 corrections    Holm, Benjamini and Hochberg
 power          the smallest difference that a test shows four times in five
 shares         intervals of one share (Wilson), also over units
-bootstrap      other test sets like this one; percentile intervals
+bootstrap      other test sets like this one; percentile and basic intervals
+ratios         a value over its standard error, by Student's t
+calibrated     what chance makes of the calibration error of a perfect model
 sequential     tests and intervals that may be looked at again and again
 chance         whether a share is above chance
 macro_f1       the difference of two models' macro F1

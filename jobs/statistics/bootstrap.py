@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from scipy import special
 
 from jobs.statistics.predictions import Floats, Ints, Predictions, Weighted
+from jobs.statistics.ratios import ratio_p
 
 LARGE, LARGE_RESAMPLES, RESAMPLES = 100_000, 1000, 2000
 CHUNK_VALUES = 2**19  #: weights in memory at a time: stays in a core's cache
@@ -64,9 +64,17 @@ def percentile_interval(values: Floats, level: float = 0.95) -> tuple[float, flo
     return float(low), float(high)
 
 
+def basic_interval(value: float, drawn: Floats) -> tuple[float, float] | None:
+    """2 value - percentiles, for a metric that is biased upwards and in resamples once more; None where those are."""
+    percentiles = percentile_interval(drawn)
+    return None if percentiles is None else (2 * value - percentiles[1], 2 * value - percentiles[0])
+
+
+def resampled_error(drawn: Floats) -> float:
+    """The standard error of a value: its standard deviation in resamples, those left out where it is not defined."""
+    return float(np.nanstd(drawn, ddof=1))
+
+
 def ratio_test(gain: float, drawn: Floats, units: int) -> float:
     """One-sided p-value of a gain over its standard deviation in resamples, by Student's t. 1 where nothing differs."""
-    error = float(np.nanstd(drawn, ddof=1))
-    if error < 1e-12:  # all resamples alike prove nothing
-        return 1.0
-    return float(special.stdtr(max(units - 1, 1), -gain / error))
+    return ratio_p(gain, resampled_error(drawn), units)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from jobs.statistics.clusters import degrees_of_freedom, design_effect
 from jobs.statistics.estimate import Estimate
+from jobs.statistics.predictions import Predictions
 from jobs.statistics.score import quantile
 from jobs.statistics.units import Groups, numbered, unit_sizes
 
@@ -69,3 +70,22 @@ def mean_of_shares(parts: Sequence[Estimate]) -> tuple[float, float]:
     mean, c = value.mean(), len(parts)
     below, above = np.sqrt(((value - low) ** 2).sum()) / c, np.sqrt(((high - value) ** 2).sum()) / c
     return max(0.0, float(mean - below)), min(1.0, float(mean + above))
+
+
+def class_shares(predictions: Predictions) -> list[Estimate]:
+    """The recall of each class that has images, with Wilson's interval, also of fewer than ten."""
+    shares = []
+    for label in np.unique(predictions.labels):
+        inside = predictions.labels == label
+        low, high, _ = share_interval(predictions.right[inside], predictions.groups[inside])
+        shares.append(Estimate(float(predictions.right[inside].mean()), low, high, int(inside.sum()), "Wilson"))
+    return shares
+
+
+def reach_of_recalls(value: float, models: Sequence[Predictions]) -> tuple[float, float]:
+    """As far from ``value`` as Wilson's intervals of the classes' recalls (joined by MOVER) reach, the mean over models.
+
+    For a metric that is a kind of share where all resamples give the value itself, which proves nothing.
+    """
+    reaches = np.mean([mean_of_shares(class_shares(model)) for model in models], axis=0)
+    return max(0.0, min(float(reaches[0]), value)), min(1.0, max(float(reaches[1]), value))

@@ -12,10 +12,12 @@ from jobs.metrics.calibration import (
     bins_of,
     expected_calibration_error,
     fit_temperature,
-    perfect_error,
+    log_softmax,
+    perfect_of,
     reliability,
     softmax,
 )
+from jobs.statistics.calibrated import perfect_error
 from jobs.statistics.predictions import Predictions
 
 Draw = Callable[..., Predictions]
@@ -58,7 +60,7 @@ def test_a_perfect_model_shows_what_is_said_of_it(n: int) -> None:
         logits, labels = _calibrated(n, seed)
         p = Predictions(labels, softmax(logits), np.arange(n))
         errors.append(expected_calibration_error(p.ones())[0])
-        mean, high = perfect_error(p.confidence)
+        mean, high = perfect_of(p)
         stated.append(mean)
         beyond += errors[-1] > high
     assert np.mean(errors) == pytest.approx(np.mean(stated), rel=0.06)
@@ -67,8 +69,9 @@ def test_a_perfect_model_shows_what_is_said_of_it(n: int) -> None:
 
 def test_perfect_error_shrinks_with_images_and_is_seeded() -> None:
     confidence = np.random.default_rng(0).uniform(0.5, 1.0, 4000)
-    assert perfect_error(confidence)[0] < 0.5 * perfect_error(confidence[:400])[0]
-    assert perfect_error(confidence) == perfect_error(confidence)
+    few, many = confidence[:400], confidence
+    assert perfect_error(many, bins_of(many))[0] < 0.5 * perfect_error(few, bins_of(few))[0]
+    assert perfect_error(many, bins_of(many)) == perfect_error(many, bins_of(many))
 
 
 @pytest.mark.parametrize("sharpness", [0.4, 1.0, 3.0])
@@ -118,3 +121,10 @@ def test_softmax_of_huge_logits() -> None:
 def test_fewer_images_than_bins(draw: Draw) -> None:
     found = reliability(draw(n=4))
     assert sum(row["n"] for row in found["bins"]) == 4 <= BINS
+
+
+def test_log_softmax_is_scipys() -> None:
+    from scipy import special
+
+    logits = np.random.default_rng(1).normal(scale=300.0, size=(40, 5))
+    np.testing.assert_array_equal(log_softmax(logits), special.log_softmax(logits, axis=1))
