@@ -11,7 +11,7 @@ import torch
 from jobs.models.building import build_backbone
 from jobs.models.library import find
 from jobs.models.pretrained import Pretrained
-from jobs.models.sizes import SIZES, size_rule, takes
+from jobs.models.sizes import SIZES, build, takes
 from tlbatch.backbones.catalogue import backbones, input_sizes, other
 from tlbatch.errors import StudyError
 from tlbatch.spec import parse_study
@@ -109,12 +109,10 @@ def test_own_sizes_pass() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["googlenet", "convnext_tiny", "vit_b_32"])
-def test_sizes_are_up_to_date(name: str) -> None:
-    network = find(name).create_empty().eval()
-    fixed = getattr(network, "image_size", None)
-    rule = size_rule(network, fixed if isinstance(fixed, int) else 224)
-    assert rule == json.loads(SIZES.read_text())["sizes"].get(name), "stale: python -m jobs.models.sizes"
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_sizes_are_those_of_the_installed_libraries() -> None:
+    """All of the table is tried anew: about half a minute of one core. Before, three networks of it were."""
+    assert build() == SIZES.read_text(encoding="utf-8"), "stale: python -m jobs.models.sizes"
 
 
 def test_batch_statistics_need_two_images() -> None:
