@@ -24,7 +24,7 @@ from jobs.data.features import load_features
 from jobs.data.index import load_index
 from tests.requirements import missing
 from tlbatch.backbones.preprocessing import NORMALIZATIONS, SCRATCH_INPUT
-from tlbatch.datasets.listing import list_dataset
+from tlbatch.datasets.inventory import list_dataset
 from tlbatch.spec.dataset import Dataset
 from tlbatch.store.artifacts import Artifact, Manifest, file_sha256, open_artifact
 from tlbatch.store.directory import DirectoryStore

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tlbatch.datasets.listing import list_dataset
+from tlbatch.datasets.inventory import list_dataset
 from tlbatch.spec.dataset import Dataset
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.store.directory import DirectoryStore

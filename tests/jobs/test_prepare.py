@@ -24,7 +24,7 @@ from jobs.data.decode import content_id
 from jobs.data.index import load_index, read_encoded
 from jobs.prepare import run
 from tests.nobody import as_nobody
-from tlbatch.datasets.listing import list_dataset
+from tlbatch.datasets.inventory import list_dataset
 from tlbatch.errors import DataError, Stopped
 from tlbatch.spec.dataset import Dataset
 from tlbatch.store import Store

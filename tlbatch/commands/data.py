@@ -91,7 +91,7 @@ def check(url: str, csv: str | None, follow_links: bool, context: str | None, ou
     tlbatch data check s3://pets/photos
     """
     from tlbatch.datasets.describing import listing_facts, listing_lines
-    from tlbatch.datasets.listing import list_dataset
+    from tlbatch.datasets.inventory import list_dataset
     from tlbatch.spec.dataset import CsvLabels, Dataset
 
     _reach(context)
@@ -130,7 +130,7 @@ def relabel(
     tlbatch data relabel study.yaml suspects.csv
     tlbatch data relabel study.yaml --undo
     """
-    from tlbatch.datasets.listing import MOST_CSV_BYTES
+    from tlbatch.datasets.labelling import MOST_CSV_BYTES
     from tlbatch.datasets.relabelling import plan_relabelling, save_corrections
     from tlbatch.errors import StudyError
     from tlbatch.spec import load_study

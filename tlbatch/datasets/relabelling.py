@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from tlbatch.datasets.inventory import list_dataset, own_labels
 from tlbatch.datasets.labels import place_of_column, read_table
-from tlbatch.datasets.listing import Listing, list_dataset, own_labels
+from tlbatch.datasets.listing import Listing
 from tlbatch.errors import DataError, StudyError, TransientError
 from tlbatch.schema.nearest import suggestion
 from tlbatch.spec import Study

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tlbatch.datasets.inventory import list_dataset
 from tlbatch.datasets.layout import layout_of
-from tlbatch.datasets.listing import list_dataset
 from tlbatch.datasets.partnames import assigned_parts, kind_of_part
 from tlbatch.errors import DataError, StudyError
 from tlbatch.init import starter_study

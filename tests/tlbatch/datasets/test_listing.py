@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.nobody import as_nobody
-from tlbatch.datasets.listing import ListedFile, Listing, list_dataset
+from tlbatch.datasets.inventory import list_dataset
+from tlbatch.datasets.listing import ListedFile, Listing
 from tlbatch.errors import DataError, StudyError
 from tlbatch.spec.dataset import Dataset
 from tlbatch.store import Store

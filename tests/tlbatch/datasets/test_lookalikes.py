@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlbatch.datasets.listing import list_dataset
+from tlbatch.datasets.inventory import list_dataset
 from tlbatch.datasets.lookalikes import look_of
 from tlbatch.datasets.relabelling import plan_relabelling
 from tlbatch.errors import DataError, StudyError

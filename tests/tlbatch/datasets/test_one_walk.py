@@ -24,7 +24,7 @@ from tests.nobody import as_nobody
 from tlbatch.cli import _code as tlbatch
 from tlbatch.datasets.copying import put
 from tlbatch.datasets.describing import listing_lines
-from tlbatch.datasets.listing import list_dataset
+from tlbatch.datasets.inventory import list_dataset
 from tlbatch.datasets.relabelling import plan_relabelling
 from tlbatch.datasets.walk import walk
 from tlbatch.errors import DataError, StudyError, TlbatchError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tlbatch.datasets.listing import list_dataset
+from tlbatch.datasets.inventory import list_dataset
 from tlbatch.errors import DataError
 from tlbatch.planning.resolve import check_parts
 from tlbatch.spec.dataset import Dataset, Split

@@ -1,0 +1,140 @@
+"""What a dataset consists of, by its listing alone: files, labels, parts, groups; and its classes. No image is read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from tlbatch.datasets.labelling import Labelled, label_files
+from tlbatch.datasets.layout import inner_parts, layout_of, refused_parts, written_parts
+from tlbatch.datasets.listing import ListedFile, Listing
+from tlbatch.datasets.lookalikes import alike, refused_alike
+from tlbatch.datasets.partnames import kind_of_part
+from tlbatch.datasets.walk import SHOWN, LeftOut, examples
+from tlbatch.errors import DataError, StudyError
+from tlbatch.schema.nearest import suggestion
+from tlbatch.spec.dataset import Dataset
+
+
+def list_dataset(dataset: Dataset, corrections: Mapping[str, str] | None = None) -> Listing:
+    """List the dataset and give every file its label, part and group.
+
+    ``corrections`` (path to label, "" leaves the file out) take the place of the dataset's own labels; ``dataset.aliases``
+    merge labels after that.
+
+    Raises StudyError where the study names what is not there (folder, bucket, class, column) or does not say what a folder
+    called like a part is, DataError where what is there is no labelled dataset or has classes that look alike,
+    TransientError where the store cannot be reached.
+    """
+    labelled = label_files(dataset)
+    before = labelled.files
+    changed = _corrected(before, corrections or {}, dataset.aliases)
+    kept = [file for file in changed if file.label]
+    if before and not kept:
+        raise DataError(
+            f"{labelled.walk.url}: the corrections leave every image out; `tlbatch data relabel STUDY --undo` takes them back"
+        )
+    if dataset.labels is None and dataset.classes is None:
+        _check_parts(labelled, kept)
+    _check_alike(labelled.walk.url, kept, dataset.classes)
+    listing = _chosen(labelled, kept, dataset.classes)
+    corrected = sum(file.label not in (own.label, "") for own, file in zip(before, changed, strict=True))
+    return replace(listing, corrected=corrected, left_out=len(changed) - len(kept))
+
+
+def own_labels(dataset: Dataset) -> tuple[dict[str, str], list[str]]:
+    """Path to label of every labelled file, and every label: what corrections are held against. Raises as ``list_dataset``."""
+    if dataset.classes is None:
+        listing = list_dataset(dataset)
+        return {file.path: file.label for file in listing.files}, sorted({*listing.classes, *listing.empty_classes})
+    labelled = label_files(dataset)
+    own = {file.path: file.label for file in labelled.files}
+    return own, sorted({*own.values(), *labelled.named})
+
+
+def _corrected(files: Sequence[ListedFile], corrections: Mapping[str, str], aliases: Mapping[str, str]) -> list[ListedFile]:
+    """The files in their order with corrected labels; "" for those to leave out."""
+
+    def label(file: ListedFile) -> str:
+        given = corrections.get(file.path, file.label)
+        return aliases.get(given, given)
+
+    return [replace(file, label=label(file)) if file.path in corrections else file for file in files]
+
+
+def _check_parts(labelled: Labelled, files: Sequence[ListedFile]) -> None:
+    """Folders called like parts of a split are no classes unless ``dataset.classes`` says so. Raises StudyError."""
+    classes = sorted({file.label for file in files})
+    names = [name for name in classes if kind_of_part(name)]
+    if names:
+        raise StudyError(f"{labelled.walk.url}: {refused_parts(names, (file.path for file in files), classes)}")
+
+
+def _check_alike(url: str, files: Iterable[ListedFile], classes: Sequence[str] | None) -> None:
+    """Names equal to the eye are one class written twice, or must be told apart by ``dataset.classes``. Raises DataError."""
+    counts = Counter(file.label for file in files)
+    groups = alike({name: counts[name] for name in classes or counts}, apart=classes or ())
+    if groups:
+        raise DataError(f"{url}: {refused_alike(groups, counts)}")
+
+
+def _chosen(labelled: Labelled, files: Sequence[ListedFile], classes: tuple[str, ...] | None) -> Listing:
+    """The listing of the classes the study wants: those it names, else all that have files."""
+    url = labelled.walk.url
+    counts = Counter(file.label for file in files)
+    empty = sorted(set(labelled.named) - set(counts))
+    if classes is None:
+        chosen = tuple(sorted(counts))
+    else:
+        for name in classes:
+            if name not in counts:
+                what = "has no files" if name in empty else "is no class here"
+                raise StudyError(f"dataset.classes: {name!r} {what} ({url}){suggestion(name, sorted(counts))}")
+        chosen, empty = classes, []
+    if len(chosen) < 2:
+        raise DataError(
+            f"{url}: a classifier needs at least two classes with images, and there is only {chosen[0]!r}{_within(files)}"
+        )
+    kept = tuple(sorted((file for file in files if file.label in set(chosen)), key=lambda file: file.path))
+    _check_opened(labelled, kept, counts)
+    listing = Listing(url, chosen, tuple(empty), kept, labelled.unlabelled)
+    return replace(listing, passed_over=_passed_over(labelled, counts, chosen), inner_parts=_inner_parts(labelled, kept))
+
+
+def _check_opened(labelled: Labelled, files: Iterable[ListedFile], counts: Mapping[str, int]) -> None:
+    """A class of which nothing is seen but a folder that cannot be opened is lost, not one bad file. Raises DataError."""
+    shut = {file.path for file in labelled.walk.files if file.folder}
+    for file in files if shut else ():
+        if file.path in shut and counts[file.label] == 1:
+            raise DataError(
+                f"{labelled.walk.url}/{file.path}: {file.problem}, so that class {file.label!r} has no image: fix its "
+                "permissions, or leave the class out by naming the others in dataset.classes"
+            )
+
+
+def _within(files: Iterable[ListedFile]) -> str:
+    """Where the classes are, when all of them are in one folder."""
+    found = layout_of(file.path for file in files)
+    if not found.below:
+        return ""
+    parts = f", with dataset.split: {{folders: {written_parts(replace(found, below=''))}}}" if found.parts else ""
+    inside = examples(list(found.classes)[:SHOWN], len(found.classes))
+    return f", which holds folders ({inside}): add /{found.below} to dataset.url{parts}"
+
+
+def _passed_over(labelled: Labelled, counts: Mapping[str, int], chosen: Sequence[str]) -> tuple[LeftOut, ...]:
+    """What of the place is not in the listing, by why."""
+    others = {name: count for name, count in counts.items() if name not in chosen}
+    more = list(labelled.walk.left_out)
+    if labelled.loose:
+        more.append(LeftOut.of("without a label", labelled.loose))
+    if others:
+        more.append(LeftOut("of classes not chosen", sum(others.values()), tuple(sorted(others))))
+    return tuple(more)
+
+
+def _inner_parts(labelled: Labelled, files: Iterable[ListedFile]) -> tuple[str, ...]:
+    """Folders such as ``cat/train``, where nothing else says how the images are divided."""
+    by_folder = all(file.part is None for file in labelled.files) and bool(labelled.named)
+    return inner_parts(file.path for file in files) if by_folder else ()

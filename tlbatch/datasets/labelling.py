@@ -1,0 +1,136 @@
+"""The three ways a dataset says its labels: a folder per class, ready-made parts, a CSV. No image is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tlbatch.datasets.foldertree import FoundFile, litter_of
+from tlbatch.datasets.labels import match_lines, read_labels
+from tlbatch.datasets.listing import ListedFile
+from tlbatch.datasets.walk import Walk, walk
+from tlbatch.errors import DataError, StudyError
+from tlbatch.schema.nearest import suggestion
+from tlbatch.spec.dataset import CsvLabels, Dataset
+from tlbatch.store import NotFoundError, open_store
+
+MOST_CSV_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """All files that have a label, the labels that folders name, and the files that nothing labels."""
+
+    walk: Walk
+    files: list[ListedFile]
+    named: list[str]
+    unlabelled: int
+    loose: tuple[str, ...]
+
+
+def label_files(dataset: Dataset) -> Labelled:
+    """Every file that has a label, with aliases merged and groups; corrections are not applied. Raises as ``list_dataset``."""
+    found = walk(dataset.url, follow_links=dataset.follow_links)
+    if not found.files and dataset.url.startswith("s3://"):
+        raise DataError(f"dataset.url: there is nothing under {found.url}; fix the prefix, or upload the images")
+    if dataset.labels is not None:
+        labelled = _by_csv(found, dataset.labels)
+    elif dataset.split.folders is not None:
+        labelled = _by_parts(found, dataset.split.folders)
+    else:
+        labelled = _by_class(found)
+    files = _grouped(labelled.files, dataset.split.group)
+    merged = [replace(file, label=dataset.aliases.get(file.label, file.label)) for file in files] if dataset.aliases else files
+    return replace(labelled, files=merged, named=[dataset.aliases.get(name, name) for name in labelled.named])
+
+
+def _listed(file: FoundFile, label: str, part: str | None = None, group: str | None = None) -> ListedFile:
+    return ListedFile(file.path, file.size, file.etag, label, part, group, file.problem)
+
+
+def _by_class(found: Walk) -> Labelled:
+    """A folder per class, nested as deep as you like."""
+    inside = [file for file in found.files if _in_folder(file, "")]
+    files = [_listed(file, file.path.partition("/")[0]) for file in inside]
+    if not files:
+        raise DataError(
+            f"{found.url} holds no folder with images: put them in a folder for each class, or name a CSV file (dataset.labels)"
+        )
+    loose = tuple(file.path for file in found.files if not _in_folder(file, ""))
+    return Labelled(found, files, found.inner_folders(), len(loose), loose)
+
+
+def _by_parts(found: Walk, folders: Mapping[Any, str]) -> Labelled:
+    """Ready-made parts, each a folder with a folder per class."""
+    files: list[ListedFile] = []
+    named: list[str] = []
+    for part, folder in folders.items():
+        prefix = folder.strip("/") + "/"
+        inside = [file for file in found.files if file.path.startswith(prefix) and _in_folder(file, prefix)]
+        if not inside:
+            near = suggestion(folder, sorted(path for path in found.folders if found.inner_folders(path)))
+            raise StudyError(f"dataset.split.folders.{part}: no class folder with images in {found.url}/{prefix}{near}")
+        files += [_listed(file, file.path.removeprefix(prefix).partition("/")[0], part) for file in inside]
+        named += found.inner_folders(folder.strip("/"))
+    used = {file.path for file in files}
+    loose = tuple(file.path for file in found.files if file.path not in used)
+    return Labelled(found, files, named, len(found.files) - len(files), loose)
+
+
+def _in_folder(file: FoundFile, prefix: str) -> bool:
+    """Whether a file is in a folder below ``prefix``; a key such as ``/1.jpg`` is in none that has a name."""
+    return file.folder or file.path.removeprefix(prefix).find("/") > 0
+
+
+def _by_csv(found: Walk, labels: CsvLabels) -> Labelled:
+    """Labels of a CSV beside the images."""
+    lines, without_label = read_labels(_csv_of(found, labels), labels)
+    by_path = {file.path: file for file in found.files if file.path != labels.csv}
+    matches = list(match_lines(lines, by_path, labels.csv))
+    if not any(match.path in by_path for match in matches):
+        raise DataError(
+            f"{labels.csv}: none of its {len(lines)} names in column {labels.id!r} is a file in {found.url} "
+            f"(the first: {lines[0].id!r})"
+        )
+    files = []
+    for match in matches:
+        file = by_path.get(match.path) if not match.problem else FoundFile(match.path, problem=match.problem)
+        if file is not None:
+            files.append(_listed(file, match.line.label, match.line.part, match.line.group))
+    used = {match.path for match in matches if match.path in by_path}
+    loose = tuple(path for path in by_path if path not in used)
+    return Labelled(found, files, [], max(len(by_path) - len(used), without_label), loose)
+
+
+def _csv_of(found: Walk, labels: CsvLabels) -> bytes:
+    """The CSV's bytes. It is found by the walk too, so that no pipe, link or system file is read for it."""
+    file = next((file for file in found.files if file.path == labels.csv), None)
+    if file is None:
+        near = suggestion(
+            labels.csv, [file.path for file in found.files if file.path.lower().endswith((".csv", ".tsv", ".txt"))]
+        )
+        hidden = f"; hidden files are not looked at, and {litter_of(labels.csv)} is one" if litter_of(labels.csv) else ""
+        raise DataError(f"dataset.labels.csv: there is no {labels.csv} in {found.url}{hidden or near}")
+    if file.problem:
+        raise DataError(f"dataset.labels.csv: {labels.csv} in {found.url}: {file.problem}")
+    if file.size > MOST_CSV_BYTES:
+        raise DataError(
+            f"dataset.labels.csv: {labels.csv} in {found.url} is {file.size / 2**20:,.0f} MiB; a table of labels may have "
+            f"{MOST_CSV_BYTES // 2**20}: is it one?"
+        )
+    try:
+        return open_store(found.url).get(labels.csv)
+    except NotFoundError as error:
+        raise DataError(f"dataset.labels.csv: {labels.csv} in {found.url} is gone meanwhile: once more lists anew") from error
+
+
+def _grouped(files: list[ListedFile], pattern: str | None) -> list[ListedFile]:
+    """Groups from the paths: what the pattern's first parentheses match."""
+    if pattern is None:
+        return files
+    matches = [re.search(pattern, file.path) for file in files]
+    if not any(matches):
+        raise StudyError(f"dataset.split.group: {pattern!r} matches no path (the first: {files[0].path!r})")
+    return [replace(file, group=match.group(1) if match else None) for file, match in zip(files, matches, strict=True)]
