@@ -95,7 +95,7 @@ def type_words(field: Schema, schema: Schema) -> str:
         count = f"{len(field['prefixItems'])} of " if "prefixItems" in field else "list of "
         return count + type_words(items, schema)
     if field.get("type") == "object":
-        values = field.get("additionalProperties")
+        values = next(iter(field.get("patternProperties", {}).values()), field.get("additionalProperties"))
         return "map to " + type_words(values, schema) if isinstance(values, dict) else "map"
     return _scalar(field)
 

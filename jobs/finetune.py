@@ -1,13 +1,15 @@
 """finetune: train one model one way, with one seed: a scratch CNN, a head on cached features, or a backbone end to end.
 
-Parameters are ``tlbatch.contracts.models.FinetuneParams``; input ``dataset``, and ``features`` where a head is trained on
-what ``extract`` left. Only training and validation images are read. Stopped anywhere, a later start goes on bit for bit.
+Parameters are ``tlbatch.contracts.models.FinetuneParams``; inputs ``dataset``, ``source:<name>`` of what else the strategy
+learns from, and ``features`` (``features:<name>``) where a head is trained on what ``extract`` left. Only training and
+validation images are read. Stopped anywhere, a later start goes on bit for bit.
 
 Files
 -----
 ``model.safetensors``  the selected weights: of the whole network (``backbone.…``, ``head.…``), or of the head on features alone
 ``card.json``          what was trained how: {model, input, strategy, augmentation, train, classes, seed, fold, redraw,
                        precision, views, weights, trained_on, images: {train, validation},
+                       sources: {role: training images} where there are any,
                        stages: [{name, parameters, trainable}], layers: [{name, shape, parameters, trainable, stage}],
                        parameters, trainable_parameters,
                        selected_epoch (from 1; 0 without epochs), lr, logistic: {c, cv: [{c, log_loss, accuracy}]} or null}
@@ -25,7 +27,6 @@ from jobs.runtime import Context, step_main
 def run(context: Context) -> None:
     from pkgutil import resolve_name
 
-    from jobs.data.pins import pins_of
     from jobs.training.computing import choose_device
     from jobs.training.outputs import write_outputs
     from jobs.training.settings import Settings
@@ -34,9 +35,11 @@ def run(context: Context) -> None:
 
     settings = Settings.of(context.read_params(FinetuneParams))
     device = choose_device(context.threads)
-    parts = load_parts(context.input("dataset"), settings, pins_of(context))
+    parts = load_parts(context, settings)
     counts = f"{len(parts.train)} training and {len(parts.validation)} validation images"
     print(f"{counts}, {len(parts.classes)} classes", flush=True)
+    for role, source in parts.sources.items():
+        print(f"{role}: {len(source.train)} training images", flush=True)
     train = resolve_name(settings.strategy_entry.program)
     write_outputs(context, settings, parts, train(context, settings, parts, device))
 

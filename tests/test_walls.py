@@ -40,7 +40,7 @@ tlbatch.backbones tlbatch.tasks tlbatch.strategies
 tlbatch.plugins
 tlbatch.store
 tlbatch.environment
-tlbatch.schema tlbatch.steps tlbatch.errors tlbatch.home tlbatch.interrupts tlbatch.output tlbatch.spreadsheet
+tlbatch.roles tlbatch.schema tlbatch.steps tlbatch.errors tlbatch.home tlbatch.interrupts tlbatch.output tlbatch.spreadsheet
 """
 """The launcher's packages from top to bottom: none imports one beside or above it."""
 BLOCK = """

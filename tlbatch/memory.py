@@ -14,7 +14,7 @@ from typing import Any
 from tlbatch.backbones.catalogue import MEASURED_AT, BackboneInfo, StageInfo, backbones
 from tlbatch.backbones.handcrafted import HAND_CRAFTED, feature_count
 from tlbatch.planning import Node
-from tlbatch.planning.make import ResolvedStudy
+from tlbatch.planning.make import ListedData, ResolvedStudy
 from tlbatch.planning.runs import ResolvedRun
 from tlbatch.steps import STEPS
 from tlbatch.strategies import settings_of
@@ -48,7 +48,7 @@ def forecast_mib(node: Node, resolved: ResolvedStudy) -> int | None:
     if STEPS[node.step].memory_mib is not None:
         return STEPS[node.step].memory_mib
     run = next((run for run in [*resolved.runs, *resolved.controls] if run.name in node.runs), None)
-    images = resolved.data.listing.count(b'"path"')
+    images = sum(data.listing.count(b'"path"') for data in _read(run, node, resolved))
     if run is None:
         return _zero_label(node)
     if node.step == "finetune":
@@ -62,6 +62,12 @@ def forecast_mib(node: Node, resolved: ResolvedStudy) -> int | None:
     batch = EXTRACTION_BATCH * THREADS if node.step == "extract" else VALIDATION_BATCH
     pixels = 0 if node.step == "extract" else _pixels(run, images)
     return _mib(WEIGHTS_FED * network.weights + batch * WORKING_FED * network.working + pixels)
+
+
+def _read(run: ResolvedRun | None, node: Node, resolved: ResolvedStudy) -> list[ListedData]:
+    """The datasets whose images a task holds: a training has those of the sources that it reads, too."""
+    sources = node.step == "finetune" and run is not None and run.strategy_entry.reads_sources
+    return [resolved.data, *(resolved.sources.values() if sources else ())]
 
 
 def _finetune(run: ResolvedRun, images: int, classes: int) -> int | None:

@@ -117,6 +117,7 @@ def _data(analysis: Analysis) -> dict[str, Any]:
         "conflicting_labels": data.conflicting,
         "corrections": params.corrections,
         "seen": params.seen,
+        **({"sources": sources} if (sources := analysis.sources.learnt_from) else {}),
     }
 
 

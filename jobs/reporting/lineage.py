@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tlbatch.roles import task_of
 from tlbatch.steps import place_of
 from tlbatch.store.artifacts import Artifact, set_aside_names
 
@@ -43,9 +44,9 @@ def _record(roles: list[str], artifact: Artifact) -> TaskRecord:
     manifest = artifact.manifest
     made = manifest.made
     epochs = [float(seconds) for seconds in made.get("epoch_seconds") or []]
-    name = "prepare" if manifest.step == "prepare" else ", ".join(sorted(roles))
+    names = [task_of("prepare", role) if manifest.step == "prepare" else role for role in roles]
     return TaskRecord(
-        name=name,
+        name=", ".join(sorted(names)),
         step=manifest.step,
         key=manifest.key,
         digest=manifest.digest,

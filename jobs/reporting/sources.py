@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from jobs.context import Context
 from jobs.statistics.chance import AboveChance, above_chance
 from tlbatch.contracts.reports import AskedRun, ReportParams
+from tlbatch.roles import is_source
 from tlbatch.store.artifacts import Artifact
 
 
@@ -169,6 +170,18 @@ class Sources:
     def card(self) -> dict[str, Any]:
         """The dataset's card."""
         return dict(self.dataset.read_json("card.json"))
+
+    @cached_property
+    def learnt_from(self) -> dict[str, dict[str, Any]]:
+        """Of each of the study's sources, by name: {images, classes: {class: images}, bad: files that cannot be used}."""
+        found = {}
+        for role, artifact in self.artifacts.items():
+            if is_source(role):
+                card = artifact.read_json("card.json")
+                counts = dict(card.get("counts") or {})
+                facts = {"images": sum(counts.values()), "classes": counts, "bad": int(card.get("bad") or 0)}
+                found[role.partition(":")[2]] = facts
+        return found
 
 
 def load_sources(context: Context) -> Sources:

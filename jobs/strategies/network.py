@@ -1,6 +1,11 @@
-"""Any network on images: a scratch CNN, or a backbone with its head. ``scratch`` and ``finetune``."""
+"""Any network on images: a scratch CNN, or a backbone with its head. ``scratch`` and ``finetune``.
+
+A strategy that feeds such a network with other batches, or minimises something else, hands ``train_network`` its ``Learning``.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
@@ -8,8 +13,10 @@ from torch import nn
 from jobs.context import Context
 from jobs.models.building import build_network
 from jobs.models.pretrained import load_pretrained
+from jobs.training.batches import TARGET, Feed
 from jobs.training.fit import train as fit
 from jobs.training.layers import learning_stages
+from jobs.training.learning import Learning
 from jobs.training.loading import image_feed
 from jobs.training.outcome import Outcome, outcome_of
 from jobs.training.pictures import write_augmented
@@ -18,7 +25,18 @@ from jobs.training.split_data import Parts
 
 
 def train(context: Context, settings: Settings, parts: Parts, device: torch.device) -> Outcome:
-    """A scratch CNN, or a backbone with its head, on images."""
+    """On the target's images."""
+    return train_network(context, settings, parts, device, Learning)
+
+
+def train_network(
+    context: Context,
+    settings: Settings,
+    parts: Parts,
+    device: torch.device,
+    learning: Callable[[Mapping[str, Feed]], Learning],
+) -> Outcome:
+    """A scratch CNN, or a backbone with its head. ``learning``: of what each role feeds, what the loop is handed."""
     pretrained = None if settings.backbone is None else load_pretrained(context, settings.backbone)
 
     def build() -> nn.Module:
@@ -29,8 +47,9 @@ def train(context: Context, settings: Settings, parts: Parts, device: torch.devi
 
     first = [build()]
     learning_stages(first[0], settings.finetune)  # what does not fit is said before a thousand images are decoded
-    feed = image_feed(context, settings, parts, device)
+    feeds = {role: image_feed(context, settings, parts, device, role) for role in parts.roles}
+    feed = feeds[TARGET]
     if settings.params.augmentation:
         write_augmented(feed, context.out("augmented.jpg"))
-    trained = fit(context, settings, lambda: first.pop() if first else build(), feed)
+    trained = fit(context, settings, lambda: first.pop() if first else build(), learning(feeds))
     return outcome_of(context, settings, trained, feed, feed.shape)

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from jobs.randomness import generator
+from tlbatch.roles import TARGET
+
+__all__ = ["TARGET", "VALIDATION_BATCH", "At", "Batch", "FeatureFeed", "Feed"]
 
 VALIDATION_BATCH = 64
-TARGET = "target"
-"""The role of what a study is judged on; others are ``source:<name>``."""
 
 
 @dataclass(frozen=True)

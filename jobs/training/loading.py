@@ -13,10 +13,12 @@ from torch import Tensor
 from jobs.context import Context
 from jobs.data.index import read_encoded
 from jobs.finite import finite
-from jobs.training.batches import FeatureFeed
+from jobs.randomness import seed_of
+from jobs.training.batches import TARGET, FeatureFeed
 from jobs.training.images import ImageFeed, load_images
 from jobs.training.settings import Settings
 from jobs.training.split_data import Entries, Parts
+from tlbatch.roles import input_of, task_of
 
 FETCHING_THREADS = 8
 """For stores elsewhere: most of the time goes into waiting."""
@@ -34,14 +36,14 @@ class Features:
         return int(self.train.shape[2])
 
 
-def load_run_features(context: Context, settings: Settings, parts: Parts) -> Features:
-    """Features of the parts, from the run's extract artifact."""
+def load_run_features(context: Context, settings: Settings, parts: Parts, role: str = TARGET) -> Features:
+    """Features of the parts of the target, or of a source, from the run's extract artifact of it."""
     from jobs.data.features import load_features, load_views
 
-    artifact = context.input("features")
+    artifact, parts = context.input(task_of("features", role)), parts.of(role)
     ids = [entry.id for entry in parts.train]
     train = load_features(artifact, ids)[None]
-    if settings.params.views:
+    if settings.params.views and role == TARGET:
         train = np.concatenate([train, load_views(artifact, ids, settings.params.redraw)])
     held = [entry.id for entry in parts.validation]
     validation = load_features(artifact, held) if held else np.zeros((0, train.shape[2]), np.float32)
@@ -53,10 +55,11 @@ def feature_feed(features: Features, parts: Parts, seed: int, device: torch.devi
     return FeatureFeed(train, parts.labels(parts.train), validation, parts.labels(parts.validation), seed, device)
 
 
-def image_feed(context: Context, settings: Settings, parts: Parts, device: torch.device) -> ImageFeed:
-    """Decodes the images of both parts at the run's size. Raises Stopped when asked to stop meanwhile."""
+def image_feed(context: Context, settings: Settings, parts: Parts, device: torch.device, role: str = TARGET) -> ImageFeed:
+    """Decodes the images of both parts of a role at the run's size. Raises Stopped when asked to stop meanwhile."""
     from jobs.data.pixels import normaliser
 
+    parts = parts.of(role)
     total = len(parts.train) + len(parts.validation)
 
     def decoded(entries: Entries, before: int) -> Tensor:
@@ -64,7 +67,7 @@ def image_feed(context: Context, settings: Settings, parts: Parts, device: torch
             context.check_stop()
             context.progress(0, settings.train.epochs, "epochs", f"image {before + done} of {total} decoded")
 
-        return _decode(context, settings, entries, tick)
+        return _decode(context, settings, entries, tick, input_of(role))
 
     return ImageFeed(
         decoded(parts.train, 0),
@@ -73,19 +76,19 @@ def image_feed(context: Context, settings: Settings, parts: Parts, device: torch
         parts.labels(parts.validation),
         normalise=normaliser(settings.input),
         augmentation=settings.params.augmentation,
-        seed=settings.seed,
+        seed=settings.seed if role == TARGET else seed_of(settings.seed, role),
         device=device,
     )
 
 
-def _decode(context: Context, settings: Settings, entries: Entries, tick: Callable[[int], None]) -> Tensor:
-    """uint8 [n, c, size, size]"""
+def _decode(context: Context, settings: Settings, entries: Entries, tick: Callable[[int], None], name: str) -> Tensor:
+    """uint8 [n, c, size, size] from the input of this name."""
     from jobs.data.pixels import load_pixels
 
     size = int(settings.input["size"])
     if not entries:
         return torch.empty((0, 1 if settings.input.get("grayscale") else 3, size, size), dtype=torch.uint8)
-    dataset = context.input("dataset")
+    dataset = context.input(name)
     here = context.store.local_path("FORMAT") is not None
 
     def load(number: int) -> Tensor:

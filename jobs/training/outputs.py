@@ -67,6 +67,7 @@ def _card(settings: Settings, parts: Parts, outcome: Outcome) -> dict[str, Any]:
         "views": settings.params.views,
         "weights": None if settings.weights is None else settings.weights.as_json(),
         "images": {"train": len(parts.train), "validation": len(parts.validation)},
+        **({"sources": sources} if (sources := {role: len(each.train) for role, each in parts.sources.items()}) else {}),
         "layers": layer_table(network, outcome.shape, learning),
         "stages": rows,
         "parameters": sum(row["parameters"] for row in rows),

@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from jobs.context import Context
 from jobs.data.index import IndexEntry, load_index
-from jobs.data.pins import Pins
+from jobs.data.pins import Pins, pins_of
+from jobs.data.source_split import HELD_BACK, split_source
 from jobs.data.split import split_index
 from jobs.data.split_groups import units_of
+from jobs.training.batches import TARGET
 from jobs.training.settings import Settings
+from tlbatch.contracts.data import SourceParams
 from tlbatch.errors import DataError
-from tlbatch.store.artifacts import Artifact
+from tlbatch.roles import DATASET, source_input
 
 Entries = tuple[IndexEntry, ...]
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Training and validation images, each sorted by content, and the classes in the order of the network's outputs."""
+    """Training and validation images, each sorted by content, and the classes in the order of the network's outputs.
+
+    ``sources``: the same of the sources that the strategy reads, by role (``source:films``). ``classes`` of theirs are the
+    target's, unless the strategy takes them with their own.
+    """
 
     train: Entries
     validation: Entries
     classes: Sequence[str]
+    sources: Mapping[str, Parts] = field(default_factory=dict)
+
+    def of(self, role: str) -> Parts:
+        """Of the target, or of a source."""
+        return self if role == TARGET else self.sources[role]
+
+    @property
+    def roles(self) -> list[str]:
+        """All that are read, the target first."""
+        return [TARGET, *self.sources]
 
     def labels(self, entries: Entries) -> Tensor:
         """int64 [n]"""
@@ -38,10 +56,33 @@ class Parts:
         return [names[id(entry)] for entry in self.train]
 
 
-def load_parts(dataset: Artifact, settings: Settings, pins: Pins | None = None) -> Parts:
-    """The split of the prepared dataset, or one of its folds. Raises DataError where it leaves a class without training."""
+def load_parts(context: Context, settings: Settings) -> Parts:
+    """The split of the prepared target, or one of its folds, and those of the sources.
+
+    Raises DataError where one leaves a class without training images.
+    """
+    params, index = settings.params, load_index(context.input(DATASET))
+    target = target_parts(index, settings, pins_of(context))
+    held_back = {entry.id for entry in index} - {entry.id for entry in target.train}
+    sources = {
+        source_input(name): _source_parts(context, settings, name, asked, held_back) for name, asked in params.sources.items()
+    }
+    return replace(target, sources=sources)
+
+
+def _source_parts(context: Context, settings: Settings, name: str, asked: SourceParams, held_back: Collection[str]) -> Parts:
+    entries = load_index(context.input(source_input(name)))
+    split = split_source(name, entries, asked.split, asked.classes, held_back)
+    shown = sum(why == HELD_BACK for _, why in split.left_out)
+    if shown:
+        print(f"{name}: {shown} images train nothing, being (copies of) images that the target holds back", flush=True)
+    classes = settings.classes if settings.strategy_entry.shared_classes else list(asked.classes)
+    return Parts(split.train, split.validation, classes)
+
+
+def target_parts(index: Sequence[IndexEntry], settings: Settings, pins: Pins | None = None) -> Parts:
     params = settings.params
-    split = split_index(load_index(dataset), params.division, seed_redraw=params.redraw, pins=pins)
+    split = split_index(index, params.division, seed_redraw=params.redraw, pins=pins)
     fold = params.fold
     train, validation = (split.train, split.validation) if fold is None else split.fold(fold)
     missing = sorted(set(settings.classes) - {entry.label for entry in train})

@@ -70,9 +70,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 def test_it_is_listed(place: Place) -> None:
     found = json.loads(place.call("plugins", "-o", "json"))
-    assert found == [
-        {"plugin": "example", "package": "tlbatch-example", "version": "1.0", "adds": ["example:nearest-mean"], "problem": ""}
-    ]
+    adds = ["example:nearest-mean", "example:pooled"]
+    assert found == [{"plugin": "example", "package": "tlbatch-example", "version": "1.0", "adds": adds, "problem": ""}]
     assert "example:nearest-mean" in place.call("plugins")
 
 

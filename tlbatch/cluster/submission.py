@@ -136,12 +136,13 @@ def _stored_study(execution: Execution) -> LoadedStudy:
 def check_visible(study: Study) -> None:
     """Raises StudyError, with every place at once, for folders and files of this machine: pods cannot see them."""
     wrong = []
-    url = study.dataset.url
-    if not url.startswith("s3://"):
-        wrong.append(
-            f"dataset.url: {url} is a folder of this machine, which pods cannot see: "
-            f"`tlbatch data put {url} s3://BUCKET/NAME`, then dataset.url: s3://BUCKET/NAME (or --set dataset.url=s3://BUCKET/NAME)"
-        )
+    places = {"dataset": study.dataset.url} | {f"sources.{name}": source.url for name, source in study.sources.items()}
+    for what, url in places.items():
+        if not url.startswith("s3://"):
+            wrong.append(
+                f"{what}.url: {url} is a folder of this machine, which pods cannot see: "
+                f"`tlbatch data put {url} s3://BUCKET/NAME`, then {what}.url: s3://BUCKET/NAME (or --set {what}.url=s3://BUCKET/NAME)"
+            )
     for i, run in enumerate(study.runs):
         weights = run.model.weights
         if isinstance(weights, str) and is_file_like(weights) and "://" not in weights and not weights.startswith("store:"):

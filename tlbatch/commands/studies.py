@@ -87,13 +87,17 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
         tasks = [{**asdict(line), **need} for line, need in zip(lines, held, strict=True)]
         changed = {"corrections": resolved.corrections} if resolved.corrections else {}
         plain = {"study": loaded.study.name, "store": opened.url, "data": {"url": resolved.data.url, **resolved.data.facts}}
+        if resolved.sources:
+            plain["sources"] = {name: {"url": data.url, **data.facts} for name, data in resolved.sources.items()}
         print_json({**plain, "runs": runs, "tasks": tasks, "estimate": estimate, "warnings": warnings, **changed})
         return
     from tlbatch.display.text import duration, text_table
 
     images = resolved.data.facts["files"]
     click.echo(f"{loaded.study.name}: {len(resolved.data.classes)} classes, {images} files in {resolved.data.url}")
-    for note in resolved.data.notes:
+    for name, data in resolved.sources.items():
+        click.echo(f"source {name}: {len(data.classes)} classes, {data.facts['files']} files in {data.url}")
+    for note in resolved.notes:
         click.echo(note)
     if resolved.corrections:
         corrected, out = resolved.corrections["corrected"], resolved.corrections["left_out"]

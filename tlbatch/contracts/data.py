@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tlbatch.contracts.base import Parameters
-from tlbatch.spec.dataset import Dataset, Split
+from tlbatch.spec.dataset import Dataset, SourceSplit, Split
 
 STORED_SIZE = int(Dataset.model_fields["stored_size"].default)
 
@@ -34,6 +34,13 @@ class Divided(Parameters):
     def division(self) -> dict[str, Any]:
         """What ``jobs.data.split.split_index`` takes."""
         return {**self.split.model_dump(mode="json"), "classes": list(self.classes)}
+
+
+class SourceParams(Parameters):
+    """How a source's images are divided, and which classes of it count, in the order of what they stand for."""
+
+    split: SourceSplit
+    classes: tuple[str, ...]
 
 
 class PinParams(Divided):

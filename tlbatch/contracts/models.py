@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from tlbatch.contracts.base import Open, Parameters
-from tlbatch.contracts.data import Divided
+from tlbatch.contracts.data import Divided, SourceParams
 from tlbatch.spec.train import Train
 
 
@@ -64,8 +64,11 @@ class Trained(Parameters):
 
 
 class FinetuneParams(Trained, Divided):
-    """One training with one seed. ``strategy``: its name, or its name over its settings. ``input`` and ``augmentation`` are the
-    kind of data's own. ``redraw``: the seed that draws other training images. ``plugins``: what it was planned with."""
+    """One training with one seed. ``strategy``: its name, or its name over its settings.
+
+    ``input`` and ``augmentation`` are the kind of data's own. ``redraw``: the seed that draws other training images.
+    ``sources``: those that it reads, by name. ``plugins``: what it was planned with.
+    """
 
     strategy: str | dict[str, dict[str, Any]]
     input: dict[str, Any]
@@ -75,4 +78,5 @@ class FinetuneParams(Trained, Divided):
     redraw: int | None
     fold: int | None
     views: int = 0
+    sources: dict[str, SourceParams] = Field(default_factory=dict)
     plugins: dict[str, dict[str, str]] = Field(default_factory=dict)

@@ -14,10 +14,10 @@ from tlbatch.datasets.partnames import kind_of_part
 from tlbatch.datasets.walk import SHOWN, LeftOut, examples
 from tlbatch.errors import DataError, StudyError
 from tlbatch.schema.nearest import suggestion
-from tlbatch.spec.dataset import Dataset
+from tlbatch.spec.dataset import Dataset, Source
 
 
-def list_dataset(dataset: Dataset, corrections: Mapping[str, str] | None = None) -> Listing:
+def list_dataset(dataset: Dataset | Source, corrections: Mapping[str, str] | None = None) -> Listing:
     """List the dataset and give every file its label, part and group.
 
     ``corrections`` (path to label, "" leaves the file out) take the place of the dataset's own labels; ``dataset.aliases``

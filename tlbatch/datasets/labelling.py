@@ -13,7 +13,7 @@ from tlbatch.datasets.listing import ListedFile
 from tlbatch.datasets.walk import Walk, walk
 from tlbatch.errors import DataError, StudyError
 from tlbatch.schema.nearest import suggestion
-from tlbatch.spec.dataset import CsvLabels, Dataset
+from tlbatch.spec.dataset import CsvLabels, Dataset, Source
 from tlbatch.store import NotFoundError, open_store
 
 MOST_CSV_BYTES = 512 * 2**20
@@ -30,7 +30,7 @@ class Labelled:
     loose: tuple[str, ...]
 
 
-def label_files(dataset: Dataset) -> Labelled:
+def label_files(dataset: Dataset | Source) -> Labelled:
     """Every file that has a label, with aliases merged and groups; corrections are not applied. Raises as ``list_dataset``."""
     found = walk(dataset.url, follow_links=dataset.follow_links)
     if not found.files and dataset.url.startswith("s3://"):

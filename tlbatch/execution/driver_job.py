@@ -79,7 +79,7 @@ def _drive(
     check_versions(place)
     loaded = parse_study(execution.load_study(), f"{execution.id}/study.yaml")
     resolved, plan = plan_study(loaded, execution.store)
-    print(*resolved.data.notes, sep="\n", end="\n" if resolved.data.notes else "", flush=True)
+    print(*resolved.notes, sep="\n", end="\n" if resolved.notes else "", flush=True)
     return exit_code(*walk(execution, place, observer, loaded.study, part(plan, only) if only else plan, stop, guard))
 
 

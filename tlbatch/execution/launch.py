@@ -59,7 +59,7 @@ def run_study(
     """
     check_format(store)
     resolved, plan = plan_study(loaded, store)
-    for note in resolved.data.notes:
+    for note in resolved.notes:
         say(note)
     plan = with_deadlines(plan, loaded.study)
     execution = Execution(store, new_execution_id(loaded.study.name))

@@ -7,15 +7,18 @@ from dataclasses import dataclass, field, replace
 from pkgutil import resolve_name
 from typing import Any
 
-from tlbatch.contracts.data import PrepareParams
+from tlbatch.contracts.data import PrepareParams, SourceParams
 from tlbatch.contracts.evaluation import EvaluateRunParams, EvaluateZeroLabelParams
 from tlbatch.contracts.models import Backbone, ExtractParams, FinetuneParams, Model, Views
 from tlbatch.contracts.reports import AskedRun, Contrast, ReportParams
+from tlbatch.errors import DataError
 from tlbatch.planning.champion_tasks import PINNED, ResolvedChampion, champion_node, decide_node, pin_node
 from tlbatch.planning.plan import Node, Plan, PlanBuilder
 from tlbatch.planning.runs import ResolvedRun, contrasts
 from tlbatch.plugins import used
+from tlbatch.roles import DATASET, source_input, task_of
 from tlbatch.spec import Study
+from tlbatch.spec.dataset import Dataset, Source
 from tlbatch.spec.train import Train
 from tlbatch.steps import STEPS
 
@@ -25,7 +28,7 @@ SMALL_INPUT = 64
 
 @dataclass(frozen=True)
 class ListedData:
-    """What the plan knows of the dataset before anything is read: where, which classes, and the digest of its listing."""
+    """What the plan knows of a dataset before anything is read: where, which classes, and the digest of its listing."""
 
     url: str
     classes: tuple[str, ...]
@@ -60,7 +63,13 @@ class ResolvedStudy:
     document: dict[str, Any] = field(default_factory=dict)
     defended: ResolvedChampion | None = None
     corrections: dict[str, int] = field(default_factory=dict)
+    sources: Mapping[str, ListedData] = field(default_factory=dict)  #: by name, as ``data`` is of the target
     cautions: tuple[str, ...] = ()  #: what the study asks for and will not get, as far as the listing tells
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of the datasets."""
+        return tuple(note for data in (self.data, *self.sources.values()) for note in data.notes)
 
     @property
     def pinned(self) -> dict[str, str]:
@@ -73,14 +82,17 @@ AddStep = Callable[[PlanBuilder, ResolvedStudy, Mapping[str, str]], dict[str, st
 
 
 def make_plan(resolved: ResolvedStudy) -> Plan:
-    """Prepare, with a schedule the pins, for each run extract, finetune and evaluate, then what the table of steps adds."""
+    """A prepare of each dataset, with a schedule the pins, for each run its tasks, then what the table of steps adds."""
     builder = PlanBuilder(resolved.study.name)
-    prepare = builder.add(_prepare(resolved))
+    prepared = {DATASET: builder.add(_prepare(DATASET, resolved.study.dataset, resolved.data))}
+    for name, source in resolved.study.sources.items():
+        role = source_input(name)
+        prepared[role] = builder.add(_prepare(role, source, resolved.sources[name]))
     if resolved.defended:
         builder.add(pin_node(resolved.defended, resolved.data.classes, resolved.study))
-    report_needs = {"dataset": prepare, **resolved.pinned}
+    report_needs = {**prepared, **resolved.pinned}
     for run in [*resolved.runs, *resolved.controls]:
-        report_needs |= _add_run(builder, resolved, run)
+        report_needs |= _add_run(builder, resolved, run, prepared)
     for zero in resolved.zero_label:
         report_needs[f"evaluate:{zero.name}"] = builder.add(_zero_label(resolved, zero))
     for step in STEPS.values():
@@ -109,24 +121,43 @@ def add_decision(builder: PlanBuilder, resolved: ResolvedStudy, needs: Mapping[s
     return {"decision": builder.add(decide_node(defended, resolved.study, [run.name for run in resolved.runs], needs))}
 
 
-def _prepare(resolved: ResolvedStudy) -> Node:
-    dataset = resolved.study.dataset
+def _prepare(role: str, dataset: Dataset | Source, data: ListedData) -> Node:
     params = PrepareParams(
-        dataset=resolved.data.digest,
+        dataset=data.digest,
         stored_size=dataset.stored_size,
         max_bad=dataset.max_bad,
         near_duplicates=dataset.near_duplicates,
     )
-    node = Node("prepare", "prepare", params.as_json(), locations={"dataset": resolved.data.url}, shape="prepare")
+    name = task_of("prepare", role)
+    node = Node(name, "prepare", params.as_json(), locations={"dataset": data.url}, shape=name)
     task = node.task({})
     assert task is not None
     place = f"work/{task.key}/listing.json"
-    return replace(node, locations={**node.locations, "listing": place}, files={place: resolved.data.listing})
+    return replace(node, locations={**node.locations, "listing": place}, files={place: data.listing})
 
 
 def _split(resolved: ResolvedStudy) -> dict[str, Any]:
     """How a task divides the images, as its parameters have it."""
     return {"split": resolved.study.dataset.split, "classes": resolved.data.classes}
+
+
+def _sources(resolved: ResolvedStudy, run: ResolvedRun) -> dict[str, SourceParams]:
+    """The sources that the run reads, by name. Raises DataError for one that shares no class with the target."""
+    if not run.strategy_entry.reads_sources:
+        return {}
+    found = {}
+    for name, source in resolved.study.sources.items():
+        classes = resolved.sources[name].classes
+        if run.strategy_entry.shared_classes:
+            classes = tuple(each for each in resolved.data.classes if each in classes)
+        if not classes:
+            raise DataError(
+                f"sources.{name}: {resolved.sources[name].url} has no image of the target's classes "
+                f"({', '.join(resolved.data.classes[:5])}), by which {run.name} learns: say which mean the same "
+                f"(sources.{name}.aliases), or leave it out"
+            )
+        found[name] = SourceParams(split=source.split, classes=classes)
+    return found
 
 
 def _folds(resolved: ResolvedStudy) -> list[int | None]:
@@ -139,19 +170,22 @@ def _redraws(resolved: ResolvedStudy) -> list[int | None]:
     return [seed if repeat.redraw == "train" else None for seed in repeat.seeds]
 
 
-def _add_run(builder: PlanBuilder, resolved: ResolvedStudy, run: ResolvedRun) -> dict[str, str]:
-    """Adds the run's tasks; returns what the report reads of them, by role."""
+def _add_run(builder: PlanBuilder, resolved: ResolvedStudy, run: ResolvedRun, prepared: Mapping[str, str]) -> dict[str, str]:
+    """Adds the run's tasks; returns what the report reads of them, by role. ``prepared``: tasks of datasets by input."""
     roles: dict[str, str] = {}
-    if run.on_features:
-        roles[f"extract:{run.name}"] = builder.add(_extract(resolved, run))
+    read = {role: name for role, name in prepared.items() if role == DATASET or run.strategy_entry.reads_sources}
+    features: dict[str, str] = {}
+    for role, name in read.items() if run.on_features else ():
+        node = _extract(resolved, run, role, name)
+        features[task_of("features", role)] = roles[node.name] = builder.add(node)
     models: dict[str, str] = {}
     for seed, redraw in zip(resolved.study.repeat.seeds, _redraws(resolved), strict=True):
         for fold in _folds(resolved):
             part = f"{seed}" if fold is None else f"{seed}:{fold}"
-            node = _finetune(resolved, run, seed, redraw, fold, part, roles.get(f"extract:{run.name}"))
+            node = _finetune(resolved, run, seed, redraw, fold, part, {**read, **features})
             models[f"model:{part}"] = builder.add(node)
             roles[f"finetune:{run.name}:{part}"] = models[f"model:{part}"]
-    roles[f"evaluate:{run.name}"] = builder.add(_evaluate(resolved, run, models, roles.get(f"extract:{run.name}")))
+    roles[f"evaluate:{run.name}"] = builder.add(_evaluate(resolved, run, models, features.get("features")))
     return roles
 
 
@@ -163,9 +197,10 @@ def _given(run: ResolvedRun) -> dict[str, Any]:
     return {"given": given, "locations": locations}
 
 
-def _extract(resolved: ResolvedStudy, run: ResolvedRun) -> Node:
+def _extract(resolved: ResolvedStudy, run: ResolvedRun, role: str, prepared: str) -> Node:
+    """Of one dataset. Views are of the target's training images."""
     views = None
-    if run.views:
+    if run.views and role == DATASET:
         redraws = tuple(_redraws(resolved))
         views = Views(count=run.views, augmentation=run.augmentation, redraws=redraws, **_split(resolved))
     params = ExtractParams(
@@ -178,10 +213,10 @@ def _extract(resolved: ResolvedStudy, run: ResolvedRun) -> Node:
     )
     name = run.model["backbone"]["name"] or "source"
     return Node(
-        name=f"extract:{run.name}",
+        name=task_of(f"extract:{run.name}", role),
         step="extract",
         params=params.as_json(),
-        needs={"dataset": "prepare"} | (resolved.pinned if views else {}),
+        needs={DATASET: prepared} | (resolved.pinned if views else {}),
         weight=_weight(run),
         runs=(run.name,),
         shape=f"extract:{name}:{run.input['size']}",
@@ -190,8 +225,16 @@ def _extract(resolved: ResolvedStudy, run: ResolvedRun) -> Node:
 
 
 def _finetune(
-    resolved: ResolvedStudy, run: ResolvedRun, seed: int, redraw: int | None, fold: int | None, part: str, features: str | None
+    resolved: ResolvedStudy,
+    run: ResolvedRun,
+    seed: int,
+    redraw: int | None,
+    fold: int | None,
+    part: str,
+    read: Mapping[str, str],
 ) -> Node:
+    """``read``: the datasets and features that it reads, by input."""
+    sources: dict[str, Any] = {"sources": asked} if (asked := _sources(resolved, run)) else {}
     plugins: dict[str, Any] = {"plugins": found} if (found := used([run.strategy_entry.name])) else {}
     params = FinetuneParams(
         model=Model.of(run.model),
@@ -205,14 +248,15 @@ def _finetune(
         fold=fold,
         precision=run.precision,
         views=run.views,
+        **sources,
         **plugins,
     )
     return Node(
         name=f"finetune:{run.name}:{part}",
         step="finetune",
         params=params.as_json(),
-        needs={"dataset": "prepare", **resolved.pinned} | ({"features": features} if features else {}),
-        weight="light" if features else _weight(run),
+        needs={**read, **resolved.pinned},
+        weight="light" if run.on_features else _weight(run),
         runs=(run.name,),
         shape=f"finetune:{run.name}:{run.input['size']}",
         units=float(run.train["epochs"]),

@@ -12,6 +12,7 @@ from tlbatch.backbones.imagenet import class_mapping
 from tlbatch.datasets.describing import listing_facts, listing_lines
 from tlbatch.datasets.listing import Listing
 from tlbatch.datasets.relabelling import list_corrected
+from tlbatch.datasets.sources import list_source
 from tlbatch.errors import DataError
 from tlbatch.planning.bounds import coarse_bounds
 from tlbatch.planning.champion_tasks import ChampionState, resolve_champion
@@ -42,14 +43,14 @@ def resolve(loaded: LoadedStudy, store: Store, defence: ChampionState | None = N
     study = loaded.study
     listing = list_corrected(study, store)
     check_parts(listing)
-    facts, notes = listing_facts(listing), tuple(listing_lines(listing))
-    data = ListedData(listing.url, listing.classes, listing.digest, listing.to_json(), facts, notes)
+    data = _listed(listing)
     runs = resolve_runs(study, _weights_of(store), resolve_precision(study.resources.gpu))
     mapping = class_mapping(data.classes)
     trained_on = next((run.weights.trained_on for run in runs if run.weights and run.weights.trained_on), "")
     return ResolvedStudy(
         study=study,
         data=data,
+        sources={name: _listed(list_source(name, each), name) for name, each in study.sources.items()},
         runs=runs,
         controls=resolve_controls(runs, listed_images(study, listing)),
         zero_label=zero_labels(runs, mapping) if mapping else [],
@@ -59,6 +60,11 @@ def resolve(loaded: LoadedStudy, store: Store, defence: ChampionState | None = N
         defended=resolve_champion(defence, study, store, data.classes) if defence is not None else None,
         cautions=tuple(coarse_bounds(study, listing)),
     )
+
+
+def _listed(listing: Listing, source: str = "") -> ListedData:
+    notes = tuple(f"{source}: {line}" if source else line for line in listing_lines(listing))
+    return ListedData(listing.url, listing.classes, listing.digest, listing.to_json(), listing_facts(listing), notes)
 
 
 def check_parts(listing: Listing) -> None:
@@ -145,8 +151,9 @@ def document_of(loaded: LoadedStudy) -> dict[str, Any]:
     document = copy.deepcopy(loaded.document)
     document.pop("resources", None)
     document.pop("schedule", None)
-    for where in ("url", "follow_links"):
-        document.get("dataset", {}).pop(where, None)
+    for dataset in (document.get("dataset", {}), *document.get("sources", {}).values()):
+        for where in ("url", "follow_links"):
+            dataset.pop(where, None)
     for run in document.get("runs", []):
         run.pop("resources", None)
         weights = run.get("model", {}).get("weights")

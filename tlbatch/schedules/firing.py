@@ -148,7 +148,7 @@ def _planned(
     """What the firing starts from, and its plan (None: nothing has changed). Who goes on with it meets the same champion."""
     began = opened or _began(firing, store, schedule_of(loaded).promote_on, started)
     resolved, plan = plan_study(loaded, store, began.defence)
-    for note in resolved.data.notes:
+    for note in resolved.notes:
         firing.say(f"{firing.execution}: {note}")
     images = int(resolved.data.facts["files"])
     now = replace(began, listing=resolved.data.digest, study=study_digest(resolved), images=images)
@@ -205,6 +205,8 @@ def study_digest(resolved: ResolvedStudy) -> str:
     )
     zero = [row.name for row in resolved.zero_label]
     content = {"document": resolved.document, "runs": runs, "zero": zero, "rule": rule, "steps": steps.versions()}
+    if resolved.sources:
+        content["sources"] = {name: data.digest for name, data in resolved.sources.items()}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 

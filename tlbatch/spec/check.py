@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from tlbatch.backbones import names as known
 from tlbatch.errors import StudyError
+from tlbatch.roles import SOURCE
 from tlbatch.schema.nearest import suggestion
 from tlbatch.schema.yamltree import Mistake, Path
 from tlbatch.spec.check_data import check_data
@@ -39,7 +40,7 @@ Check = Callable[[Place], Iterator[Mistake]]
 
 def check_study(study: Study) -> list[Mistake]:
     """Every mistake of a well-typed study."""
-    mistakes = [*check_data(study), *_names(study), *_shared_augmentations(study)]
+    mistakes = [*check_data(study), *_names(study), *_shared_augmentations(study), *_unread_sources(study)]
     for number, run in enumerate(study.runs):
         if (unknown := _unknown_strategy(run, number)) is not None:
             mistakes.append(unknown)
@@ -56,6 +57,20 @@ def _names(study: Study) -> Iterator[Mistake]:
         if run.name in seen:
             yield Mistake(("runs", i, "name"), f"{run.name!r} is the name of runs[{seen[run.name]}] too")
         seen.setdefault(run.name, i)
+
+
+def _unread_sources(study: Study) -> Iterator[Mistake]:
+    if study.sources and not any(_reads_sources(run) for run in study.runs):
+        text = "no run reads them: no strategy here learns from sources; name one that does (`tlbatch plugins`), or remove them"
+        yield Mistake(("sources",), text, None, (("runs",),))
+
+
+def _reads_sources(run: Run) -> bool:
+    """Whether it may: a strategy that cannot be found has its own mistake."""
+    try:
+        return SOURCE in run.strategy_entry.roles
+    except StudyError:
+        return True
 
 
 def _shared_augmentations(study: Study) -> Iterator[Mistake]:
@@ -82,6 +97,9 @@ def _strategy(place: Place) -> Iterator[Mistake]:
     run, path = place.run, (*place.path, "strategy")
     rests_on: tuple[Path, ...] = ((*place.path, "model"),)
     for_model = run.strategy_entry.model
+    if SOURCE in run.strategy_entry.roles and not place.study.sources:
+        text = f"{run.strategy_entry.name} learns from sources, and the study names none: add sources: {{NAME: {{url: …}}}}"
+        yield Mistake(path, text, None, (("sources",),))
     if run.model.scratch is not None and run.strategy is not None and for_model != "scratch":
         text = "a scratch model is trained whole: leave strategy out, or name a backbone"
         yield Mistake(path, text, None, rests_on)

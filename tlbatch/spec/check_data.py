@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from tlbatch.schema.yamltree import Mistake, Path
 from tlbatch.spec.cron import cron_mistake
-from tlbatch.spec.dataset import Dataset, Split
+from tlbatch.spec.dataset import Dataset, Images, Source, Split
 from tlbatch.spec.resources import Schedule
 from tlbatch.spec.study import Study
 
@@ -20,32 +20,50 @@ PARTS = ("train", "validation", "test")
 
 def check_data(study: Study) -> Iterator[Mistake]:
     """Mistakes in dataset, repeat and schedule."""
-    yield from _dataset(study.dataset)
-    yield from _aliases(study.dataset)
+    yield from _images(study.dataset, ("dataset",))
+    yield from _aliases(study.dataset, ("dataset",))
     yield from _amounts(study.dataset.split)
     yield from _ready_made(study.dataset)
-    yield from _groups(study.dataset)
+    yield from _groups(study.dataset, ("dataset",))
+    for name, source in study.sources.items():
+        yield from _source(source, ("sources", name))
     yield from _repeat(study)
     if study.schedule:
         yield from _schedule(study.schedule, study.dataset.classes)
 
 
-def _dataset(dataset: Dataset) -> Iterator[Mistake]:
+def _images(dataset: Images, at: Path) -> Iterator[Mistake]:
     if not dataset.url.strip():
-        yield Mistake(("dataset", "url"), "is empty: name a folder or s3://bucket/prefix")
+        yield Mistake((*at, "url"), "is empty: name a folder or s3://bucket/prefix")
     elif "://" in dataset.url and not dataset.url.startswith("s3://"):
         scheme = dataset.url.partition("://")[0]
-        yield Mistake(("dataset", "url"), f"{scheme}:// cannot be listed; use a folder or s3://bucket/prefix")
+        yield Mistake((*at, "url"), f"{scheme}:// cannot be listed; use a folder or s3://bucket/prefix")
     if dataset.classes is not None:
         for name in _repeated(dataset.classes):
-            yield Mistake(("dataset", "classes"), f"{name!r} is there twice")
+            yield Mistake((*at, "classes"), f"{name!r} is there twice")
         if len(dataset.classes) < 2:
-            yield Mistake(("dataset", "classes"), "a classifier needs at least two classes")
+            yield Mistake((*at, "classes"), "a classifier needs at least two classes")
 
 
-def _aliases(dataset: Dataset) -> Iterator[Mistake]:
+def _source(source: Source, at: Path) -> Iterator[Mistake]:
+    """A source is written as a dataset is, and has no test set."""
+    yield from _images(source, at)
+    yield from _aliases(source, at)
+    yield from _groups(source, at)
+    split, path = source.split, (*at, "split")
+    if isinstance(split.validation, float) and split.validation >= 1:
+        yield Mistake((*path, "validation"), f"{split.validation:g} leaves nothing to train on")
+    if split.folders is not None and "train" not in split.folders:
+        yield Mistake((*path, "folders"), "names no folder for train")
+    for name in _repeated(list((split.folders or {}).values())):
+        yield Mistake((*path, "folders"), f"the folder {name!r} stands for two parts")
+    if split.folders is not None and source.labels is not None:
+        yield Mistake((*at, "labels"), "the folders of split.folders say the labels already: remove one of the two")
+
+
+def _aliases(dataset: Images, at: Path) -> Iterator[Mistake]:
     for name, target in dataset.aliases.items():
-        path: Path = ("dataset", "aliases", name)
+        path: Path = (*at, "aliases", name)
         if not target.strip():
             yield Mistake(path, "names no class: write the one it is merged into")
         elif target == name:
@@ -53,8 +71,8 @@ def _aliases(dataset: Dataset) -> Iterator[Mistake]:
         elif target in dataset.aliases:
             yield Mistake(path, f"{target!r} is merged into {dataset.aliases[target]!r} itself: name that one")
         if dataset.classes is not None and name in dataset.classes:
-            text = f"{name!r} is merged into {target!r}, and dataset.classes names both: remove one of the two"
-            yield Mistake(path, text, None, (("dataset", "classes"),))
+            text = f"{name!r} is merged into {target!r}, and {'.'.join(map(str, at))}.classes names both: remove one of the two"
+            yield Mistake(path, text, None, ((*at, "classes"),))
 
 
 def _amounts(split: Split) -> Iterator[Mistake]:
@@ -103,8 +121,8 @@ def _contradiction(path: Path, by: str) -> Mistake:
     return Mistake(path, f"{by} says already which image is in which part: remove one of the two")
 
 
-def _groups(dataset: Dataset) -> Iterator[Mistake]:
-    pattern, path = dataset.split.group, (*SPLIT, "group")
+def _groups(dataset: Dataset | Source, at: Path) -> Iterator[Mistake]:
+    pattern, path = dataset.split.group, (*at, "split", "group")
     if pattern is None:
         return
     if dataset.labels is not None and dataset.labels.group is not None:

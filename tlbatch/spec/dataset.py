@@ -43,8 +43,8 @@ class Split(Part):
     )
 
 
-class Dataset(Part):
-    """A folder per class, ready-made train/validation/test folders, or a CSV with files; local or s3://."""
+class Images(Part):
+    """What datasets of every role have."""
 
     url: str = Field(description="s3://bucket/prefix or a folder, relative to the study file; ${NAME:-default} is expanded")
     labels: CsvLabels | None = Field(default=None, description="default: each folder is a class")
@@ -53,10 +53,36 @@ class Dataset(Part):
         default_factory=dict, description="label -> the class it is merged into, for labels that mean the same: {Cat: cat}"
     )
     follow_links: bool = Field(default=False, description="take what links lead to outside of the dataset's folder")
-    split: Split = Split()
     stored_size: Annotated[int, Field(ge=32, le=4096)] = Field(default=512, description="shorter side in pixels at most")
     max_bad: Fraction = Field(default=0.05, description="share of unreadable files past which prepare stops (exit 65)")
     near_duplicates: bool = Field(default=True, description="find recompressed, scaled, cropped, mirrored and rotated copies")
+
+
+class Dataset(Images):
+    """A folder per class, ready-made train/validation/test folders, or a CSV with files; local or s3://."""
+
+    split: Split = Split()
+
+
+class SourceSplit(Part):
+    """Of a source: nothing of it tests. What its data calls its own test part is not read."""
+
+    validation: Amount = Field(
+        default=0, description="held out of training: what epochs and rates are chosen on where target labels may not be read"
+    )
+    seed: int = Field(default=42, description="another seed is another split")
+    folders: dict[Literal["train", "validation", "test"], str] | None = Field(
+        default=None, description="ready-made folders, each with a folder per class"
+    )
+    group: str | None = Field(
+        default=None, description="regular expression on the path; what its first group matches stays in one part"
+    )
+
+
+class Source(Images):
+    """Another labelled dataset that runs learn from. A dataset without a test set of its own; nothing is judged on it."""
+
+    split: SourceSplit = SourceSplit()
 
 
 class Repeat(Part):

@@ -67,9 +67,9 @@ def _schemas_at(path: Path) -> list[dict[str, Any]]:
         below: list[dict[str, Any]] = []
         for part in parts:
             inside = part.get("items") if isinstance(step, int) else part.get("properties", {}).get(step)
-            inside = inside or (part.get("additionalProperties") if isinstance(step, str) else None)
-            if isinstance(inside, dict):
-                below += _alternatives(inside)
+            named = [part.get("additionalProperties"), *part.get("patternProperties", {}).values()]
+            for each in (inside,) if inside or isinstance(step, int) else named:
+                below += _alternatives(each) if isinstance(each, dict) else ()
         parts = below
     return parts
 

@@ -114,9 +114,12 @@ def _resolve_paths(tree: Tree, overridden: list[Path], folder: FilePath) -> None
 
     if not isinstance(tree.value, dict):
         return
-    dataset = tree.value.get("dataset")
-    if isinstance(dataset, dict) and isinstance(dataset.get("url"), str) and dataset["url"]:
-        dataset["url"] = _absolute(dataset["url"], start(("dataset", "url")))
+    sources = tree.value.get("sources")
+    places: dict[Path, Any] = {("dataset",): tree.value.get("dataset")}
+    places |= {("sources", name): source for name, source in (sources if isinstance(sources, dict) else {}).items()}
+    for path, dataset in places.items():
+        if isinstance(dataset, dict) and isinstance(dataset.get("url"), str) and dataset["url"]:
+            dataset["url"] = _absolute(dataset["url"], start((*path, "url")))
     runs = tree.value.get("runs")
     for i, run in enumerate(runs if isinstance(runs, list) else ()):
         model = run.get("model") if isinstance(run, dict) else None

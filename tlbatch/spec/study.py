@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag, create_model
 
 from tlbatch.plugins import NAME
 from tlbatch.schema.base import Name, Part
-from tlbatch.spec.dataset import Dataset, Repeat
+from tlbatch.spec.dataset import Dataset, Repeat, Source
 from tlbatch.spec.model import Augmentation, Input, Model
 from tlbatch.spec.resources import Resources, Schedule, StudyResources
 from tlbatch.spec.train import Train
@@ -84,6 +84,9 @@ class Study(Part):
     name: Name
     description: str = Field(default="", description="a line that the report shows")
     dataset: Dataset
+    sources: dict[Name, Source] = Field(
+        default_factory=dict, description="name -> another labelled dataset, for strategies that learn from such"
+    )
     repeat: Repeat = Repeat()
     control: Literal["full", "cheap", "none"] = Field(
         default="cheap",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tlbatch.roles import SOURCE, TARGET
 from tlbatch.schema.base import Part
 from tlbatch.schema.yamltree import Mistake, Path
 
@@ -47,6 +48,9 @@ class Strategy:
     """One way to learn.
 
     ``program``: ``module:function`` that trains (jobs.strategies). ``model``: which of a study's models it is for.
+    ``roles``: what it reads: the ``target``, and ``source`` where it learns from the study's sources; its tasks are handed
+    nothing else. ``shared_classes``: a source's images count by the target's classes, and those of others are left out; else
+    a source has classes of its own.
     ``consumes``: inputs, or features that an extract task leaves before. ``settings``: what may be set (``strategy: {name:
     {…}}``), None where nothing may. ``heads``: which heads it trains. ``whole``: whether parts of the backbone may learn.
     ``check``: mistakes that its settings make with a run. ``learning(settings, stages)``: the stages of a backbone that
@@ -59,6 +63,8 @@ class Strategy:
     model: Literal["scratch", "backbone"]
     phrase: Callable[[Mapping[str, Any], str], str]
     consumes: Literal["inputs", "features"] = "inputs"
+    roles: frozenset[str] = frozenset({TARGET})
+    shared_classes: bool = True
     settings: type[Part] | None = None
     heads: frozenset[str] = frozenset({"dense"})
     whole: bool = False
@@ -66,6 +72,16 @@ class Strategy:
     check: Check = nothing_wrong
     detail: Callable[[Mapping[str, Any]], str] = no_detail
     learning: Callable[[Mapping[str, Any], Sequence[str]], tuple[str, ...]] = nothing_learns
+
+    def __post_init__(self) -> None:
+        unknown = sorted(self.roles - {TARGET, SOURCE})
+        if unknown or TARGET not in self.roles:
+            what = f"reads {unknown[0]!r}, which is no role" if unknown else "does not read the target"
+            raise ValueError(f"strategy {self.name} {what}: roles are {TARGET} and, beside it, {SOURCE}")
+
+    @property
+    def reads_sources(self) -> bool:
+        return SOURCE in self.roles
 
     @property
     def on_features(self) -> bool:

@@ -40,6 +40,7 @@ class DataView:
     pinned: str = ""  #: what a schedule pins and how worn it is
     too_like: tuple[tuple[str, str], ...] = ()  #: path and reason
     too_like_more: int = 0
+    sources: str = ""  #: what else was learnt from
 
 
 def build_data(analysis: Analysis, entries: Sequence[IndexEntry]) -> DataView:
@@ -70,6 +71,7 @@ def build_data(analysis: Analysis, entries: Sequence[IndexEntry]) -> DataView:
         too_like=tuple(too_like[:MOST_LISTED]),
         too_like_more=max(0, len(too_like) - MOST_LISTED),
         corrections=_corrections(analysis.sources.params.corrections),
+        sources=_sources(analysis.sources),
     )
 
 
@@ -79,6 +81,16 @@ def _corrections(applied: Mapping[str, int]) -> str:
     said = [f"{plural(changed, 'label')} corrected"] if changed else []
     said += [f"{plural(out, 'image')} left out"] if out else []
     return f"By hand (tlbatch data relabel): {' and '.join(said)}." if said else ""
+
+
+def _sources(sources: Sources) -> str:
+    """What else runs may learn from; "" where nothing."""
+    said = []
+    for name, facts in sources.learnt_from.items():
+        bad = f" ({plural(facts['bad'], 'file')} could not be used)" if facts["bad"] else ""
+        said.append(f"{name}, {plural(facts['images'], 'image')} of {plural(len(facts['classes']), 'class', 'classes')}{bad}")
+    end = "nothing is judged on them, and none of their pictures that the target holds back trains"
+    return f"Sources, from which runs may learn, too: {'; '.join(said)}; {end}." if said else ""
 
 
 def study_split(sources: Sources, entries: Sequence[IndexEntry]) -> Split:

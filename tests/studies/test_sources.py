@@ -1,0 +1,190 @@
+"""A study with sources, and a strategy of another package that learns from them: planned, run, killed, resumed, reported."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.imports import ROOT
+from tests.studies.shapes import SPLIT, draw_shapes, head
+from tests.studies.test_plugins import install
+
+pytestmark = pytest.mark.slow
+
+SOURCES = "sources: {films: {url: films, near_duplicates: false}, more: {url: more, near_duplicates: false}}\n"
+RUNS = """
+  - name: alone
+    model: &net {scratch: {channels: [4, 8], padding: same, dense: [8], dropout: 0.2}}
+    input: &fed {size: 16}
+    augmentation: &varied {flip: horizontal, shift: 0.1}
+    train: &how {epochs: 4, batch_size: 8, lr: 3e-3, mixup: 0.2}
+  - name: pooled
+    model: *net
+    strategy: {"example:pooled": {weight: 0.5, batch_size: 6}}
+    input: *fed
+    augmentation: *varied
+    train: *how
+"""
+
+
+class Place:
+    """A folder with a target, two sources, the package and a study; commands run there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.site = folder, folder / "site"
+        draw_shapes(folder / "images", 40)
+        draw_shapes(folder / "films", 30, first=300)
+        draw_shapes(folder / "more", 10, first=600)
+        self.write(SOURCES, RUNS)
+        install(self.site)
+
+    def write(self, sources: str, runs: str) -> None:
+        text = head("shapes", SPLIT) + runs
+        (self.folder / "study.yaml").write_text(text.replace("control:", f"{sources}control:", 1))
+
+    def environment(self, **more: str) -> dict[str, str]:
+        path = os.pathsep.join([str(self.site), str(ROOT)])
+        return {**os.environ, "PYTHONPATH": path, "COLUMNS": "160", "TLBATCH_THREADS": "1", **more}
+
+    def call(self, *words: str, code: int = 0) -> str:
+        command = [sys.executable, "-m", *words]
+        result = subprocess.run(command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=300)
+        assert result.returncode == code, result.stdout + result.stderr
+        assert "Traceback" not in result.stderr
+        return result.stdout + result.stderr if code else result.stdout
+
+    def tlbatch(self, *words: str, code: int = 0) -> str:
+        return self.call("tlbatch", *words, code=code)
+
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        documents = [json.loads(path.read_text()) for path in (self.folder / "store/tasks").glob("*.json")]
+        return {document["name"]: document for document in documents}
+
+    def manifest(self, task: dict[str, Any]) -> Path:
+        return self.folder / f"store/artifacts/{task['step']}/{task['key']}/manifest.json"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    place = Place(tmp_path_factory.mktemp("sources"))
+    place.tlbatch("run", "study.yaml", "--store", "store")
+    return place
+
+
+def test_each_dataset_is_prepared_and_handed_to_who_reads_it(place: Place) -> None:
+    tasks = place.tasks()
+    assert {name for name in tasks if name.startswith("prepare")} == {"prepare", "prepare:films", "prepare:more"}
+    assert tasks["finetune:alone:0"]["inputs"].keys() == {"dataset"}
+    assert "sources" not in tasks["finetune:alone:0"]["params"]
+    assert tasks["finetune:pooled:0"]["inputs"].keys() == {"dataset", "source:films", "source:more"}
+    assert tasks["finetune:pooled:0"]["inputs"]["source:films"]["key"] == tasks["prepare:films"]["key"]
+    assert tasks["evaluate:pooled"]["inputs"].keys() == {"dataset", "model:0"}
+
+
+def test_it_is_shown_and_reported(place: Place) -> None:
+    execution = json.loads(place.tlbatch("list", "--store", "store", "-o", "json"))[0]["id"]
+    assert "prepare:films" in place.tlbatch("status", execution, "--store", "store")
+    report = next((place.folder / "store/executions").glob("*/report"))
+    document = json.loads((report / "report.json").read_text())
+    assert {"prepare", "prepare:films", "prepare:more"} <= {task["name"] for task in document["tasks"]}
+    assert document["data"]["sources"]["films"] == {"images": 60, "classes": {"disc": 30, "square": 30}, "bad": 0}
+    page = (report / "index.html").read_text()
+    assert "on target and sources together" in page
+    assert "films, 60 images" in page
+    card = json.loads(next(card_of(place, "finetune:pooled:0")).read_text())
+    assert card["sources"] == {"source:films": 60, "source:more": 20}
+
+
+def card_of(place: Place, name: str) -> Any:
+    task = place.tasks()[name]
+    return (place.folder / f"store/artifacts/{task['step']}/{task['key']}").rglob("card.json")
+
+
+def test_killed_anywhere_it_goes_on_to_the_same_bits(place: Place) -> None:
+    """Promise 2, with batches of three datasets in a step: forgotten, killed in mid-epoch three times over, ended."""
+    task = place.tasks()["finetune:pooled:0"]
+    manifest = place.manifest(task)
+    before = json.loads(manifest.read_text())["digest"]
+    manifest.unlink()
+    url = f"{place.folder}/store/tasks/{task['key']}.json"
+    command = [sys.executable, "-c", KILLED, url]
+    killed = subprocess.run(
+        command, cwd=place.folder, env=place.environment(), capture_output=True, text=True, timeout=300, check=False
+    )
+    assert killed.returncode == -9, killed.stdout + killed.stderr
+    assert list((place.folder / f"store/work/{task['key']}/checkpoints").rglob("done.json"))
+    assert "going on from a checkpoint: epoch" in place.call("jobs.finetune", "--task", url)
+    assert json.loads(manifest.read_text())["digest"] == before
+
+
+KILLED = """
+import os, signal, sys
+from jobs.training import checkpoints, trainer
+checkpoints.STEP_EVERY_S = 0.0
+saved = checkpoints.Keeper.save
+def save(self, what):
+    saved(self, what)
+    if self._number == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+checkpoints.Keeper.save = save
+keeper = checkpoints.Keeper.__init__
+checkpoints.Keeper.__init__ = lambda self, context, **given: keeper(self, context, step_every_s=0.0, epoch_every_s=0.0)
+from jobs.finetune import run
+from jobs.runtime import step_main
+step_main("finetune", run, ["--task", sys.argv[1]])
+"""
+
+
+def test_again_nothing_runs_and_another_source_is_another_task(place: Place) -> None:
+    """Of the run that reads it; the other one keeps its key."""
+
+    def keys() -> dict[str, str]:
+        document = json.loads(place.tlbatch("check", "study.yaml", "--store", "store", "-o", "json"))
+        return {task["name"]: task["key"] if task["state"] == "cached" else "" for task in document["tasks"]}
+
+    before = keys()
+    assert all(before.values())
+    draw_shapes(place.folder / "films", 1, first=400)
+    after = keys()
+    assert not after["prepare:films"]
+    assert not after["finetune:pooled:0"]
+    assert [after[name] for name in ("prepare", "prepare:more", "finetune:alone:0")] == [
+        before[name] for name in ("prepare", "prepare:more", "finetune:alone:0")
+    ]
+    (place.folder / "films/disc/400.png").unlink()
+    (place.folder / "films/square/400.png").unlink()
+
+
+def test_the_store_is_sound_and_its_garbage_is_none_of_it(place: Place) -> None:
+    assert "prepare:films" not in place.tlbatch("fsck", "store")
+    place.tlbatch("gc", "--store", "store", "--dry-run")
+
+
+@pytest.mark.parametrize(
+    ("sources", "runs", "sentence"),
+    [
+        ("", RUNS, "runs[1].strategy: example:pooled learns from sources, and the study names none: add sources:"),
+        (SOURCES, RUNS.partition("  - name: pooled")[0], "sources: no run reads them"),
+        (SOURCES.replace("url: films", "url: nowhere"), RUNS, "sources.films.url: "),
+        (SOURCES.replace("url: films", "url: films, classes: [disc, bicycle]"), RUNS, "sources.films.classes: 'bicycle'"),
+        (SOURCES.replace("url: films", "url: films, split: {test: 0.1}"), RUNS, "sources.films.split.test: unknown key"),
+        (
+            SOURCES.replace("url: films", "url: films, aliases: {disc: a, square: b}"),
+            RUNS,
+            "no image of the target's classes",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_a_sentence(place: Place, sources: str, runs: str, sentence: str) -> None:
+    place.write(sources, runs)
+    try:
+        said = place.tlbatch("check", "study.yaml", "--store", "store", code=65 if "target's classes" in sentence else 2)
+    finally:
+        place.write(SOURCES, RUNS)
+    assert sentence in " ".join(said.split()), said

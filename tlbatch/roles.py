@@ -1,0 +1,31 @@
+"""What a dataset is in a study, and what tasks call it: the target, on which all is judged, or a source, learnt from.
+
+A task's input is called ``dataset`` where it is the prepared target and ``source:<name>`` where it is a source of that name.
+"""
+
+from __future__ import annotations
+
+TARGET, SOURCE = "target", "source"
+"""What a strategy reads."""
+DATASET = "dataset"
+"""The input of a task that is the prepared target."""
+
+
+def source_input(name: str) -> str:
+    """``source:films``: the role of a source, and the input of a task that is it."""
+    return f"{SOURCE}:{name}"
+
+
+def is_source(role: str) -> bool:
+    """Not ``source`` alone: that is the model of an earlier study."""
+    return role.startswith(f"{SOURCE}:")
+
+
+def input_of(role: str) -> str:
+    """The input of a task that a role's images are in."""
+    return DATASET if role == TARGET else role
+
+
+def task_of(step: str, role: str) -> str:
+    """The name of a dataset's own task: ``prepare`` of the target, ``prepare:films`` of a source."""
+    return step if role in (TARGET, DATASET) else f"{step}:{role.removeprefix(f'{SOURCE}:')}"
