@@ -67,9 +67,12 @@ from jobs.runtime import Context, step_main
 
 def run(context: Context) -> None:
     from tlbatch.contracts.evaluation import EvaluateParams
+    from tlbatch.plugins import check_used
 
+    params = context.read_params(EvaluateParams)
+    check_used(params.plugins)
     kinds = {"trained": _trained, "zero_label": _zero_label, "champion": _champion}
-    kinds[context.read_params(EvaluateParams).run_kind](context)
+    kinds[params.run_kind](context)
 
 
 def _trained(context: Context) -> None:

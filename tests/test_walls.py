@@ -36,7 +36,7 @@ tlbatch.planning
 tlbatch.champions tlbatch.datasets
 tlbatch.contracts
 tlbatch.records tlbatch.spec
-tlbatch.backbones tlbatch.tasks tlbatch.strategies
+tlbatch.backbones tlbatch.tasks tlbatch.strategies tlbatch.entries
 tlbatch.plugins
 tlbatch.store
 tlbatch.environment

@@ -12,10 +12,11 @@ from tlbatch.backbones.catalogue import BackboneInfo, backbones
 from tlbatch.backbones.handcrafted import HAND_CRAFTED, feature_count
 from tlbatch.execution.rates import estimate_s
 from tlbatch.manifests.needs import task_needs
-from tlbatch.memory import dense_parameters, forecast_mib
+from tlbatch.memory import dense_parameters, forecast_mib, head_parameters, measured
 from tlbatch.planning import Node, Plan
 from tlbatch.planning.make import ResolvedStudy
 from tlbatch.planning.runs import ResolvedRun
+from tlbatch.spec.added import added_name
 from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.strategies import settings_of
@@ -163,6 +164,12 @@ def _facts(run: ResolvedRun, classes: int) -> RunFacts:
 
 def _scratch_facts(blank: RunFacts, run: ResolvedRun, classes: int) -> RunFacts:
     scratch = run.model["scratch"]
+    if (name := added_name(scratch)) is not None:
+        found = measured(run)
+        if found is None:
+            return replace(blank, network=name)
+        whole = found.parameters + dense_parameters([found.features, classes])
+        return replace(blank, network=name, parameters=whole, features=found.features)
     hidden = [f"{kind}{i + 1}" for kind, many in (("conv", "channels"), ("dense", "dense")) for i in range(len(scratch[many]))]
     features, parameters = scratch_size(scratch, run.input["size"], 1 if run.input["grayscale"] else 3, classes)
     return replace(blank, network="scratch CNN", trainable=(*hidden, "head"), parameters=parameters, features=features)
@@ -174,9 +181,8 @@ def _backbone_facts(blank: RunFacts, run: ResolvedRun, info: BackboneInfo, class
     frozen = tuple(stage.name for stage in used if stage.name not in unfrozen)
     features = _feature_size(info, run, run.input["size"])
     parameters = sum(stage.parameters for stage in used if stage.name in unfrozen)
-    if features is not None:
-        parameters += dense_parameters([features, *run.model["head"]["dense"], classes])
-    known = None if features is None else parameters
+    of_head = None if features is None else head_parameters(run.model["head"], features, classes)
+    known = None if of_head is None else parameters + of_head
     return replace(blank, network=info.name, trainable=(*unfrozen, "head"), frozen=frozen, parameters=known, features=features)
 
 

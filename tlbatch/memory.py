@@ -13,9 +13,13 @@ from typing import Any
 
 from tlbatch.backbones.catalogue import MEASURED_AT, BackboneInfo, StageInfo, backbones
 from tlbatch.backbones.handcrafted import HAND_CRAFTED, feature_count
+from tlbatch.backbones.preprocessing import fed_shape
+from tlbatch.entries import Measures
 from tlbatch.planning import Node
 from tlbatch.planning.make import ListedData, ResolvedStudy
 from tlbatch.planning.runs import ResolvedRun
+from tlbatch.plugins import call, find
+from tlbatch.spec.added import added_name
 from tlbatch.steps import STEPS
 from tlbatch.strategies import settings_of
 
@@ -111,7 +115,8 @@ def _pixels(run: ResolvedRun, images: int) -> float:
 def network_of(run: ResolvedRun, classes: int) -> Network | None:
     """What the run's network holds; None where the catalogue does not describe it."""
     if "scratch" in run.model:
-        return _scratch(run.model["scratch"], run.input, classes)
+        scratch = run.model["scratch"]
+        return _added(run, classes) if added_name(scratch) else _scratch(scratch, run.input, classes)
     name = run.model["backbone"]["name"]
     if name == HAND_CRAFTED:
         return Network(0, 0, 0, 64 * 2**10)
@@ -123,7 +128,7 @@ def _backbone(run: ResolvedRun, info: BackboneInfo, classes: int) -> Network:
     used = info.stages_to(run.model["layer"])
     first = _first_learning(run, used)
     learning = {stage.name for stage in _learning(run, used)}
-    head = dense_parameters([feature_size(run) or 0, *run.model["head"]["dense"], classes])
+    head = head_parameters(run.model["head"], feature_size(run) or 0, classes) or 0
     weights = 4.0 * (sum(stage.parameters for stage in used) + head)
     trained = 4.0 * (sum(stage.parameters for stage in used if stage.name in learning) + head)
     area = _area(run.input["size"])
@@ -155,6 +160,29 @@ def _scratch(scratch: Mapping[str, Any], input: Mapping[str, Any], classes: int)
         side, channels = out // 2, wide
     parameters += dense_parameters([channels * side**2, *scratch["dense"], classes])
     return Network(4.0 * parameters, 4.0 * parameters, kept, working)
+
+
+def measured(run: ResolvedRun) -> Measures | None:
+    """What a plug-in says of its scratch network; None where it says nothing."""
+    ((name, settings),) = run.model["scratch"].items()
+    found: Measures | None = call(name, find("networks", name).measures, fed_shape(run.input), settings)
+    return found
+
+
+def _added(run: ResolvedRun, classes: int) -> Network | None:
+    found = measured(run)
+    if found is None:
+        return None
+    weights = 4.0 * (found.parameters + dense_parameters([found.features, classes]))
+    return Network(weights, weights, found.kept, found.working)
+
+
+def head_parameters(head: Mapping[str, Any], features: int, classes: int) -> int | None:
+    """Weights and biases of a head as a plan has it; None where it is a plug-in's that does not say."""
+    if (name := added_name(head)) is None:
+        return dense_parameters([features, *head["dense"], classes])
+    found: int | None = call(name, find("heads", name).parameters, features, classes, head[name])
+    return found
 
 
 def feature_size(run: ResolvedRun) -> int | None:

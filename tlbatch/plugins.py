@@ -10,15 +10,19 @@ use it, so another version is another task.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import resolve_name
+from traceback import extract_tb
+from types import MappingProxyType
 from typing import Any
 
-from tlbatch.errors import StudyError
+from tlbatch.errors import StudyError, TlbatchError
 from tlbatch.schema.nearest import suggestion
 
 GROUP = "tlbatch.plugins"
@@ -26,11 +30,25 @@ NAME = r"[a-z0-9][a-z0-9_-]*:[a-z0-9][a-z0-9_-]*"
 """How a study names what a plug-in adds."""
 
 
+KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "strategies": "tlbatch.strategies.entry:Strategy",
+        "networks": "tlbatch.entries:AddedNetwork",
+        "heads": "tlbatch.entries:AddedHead",
+    }
+)
+"""What a plug-in may add: the field of Plugin, and which class its entries are of."""
+OWN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+PROGRAM = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
 @dataclass(frozen=True)
 class Plugin:
-    """What a package adds. ``strategies``: tlbatch.strategies.Strategy, named without the plug-in's own name."""
+    """What a package adds: tuples of entries of the classes in KINDS, each named without the plug-in's own name."""
 
     strategies: tuple[Any, ...] = ()
+    networks: tuple[Any, ...] = ()
+    heads: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,12 +71,44 @@ class Installed:
             ) from error
         if not isinstance(found, Plugin):
             raise StudyError(f"{whose}: {self.target} is no tlbatch.plugins.Plugin; ask its authors")
+        if (wrong := next(_malformed(found), None)) is not None:
+            raise StudyError(f"{whose}: {wrong}; ask its authors")
         return found
 
     def document(self) -> dict[str, str]:
         """What of it goes into a key."""
         module = self.target.partition(":")[0].partition(".")[0]
         return {"package": self.package, "version": self.version, "sha256": source_digest(module)}
+
+
+def _malformed(plugin: Plugin) -> Iterator[str]:
+    """What is wrong with entries, in words."""
+    for kind, target in KINDS.items():
+        wanted, entries, names = resolve_name(target), getattr(plugin, kind), set[str]()
+        if not isinstance(entries, tuple):
+            yield f"its {kind} are a {type(entries).__name__} and no tuple of {wanted.__name__}"
+            continue
+        for entry in entries:
+            if not isinstance(entry, wanted):
+                yield f"{entry!r} among its {kind} is no {target.replace(':', '.')}"
+                continue
+            if not OWN_NAME.fullmatch(entry.name):
+                yield f"{entry.name!r} among its {kind} is no name: lower-case letters, digits, '-' and '_'"
+            if entry.name in names:
+                yield f"two of its {kind} are called {entry.name}"
+            if not PROGRAM.fullmatch(entry.program):
+                yield f"the program of {entry.name} among its {kind} is {entry.program!r} and not 'package.module:function'"
+            elif not _is_there(entry.program.partition(":")[0]):
+                yield f"the program of {entry.name} among its {kind}, {entry.program}, is in no module that is installed"
+            names.add(entry.name)
+
+
+def _is_there(module: str) -> bool:
+    """Whether a module can be found. What it imports is not looked at: the launcher has no torch."""
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 @cache
@@ -85,7 +135,7 @@ def installed() -> Mapping[str, Installed]:
 
 
 def find(kind: str, name: str) -> Any:
-    """What ``plugin:name`` means among a plug-in's ``kind`` (strategies), under its full name. Raises StudyError."""
+    """What ``plugin:name`` means among a plug-in's ``kind`` (of KINDS), under its full name. Raises StudyError."""
     plugin, _, own = name.partition(":")
     known = installed()
     if plugin not in known:
@@ -93,11 +143,31 @@ def find(kind: str, name: str) -> Any:
         raise StudyError(f"{name}: no plug-in called {plugin!r} is installed here{hint}; `tlbatch plugins` lists them")
     entries = {entry.name: entry for entry in getattr(known[plugin].load(), kind)}
     if own not in entries:
-        has = ", ".join(entries) or "none"
-        raise StudyError(
-            f"{name}: plug-in {plugin} has no such name among its {kind}{suggestion(own, entries)} (it has: {has})"
-        )
+        hint = suggestion(own, entries) or " (it has none)"
+        raise StudyError(f"{name}: plug-in {plugin} has no such name among its {kind}{hint}")
     return replace(entries[own], name=name)
+
+
+def call(name: str, function: Callable[..., Any], *given: Any) -> Any:
+    """What a function of a plug-in's entry returns. Raises StudyError, with where it failed, for whatever else it raises."""
+    try:
+        return function(*given)
+    except (TlbatchError, MemoryError):
+        raise
+    except Exception as error:
+        last = extract_tb(error.__traceback__)[-1]
+        place = f"{Path(last.filename).name}:{last.lineno}"
+        raise StudyError(f"{name} failed at {place} ({type(error).__name__}: {error}); ask the plug-in's authors") from error
+
+
+def program(kind: str, name: str) -> Callable[..., Any]:
+    """The half that computes of ``plugin:name``, imported now. Raises StudyError."""
+    target = find(kind, name).program
+    try:
+        found: Callable[..., Any] = resolve_name(target)
+    except Exception as error:
+        raise StudyError(f"{name}: {target} cannot be imported ({type(error).__name__}: {error})") from error
+    return partial(call, name, found)
 
 
 def used(names: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -113,10 +183,10 @@ def check_used(asked: Mapping[str, Mapping[str, str]]) -> None:
         if here is None:
             raise StudyError(
                 f"plug-in {plugin} ({document['package']} {document['version']}) is not installed here: "
-                "build an image FROM tlbatch's with it"
+                "install it, or build an image FROM tlbatch's with it"
             )
         if here.document() != document:
             raise StudyError(
-                f"plug-in {plugin} is {here.package} {here.version} here, and the study was planned with "
-                f"{document['package']} {document['version']} or another source of it: build the image anew"
+                f"plug-in {plugin} is {here.package} {here.version} here, and what this rests on was planned with "
+                f"{document['package']} {document['version']} or another source of it: install that, or build the image anew"
             )

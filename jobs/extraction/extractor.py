@@ -75,7 +75,7 @@ def fold(build: Callable[[], Backbone]) -> Backbone:
 
 
 def _noise(backbone: Backbone) -> Tensor:
-    return torch.randn((1, backbone.channels, backbone.size, backbone.size), generator=generator("noise"))
+    return torch.randn((1, *backbone.fed), generator=generator("noise"))
 
 
 @contextmanager

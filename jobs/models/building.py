@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from jobs.models.added import added_network
 from jobs.models.families import FAMILIES
 from jobs.models.handcrafted import hand_crafted_backbone
 from jobs.models.heads import build_head
@@ -21,7 +22,9 @@ from jobs.models.scratch import scratch_body, scratch_division
 from jobs.models.stages import Division, Layer
 from jobs.models.truncate import Tap, drop_modules, unreached, walk
 from tlbatch.backbones.handcrafted import HAND_CRAFTED
+from tlbatch.backbones.preprocessing import fed_shape
 from tlbatch.errors import StudyError
+from tlbatch.spec.added import added_name
 
 __all__ = ["build_backbone", "build_classifier", "build_head", "build_network"]
 
@@ -39,7 +42,7 @@ def build_network(
 ) -> Network:
     """The whole network of a run. ``seed`` and ``init`` give the new layers their first values."""
     if model.get("scratch") is not None:
-        backbone = _scratch_backbone(model["scratch"], input)
+        backbone = _scratch_backbone(model["scratch"], input, seed)
         initialise(backbone, seed=seed, init=init, prefix="backbone.")
         head: Mapping[str, Any] = {}
     else:
@@ -73,14 +76,20 @@ def build_backbone(
     return backbone
 
 
-def _scratch_backbone(scratch: Mapping[str, Any], input: Mapping[str, Any]) -> Backbone:
-    channels, size = 1 if input.get("grayscale") else 3, int(input["size"])
-    division = scratch_division(scratch)
+def _scratch_backbone(scratch: Mapping[str, Any], input: Mapping[str, Any], seed: int = 0) -> Backbone:
+    fed = fed_shape(input)
+    body, division = _scratch(scratch, fed, seed)
     layer = division.layer(None)
     assert layer is not None
-    body = scratch_body(scratch, channels, size)
-    architecture = {"scratch": dict(scratch), "channels": channels, "size": size}
-    return Backbone(body, division, layer, "flatten", channels=channels, size=size, architecture=architecture)
+    architecture = {"scratch": dict(scratch), "fed": list(fed)}
+    return Backbone(body, division, layer, "flatten", fed=fed, architecture=architecture)
+
+
+def _scratch(scratch: Mapping[str, Any], fed: tuple[int, ...], seed: int) -> tuple[nn.Module, Division]:
+    """A study's own network, or a plug-in's, and how it is divided."""
+    if added_name(scratch) is not None:
+        return added_network(scratch, fed, seed)
+    return scratch_body(scratch, fed[0], fed[1]), scratch_division(scratch)
 
 
 @dataclass(frozen=True)
@@ -97,9 +106,9 @@ class _Draft:
 
 def _draft(source: Mapping[str, Any], pretrained: Pretrained) -> _Draft:
     if "scratch" in source:
-        scratch, channels = source["scratch"], int(source["channels"])
-        small = scratch_body(scratch, channels, int(source["size"]))
-        return _Draft("the source model", small, scratch_division(scratch), channels, frozenset(small.state_dict()))
+        fed = tuple(source["fed"])
+        small, parts = _scratch(source["scratch"], fed, 0)
+        return _Draft("the source model", small, parts, fed[0], frozenset(small.state_dict()))
     architecture = find(source["backbone"])
     body = _body(architecture, pretrained)
     division, head = architecture.division, architecture.head
@@ -132,13 +141,13 @@ def _layer(draft: _Draft, wanted: str | None) -> Layer:
 
 
 def _cut(draft: _Draft, layer: Layer, pool: str, input: Mapping[str, Any], source: Mapping[str, Any]) -> Backbone:
-    size = int(input["size"])
+    fed = (draft.channels, *fed_shape(input)[1:])
     try:
-        return Backbone(draft.body, draft.division, layer, pool, channels=draft.channels, size=size, architecture=source)
+        return Backbone(draft.body, draft.division, layer, pool, fed=fed, architecture=source)
     except (RuntimeError, ValueError, AssertionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StudyError(
-            f"{draft.name} up to {layer.name} does not take images of {size} pixels ({reason}); set input.size"
+            f"{draft.name} up to {layer.name} does not take images of {fed[-1]} pixels ({reason}); set input.size"
         ) from error
 
 

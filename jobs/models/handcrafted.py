@@ -34,7 +34,7 @@ def hand_crafted_backbone(size: int) -> Backbone:
     layer = division.layer(None)
     assert layer is not None
     body = nn.Sequential(OrderedDict(features=HandCrafted()))
-    return Backbone(body, division, layer, "avg", channels=3, size=size, architecture={"backbone": HAND_CRAFTED})
+    return Backbone(body, division, layer, "avg", fed=(3, size, size), architecture={"backbone": HAND_CRAFTED})
 
 
 def _described(image: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,14 +8,20 @@ from typing import Any
 
 from torch import nn
 
+from jobs.models.added import added_head
 from jobs.models.initial import initialise
+from tlbatch.spec.added import added_name
 
 
-def build_head(dim: int, n_classes: int, head: Mapping[str, Any], *, seed: int, init: str) -> nn.Sequential:
-    """``head`` as in a study (tlbatch.spec.model.Head): features [n, dim] to logits [n, n_classes].
+def build_head(dim: int, n_classes: int, head: Mapping[str, Any], *, seed: int, init: str) -> nn.Module:
+    """``head`` as in a study (tlbatch.spec.model.Head), or a plug-in's: features [n, dim] to logits [n, n_classes].
 
     Parts dense1, norm1, relu1, dropout1, …, ``classifier`` last; a logistic head is the classifier alone.
     """
+    if added_name(head) is not None:
+        added = added_head(dim, n_classes, head, seed)
+        initialise(added, seed=seed, init=init, prefix="head.")
+        return added
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     dense = [] if head.get("logistic") else list(head.get("dense", ()))
     dropout = 0.0 if head.get("logistic") else float(head.get("dropout", 0.0))

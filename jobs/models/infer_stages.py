@@ -62,12 +62,21 @@ def derive_division(network: nn.Module, channels: int, size: int) -> tuple[Divis
     """
     found = walk(network, Tap(""), (1, channels, size, size))
     head = find_head(network, found)
-    used = [(order, piece) for piece in _pieces(network, head) if (order := _order(piece, found)) is not None]
-    pieces = [piece for _, piece in sorted(used, key=lambda item: item[0])]
-    stages = _group(pieces, sum(piece.size for piece in pieces))
+    stages = _stages(network, found, head)
     layers = [_last_layer(stage, found) for stage in stages]
     end = Layer(PRE_LOGITS, head or "", stages[-1].name, at_input=head is not None)
     return Division(tuple(stages), (*(layer for layer in layers if layer), end), PRE_LOGITS), head
+
+
+def derive_stages(network: nn.Module, fed: tuple[int, ...]) -> list[Stage]:
+    """Stages of a network without a classifier for items of the shape ``fed``, found likewise; none where it has no modules."""
+    return _stages(network, walk(network, Tap(""), (1, *fed)), None)
+
+
+def _stages(network: nn.Module, found: Walk, head: str | None) -> list[Stage]:
+    used = [(order, piece) for piece in _pieces(network, head) if (order := _order(piece, found)) is not None]
+    pieces = [piece for _, piece in sorted(used, key=lambda item: item[0])]
+    return _group(pieces, sum(piece.size for piece in pieces))
 
 
 def _order(piece: Piece, found: Walk) -> int | None:

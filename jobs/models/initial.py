@@ -20,7 +20,7 @@ def initialise(network: nn.Module, *, seed: int, init: str, prefix: str = "") ->
     ``torch``: weights and biases U(±1 / sqrt(fan_in)), torch's default (a Kaiming bound with a = sqrt 5).
     """
     for name, module in network.named_modules():
-        if not isinstance(module, nn.Conv2d | nn.Linear):
+        if not isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
             continue
         source = generator(seed, "init", prefix + name)
         fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(module.weight)

@@ -24,12 +24,17 @@ class Shape:
     """What a layer puts out for one image: ``values`` as the library orders them; ``kind`` says how to read them."""
 
     values: tuple[int, ...]
-    kind: str  #: map [c, h, w], map_last [h, w, c], tokens [t, d] or vector [d]
+    kind: str  #: map [c, h, w], map_last [h, w, c], row [c, l], tokens [t, d] or vector [d]
 
     @staticmethod
-    def of(batched: tuple[int, ...], *, pooled: bool = False) -> Shape:
-        """From the shape of a batch made of square images. ``pooled``: what feeds a classifier, where 1x1 maps are vectors."""
+    def of(batched: tuple[int, ...], *, pooled: bool = False, like: tuple[int, ...] = ()) -> Shape:
+        """From the shape of a batch. ``pooled``: what feeds a classifier, where 1x1 maps are vectors.
+
+        ``like``: the shape of an item that was fed: two numbers are channels and length there (of images: none, tokens).
+        """
         values = batched[1:]
+        if len(values) == len(like) == 2:
+            return Shape(values, "row")
         if pooled and len(values) == 3 and values[1:] == (1, 1):
             return Shape(values, "vector")
         if len(values) == 3:
@@ -46,10 +51,11 @@ class Shape:
 
 
 class Backbone(nn.Module):
-    """A network up to a layer, pooled: images [n, c, size, size] to features [n, dim].
+    """A network up to a layer, pooled: items [n, *fed] to features [n, dim].
 
-    ``stages``: those up to the layer. ``layer``: the layer. ``shape``: what it puts out for an image. ``architecture``
-    says as JSON values which network this is, so that it can be built again.
+    ``fed``: the shape of an item, (channels, size, size) of images. ``stages``: those up to the layer. ``layer``: the layer.
+    ``shape``: what it puts out for an item. ``architecture`` says as JSON values which network this is, so that it can be built
+    again.
     """
 
     def __init__(
@@ -59,21 +65,20 @@ class Backbone(nn.Module):
         layer: Layer,
         pool: str,
         *,
-        channels: int,
-        size: int,
+        fed: tuple[int, ...],
         architecture: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.body = body
-        self.layer, self.pool, self.channels, self.size = layer, pool, channels, size
+        self.layer, self.pool, self.fed = layer, pool, tuple(fed)
         self.architecture = dict(architecture or {})
         self._tap = Tap(layer.path, layer.at_input)
-        found = walk(body, self._tap, (1, channels, size, size))
+        found = walk(body, self._tap, (1, *fed))
         drop_modules(body, unreached(body, found))
         if layer.at_input and layer.path:  # the classifier stays as the place to listen at
             body.set_submodule(layer.path, nn.Identity())
-            found = walk(body, self._tap, (1, channels, size, size))  # some networks ask what their classifier is
-        self.shape = Shape.of(found.shape, pooled=layer.at_input)
+            found = walk(body, self._tap, (1, *fed))  # some networks ask what their classifier is
+        self.shape = Shape.of(found.shape, pooled=layer.at_input, like=fed)
         self._last = _last_map(body, found)
         self.stages = _stages_of(body, division, found)
         self.eval()
@@ -83,7 +88,7 @@ class Backbone(nn.Module):
         """Features an image."""
         values = self.shape.values
         if self.pool != "flatten" and self.shape.kind != "vector":
-            return values[0] if self.shape.kind == "map" else values[-1]
+            return values[0] if self.shape.kind in ("map", "row") else values[-1]
         total = 1
         for value in values:
             total *= value
@@ -106,7 +111,7 @@ class Backbone(nn.Module):
 
     def _output(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """What the layer puts out, as the library orders it, and the last map before it where the layer itself is none."""
-        if x.shape[1] == 1 and self.channels == 3:
+        if x.shape[1] == 1 and len(self.fed) == self.fed[0] == 3:
             x = x.expand(-1, 3, -1, -1)
         also = None if self.shape.map or self._last is None else self._last.path
         caught = run_to(self.body, self._tap, x, also=also)
@@ -117,7 +122,7 @@ class Backbone(nn.Module):
         output = _channels_first(output, self.shape)
         if self.shape.kind == "vector" or self.pool == "flatten":
             return output.flatten(1)
-        over = 1 if self.shape.kind == "tokens" else (2, 3)
+        over = {"tokens": (1,), "row": (2,)}.get(self.shape.kind, (2, 3))
         return output.mean(dim=over) if self.pool == "avg" else output.amax(dim=over)
 
 

@@ -10,8 +10,10 @@ from typing import Any
 from jobs.context import Context
 from jobs.models.reading import State, read_state
 from tlbatch.backbones.catalogue import weights_of
+from tlbatch.backbones.preprocessing import fed_shape
 from tlbatch.backbones.weightfiles import fetch, find_weight
 from tlbatch.errors import StudyError
+from tlbatch.plugins import check_used
 from tlbatch.store.artifacts import Artifact, file_sha256, open_artifact
 from tlbatch.tasks import load_task
 
@@ -24,7 +26,7 @@ class Pretrained:
     """Weights in memory. ``state`` None: random ones of ``seed``. ``label`` names them in sentences.
 
     ``architecture`` says which network they belong to where the run does not: {"backbone": name} or {"scratch": …,
-    "channels", "size"}; ``layer`` is then the layer that the source used.
+    "fed": shape of an item}; ``layer`` is then the layer that the source used.
     """
 
     label: str
@@ -76,12 +78,12 @@ def _file(context: Context, location: str, sha256: str) -> Path:
 def load_source(context: Context, artifact: Artifact) -> Pretrained:
     """The backbone of a finetune artifact as weights: what it trained, or what it kept frozen beneath its head."""
     card = artifact.read_json("card.json")
+    check_used(card.get("plugins") or {})
     model, state = card["model"], read_state(artifact.path("model.safetensors"))
     body = {name.removeprefix(BODY): tensor for name, tensor in state.items() if name.startswith(BODY)}
     label = f"the model artifacts/finetune/{artifact.manifest.key[:12]}"
     if model.get("scratch") is not None:
-        channels = 1 if card["input"].get("grayscale") else 3
-        architecture = {"scratch": model["scratch"], "channels": channels, "size": card["input"]["size"]}
+        architecture = {"scratch": model["scratch"], "fed": list(fed_shape(card["input"]))}
         return Pretrained(label, body, architecture=architecture)
     if model["backbone"]["weights"]["kind"] == "run":
         base = load_source(context, source_of(context, artifact))

@@ -7,6 +7,7 @@ from jobs.models.building import build_network
 from jobs.models.network import Network
 from jobs.models.pretrained import BODY, Pretrained, load_pretrained, load_source
 from jobs.models.reading import State, fit_state, read_state
+from tlbatch.plugins import check_used
 from tlbatch.store.artifacts import Artifact
 
 
@@ -14,9 +15,10 @@ def load_trained(context: Context, artifact: Artifact) -> Network:
     """The network of a finetune artifact in eval mode, built from its card: model, input, classes.
 
     Where only a head was trained, its backbone's weights are found as ``load_pretrained`` does, so the task needs the
-    same ``source`` input and weights location as the training had.
+    same ``source`` input and weights location as the training had. Raises StudyError where a plug-in is not as it was then.
     """
     card = artifact.read_json("card.json")
+    check_used(card.get("plugins") or {})
     state = read_state(artifact.path("model.safetensors"))
     pretrained = _pretrained(context, artifact, card["model"], any(name.startswith(BODY) for name in state))
     network = build_network(card["model"], card["input"], len(card["classes"]), pretrained, seed=0, init="torch")

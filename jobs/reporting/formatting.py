@@ -8,6 +8,8 @@ from typing import Any
 
 from tlbatch.backbones.handcrafted import HAND_CRAFTED
 from tlbatch.contracts.reports import AskedRun
+from tlbatch.plugins import find
+from tlbatch.spec.added import added_name
 from tlbatch.strategies import settings_of, strategy_of
 
 MINUS = "\u2212"
@@ -107,7 +109,8 @@ def recipe(asked: AskedRun) -> str:
         return "logistic regression on colour histograms and HOG, no network"
     layer = f"layer {model.layer}" if model.layer else "the last layer"
     start = "" if asked.pretrained or model.scratch is not None else ", random weights"
-    return f"{strategy_of(strategy).phrase(settings_of(strategy), layer)}{start}"
+    head = f", {find('heads', name).title}" if (name := added_name(model.head)) else ""
+    return f"{strategy_of(strategy).phrase(settings_of(strategy), layer)}{head}{start}"
 
 
 def pixels(settings: Mapping[str, Any]) -> str:

@@ -20,6 +20,8 @@ from jobs.training.outcome import Outcome
 from jobs.training.settings import Settings
 from jobs.training.split_data import Parts
 from tlbatch.errors import StudyError
+from tlbatch.plugins import used
+from tlbatch.spec.added import added_to_model
 
 DECIMALS = 6
 DIVERGED = "training diverged in its last epoch; lower train.lr"
@@ -75,4 +77,5 @@ def _card(settings: Settings, parts: Parts, outcome: Outcome) -> dict[str, Any]:
         "selected_epoch": outcome.history["selected_epoch"],
         "lr": outcome.history["lr"]["chosen"],
         "logistic": None if fitted is None else {"c": fitted.c, "cv": fitted.cv},
+        **({"plugins": plugins} if (plugins := used(added_to_model(params["model"]))) else {}),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from tests.imports import ROOT
 from tests.studies.shapes import SPLIT, draw_shapes, head
+from tlbatch.plugins import KINDS
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +25,15 @@ RUN = """
     model: {backbone: mobilenet_v2, weights: random}
     strategy: {"example:nearest-mean": {shrink: 0.1}}
     input: {size: 32}
+  - name: mlp
+    model: {scratch: {"example:mlp": {units: [16]}}}
+    input: {size: 16}
+    train: {epochs: 8, batch_size: 8, lr: 3e-3}
+  - name: cosine
+    model: {backbone: mobilenet_v2, weights: random, head: {"example:cosine": {scale: 5}}}
+    strategy: features
+    input: {size: 32}
+    train: {epochs: 3, batch_size: 8, lr: 3e-3}
   - name: logistic
     model: {backbone: mobilenet_v2, weights: random, head: {logistic: {c: [1.0], folds: 3}}}
     input: {size: 32}
@@ -70,16 +81,23 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 def test_it_is_listed(place: Place) -> None:
     found = json.loads(place.call("plugins", "-o", "json"))
-    adds = ["example:nearest-mean", "example:pooled"]
-    assert found == [{"plugin": "example", "package": "tlbatch-example", "version": "1.0", "adds": adds, "problem": ""}]
-    assert "example:nearest-mean" in place.call("plugins")
+    assert [(one["plugin"], one["package"], one["version"], one["problem"]) for one in found] == [
+        ("example", "tlbatch-example", "1.0", "")
+    ]
+    names = [name for kind in KINDS for name in found[0]["adds"][kind]]
+    assert {"example:nearest-mean", "example:pooled", "example:mlp", "example:cosine"} <= set(names)
+    listed = place.call("plugins")
+    assert all(name in listed for name in names)
 
 
 def test_it_ran_to_a_report(place: Place) -> None:
     report = next((place.folder / "store/executions").glob("*/report"))
     assert "nearest class mean of the features" in (report / "index.html").read_text()
     document = json.loads((report / "report.json").read_text())
-    assert {run["name"] for run in document["runs"]} >= {"means", "logistic"}
+    assert {run["name"] for run in document["runs"]} >= {"means", "logistic", "mlp", "cosine"}
+    html = (report / "index.html").read_text()
+    assert "head on the features of the last layer, cosine head" in html
+    assert "example:mlp, dense layers on all values" in html
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # a class of one point has no variance
@@ -109,15 +127,27 @@ def test_again_nothing_runs_and_another_source_is_another_task(place: Place, tmp
     path = tmp_path / "site/tlbatch_example/nearest_mean.py"
     path.write_text(path.read_text() + "# changed\n")
     after = place.keys(tmp_path / "site")
-    assert {name for name in before if after[name] != before[name]} >= {"finetune:means:0"}
-    assert before["finetune:logistic:0"] == after["finetune:logistic:0"]
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed >= {f"finetune:{run}:0" for run in ("means", "mlp", "cosine")}
+    assert not changed & {"finetune:logistic:0", "evaluate:logistic", "extract:cosine"}
 
 
 def test_it_predicts(place: Place) -> None:
     execution = json.loads(place.call("list", "--store", "store", "-o", "json"))[0]["id"]
-    place.call("predict", "images/disc", "predicted", "--model", f"store#{execution}/means")
-    lines = [json.loads(line) for path in sorted((place.folder / "predicted").rglob("*.jsonl")) for line in path.open()]
-    assert len([line for line in lines if "predicted" in line]) == 40
+    for run in ("means", "mlp"):
+        place.call("predict", "images/disc", f"predicted-{run}", "--model", f"store#{execution}/{run}")
+        lines = [json.loads(line) for path in (place.folder / f"predicted-{run}").rglob("*.jsonl") for line in path.open()]
+        assert len([line for line in lines if "predicted" in line]) == 40
+
+
+def test_a_model_whose_plugin_changed_predicts_nothing(place: Place, tmp_path: Path) -> None:
+    """Other code under the same weights may say something else: that is said, with the way out."""
+    execution = json.loads(place.call("list", "--store", "store", "-o", "json"))[0]["id"]
+    shutil.copytree(place.site, tmp_path / "site")
+    path = tmp_path / "site/tlbatch_example/networks.py"
+    path.write_text(path.read_text() + "# changed\n")
+    words = ("predict", "images/disc", "changed", "--model", f"store#{execution}/mlp")
+    assert "or another source of it: install that" in place.call(*words, code=2, site=tmp_path / "site")
 
 
 @pytest.mark.parametrize(
@@ -142,12 +172,36 @@ def test_wrong_names_and_settings_are_sentences(place: Place) -> None:
         ("example:nearest-maen", "(did you mean 'nearest-mean'?)"),
         ("exampel:nearest-mean", "(did you mean 'example'?)"),
         ('{"example:nearest-mean": {shrink: 2}}', "shrink"),
-        ('{"example:nearest-mean": {shirnk: 0.5}}', "shirnk"),
+        ('{"example:nearest-mean": {shirnk: 0.5}}', "unknown key (did you mean 'shrink'?)"),
     ):
         words = ("check", "study.yaml", "--store", "store", "--set", f"runs[means].strategy={given}")
         said = place.call(*words, code=2)
         assert sentence in said, said
         assert "runs[0].strategy" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("runs[mlp].model.scratch=example:mpl", "runs[1].model.scratch: example:mpl: plug-in example has no such name"),
+        ('runs[mlp].model.scratch={"example:mlp": {units: [0]}}', "runs[1].model.scratch.example:mlp.units[0]:"),
+        ('runs[cosine].model.head={"example:cosine": {scael: 1}}', "unknown key (did you mean 'scale'?)"),
+        ("runs[cosine].model.head=example:mlp", "has no such name among its heads (known here: cosine)"),
+        ('runs[means].model.head={"example:cosine": {}}', "strategy example:nearest-mean trains no head of a plug-in"),
+    ],
+)
+def test_wrong_parts_of_models_are_sentences(place: Place, change: str, sentence: str) -> None:
+    said = place.call("check", "study.yaml", "--store", "store", "--set", change, code=2)
+    assert sentence in said, said
+
+
+def test_the_manuals_studies_are_right(place: Place) -> None:
+    blocks = re.findall(r"```yaml\n(runs:\n.*?)```", (ROOT / "docs/plugins.md").read_text(), flags=re.DOTALL)
+    added = [block.removeprefix("runs:\n") for block in blocks if "example:" in block]
+    assert len(added) >= 3
+    runs = "".join(added).replace("backbone: mobilenet_v2", "weights: random, backbone: mobilenet_v2")
+    (place.folder / "manual.yaml").write_text(head("manual", SPLIT) + runs)
+    place.call("check", "manual.yaml", "--store", "store")
 
 
 def test_nothing_here_names_it() -> None:

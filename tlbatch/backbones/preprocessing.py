@@ -30,6 +30,11 @@ NORMALIZATIONS: dict[str, dict[str, Any]] = {
 """``unit`` feeds (pixel / 255 - mean) / std, ``byte`` (pixel - mean) / std; the means are in the order of ``channels``."""
 
 
+def fed_shape(input: Mapping[str, Any]) -> tuple[int, ...]:
+    """Of one item as a network is fed, without the batch: (channels, height, width). Pure."""
+    return (1 if input.get("grayscale") else 3, int(input["size"]), int(input["size"]))
+
+
 def mismatch(resolved: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
     """In words, how images are fed differently from what the weights were trained with; empty where alike. Pure."""
     differences = []

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from tlbatch.contracts.base import Open, Parameters
 from tlbatch.contracts.data import Divided
 from tlbatch.contracts.models import Backbone
 
 
 class EvaluateParams(Divided):
-    """What evaluations of every kind of run have: ``trained``, ``zero_label`` and ``champion``."""
+    """What evaluations of every kind of run have: ``trained``, ``zero_label`` and ``champion``.
+
+    ``plugins``: what it was planned with.
+    """
 
     run_kind: Literal["trained", "zero_label", "champion"]
     precision: str
+    plugins: dict[str, dict[str, str]] = Field(default_factory=dict)
 
 
 class EvaluateRunParams(EvaluateParams):

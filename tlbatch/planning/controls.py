@@ -15,6 +15,7 @@ from typing import Any
 from tlbatch.backbones.handcrafted import HAND_CRAFTED, HAND_CRAFTED_INPUT
 from tlbatch.planning.resolved_weights import ResolvedWeights
 from tlbatch.planning.runs import ResolvedRun, plain
+from tlbatch.spec.added import added_name
 from tlbatch.spec.model import Head, Logistic
 from tlbatch.spec.train import Train
 
@@ -70,13 +71,14 @@ def _full(run: ResolvedRun, images: Images) -> ResolvedRun:
     everything = {"unfreeze": "all", "warm_up": 0, "gradual": None, "lr_scale": {}, "lr_decay": 1.0}
     everything["batch_norm"] = "train"  # random weights bring no statistics worth keeping
     base, head = _random(run), run.model["head"]
-    head = {**head, "logistic": None, "dropout": min(head["dropout"], MOST_DROPOUT)}
+    if added_name(head) is None:
+        head = {**head, "logistic": None, "dropout": min(head["dropout"], MOST_DROPOUT)}
     train = _recipe(run.train, RATES, images)
     return replace(base, model={**base.model, "head": head}, strategy={"finetune": everything}, train=train)
 
 
 def _cheap(run: ResolvedRun, images: Images) -> ResolvedRun:
-    base, logistic = _random(run), run.on_features and run.model["head"]["logistic"] is not None
+    base, logistic = _random(run), run.on_features and run.model["head"].get("logistic") is not None
     train = run.train if logistic else _recipe(run.train, HEAD_RATES, images)  # a logistic head chooses C itself
     return replace(base, strategy="features", augmentation=None, train=train)
 

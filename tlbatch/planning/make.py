@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pkgutil import resolve_name
 from typing import Any
@@ -189,6 +189,12 @@ def _add_run(builder: PlanBuilder, resolved: ResolvedStudy, run: ResolvedRun, pr
     return roles
 
 
+def _plugins(names: Iterable[str]) -> dict[str, Any]:
+    """Which versions of plug-ins a task is planned with; nothing where none adds to it, so that its key is the same as ever."""
+    found = used(names)
+    return {"plugins": found} if found else {}
+
+
 def _given(run: ResolvedRun) -> dict[str, Any]:
     """What a task of the run needs for its backbone: an earlier study's model, or where the weights' bytes are."""
     weights = run.weights
@@ -235,7 +241,6 @@ def _finetune(
 ) -> Node:
     """``read``: the datasets and features that it reads, by input."""
     sources: dict[str, Any] = {"sources": asked} if (asked := _sources(resolved, run)) else {}
-    plugins: dict[str, Any] = {"plugins": found} if (found := used([run.strategy_entry.name])) else {}
     params = FinetuneParams(
         model=Model.of(run.model),
         strategy=run.strategy,
@@ -249,7 +254,7 @@ def _finetune(
         precision=run.precision,
         views=run.views,
         **sources,
-        **plugins,
+        **_plugins(run.added),
     )
     return Node(
         name=f"finetune:{run.name}:{part}",
@@ -272,6 +277,7 @@ def _evaluate(resolved: ResolvedStudy, run: ResolvedRun, models: dict[str, str],
         folds=resolved.study.dataset.split.folds,
         redraw=resolved.study.repeat.redraw == "train",
         precision=run.precision,
+        **_plugins(run.added),
     )
     needs = {"dataset": "prepare", **resolved.pinned, **models} | ({"features": features} if features else {})
     return Node(

@@ -13,6 +13,7 @@ from tlbatch.backbones.preprocessing import SCRATCH_INPUT
 from tlbatch.planning.inputs import resolve_input
 from tlbatch.planning.resolved_weights import ResolvedWeights
 from tlbatch.spec import Run, Study
+from tlbatch.spec.added import added_name, added_to_model, resolved
 from tlbatch.spec.model import FromRun
 from tlbatch.strategies import Strategy, strategy_of
 
@@ -51,6 +52,11 @@ class ResolvedRun:
         return strategy_of(self.strategy)
 
     @property
+    def added(self) -> list[str]:
+        """Names of what plug-ins add to it."""
+        return [name for name in (added_name(self.strategy), *added_to_model(self.model)) if name is not None]
+
+    @property
     def on_features(self) -> bool:
         return self.strategy_entry.on_features
 
@@ -62,7 +68,7 @@ def resolve_runs(study: Study, weights_for: WeightsFor, precision: str) -> list[
 
 def _resolve(study: Study, run: Run, weights_for: WeightsFor, precision: str) -> ResolvedRun:
     asked = run.precision or study.precision
-    resolved = precision if asked == "auto" else asked
+    computed_in = precision if asked == "auto" else asked
     control = run.control or study.control
     weights = weights_for(run) if run.model.backbone is not None else None
     own = weights.own_input if weights else SCRATCH_INPUT
@@ -73,7 +79,7 @@ def _resolve(study: Study, run: Run, weights_for: WeightsFor, precision: str) ->
         input=resolve_input(run.input, own),
         own_input=dict(own),
         train=plain(run.train),
-        precision=resolved,
+        precision=computed_in,
         augmentation=_augmentation(study, run),
         views=run.views,
         weights=weights,
@@ -83,11 +89,16 @@ def _resolve(study: Study, run: Run, weights_for: WeightsFor, precision: str) ->
 
 def _model(run: Run, weights: ResolvedWeights | None) -> dict[str, Any]:
     if run.model.scratch is not None:
-        return {"scratch": plain(run.model.scratch)}
+        return {"scratch": _chosen("networks", run.model.scratch)}
     assert weights is not None
     name = None if isinstance(run.model.backbone, FromRun) else run.model.backbone
     backbone = {"name": name, "weights": weights.params}
-    return {"backbone": backbone, "layer": run.model.layer, "pool": run.model.pool, "head": plain(run.model.head)}
+    return {"backbone": backbone, "layer": run.model.layer, "pool": run.model.pool, "head": _chosen("heads", run.model.head)}
+
+
+def _chosen(kind: str, part: BaseModel | str | dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """tlbatch's own as it is set, or ``{plugin:name: {all its settings}}``."""
+    return plain(part) if isinstance(part, BaseModel) else resolved(kind, part)
 
 
 def _strategy(run: Run) -> str | dict[str, Any]:

@@ -6,16 +6,15 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from tlbatch.backbones import names as known
 from tlbatch.errors import StudyError
 from tlbatch.roles import SOURCE
 from tlbatch.schema.nearest import suggestion
 from tlbatch.schema.yamltree import Mistake, Path
+from tlbatch.spec.added import check_added
 from tlbatch.spec.check_data import check_data
 from tlbatch.spec.check_model import check_model
-from tlbatch.spec.model import Logistic
+from tlbatch.spec.model import Scratch
 from tlbatch.spec.study import Run, Study
 
 MOST_RESIZED = 8192
@@ -42,8 +41,8 @@ def check_study(study: Study) -> list[Mistake]:
     """Every mistake of a well-typed study."""
     mistakes = [*check_data(study), *_names(study), *_shared_augmentations(study), *_unread_sources(study)]
     for number, run in enumerate(study.runs):
-        if (unknown := _unknown_strategy(run, number)) is not None:
-            mistakes.append(unknown)
+        if unknown := list(_added(run, ("runs", number))):
+            mistakes += unknown
             continue
         mistakes += check_model(run, ("runs", number), study.name)
         for check in RUN_CHECKS:
@@ -79,18 +78,11 @@ def _shared_augmentations(study: Study) -> Iterator[Mistake]:
             yield Mistake(("augmentations", name), "an augmentation needs a name")
 
 
-def _unknown_strategy(run: Run, number: int) -> Mistake | None:
-    """What a plug-in should add and does not, or settings of it that it does not take."""
-    path: Path = ("runs", number, "strategy")
-    try:
-        if run.strategy_settings is None and isinstance(run.strategy, dict):
-            return Mistake(path, f"nothing can be set of it: write {run.strategy_entry.name}")
-    except StudyError as error:
-        return Mistake(path, str(error))
-    except ValidationError as error:
-        first = error.errors()[0]
-        return Mistake((*path, *map(str, run.strategy or ()), *first["loc"]), first["msg"])
-    return None
+def _added(run: Run, path: Path) -> Iterator[Mistake]:
+    """What plug-ins should add and do not, or settings of it that they do not take."""
+    yield from check_added("strategies", run.strategy, (*path, "strategy"))
+    yield from check_added("networks", run.model.scratch, (*path, "model", "scratch"))
+    yield from check_added("heads", run.model.head, (*path, "model", "head"))
 
 
 def _strategy(place: Place) -> Iterator[Mistake]:
@@ -135,10 +127,12 @@ def _augmentation(place: Place) -> Iterator[Mistake]:
 
 def _head(place: Place) -> Iterator[Mistake]:
     run, path = place.run, (*place.path, "model", "head")
-    head = run.model.head
-    if head.logistic is None:
-        return
+    head = run.model.own_head
     rests_on: tuple[Path, ...] = ((*place.path, "strategy"),)
+    if head is None and "added" not in run.strategy_entry.heads and run.model.scratch is None:
+        yield Mistake(path, f"strategy {run.strategy_entry.name} trains no head of a plug-in", None, rests_on)
+    if head is None or head.logistic is None:
+        return
     if "logistic" not in run.strategy_entry.heads and run.model.scratch is None:
         text = "a logistic regression cannot be trained end to end: use strategy: features, or head: {dense: []}"
         yield Mistake((*path, "logistic"), text, None, rests_on)
@@ -152,7 +146,7 @@ def _training(place: Place) -> Iterator[Mistake]:
     split = place.study.dataset.split
     without = split.validation == 0 and split.folds is None
     rests_on: tuple[Path, ...] = (("dataset", "split"),)
-    logistic: Logistic | None = run.model.head.logistic
+    logistic = run.model.own_head.logistic if run.model.own_head else None
     needs = {
         "early_stopping": train.early_stopping is not None,
         "lr": train.lr == "auto",
@@ -180,10 +174,10 @@ def _input(place: Place) -> Iterator[Mistake]:
     if given.crop is not None and given.resize in {"squash", "pad"}:
         yield Mistake((*path, "crop"), f"goes with resize: crop, not {given.resize}")
     scratch = run.model.scratch
-    if scratch is not None and given.grayscale and given.normalize not in (None, "unit", "symmetric"):
+    if isinstance(scratch, Scratch) and given.grayscale and given.normalize not in (None, "unit", "symmetric"):
         text = "has a mean for each of three channels, and a grey image has one: use unit or symmetric"
         yield Mistake((*path, "normalize"), text, None, ((*path, "grayscale"),))
-    if scratch is None or given.size is None:
+    if not isinstance(scratch, Scratch) or given.size is None:
         return
     side = given.size
     for number, _ in enumerate(scratch.channels, 1):
@@ -226,7 +220,8 @@ def _resized(place: Place) -> Iterator[Mistake]:
 
 
 def _batch_statistics(place: Place) -> Iterator[Mistake]:
-    if place.run.model.head.batch_norm and place.run.model.head.dense and place.run.train.batch_size == 1:
+    head = place.run.model.own_head
+    if head is not None and head.batch_norm and head.dense and place.run.train.batch_size == 1:
         text = "the head's batch_norm has no statistics of one image: write 2 or more, or remove head.batch_norm"
         yield Mistake((*place.path, "train", "batch_size"), text, None, ((*place.path, "model"),))
 

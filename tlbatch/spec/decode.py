@@ -77,7 +77,7 @@ def _schemas_at(path: Path) -> list[dict[str, Any]]:
 def _alternatives(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if "$ref" in schema:
         yield from _alternatives(json_schema()["$defs"][schema["$ref"].rpartition("/")[2]])
-    for part in schema.get("anyOf", ()):
+    for part in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
         yield from _alternatives(part)
     yield schema
 

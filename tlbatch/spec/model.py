@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from tlbatch.schema.base import Count, Fraction, Part, Positive
+from tlbatch.spec.added import AddedName, AddedSettings, whose
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
@@ -42,6 +43,16 @@ class Head(Part):
     logistic: Logistic | None = Field(default=None, description="instead of dense layers; only with strategy: features")
 
 
+if TYPE_CHECKING:
+    Added = str | dict[str, dict[str, Any]]
+    ChosenScratch = Scratch | Added
+    ChosenHead = Head | Added
+else:
+    Added = Annotated[AddedName | AddedSettings, Tag("added")]
+    ChosenScratch = Annotated[Annotated[Scratch, Tag("own")] | Added, Discriminator(whose)]
+    ChosenHead = Annotated[Annotated[Head, Tag("own")] | Added, Discriminator(whose)]
+
+
 class FromRun(Part):
     """A model of an earlier study in the same store: its network without its head."""
 
@@ -52,7 +63,10 @@ class FromRun(Part):
 class Model(Part):
     """Either ``scratch`` or ``backbone``."""
 
-    scratch: Scratch | None = Field(default=None, description="a CNN of your own measures, without pretrained weights")
+    scratch: ChosenScratch | None = Field(
+        default=None,
+        description="a CNN of your own measures, or a plug-in's network {plugin:name: {its settings}}, from random weights",
+    )
     backbone: str | FromRun | None = Field(
         default=None, description="a name of `tlbatch backbones`, any image model of torchvision or timm, or a model of yours"
     )
@@ -62,7 +76,12 @@ class Model(Part):
     )
     layer: str | None = Field(default=None, description="stage or layer whose output is used; default: the last")
     pool: Literal["avg", "max", "flatten"] = Field(default="avg", description="how a layer's maps become a vector")
-    head: Head = Head()
+    head: ChosenHead = Field(default=Head(), description="what is trained on top; of a plug-in: {plugin:name: {its settings}}")
+
+    @property
+    def own_head(self) -> Head | None:
+        """None where a plug-in's is named."""
+        return self.head if isinstance(self.head, Head) else None
 
 
 class Normalize(Part):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Discriminator, Field, Tag, create_model
 
-from tlbatch.plugins import NAME
 from tlbatch.schema.base import Name, Part
+from tlbatch.spec.added import AddedName, AddedSettings, whose
 from tlbatch.spec.dataset import Dataset, Repeat, Source
 from tlbatch.spec.model import Augmentation, Input, Model
 from tlbatch.spec.resources import Resources, Schedule, StudyResources
@@ -21,20 +21,12 @@ def _with_settings(strategy: Strategy) -> type[Part]:
     return create_model(f"{strategy.name.capitalize()}Strategy", __base__=Part, **fields)
 
 
-def _whose(value: Any) -> str:
-    """``added`` for what a plug-in adds, which has a colon in its name."""
-    name = next(iter(value), "") if isinstance(value, dict) else value
-    return "added" if isinstance(name, str) and ":" in name else "own"
-
-
 if TYPE_CHECKING:
     Chosen = str | Part | dict[str, dict[str, Any]]
 else:
     _PLAIN = tuple(each.name for each in STRATEGIES.values() if each.settings is None)
     _OWN = Union[(Literal[_PLAIN], *(_with_settings(each) for each in STRATEGIES.values() if each.settings))]
-    _NAME = Annotated[str, Field(pattern=f"^{NAME}$")]
-    _ADDED = _NAME | Annotated[dict[_NAME, dict[str, Any]], Field(min_length=1, max_length=1)]
-    Chosen = Annotated[Annotated[_OWN, Tag("own")] | Annotated[_ADDED, Tag("added")], Discriminator(_whose)]
+    Chosen = Annotated[Annotated[_OWN, Tag("own")] | Annotated[AddedName | AddedSettings, Tag("added")], Discriminator(whose)]
 
 
 class Run(Part):

@@ -52,9 +52,10 @@ class Strategy:
     nothing else. ``shared_classes``: a source's images count by the target's classes, and those of others are left out; else
     a source has classes of its own.
     ``consumes``: inputs, or features that an extract task leaves before. ``settings``: what may be set (``strategy: {name:
-    {…}}``), None where nothing may. ``heads``: which heads it trains. ``whole``: whether parts of the backbone may learn.
-    ``check``: mistakes that its settings make with a run. ``learning(settings, stages)``: the stages of a backbone that
-    learn. ``phrase``: what a run is called in reports, from its settings and layer; ``detail``: of its settings, in tables.
+    {…}}``), None where nothing may. ``heads``: which heads it trains: dense, logistic, added (plug-ins'). ``whole``: whether
+    parts of the backbone may learn. ``check``: mistakes that its settings make with a run. ``learning(settings, stages)``: the
+    stages of a backbone that learn. ``phrase``: what a run is called in reports, from its settings and layer; ``detail``: of
+    its settings, in tables.
     """
 
     name: str

@@ -10,7 +10,7 @@ FEATURES = Strategy(
     program="jobs.strategies.features:train",
     model="backbone",
     consumes="features",
-    heads=frozenset({"dense", "logistic"}),
+    heads=frozenset({"dense", "logistic", "added"}),
     default=True,
     phrase=lambda settings, layer: f"head on the features of {layer}",
 )

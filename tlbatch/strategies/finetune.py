@@ -98,6 +98,7 @@ FINETUNE = Strategy(
     program="jobs.strategies.network:train",
     model="backbone",
     settings=Finetune,
+    heads=frozenset({"dense", "added"}),
     whole=True,
     check=check,
     learning=learning,

@@ -13,6 +13,8 @@ from jobs.reporting.formatting import backbone_name, count, duration, listing, n
 from jobs.reporting.pictures import artifact_picture
 from jobs.reporting.sources import RunSource
 from tlbatch.contracts.reports import AskedRun
+from tlbatch.plugins import find
+from tlbatch.spec.added import added_name
 
 MOST_AUGMENTED = 3
 MAP_SIDE = 420
@@ -115,6 +117,8 @@ def _facts(run: RunSource) -> list[tuple[str, str]]:
 
 def _network(asked: AskedRun) -> str:
     scratch = asked.model.scratch
+    if (name := added_name(scratch)) is not None:
+        return f"{name}, {find('networks', name).title}"
     if scratch:
         channels = "-".join(str(n) for n in scratch.get("channels", []))
         dense = ", dense " + "-".join(str(n) for n in scratch["dense"]) if scratch.get("dense") else ""

@@ -58,7 +58,7 @@ def test_a_layer_between_convolution_and_norm_is_what_it_was(layer: str) -> None
     division = divide({"stem": ("0", "1", "2")}, {"before": "0", "normed": "1", "end": "2"}, "end")
     found = division.layer(layer)
     assert found is not None
-    network = Backbone(nn.Sequential(*parts), division, found, "flatten", channels=3, size=16)
+    network = Backbone(nn.Sequential(*parts), division, found, "flatten", fed=(3, 16, 16))
     with torch.inference_mode():
         before = network(noise(16))
         assert fold_batch_norms(network, noise(16, n=2))

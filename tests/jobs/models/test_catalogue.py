@@ -86,7 +86,7 @@ def build_on_meta(network: torch.nn.Module, name: str, model: dict[str, Any], si
     family = FAMILIES[name]
     layer = family.division.layer(model["layer"])
     assert layer is not None
-    return Backbone(copy.deepcopy(network), family.division, layer, model["pool"], channels=3, size=size)
+    return Backbone(copy.deepcopy(network), family.division, layer, model["pool"], fed=(3, size, size))
 
 
 def test_one_pixel_less_than_the_smallest_does_not_work() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import math
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from tlbatch.entries import AddedHead, AddedNetwork, Measures
 from tlbatch.plugins import Plugin
 from tlbatch.schema.base import Count, Part
 from tlbatch.strategies import Strategy
@@ -24,7 +28,49 @@ class Pooled(Part):
     batch_size: Count | None = Field(default=None, description="images of each source a step; default: train.batch_size")
 
 
+class Mlp(Part):
+    """Dense layers with ReLU on all the values of an item."""
+
+    units: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = Field(
+        default=(64,), description="units of each layer before the classifier"
+    )
+
+
+class Cosine(Part):
+    """A learned direction a class, held against the features by their angle."""
+
+    scale: Annotated[float, Field(gt=0)] = Field(default=10.0, description="what the cosine is multiplied with")
+
+
+def measure_mlp(shape: tuple[int, ...], settings: Mapping[str, Any]) -> Measures:
+    widths = [math.prod(shape), *settings["units"]]
+    return Measures(
+        parameters=sum((before + 1) * after for before, after in pairwise(widths)),
+        features=widths[-1],
+        kept=4 * sum(widths),
+        working=4 * max(before + after for before, after in pairwise(widths)),
+    )
+
+
 PLUGIN = Plugin(
+    networks=(
+        AddedNetwork(
+            name="mlp",
+            title="dense layers on all values",
+            program="tlbatch_example.networks:mlp",
+            settings=Mlp,
+            measures=measure_mlp,
+        ),
+    ),
+    heads=(
+        AddedHead(
+            name="cosine",
+            title="cosine head",
+            program="tlbatch_example.networks:cosine",
+            settings=Cosine,
+            parameters=lambda features, classes, settings: features * classes,
+        ),
+    ),
     strategies=(
         Strategy(
             name="nearest-mean",

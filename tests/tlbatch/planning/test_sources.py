@@ -34,6 +34,7 @@ def added(monkeypatch: pytest.MonkeyPatch) -> dict[str, Strategy]:
     """Strategies of a plug-in ``p`` that read sources."""
     found = {f"p:{name}": reading(name) for name in ("scratch", "features")}
     monkeypatch.setattr(registry, "find", lambda kind, name: found[name])
+    monkeypatch.setattr("tlbatch.spec.added.find", lambda kind, name: found[name])
     monkeypatch.setattr("tlbatch.planning.make.used", lambda names: {})
     return found
 

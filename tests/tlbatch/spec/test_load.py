@@ -253,3 +253,7 @@ def test_schema_agrees_with_an_independent_validator():
     document = parse_study(GOOD).document
     assert not list(validator.iter_errors(document))
     assert list(validator.iter_errors({**document, "nmae": 1}))
+    run = {**document["runs"][0], "model": {"scratch": {"pets:mlp": {"units": [8]}}}}
+    assert not list(validator.iter_errors({**document, "runs": [run]}))
+    tuned = {"name": "tuned", "model": {"backbone": "vgg16"}, "strategy": {"finetune": {"unfreeze": "all"}}}
+    assert not list(validator.iter_errors({**document, "runs": [tuned]}))

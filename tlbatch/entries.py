@@ -1,0 +1,68 @@
+"""What plug-ins add to models, the half without torch: scratch networks and heads.
+
+Strategies have theirs in ``tlbatch.strategies``. Each ``program`` is the other half: ``package.module:function``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tlbatch.schema.base import Part
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What ``tlbatch check`` says of a network. ``parameters``, and ``features``: values it gives for an item.
+
+    Bytes an item in float32, for the forecast of memory: ``kept`` for the backward pass, ``working``: in and out of its largest
+    layer.
+    """
+
+    parameters: int
+    features: int
+    kept: int
+    working: int
+
+
+def not_measured(shape: tuple[int, ...], settings: Settings) -> Measures | None:
+    return None
+
+
+def not_counted(features: int, classes: int, settings: Settings) -> int | None:
+    return None
+
+
+@dataclass(frozen=True)
+class AddedNetwork:
+    """A network for ``model: {scratch: {plugin:name: {…}}}``, trained from random weights.
+
+    ``program(shape, settings)`` gives an ``nn.Module`` from items [n, *shape] to features [n, …], without a classifier: tlbatch
+    puts one on top. ``shape`` is that of one item as it is fed: (channels, height, width) of pictures. ``settings``: what may
+    be set of it; None where nothing may. ``measures(shape, settings)``: for ``tlbatch check``; None where that is not known.
+    """
+
+    name: str
+    title: str
+    program: str
+    settings: type[Part] | None = None
+    measures: Callable[[tuple[int, ...], Settings], Measures | None] = not_measured
+
+
+@dataclass(frozen=True)
+class AddedHead:
+    """A head for ``model: {head: {plugin:name: {…}}}``, on the features of a backbone.
+
+    ``program(features, classes, settings)`` gives an ``nn.Module`` from features [n, features] to logits [n, classes].
+    ``settings``: what may be set of it; None where nothing may. ``parameters(features, classes, settings)``: how many it has,
+    for ``tlbatch check``; None where that is not known.
+    """
+
+    name: str
+    title: str
+    program: str
+    settings: type[Part] | None = None
+    parameters: Callable[[int, int, Settings], int | None] = not_counted
