@@ -11,7 +11,8 @@ from typing import Any
 from tests.studies.kept import KeptBackend
 from tests.studies.nights import Nights
 from tests.studies.shapes import SPLIT, head
-from tlbatch.champions.champion import Champion, decisions, load_champion, terms
+from tlbatch.champions.champion import Champion, load_champion, terms
+from tlbatch.champions.decisions import decisions
 from tlbatch.execution.driver import Driver, Silent
 from tlbatch.execution.launch import publish_report
 from tlbatch.planning import Plan

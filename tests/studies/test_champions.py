@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.studies.shapes import Bench
-from tlbatch.champions.champion import apply_decision, decisions, load_champion, terms
+from tlbatch.champions.champion import load_champion, terms
+from tlbatch.champions.decisions import apply_decision, decisions
 from tlbatch.cli import main
 from tlbatch.execution.launch import Outcome
 from tlbatch.schedules.pins import Pins, save_pins

@@ -196,7 +196,7 @@ def finished_once(nights: Pods) -> None:
 @pytest.mark.parametrize("point", ["apply_decision", "crown", "save_pins", "save_firing", "draw_trend_page", "close_firing"])
 @pytest.mark.parametrize("side", ["before", "after"])
 def test_the_next_pod_promotes_once(walked: Pods, monkeypatch: pytest.MonkeyPatch, point: str, side: str) -> None:
-    module = "tlbatch.champions.champion" if point == "crown" else "tlbatch.schedules.concluding"
+    module = "tlbatch.champions.decisions" if point == "crown" else "tlbatch.schedules.concluding"
     real = getattr(sys.modules[module], point)
 
     def dies(*arguments: Any, **named: Any) -> Any:

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from tests.studies.nights import Night, Nights
-from tlbatch.champions.champion import decisions, load_champion, terms
+from tlbatch.champions.champion import load_champion, terms
+from tlbatch.champions.decisions import decisions
 
 STUDY = """
 apiVersion: tlbatch/v1

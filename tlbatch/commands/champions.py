@@ -65,7 +65,8 @@ def history(name: str, store: str, output: str) -> None:
     \b
     tlbatch champion history pets
     """
-    from tlbatch.champions.champion import decisions, find_champion, terms
+    from tlbatch.champions.champion import find_champion, terms
+    from tlbatch.champions.decisions import decisions
     from tlbatch.store.opening import open_kept
 
     opened = open_kept(store)

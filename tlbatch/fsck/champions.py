@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from tlbatch.champions.champion import CHAMPION_FORMAT, ROOT, Champion, DecisionShape, Pointer
+from tlbatch.champions.champion import CHAMPION_FORMAT, ROOT, Champion, Pointer
+from tlbatch.champions.decisions import DecisionShape
 from tlbatch.errors import StudyError
 from tlbatch.fsck.artifacts import Artifacts
 from tlbatch.fsck.finding import LEAVE, RESTORE, SET_ASIDE, Finding, document

@@ -10,7 +10,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tlbatch.champions.champion import CROWNING, apply_decision, load_champion, terms
+from tlbatch.champions.champion import load_champion, terms
+from tlbatch.champions.decisions import CROWNING, apply_decision
 from tlbatch.champions.judged import own_number
 from tlbatch.errors import StudyError, TlbatchError
 from tlbatch.planning.champion_tasks import CHAMPION, DECIDE, PIN

@@ -11,18 +11,8 @@ from typing import Any
 
 import pytest
 
-from tlbatch.champions.champion import (
-    BeatenError,
-    Champion,
-    apply_decision,
-    champion_names,
-    crown,
-    decisions,
-    find_champion,
-    load_champion,
-    record_decision,
-    terms,
-)
+from tlbatch.champions.champion import BeatenError, Champion, champion_names, crown, find_champion, load_champion, terms
+from tlbatch.champions.decisions import apply_decision, decisions, record_decision
 from tlbatch.champions.promoting import bring_back
 from tlbatch.errors import StudyError
 from tlbatch.store import Store, open_store

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from tests.tlbatch.schedules.pets import STUDY
-from tlbatch.champions.champion import Champion, crown, record_decision
+from tlbatch.champions.champion import Champion, crown
+from tlbatch.champions.decisions import record_decision
 from tlbatch.records.executions import Execution
 from tlbatch.schedules.firings import FiringRecord, save_firing
 from tlbatch.schedules.pins import Pins, save_pins

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tlbatch.champions.champion import Champion, crown, decisions, load_champion, record_decision, terms
+from tlbatch.champions.champion import Champion, crown, load_champion, terms
+from tlbatch.champions.decisions import decisions, record_decision
 from tlbatch.errors import StudyError
 from tlbatch.records.executions import Execution
 from tlbatch.records.garbage import DAY_S, YOUNG_S, find_garbage, remove, remove_execution
