@@ -55,7 +55,7 @@ MUTATIONS = (
         2,
         "tests/jobs/training/test_trainer.py::test_stopped_and_resumed_equals_uninterrupted",
         "jobs/training/trainer.py",
-        '        seed_layers(seed, "layers", place.epoch, place.step)\n',
+        '        seed_layers(self.recipe.seed, "layers", place.epoch, place.step)\n',
         "",
     ),
     Mutation(
@@ -127,7 +127,7 @@ MUTATIONS = (
     Mutation(
         4,
         "tests/tlbatch/backbones/test_preprocessing.py::test_a_run_that_says_nothing_is_fed_as_its_weights_were_trained",
-        "tlbatch/backbones/preprocessing.py",
+        "tlbatch/planning/inputs.py",
         "own.get(name, SCRATCH_INPUT[name])",
         "SCRATCH_INPUT[name]",
     ),
