@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobs.worklog import write_progress
 from tlbatch.errors import CorruptArtifactError, DeadlineError, OtherVersionError, Stopped, TransientError
-from tlbatch.records.executions import read_progress
+from tlbatch.records.task_records import read_progress
 from tlbatch.store import NotFoundError, Store
 from tlbatch.store.artifacts import Artifact, FileEntry, Manifest, artifact_files, commit, file_sha256, open_artifact
 from tlbatch.store.documents import DamagedError, read, read_disposable, sealed, shaped, what

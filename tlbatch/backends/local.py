@@ -17,7 +17,7 @@ from tlbatch.backends.protocol import Ended
 from tlbatch.errors import TlbatchError
 from tlbatch.home import home
 from tlbatch.planning import Node
-from tlbatch.records.executions import read_progress
+from tlbatch.records.task_records import read_progress
 from tlbatch.steps import STEPS
 from tlbatch.store import Store
 from tlbatch.tasks import Task, task_name

@@ -14,8 +14,8 @@ import click
 from tlbatch.display.text import duration, progress_words, text_table
 from tlbatch.execution.task_state import TaskState
 from tlbatch.output import cut, one_line, steer, terminal_width
-from tlbatch.records.executions import read_progress
 from tlbatch.records.states import BLOCKED, CACHED, DONE, FAILED, READY, RUNNING, STOPPED, WAITING
+from tlbatch.records.task_records import read_progress
 from tlbatch.store import Store
 
 if TYPE_CHECKING:

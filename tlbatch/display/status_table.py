@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tlbatch.records.executions import Execution, read_progress
+from tlbatch.records.executions import Execution
+from tlbatch.records.task_records import read_progress
 from tlbatch.steps import place_of
 
 STALE_S = 120.0

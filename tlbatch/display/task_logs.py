@@ -13,7 +13,7 @@ from tlbatch.cluster.diagnosis import explain_pod
 from tlbatch.cluster.errors import NotThereError
 from tlbatch.errors import TlbatchError
 from tlbatch.manifests.names import EXECUTION, KEY
-from tlbatch.records.executions import read_logs
+from tlbatch.records.task_records import read_logs
 from tlbatch.store import Store
 
 

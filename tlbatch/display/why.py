@@ -11,7 +11,8 @@ from tlbatch.cluster.diagnosis import explain_job
 from tlbatch.cluster.submission import FIRING
 from tlbatch.errors import StudyError, TlbatchError
 from tlbatch.manifests.names import EXECUTION, TASK
-from tlbatch.records.executions import FINAL_STATES, Execution, load_document, read_exit
+from tlbatch.records.executions import FINAL_STATES, Execution, load_document
+from tlbatch.records.task_records import read_exit
 
 STALE_S = 60.0
 

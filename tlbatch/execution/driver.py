@@ -16,8 +16,9 @@ from tlbatch.execution.retries import RETRY, Verdict, judge, own_words
 from tlbatch.execution.task_state import TaskState
 from tlbatch.planning import Plan
 from tlbatch.records.earlier_features import older_artifacts, remember_extractor
-from tlbatch.records.executions import Execution, read_exit
+from tlbatch.records.executions import Execution
 from tlbatch.records.states import BLOCKED, CACHED, COMPLETE, DONE, ENDED, FAILED, PENDING, READY, RUNNING, STOPPED, WAITING
+from tlbatch.records.task_records import read_exit
 from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.store.documents import DamagedError

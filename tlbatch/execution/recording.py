@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tlbatch.execution.task_state import TaskState
-from tlbatch.records.executions import EventLog, Execution
+from tlbatch.records.eventlog import EventLog
+from tlbatch.records.executions import Execution
 
 STATUS_EVERY_S = 2.0
 

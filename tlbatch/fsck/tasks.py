@@ -10,7 +10,7 @@ from tlbatch.execution.rates import Rate
 from tlbatch.fsck.artifacts import sha256_of
 from tlbatch.fsck.finding import DELETE, LEAVE, SET_ASIDE, Finding, document, each_at_once, why_damaged
 from tlbatch.fsck.schedules import lease
-from tlbatch.records.executions import ExitShape, ProgressShape
+from tlbatch.records.task_records import ExitShape, ProgressShape
 from tlbatch.store import NotFoundError, Stat, Store
 from tlbatch.store.documents import DamagedError, checked, read, shaped
 from tlbatch.tasks import Task, load_task

@@ -16,8 +16,8 @@ from tlbatch.execution.task_state import TaskState
 from tlbatch.interrupts import stop_requests
 from tlbatch.planning import Node
 from tlbatch.prediction.request import STEP
-from tlbatch.records.executions import read_exit
 from tlbatch.records.states import RUNNING
+from tlbatch.records.task_records import read_exit
 from tlbatch.store import Store
 from tlbatch.store.documents import checked, read_disposable
 from tlbatch.tasks import Task

@@ -1,8 +1,7 @@
-"""What an execution leaves in the store, and what its tasks say of themselves: for ``status``, ``logs``, ``why``.
+"""What an execution leaves in the store: for ``status``, ``list``, ``why``.
 
-Only an execution's driver writes ``executions/<id>/`` (``cancel.json`` apart, which asks the driver to end); a step
-writes ``work/<key>/``. Unknown fields are ignored: an older or newer tlbatch may have written it. What is damaged raises
-DamagedError, apart from ``work/``, which may rot: it counts as absent there.
+Only an execution's driver writes ``executions/<id>/`` (``cancel.json`` apart, which asks the driver to end). Unknown fields are
+ignored: an older or newer tlbatch may have written it. What is damaged raises DamagedError.
 """
 
 from __future__ import annotations
@@ -10,10 +9,8 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,50 +143,6 @@ class Execution:
         return events
 
 
-class EventLog:
-    """Appends events of one driver as new objects ``events/<seq>-<driver>.jsonl``: S3 cannot append.
-
-    ``seq`` goes on after the highest there is, so a restarted driver's events sort after those of the one before.
-    """
-
-    def __init__(self, execution: Execution, driver: str, clock: Callable[[], float] = time.time) -> None:
-        self._execution, self._driver, self._clock = execution, driver, clock
-        self._pending: list[str] = []
-        self._next: int | None = None
-        self._noting, self._flushing = threading.Lock(), threading.Lock()  # noting never waits for the store
-
-    def add(self, kind: str, **fields: Any) -> None:
-        """Note an event; it is stored with the next ``flush``."""
-        line = json.dumps({"time": self._clock(), "kind": kind, **fields}, sort_keys=True)
-        with self._noting:
-            self._pending.append(line)
-
-    def flush(self) -> None:
-        """Store the events noted since the last flush, as one object. On an error they stay for the next one."""
-        with self._flushing:
-            with self._noting:
-                lines = list(self._pending)
-            if lines:
-                self._append("".join(f"{line}\n" for line in lines).encode())
-                with self._noting:
-                    del self._pending[: len(lines)]
-
-    def _append(self, data: bytes) -> None:
-        if self._next is None:
-            self._next = self._highest() + 1
-        while True:
-            name = self._execution.name(f"events/{self._next:06d}-{self._driver}.jsonl")
-            self._next += 1
-            with suppress(ConflictError):
-                self._execution.store.put(name, data, if_absent=True)
-                return
-
-    def _highest(self) -> int:
-        prefix = self._execution.name("events/")
-        names = [stat.name.removeprefix(prefix) for stat in self._execution.store.list(prefix)]
-        return max((int(number) for name in names if (number := name.partition("-")[0]).isdigit()), default=0)
-
-
 def list_executions(store: Store) -> list[ExecutionSummary]:
     """All executions, newest first."""
     started: dict[str, float] = {}
@@ -236,39 +189,6 @@ def _summary(store: Store, execution: str, modified: float, has_status: bool) ->
         float(started) if isinstance(started, int | float) else modified,
         float(updated) if isinstance(updated, int | float) else modified,
     )
-
-
-# -- what tasks say -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class LogPiece:
-    """A piece of a task's log: its object name (give it to ``read_logs(after=…)``), the attempt and the text."""
-
-    name: str
-    attempt: str
-    text: str
-
-
-def read_progress(store: Store, key: str) -> dict[str, Any] | None:
-    """``work/<key>/progress.json``: done, total, unit, note, seconds, time. None where the task said nothing yet."""
-    return read_disposable(store, f"work/{key}/progress.json", checked(ProgressShape))
-
-
-def read_exit(store: Store, key: str) -> dict[str, Any] | None:
-    """``work/<key>/exit.json``: code, sentence, attempt, time of the last attempt that ended. None where none has."""
-    return read_disposable(store, f"work/{key}/exit.json", checked(ExitShape))
-
-
-def read_logs(store: Store, key: str, after: str = "") -> list[LogPiece]:
-    """A task's log in pieces, attempts in the order of their names (they start with the time). ``after``: only later ones."""
-    prefix = f"work/{key}/logs/"
-    pieces = []
-    for stat in store.list(prefix):
-        if stat.name > after and stat.name.endswith(".txt"):
-            attempt = stat.name.removeprefix(prefix).removesuffix(".txt").rpartition("-")[0]
-            pieces.append(LogPiece(stat.name, attempt, store.get(stat.name).decode(errors="replace")))
-    return pieces
 
 
 # -- what the documents look like (other fields are let through) ----------------------------------------------------------
@@ -318,23 +238,6 @@ class StatusShape:
 class PlanShape:
     tasks: dict[str, TaskShape]
     study: str | None = None
-
-
-@dataclass
-class ProgressShape:
-    done: float | None = None
-    total: float | None = None
-    unit: str | None = None
-    note: str | None = None
-    seconds: float | None = None
-
-
-@dataclass
-class ExitShape:
-    code: int
-    sentence: str = ""
-    attempt: str = ""
-    time: float = 0.0
 
 
 def _study_text(url: str, name: str, data: bytes) -> str:

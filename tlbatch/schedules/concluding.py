@@ -15,7 +15,8 @@ from tlbatch.champions.decisions import CROWNING, apply_decision
 from tlbatch.champions.judged import own_number
 from tlbatch.errors import StudyError, TlbatchError
 from tlbatch.planning.champion_tasks import CHAMPION, DECIDE, PIN
-from tlbatch.records.executions import EventLog, Execution
+from tlbatch.records.eventlog import EventLog
+from tlbatch.records.executions import Execution
 from tlbatch.reports.listing import load_report
 from tlbatch.schedules.firings import BEATEN, FAILED, SUCCEEDED, FiringRecord, find_firing, load_firings, missed, save_firing
 from tlbatch.schedules.open_firings import Opened, close_firing

@@ -14,8 +14,9 @@ from tlbatch.backends import Ended
 from tlbatch.errors import Stopped
 from tlbatch.execution.driver import Driver
 from tlbatch.planning import Node, Plan
-from tlbatch.records.executions import Execution, read_logs
+from tlbatch.records.executions import Execution
 from tlbatch.records.states import BLOCKED, CACHED, DONE, FAILED, STOPPED, WAITING
+from tlbatch.records.task_records import read_logs
 from tlbatch.store import Store
 from tlbatch.store.artifacts import Manifest, artifact_files, commit, load_manifest, open_artifact, set_aside
 from tlbatch.store.lease import Lease, LeaseLostError

@@ -9,16 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tlbatch.errors import StudyError
-from tlbatch.records.executions import (
-    EventLog,
-    Execution,
-    find_execution,
-    list_executions,
-    new_execution_id,
-    read_exit,
-    read_logs,
-    read_progress,
-)
+from tlbatch.records.eventlog import EventLog
+from tlbatch.records.executions import Execution, find_execution, list_executions, new_execution_id
+from tlbatch.records.task_records import read_exit, read_logs, read_progress
 from tlbatch.store import ConflictError, Store
 
 WHEN = 1_795_407_120.0  # 2026-11-23 04:12 UTC

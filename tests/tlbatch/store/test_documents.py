@@ -17,8 +17,9 @@ from tests.tlbatch.champions.test_champion import champion
 from tests.tlbatch.schedules.pets import STUDY
 from tlbatch.champions.champion import champion_names, crown, load_champion, terms
 from tlbatch.cli import _code
-from tlbatch.records.executions import Execution, find_execution, list_executions, read_exit, read_progress
+from tlbatch.records.executions import Execution, find_execution, list_executions
 from tlbatch.records.garbage import find_garbage
+from tlbatch.records.task_records import read_exit, read_progress
 from tlbatch.schedules.pins import Pins, load_pins, save_pins
 from tlbatch.schedules.schedule import HERE, StoredSchedule, change_schedule, load_schedule
 from tlbatch.store import Store
