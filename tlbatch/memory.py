@@ -81,10 +81,10 @@ def _finetune(run: ResolvedRun, images: int, classes: int) -> int | None:
     network = network_of(run, classes)
     if network is None:
         return None
-    train = run.train["batch_size"] * (network.kept + WORKING_TRAINED * network.working)
+    train = run.train.batch_size * (network.kept + WORKING_TRAINED * network.working)
     validate = VALIDATION_BATCH * WORKING_FED * network.working
     frozen = network.weights - network.learning
-    weights = WEIGHTS_TRAINED[run.train["optimizer"]] * network.learning + WEIGHTS_FED * frozen
+    weights = WEIGHTS_TRAINED[run.train.optimizer] * network.learning + WEIGHTS_FED * frozen
     return _mib(weights + max(train, validate) + _pixels(run, images))
 
 

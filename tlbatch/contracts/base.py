@@ -16,7 +16,7 @@ class Parameters(Part):
     Parts of a study within (``train``, ``split``) are as strict as in a study: what is said there decides the output.
     """
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
 
     def as_json(self) -> dict[str, Any]:
         """As JSON has them in a task document: what was given, by the names there. What was left out stays left out."""

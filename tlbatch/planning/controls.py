@@ -17,7 +17,7 @@ from tlbatch.planning.resolved_weights import ResolvedWeights
 from tlbatch.planning.runs import ResolvedRun, plain
 from tlbatch.spec.added import added_name
 from tlbatch.spec.model import Head, Logistic
-from tlbatch.spec.train import Train
+from tlbatch.spec.train import EarlyStopping, Train
 
 RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 """Tried by a full control, with AdamW: from what suits VGG to what suits small networks with BatchNorm."""
@@ -53,7 +53,7 @@ def resolve_controls(runs: Sequence[ResolvedRun], images: Images) -> list[Resolv
         if run.model["backbone"]["name"] is None:
             continue
         control = _full(run, images) if run.control == "full" else _cheap(run, images)
-        content = json.dumps([control.model, control.strategy, control.input, control.train], sort_keys=True)
+        content = json.dumps([control.model, control.strategy, control.input, plain(control.train)], sort_keys=True)
         present = controls.get(content, control)
         controls[content] = replace(present, control_for=(*present.control_for, run.name))
     hand_crafted = [_hand_crafted([run.name for run in held])] if held else []
@@ -83,23 +83,23 @@ def _cheap(run: ResolvedRun, images: Images) -> ResolvedRun:
     return replace(base, strategy="features", augmentation=None, train=train)
 
 
-def _recipe(own: dict[str, Any], rates: Iterable[float], images: Images) -> dict[str, Any]:
+def _recipe(own: Train, rates: Iterable[float], images: Images) -> Train:
     """AdamW at the rate that is best on validation, until validation has not improved for ten epochs; the best one is kept.
 
     An epoch has fifty batches at least, so that ten of them mean something where labels are few (a network from random
     weights may need some hundred batches before validation moves at all). Without validation images
     nothing can be chosen: then a fixed rate and a cosine down to zero.
     """
-    batch = min(MOST_BATCH, max(LEAST_BATCH, own["batch_size"]))
-    asked: dict[str, Any] = {"epochs": max(EPOCHS, own["epochs"]), "batch_size": batch, "optimizer": "adamw"}
+    batch = min(MOST_BATCH, max(LEAST_BATCH, own.batch_size))
+    asked: dict[str, Any] = {"epochs": max(EPOCHS, own.epochs), "batch_size": batch, "optimizer": "adamw"}
     if images.train and images.train < LEAST_BATCHES * batch:
         asked["steps_per_epoch"] = LEAST_BATCHES
     if images.validation:
-        patient = {"patience": PATIENCE, "metric": "accuracy", "min_delta": 0.0}
-        asked |= {"lr": "auto", "lr_candidates": list(rates), "early_stopping": patient, "select": "best"}
+        patient = EarlyStopping(patience=PATIENCE, metric="accuracy", min_delta=0.0)
+        asked |= {"lr": "auto", "lr_candidates": tuple(rates), "early_stopping": patient, "select": "best"}
     else:
         asked |= {"lr": FIXED_RATE, "schedule": "cosine", "select": "last"}
-    return {**plain(Train()), **{name: own[name] for name in KEPT}, **asked}
+    return Train(**{name: getattr(own, name) for name in KEPT}, **asked)
 
 
 def _hand_crafted(held: Sequence[str]) -> ResolvedRun:
@@ -112,7 +112,7 @@ def _hand_crafted(held: Sequence[str]) -> ResolvedRun:
         strategy="features",
         input=dict(HAND_CRAFTED_INPUT),
         own_input=dict(HAND_CRAFTED_INPUT),
-        train=plain(Train()),
+        train=Train(),
         precision="fp32",
         control_for=tuple(held),
     )

@@ -14,12 +14,11 @@ from tlbatch.contracts.reports import AskedRun, Contrast, ReportParams
 from tlbatch.errors import DataError
 from tlbatch.planning.champion_tasks import PINNED, ResolvedChampion, champion_node, decide_node, pin_node
 from tlbatch.planning.plan import Node, Plan, PlanBuilder
-from tlbatch.planning.runs import ResolvedRun, contrasts
+from tlbatch.planning.runs import ResolvedRun, contrasts, plain
 from tlbatch.plugins import used
 from tlbatch.roles import DATASET, source_input, task_of
 from tlbatch.spec import Study
 from tlbatch.spec.dataset import Dataset, Source
-from tlbatch.spec.train import Train
 from tlbatch.steps import STEPS
 
 SMALL_INPUT = 64
@@ -246,7 +245,7 @@ def _finetune(
         strategy=run.strategy,
         input=run.input,
         augmentation=run.augmentation,
-        train=Train.of(run.train),
+        train=run.train,
         **_split(resolved),
         seed=seed,
         redraw=redraw,
@@ -264,7 +263,7 @@ def _finetune(
         weight="light" if run.on_features else _weight(run),
         runs=(run.name,),
         shape=f"finetune:{run.name}:{run.input['size']}",
-        units=float(run.train["epochs"]),
+        units=float(run.train.epochs),
         **_given(run),
     )
 
@@ -345,7 +344,7 @@ def _describe(run: ResolvedRun, resolved: ResolvedStudy) -> AskedRun:
         input=run.input,
         input_own=run.own_input,
         augmentation=run.augmentation,
-        train=run.train,
+        train=plain(run.train),
         trained_on=run.weights.trained_on if run.weights else "",
         seeds=resolved.study.repeat.seeds,
         folds=resolved.study.dataset.split.folds,

@@ -15,6 +15,7 @@ from tlbatch.planning.resolved_weights import ResolvedWeights
 from tlbatch.spec import Run, Study
 from tlbatch.spec.added import added_name, added_to_model, resolved
 from tlbatch.spec.model import FromRun
+from tlbatch.spec.train import Train
 from tlbatch.strategies import Strategy, strategy_of
 
 WeightsFor = Callable[[Run], ResolvedWeights]
@@ -29,7 +30,7 @@ class ResolvedRun:
     strategy: str | dict[str, Any]
     input: dict[str, Any]
     own_input: dict[str, Any]
-    train: dict[str, Any]
+    train: Train
     precision: str
     augmentation: dict[str, Any] | None = None
     views: int = 0
@@ -78,7 +79,7 @@ def _resolve(study: Study, run: Run, weights_for: WeightsFor, precision: str) ->
         strategy=_strategy(run),
         input=resolve_input(run.input, own),
         own_input=dict(own),
-        train=plain(run.train),
+        train=run.train,
         precision=computed_in,
         augmentation=_augmentation(study, run),
         views=run.views,

@@ -23,6 +23,7 @@ from tlbatch.planning import Plan
 from tlbatch.planning.champion_tasks import RULE, ChampionState
 from tlbatch.planning.make import ResolvedStudy
 from tlbatch.planning.resolve import plan_study
+from tlbatch.planning.runs import plain
 from tlbatch.records.executions import Execution
 from tlbatch.schedules.concluding import Say, conclude, decision_of, end_otherwise, tidy
 from tlbatch.schedules.firings import (
@@ -194,7 +195,7 @@ def _unseen(firing: Firing, started: float) -> Opened:
 
 def study_digest(resolved: ResolvedStudy) -> str:
     """sha256 over all of a study that decides its results and what is promoted: not when it fires, nor on which machines."""
-    runs = [asdict(run) for run in [*resolved.runs, *resolved.controls]]
+    runs = [{**asdict(run), "train": plain(run.train)} for run in [*resolved.runs, *resolved.controls]]
     for run in runs:
         (run["weights"] or {}).pop("location", None)
     schedule = resolved.study.schedule

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
@@ -41,7 +40,7 @@ def settings_by(model: type[Part] | None, given: Mapping[str, Any]) -> dict[str,
         if given:
             raise ValueError("nothing can be set of it")
         return {}
-    values: dict[str, Any] = model.model_validate_json(json.dumps(given)).model_dump(mode="json")
+    values: dict[str, Any] = model.of(given).model_dump(mode="json")
     return values
 
 

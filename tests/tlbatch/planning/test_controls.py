@@ -12,7 +12,7 @@ from tlbatch.planning.controls import HEAD_RATES, RATES, Images, resolve_control
 from tlbatch.planning.resolve import listed_images
 from tlbatch.planning.runs import ResolvedRun, resolve_runs
 from tlbatch.spec import parse_study
-from tlbatch.spec.train import Train
+from tlbatch.spec.train import EarlyStopping, Train
 
 PLENTY = Images(train=30000, validation=1000)
 HANDICAPS = (
@@ -42,14 +42,12 @@ def twin(run: str, *overrides: str, images: Images = PLENTY) -> ResolvedRun:
     return next(c for c in controls_of(*overrides, images=images).values() if run in c.control_for)
 
 
-def fitting(train: dict[str, Any], rates: tuple[float, ...]) -> None:
+def fitting(train: Train, rates: tuple[float, ...]) -> None:
     """Nothing of a recipe for fine-tuning is left; the rate is chosen over the stated grid until validation stops improving."""
-    own = Train().model_dump(mode="json")
-    asked = {"lr": "auto", "lr_candidates": list(rates), "optimizer": "adamw", "select": "best", "epochs": 100}
-    patient = {"patience": 10, "metric": "accuracy", "min_delta": 0.0}
-    expected = {**own, **asked, "early_stopping": patient}
-    assert {**train, "batch_size": 32} == {**expected, "batch_size": 32}
-    assert 16 <= train["batch_size"] <= 64
+    patient = EarlyStopping(patience=10, metric="accuracy", min_delta=0.0)
+    asked = {"lr": "auto", "lr_candidates": rates, "optimizer": "adamw", "select": "best", "epochs": 100}
+    assert train.model_copy(update={"batch_size": 32}) == Train().model_copy(update={**asked, "early_stopping": patient})
+    assert 16 <= train.batch_size <= 64
 
 
 @pytest.mark.parametrize("train", HANDICAPS)
@@ -77,21 +75,21 @@ def test_a_logistic_head_chooses_by_cross_validation_and_needs_no_rate() -> None
 
 
 def test_which_errors_count_is_the_runs_own() -> None:
-    train: Any = twin("tuned", "control=full", "runs[3].train.class_weights=balanced").train
-    assert train["class_weights"] == "balanced"
+    train = twin("tuned", "control=full", "runs[3].train.class_weights=balanced").train
+    assert train.class_weights == "balanced"
 
 
 @pytest.mark.parametrize("control", ["full", "cheap"])
 def test_without_validation_images_the_rate_is_a_fixed_one(control: str) -> None:
-    train: Any = twin("tuned", f"control={control}", "runs[3].train={lr: 1e-6, epochs: 2}", images=Images(30, 0)).train
-    assert (train["lr"], train["schedule"], train["select"], train["epochs"]) == (1e-3, "cosine", "last", 100)
-    assert train["early_stopping"] is None
+    train = twin("tuned", f"control={control}", "runs[3].train={lr: 1e-6, epochs: 2}", images=Images(30, 0)).train
+    assert (train.lr, train.schedule, train.select, train.epochs) == (1e-3, "cosine", "last", 100)
+    assert train.early_stopping is None
 
 
 def test_ten_epochs_of_few_images_are_still_some_batches() -> None:
     few, many = (twin("tuned", "control=full", images=Images(n, 20)).train for n in (60, 30000))
-    assert few["steps_per_epoch"] == 50
-    assert many["steps_per_epoch"] is None
+    assert few.steps_per_epoch == 50
+    assert many.steps_per_epoch is None
 
 
 def test_hand_crafted_features_are_a_control_once_a_study() -> None:

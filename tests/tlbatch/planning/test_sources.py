@@ -17,6 +17,7 @@ from tlbatch.planning.make import ListedData, ResolvedStudy, make_plan
 from tlbatch.planning.plan import Plan
 from tlbatch.planning.resolve import document_of
 from tlbatch.planning.runs import resolve_runs
+from tlbatch.schedules.firing import study_digest
 from tlbatch.spec import parse_study
 from tlbatch.strategies import STRATEGIES, Strategy, registry
 
@@ -40,6 +41,10 @@ def added(monkeypatch: pytest.MonkeyPatch) -> dict[str, Strategy]:
 
 
 def plan_of(strategy: str, films: ListedData = FILMS) -> Plan:
+    return make_plan(resolved(strategy, films))
+
+
+def resolved(strategy: str, films: ListedData = FILMS) -> ResolvedStudy:
     model = "scratch: {}" if "scratch" in strategy else "backbone: mobilenet_v2"
     text = TEXT.partition("runs:")[0] + SOURCES + "runs:\n  - {name: cnn, model: {scratch: {}}}\n"
     extra = ", augmentation: {flip: horizontal}, views: 1" if "features" in strategy else ""
@@ -47,7 +52,7 @@ def plan_of(strategy: str, films: ListedData = FILMS) -> Plan:
     study = parse_study(text).study
     runs = resolve_runs(study, weights_for, "fp32")
     data = ListedData("pets", ("cat", "dog"), "d")
-    return make_plan(ResolvedStudy(study, data, runs, sources={"films": films, "shop": SHOP}))
+    return ResolvedStudy(study, data, runs, sources={"films": films, "shop": SHOP})
 
 
 def test_each_has_a_task_and_who_does_not_read_it_is_not_handed_it(added: dict[str, Strategy]) -> None:
@@ -101,6 +106,13 @@ def test_keys_follow_the_source_of_those_that_read_it(added: dict[str, Strategy]
     before, after = keys(plan_of("p:scratch")), keys(plan_of("p:scratch", replace(FILMS, digest="other")))
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"prepare:films", "finetune:both:0", "finetune:both:1", "evaluate:both", "report"}
+
+
+def test_a_firing_sees_that_a_source_changed(added: dict[str, Strategy]) -> None:
+    """Else a night on which only a source has new images would be told as one on which nothing changed."""
+    before = study_digest(resolved("p:scratch"))
+    assert study_digest(resolved("p:scratch")) == before
+    assert study_digest(resolved("p:scratch", replace(FILMS, digest="other"))) != before
 
 
 def test_equal_datasets_are_prepared_once(added: dict[str, Strategy]) -> None:
