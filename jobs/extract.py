@@ -33,8 +33,10 @@ def run(context: Context) -> None:
     from jobs.data.pins import pins_of
     from jobs.extraction.cached_rows import Known, Older, Parts
     from jobs.extraction.requested_rows import wanted_rows
+    from tlbatch.plugins import check_used
 
     params = params_of(context)
+    check_used(params.plugins)
     wanted = wanted_rows(load_index(context.input("dataset")), params.views, pins_of(context))
     known, description = Known(), describe(context, wanted)
     older, parts = Older(context, description), Parts(context)

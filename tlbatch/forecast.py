@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tlbatch.backbones.catalogue import BackboneInfo, backbones
+from tlbatch.backbones.catalogue import BackboneInfo, described
 from tlbatch.backbones.handcrafted import HAND_CRAFTED, feature_count
 from tlbatch.execution.rates import estimate_s
 from tlbatch.manifests.needs import task_needs
@@ -158,7 +158,7 @@ def _facts(run: ResolvedRun, classes: int) -> RunFacts:
     name = run.model["backbone"]["name"]
     if name == HAND_CRAFTED:
         return replace(blank, network="none", features=feature_count(fed["size"]))
-    info = backbones().get(name or "")
+    info = described(name)
     return _backbone_facts(blank, run, info, classes) if info else replace(blank, network=name or blank.network)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from tlbatch.backbones.catalogue import MEASURED_AT, BackboneInfo, StageInfo, backbones
+from tlbatch.backbones.catalogue import MEASURED_AT, BackboneInfo, StageInfo, described
 from tlbatch.backbones.handcrafted import HAND_CRAFTED, feature_count
 from tlbatch.backbones.preprocessing import fed_shape
 from tlbatch.entries import Measures
@@ -90,7 +90,7 @@ def _finetune(run: ResolvedRun, images: int, classes: int) -> int | None:
 
 def _zero_label(node: Node) -> int | None:
     backbone, size = node.params.get("backbone") or {}, (node.params.get("input") or {}).get("size")
-    info = backbones().get(backbone.get("name") or "")
+    info = described(backbone.get("name"))
     if info is None or size is None:
         return None
     working = max(stage.working for stage in info.stages) * _area(size)
@@ -120,8 +120,8 @@ def network_of(run: ResolvedRun, classes: int) -> Network | None:
     name = run.model["backbone"]["name"]
     if name == HAND_CRAFTED:
         return Network(0, 0, 0, 64 * 2**10)
-    info = backbones().get(name or "")
-    return None if info is None else _backbone(run, info, classes)
+    info = described(name)
+    return None if info is None or not any(stage.working for stage in info.stages) else _backbone(run, info, classes)
 
 
 def _backbone(run: ResolvedRun, info: BackboneInfo, classes: int) -> Network:
@@ -190,7 +190,7 @@ def feature_size(run: ResolvedRun) -> int | None:
     name = (run.model.get("backbone") or {}).get("name")
     if name == HAND_CRAFTED:
         return feature_count(run.input["size"])
-    info = backbones().get(name or "")
+    info = described(name)
     shape = info.feature_shape(run.model["layer"], run.input["size"]) if info else None
     if shape is None:
         return None

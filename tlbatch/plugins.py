@@ -35,6 +35,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "strategies": "tlbatch.strategies.entry:Strategy",
         "networks": "tlbatch.entries:AddedNetwork",
         "heads": "tlbatch.entries:AddedHead",
+        "backbones": "tlbatch.backbones.added:AddedBackbone",
     }
 )
 """What a plug-in may add: the field of Plugin, and which class its entries are of."""
@@ -49,6 +50,7 @@ class Plugin:
     strategies: tuple[Any, ...] = ()
     networks: tuple[Any, ...] = ()
     heads: tuple[Any, ...] = ()
+    backbones: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from jobs.exporting.usage import onnx_snippet
 from jobs.exporting.whole import Whole
 from tlbatch.champions.exporting import CARD, Request
 from tlbatch.champions.judged import own_number, times
+from tlbatch.spec.added import added_name
 from tlbatch.store.artifacts import file_sha256
 
 FORMAT = 1
@@ -113,7 +114,8 @@ def _readme(document: Mapping[str, Any]) -> str:
 
 def _what(document: Mapping[str, Any]) -> str:
     network, images = document["network"], document["images"]
-    name = network["backbone"]["name"] if network.get("backbone") else "a CNN trained from scratch"
+    own = added_name(network.get("scratch")) or "a CNN"
+    name = network["backbone"]["name"] if network.get("backbone") else f"{own} trained from scratch"
     folds = f", {network['folds']} folds" if network["folds"] > 1 else ""
     learned = f" Its backbone learned from {document['trained_on']}." if document["trained_on"] else ""
     said = document["lineage"].get("sentence") or ""

@@ -43,6 +43,19 @@ def _division(network: nn.Module, fed: tuple[int, ...]) -> Division:
     return Division(tuple(stages), (Layer(WHOLE, WHOLE, stages[-1].name),), WHOLE)
 
 
+def added_backbone(name: str, division: Division | None) -> nn.Module:
+    """The network of ``plugin:name``, with the first values that torch's generator gives. Raises StudyError."""
+    network = _module(name, program("backbones", name)())
+    there = {path for path, _ in network.named_modules()} | {path for path, _ in network.named_parameters()}
+    stages, layers = (division.stages, division.layers) if division else ((), ())
+    said = [*(path for stage in stages for path in stage.layers), *(layer.path for layer in layers)]
+    if missing := [path for path in said if path not in there]:
+        raise StudyError(
+            f"{name} has no module {', '.join(missing)}, which its stages or layers name; ask the plug-in's authors"
+        )
+    return network
+
+
 def added_head(dim: int, n_classes: int, head: Mapping[str, Any], seed: int) -> nn.Module:
     """``{plugin:name: settings}``: features [n, dim] to logits [n, n_classes]. Raises StudyError."""
     ((name, settings),) = head.items()

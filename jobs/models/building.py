@@ -113,7 +113,7 @@ def _draft(source: Mapping[str, Any], pretrained: Pretrained) -> _Draft:
     body = _body(architecture, pretrained)
     division, head = architecture.division, architecture.head
     if division is None:
-        division, head = derive_division(body, 3, _own_size(body))
+        division, head = derive_division(body, 3, _own_size(architecture, body))
     return _Draft(architecture.name, body, division, 3, frozenset(body.state_dict()), head)
 
 
@@ -121,13 +121,16 @@ def _body(architecture: Architecture, pretrained: Pretrained) -> nn.Module:
     """With random values of its seed; without any (meta device) where weights for all of it will come."""
     if pretrained.state is None:
         body = architecture.create_seeded(pretrained.seed)
-        estimate_statistics(body, seed=pretrained.seed, size=NOISE_SIZE if architecture.division else _own_size(body))
+        usual = architecture.division is not None and architecture.size is None
+        estimate_statistics(body, seed=pretrained.seed, size=NOISE_SIZE if usual else _own_size(architecture, body))
         return body
     return architecture.create_empty() if architecture.name in FAMILIES else architecture.create_seeded(0)
 
 
-def _own_size(body: nn.Module) -> int:
+def _own_size(architecture: Architecture, body: nn.Module) -> int:
     """The size of images that a network is made for, where it says so."""
+    if architecture.size is not None:
+        return architecture.size
     own = (getattr(body, "pretrained_cfg", None) or {}).get("input_size")
     fixed = getattr(body, "image_size", None)
     return int(own[-1]) if own else int(fixed) if isinstance(fixed, int) else MODEL_SIZE
@@ -173,7 +176,7 @@ class Classifier(nn.Module):
 def build_classifier(backbone: Mapping[str, Any], pretrained: Pretrained) -> Classifier:
     """``backbone``: {name, weights}. In eval mode. Raises StudyError where the weights have no classifier."""
     draft = _draft({"backbone": backbone["name"]}, pretrained)
-    size = _own_size(draft.body)
+    size = _own_size(find(backbone["name"]), draft.body)
     drop_modules(draft.body, unreached(draft.body, walk(draft.body, Tap(""), (1, 3, size, size))))
     if pretrained.state is not None:
         _load(draft.body, draft, pretrained)

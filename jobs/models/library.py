@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
 
+from jobs.models.added import added_backbone
 from jobs.models.families import FAMILIES
-from jobs.models.stages import Division
+from jobs.models.stages import Division, divide
 from jobs.randomness import seed_of
+from tlbatch.backbones.catalogue import BackboneInfo, info_of
 from tlbatch.errors import StudyError
 from tlbatch.schema.nearest import suggestion
+from tlbatch.spec.added import added_name
 
 LIBRARIES = ("torchvision", "timm")
+PLUGIN = "plug-in"
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,12 @@ class Architecture:
     options: dict[str, Any]
     head: str | None = None
     division: Division | None = None
+    size: int | None = None  #: pixels that it is made for, where that is said
 
     def create(self) -> nn.Module:
         """The library's network with its own initialisation (torch's global generator) and 1,000 classes, in eval mode."""
+        if self.library == PLUGIN:
+            return added_backbone(self.name, self.division)
         if self.library == "torchvision":
             from torchvision import models
 
@@ -73,6 +80,8 @@ def find(name: str) -> Architecture:
     if name in FAMILIES:
         family = FAMILIES[name]
         return Architecture(name, family.library, family.architecture, dict(family.options), family.head, family.division)
+    if (added := added_name(name)) is not None:
+        return _added(added)
     library, _, model = name.rpartition("/")
     known: dict[str, Callable[[], frozenset[str]]] = {"torchvision": torchvision_names, "timm": timm_names}
     for candidate in [library] if library else LIBRARIES:
@@ -80,3 +89,18 @@ def find(name: str) -> Architecture:
             return Architecture(name, candidate, model, {})
     names = [*FAMILIES, *sorted(torchvision_names() | timm_names())]
     raise StudyError(f"unknown backbone {name!r}{suggestion(name, names, most=0)}; `tlbatch backbones` lists them")
+
+
+def _added(name: str) -> Architecture:
+    """A plug-in's. Raises StudyError where its layers lie in none of its stages."""
+    info = info_of(name)
+    assert info is not None
+    found = Architecture(name, PLUGIN, name, {}, size=int(info.input["size"]))
+    if not isinstance(info, BackboneInfo):
+        return found
+    stages = {stage.name: stage.modules for stage in info.stages}
+    layers = {layer.name: layer.path or layer.name for layer in info.layers}
+    try:
+        return replace(found, head=info.head or None, division=divide(stages, layers, info.default, info.extra))
+    except ValueError as error:
+        raise StudyError(f"{name}: {error}; ask the plug-in's authors") from error

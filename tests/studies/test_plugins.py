@@ -34,6 +34,13 @@ RUN = """
     strategy: features
     input: {size: 32}
     train: {epochs: 3, batch_size: 8, lr: 3e-3}
+  - name: tiny
+    model: {backbone: "example:tiny", head: {logistic: {c: [1.0], folds: 3}}}
+    control: cheap
+  - name: tuned
+    model: {backbone: "example:tiny", weights: random}
+    strategy: {finetune: {unfreeze: [corners]}}
+    train: {epochs: 2, batch_size: 8, lr: 3e-3}
   - name: logistic
     model: {backbone: mobilenet_v2, weights: random, head: {logistic: {c: [1.0], folds: 3}}}
     input: {size: 32}
@@ -85,7 +92,7 @@ def test_it_is_listed(place: Place) -> None:
         ("example", "tlbatch-example", "1.0", "")
     ]
     names = [name for kind in KINDS for name in found[0]["adds"][kind]]
-    assert {"example:nearest-mean", "example:pooled", "example:mlp", "example:cosine"} <= set(names)
+    assert {"example:nearest-mean", "example:pooled", "example:tiny", "example:mlp", "example:cosine"} <= set(names)
     listed = place.call("plugins")
     assert all(name in listed for name in names)
 
@@ -94,7 +101,7 @@ def test_it_ran_to_a_report(place: Place) -> None:
     report = next((place.folder / "store/executions").glob("*/report"))
     assert "nearest class mean of the features" in (report / "index.html").read_text()
     document = json.loads((report / "report.json").read_text())
-    assert {run["name"] for run in document["runs"]} >= {"means", "logistic", "mlp", "cosine"}
+    assert {run["name"] for run in document["runs"]} >= {"means", "logistic", "mlp", "cosine", "tiny", "tuned", "tiny-random"}
     html = (report / "index.html").read_text()
     assert "head on the features of the last layer, cosine head" in html
     assert "example:mlp, dense layers on all values" in html
@@ -128,13 +135,14 @@ def test_again_nothing_runs_and_another_source_is_another_task(place: Place, tmp
     path.write_text(path.read_text() + "# changed\n")
     after = place.keys(tmp_path / "site")
     changed = {name for name in before if after[name] != before[name]}
-    assert changed >= {f"finetune:{run}:0" for run in ("means", "mlp", "cosine")}
+    assert changed >= {f"finetune:{run}:0" for run in ("means", "mlp", "cosine", "tiny", "tuned", "tiny-random")}
+    assert changed >= {"extract:tiny", "extract:tiny-random"}
     assert not changed & {"finetune:logistic:0", "evaluate:logistic", "extract:cosine"}
 
 
 def test_it_predicts(place: Place) -> None:
     execution = json.loads(place.call("list", "--store", "store", "-o", "json"))[0]["id"]
-    for run in ("means", "mlp"):
+    for run in ("means", "mlp", "tuned"):
         place.call("predict", "images/disc", f"predicted-{run}", "--model", f"store#{execution}/{run}")
         lines = [json.loads(line) for path in (place.folder / f"predicted-{run}").rglob("*.jsonl") for line in path.open()]
         assert len([line for line in lines if "predicted" in line]) == 40
@@ -187,6 +195,10 @@ def test_wrong_names_and_settings_are_sentences(place: Place) -> None:
         ('runs[mlp].model.scratch={"example:mlp": {units: [0]}}', "runs[1].model.scratch.example:mlp.units[0]:"),
         ('runs[cosine].model.head={"example:cosine": {scael: 1}}', "unknown key (did you mean 'scale'?)"),
         ("runs[cosine].model.head=example:mlp", "has no such name among its heads (known here: cosine)"),
+        ("runs[tuned].model.backbone=example:tyni", "runs[4].model.backbone: example:tyni: plug-in example has no such name"),
+        ("runs[tiny].model.weights=edgse", "unknown weights 'edgse' of example:tiny (did you mean 'edges'?)"),
+        ("runs[tiny].model.layer=edgse", "unknown layer 'edgse' of example:tiny (did you mean 'edges'?)"),
+        ("runs[tuned].strategy.finetune.unfreeze=[stem]", "unknown stage 'stem' of example:tiny"),
         ('runs[means].model.head={"example:cosine": {}}', "strategy example:nearest-mean trains no head of a plug-in"),
     ],
 )

@@ -13,6 +13,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from tlbatch.plugins import find
+
 MEASURED_AT = 224
 """Pixels a side of the images at which memory is measured."""
 HF_URL = "https://huggingface.co/{repo}/resolve/main/model.safetensors"
@@ -54,7 +56,7 @@ class StageInfo:
 class LayerInfo:
     """A layer whose output can be used: ``channels`` maps of side (size + offset) // stride, a vector where stride is 0.
 
-    ``smallest`` is the smallest input size that gets there.
+    ``smallest`` is the smallest input size that gets there. ``path``, of plug-ins' networks: of the module; "": its name.
     """
 
     name: str
@@ -63,6 +65,7 @@ class LayerInfo:
     stride: int
     offset: int
     smallest: int
+    path: str = ""
 
     def shape(self, size: int) -> tuple[int, ...] | None:
         """(channels, height, width) or (values,) for square images of ``size`` pixels; None where they are too small."""
@@ -143,13 +146,31 @@ def known_names() -> tuple[str, ...]:
 
 
 def layer_names(name: str) -> tuple[str, ...]:
-    """Names that ``layer`` takes, in the order of the data; empty for a backbone that is not in the catalogue."""
-    info = backbones().get(name)
+    """Names that ``layer`` takes, in the order of the data; empty for a backbone whose layers are not known."""
+    info = described(name)
     return tuple(layer.name for layer in info.layers) if info else ()
 
 
+def described(name: str | None) -> BackboneInfo | None:
+    """A backbone whose stages are known: of the catalogue, or of a plug-in (``plugin:name``). Raises StudyError."""
+    found = backbones().get(name or "") or _added(name or "")
+    return found if isinstance(found, BackboneInfo) else None
+
+
+def info_of(name: str) -> BackboneInfo | OtherInfo | None:
+    """What is known of any backbone; None for unknown names. Raises StudyError for what a plug-in should have."""
+    return described(name) or other(name)
+
+
+def _added(name: str) -> BackboneInfo | OtherInfo | None:
+    found: BackboneInfo | OtherInfo | None = find("backbones", name).info if ":" in name else None
+    return found
+
+
 def other(name: str) -> OtherInfo | None:
-    """What is known of a model that is not in the catalogue; None for unknown names."""
+    """What is known of a model whose stages are not; None for unknown names. Raises StudyError (a plug-in's)."""
+    if isinstance(added := _added(name), OtherInfo):
+        return added
     entry = _document()["others"].get(name)
     if entry is None:
         return None
@@ -160,7 +181,7 @@ def other(name: str) -> OtherInfo | None:
 
 def weights_of(name: str) -> tuple[WeightInfo, ...]:
     """Published weights of any known model, the default first."""
-    info = backbones().get(name) or other(name)
+    info = info_of(name)
     return info.weights if info else ()
 
 
@@ -173,7 +194,7 @@ def _sizes() -> dict[str, list[int]]:
 
 def input_sizes(name: str, layer: str | None = None) -> tuple[int, int] | None:
     """(least, most) pixels a side that a network takes up to a layer; most 0: no limit; None: all, as far as is known."""
-    info = backbones().get(name)
+    info = described(name)
     if info is not None:
         found = info.layer(layer)
         return (found.smallest, 0) if found else None

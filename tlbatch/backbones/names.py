@@ -77,7 +77,7 @@ def sizes(backbone: str, layer: str | None) -> tuple[int, int] | None:
 
 def _info(backbone: str) -> Any:
     catalogue = _catalogue()
-    return catalogue.backbones().get(backbone) if catalogue else None
+    return catalogue.described(backbone) if catalogue else None
 
 
 def _part(backbone: str, name: str) -> Iterable[Any]:

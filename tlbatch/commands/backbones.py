@@ -11,7 +11,7 @@ from tlbatch.commands.options import kept_store_option, output_option, print_jso
 from tlbatch.output import terminal_width
 
 if TYPE_CHECKING:
-    from tlbatch.backbones.catalogue import BackboneInfo
+    from tlbatch.backbones.catalogue import BackboneInfo, OtherInfo
     from tlbatch.store import Store
 
 
@@ -35,22 +35,46 @@ def backbones(name: str | None, everything: bool, size: int | None, store: str, 
     if name is not None:
         _show(name, size, open_store(store), output)
         return
+    added = _added()
     if output == "json":
-        print_json(list(known_names()) if everything else [_facts(info) for info in catalogue().values()])
+        own = list(known_names()) if everything else [_facts(info) for info in catalogue().values()]
+        print_json([*own, *([info.name for info in added] if everything else map(_facts, added))])
         return
-    _list(list(catalogue().values()))
+    _list([*catalogue().values(), *added])
     if everything:
         click.echo("\n" + "\n".join(other for other in known_names() if other not in catalogue()))
     else:
         click.echo(f"\nand {len(known_names()) - len(catalogue())} more of torchvision and timm by their own names (--all)")
 
 
-def _list(infos: list[BackboneInfo]) -> None:
+def _added() -> list[BackboneInfo | OtherInfo]:
+    """Those of plug-ins; what is wrong with a plug-in is said and does not stop the list."""
+    from tlbatch.errors import TlbatchError
+    from tlbatch.plugins import find, installed
+
+    found = []
+    for each in installed().values():
+        try:
+            found += [find("backbones", f"{each.name}:{entry.name}").info for entry in each.load().backbones]
+        except TlbatchError as error:
+            click.echo(str(error), err=True)
+    return found
+
+
+def _list(infos: list[BackboneInfo | OtherInfo]) -> None:
     from tlbatch.display.text import text_table
 
-    rows = [[i.name, i.library, f"{i.parameters:,}", str(i.input["size"]), _features(i), _stages(i)] for i in infos]
+    rows = [_row(info) for info in infos]
     columns = ["backbone", "from", "parameters", "input", "features", "stages"]
     click.echo("\n".join(text_table(columns, rows, left=(0, 1, 5), width=terminal_width())))
+
+
+def _row(info: BackboneInfo | OtherInfo) -> list[str]:
+    from tlbatch.backbones.catalogue import OtherInfo
+
+    if not isinstance(info, OtherInfo):
+        return [info.name, info.library, f"{info.parameters:,}", str(info.input["size"]), _features(info), _stages(info)]
+    return [info.name, info.library, "?", str(info.input["size"]), "?", "found when it is built"]
 
 
 def _features(info: BackboneInfo) -> str:
@@ -62,7 +86,12 @@ def _stages(info: BackboneInfo) -> str:
     return ", ".join(stage.name for stage in info.stages if stage.name not in info.extra)
 
 
-def _facts(info: BackboneInfo) -> dict[str, Any]:
+def _facts(info: BackboneInfo | OtherInfo) -> dict[str, Any]:
+    from tlbatch.backbones.catalogue import OtherInfo
+
+    if isinstance(info, OtherInfo):
+        weights = [weight.name for weight in info.weights]
+        return {"name": info.name, "library": info.library, "input": dict(info.input), "weights": weights}
     return {"name": info.name, "library": info.library, "parameters": info.parameters, "input": dict(info.input)} | {
         "stages": [stage.name for stage in info.stages],
         "default_layer": info.default,
@@ -71,13 +100,12 @@ def _facts(info: BackboneInfo) -> dict[str, Any]:
 
 
 def _show(name: str, size: int | None, store: Store, output: str) -> None:
-    from tlbatch.backbones.catalogue import backbones as catalogue
-    from tlbatch.backbones.catalogue import other
+    from tlbatch.backbones.catalogue import described, other
     from tlbatch.backbones.names import backbone_hint
     from tlbatch.errors import StudyError
     from tlbatch.planning.weights import places
 
-    info = catalogue().get(name)
+    info = described(name)
     rest = other(name) if info is None else None
     if info is None and rest is None:
         raise StudyError(f"unknown backbone {name!r}{backbone_hint(name)}; `tlbatch backbones --all` lists them")

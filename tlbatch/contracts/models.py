@@ -46,7 +46,7 @@ class Views(Divided):
 
 
 class ExtractParams(Parameters):
-    """``input``: the kind of data's own, how the network is fed."""
+    """``input``: the kind of data's own, how the network is fed. ``plugins``: what it was planned with."""
 
     backbone: Backbone
     layer: str | None
@@ -54,6 +54,7 @@ class ExtractParams(Parameters):
     input: dict[str, Any]
     precision: str
     views: Views | None
+    plugins: dict[str, dict[str, str]] = Field(default_factory=dict)
 
 
 class Trained(Parameters):

@@ -18,6 +18,7 @@ from tlbatch.planning.runs import ResolvedRun, contrasts, plain
 from tlbatch.plugins import used
 from tlbatch.roles import DATASET, source_input, task_of
 from tlbatch.spec import Study
+from tlbatch.spec.added import added_to_model
 from tlbatch.spec.dataset import Dataset, Source
 from tlbatch.steps import STEPS
 
@@ -215,6 +216,7 @@ def _extract(resolved: ResolvedStudy, run: ResolvedRun, role: str, prepared: str
         input=run.input,
         precision=run.precision,
         views=views,
+        **_plugins(added_to_model({"backbone": run.model["backbone"]})),
     )
     name = run.model["backbone"]["name"] or "source"
     return Node(
@@ -302,6 +304,7 @@ def _zero_label(resolved: ResolvedStudy, zero: ZeroLabel) -> Node:
         backbone=Backbone.of(zero.backbone),
         input=zero.input,
         mapping={name: tuple(outputs) for name, outputs in zero.mapping.items()},
+        **_plugins(added_to_model({"backbone": zero.backbone})),
     ).as_json()
     locations = {"weights": zero.location} if zero.location else {}
     shape = f"evaluate:{zero.backbone['name']}:{zero.input['size']}"

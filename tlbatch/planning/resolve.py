@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from tlbatch.backbones.catalogue import described
 from tlbatch.backbones.imagenet import class_mapping
 from tlbatch.datasets.describing import listing_facts, listing_lines
 from tlbatch.datasets.listing import Listing
@@ -23,6 +25,7 @@ from tlbatch.planning.resolved_weights import ResolvedWeights
 from tlbatch.planning.runs import ResolvedRun, resolve_runs, seen_in_pretraining
 from tlbatch.planning.weights import has_imagenet_head, resolve_weights
 from tlbatch.spec import LoadedStudy, Run, Study
+from tlbatch.spec.added import added_name
 from tlbatch.spec.load import is_file_like
 from tlbatch.store import Store
 
@@ -126,10 +129,20 @@ def zero_labels(runs: list[ResolvedRun], mapping: dict[str, list[int]]) -> list[
         if not run.pretrained or run.weights is None or not has_imagenet_head(run.weights):
             continue
         backbone = run.model["backbone"]
-        name = f"{backbone['name']}-no-labels".replace("_", "-")
+        if not _has_classifier(backbone["name"]):
+            continue
+        name = re.sub("[_:]", "-", f"{backbone['name']}-no-labels")
         row = ZeroLabel(name, backbone, run.own_input, mapping, run.precision, run.weights.location)
         rows.setdefault(name, row)
     return list(rows.values())
+
+
+def _has_classifier(backbone: str) -> bool:
+    """Whether a plug-in's network says where its classifier is; published ones have one."""
+    if added_name(backbone) is None:
+        return True
+    info = described(backbone)
+    return info is not None and bool(info.head)
 
 
 def resolve_precision(gpus: int | None, cpu_flags: Callable[[], str] | None = None) -> str:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tlbatch.backbones.catalogue import BackboneInfo, OtherInfo, WeightInfo, backbones, other, weights_of
+from tlbatch.backbones.catalogue import BackboneInfo, OtherInfo, WeightInfo, backbones, info_of, other, weights_of
 from tlbatch.backbones.names import backbone_hint
 from tlbatch.backbones.weightfiles import FOLDER, STORE_PREFIX, Place, fetch, find_weight, place_of
 from tlbatch.errors import StudyError
 from tlbatch.planning.resolved_weights import ResolvedWeights
+from tlbatch.plugins import installed
 from tlbatch.schema.nearest import suggestion
 from tlbatch.spec.load import is_file_like
 from tlbatch.spec.model import FromRun
@@ -38,7 +39,7 @@ def resolve_weights(run: Run, store: Store) -> ResolvedWeights:
 
         return resolve_source(backbone, store)
     assert backbone is not None
-    info = backbones().get(backbone) or other(backbone)
+    info = info_of(backbone)
     if info is None:
         raise StudyError(f"unknown backbone {backbone!r}: `tlbatch backbones` lists them")
     wanted = run.model.weights
@@ -151,9 +152,18 @@ def _mirror_file(store: Store, location: str) -> Mirrored:
     return Mirrored("", location, name, path.stat().st_size, copied=False)
 
 
+def _parted(name: str) -> tuple[str, str]:
+    """NAME, or NAME:WEIGHTS; a plug-in's name has a colon of its own."""
+    first, _, rest = name.partition(":")
+    if first not in installed():
+        return first, rest
+    own, _, weights = rest.partition(":")
+    return f"{first}:{own}", weights
+
+
 def _wanted(name: str) -> tuple[str, WeightInfo]:
-    backbone, _, weights = name.partition(":")
-    info: Any = backbones().get(backbone) or other(backbone)
+    backbone, weights = _parted(name)
+    info: Any = info_of(backbone)
     if info is None:
         raise StudyError(f"unknown backbone {backbone!r}{backbone_hint(backbone)}; `tlbatch backbones` lists them")
     return backbone, named_weight(info, weights or "default")

@@ -24,6 +24,7 @@ def extractor_of(task: Task) -> str:
     """A key over what decides the features of one image."""
     params = {name: task.params[name] for name in EXTRACTOR}
     views = task.params.get("views") or {}
+    params |= {name: task.params[name] for name in ("plugins",) if name in task.params}
     params["views"] = {"count": views.get("count", 0), "augmentation": views.get("augmentation")}
     source = {role: ref.digest for role, ref in task.inputs.items() if role == "source"}
     return task_key(task.step, params, source)

@@ -62,7 +62,7 @@ def added_to_model(model: Mapping[str, Any]) -> list[str]:
 def resolved(kind: str, value: str | Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """``{plugin:name: {all its settings}}``, as keys and cards have it. Raises StudyError; ValidationError, ValueError."""
     name, given = name_and_settings(value)
-    return {name: settings_by(find(kind, name).settings, given)}
+    return {name: settings_by(getattr(find(kind, name), "settings", None), given)}
 
 
 def check_added(kind: str, value: Any, path: Path) -> Iterator[Mistake]:

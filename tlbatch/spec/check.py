@@ -81,6 +81,7 @@ def _shared_augmentations(study: Study) -> Iterator[Mistake]:
 def _added(run: Run, path: Path) -> Iterator[Mistake]:
     """What plug-ins should add and do not, or settings of it that they do not take."""
     yield from check_added("strategies", run.strategy, (*path, "strategy"))
+    yield from check_added("backbones", run.model.backbone, (*path, "model", "backbone"))
     yield from check_added("networks", run.model.scratch, (*path, "model", "scratch"))
     yield from check_added("heads", run.model.head, (*path, "model", "head"))
 

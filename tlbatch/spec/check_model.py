@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tlbatch.backbones import names as known
 from tlbatch.schema.nearest import suggestion
 from tlbatch.schema.yamltree import Mistake, Path
+from tlbatch.spec.added import added_name
 from tlbatch.spec.model import FromRun, Model
 from tlbatch.spec.study import Run
 from tlbatch.strategies import CheckedRun
@@ -60,7 +61,7 @@ def _from_run(model: Model, source: FromRun, path: Path, study_name: str) -> Ite
 
 def _backbone(model: Model, name: str, path: Path) -> Iterator[Mistake]:
     names = known.backbone_names()
-    if names and name not in names:
+    if names and name not in names and added_name(name) is None:
         hint = known.backbone_hint(name)
         yield Mistake((*path, "backbone"), f"unknown backbone {name!r}{hint}; `tlbatch backbones` lists them")
         return

@@ -68,7 +68,8 @@ class Model(Part):
         description="a CNN of your own measures, or a plug-in's network {plugin:name: {its settings}}, from random weights",
     )
     backbone: str | FromRun | None = Field(
-        default=None, description="a name of `tlbatch backbones`, any image model of torchvision or timm, or a model of yours"
+        default=None,
+        description="a name of `tlbatch backbones`, any image model of torchvision or timm, a plug-in's, or a model of yours",
     )
     weights: str = Field(
         default="default",

@@ -9,6 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from tlbatch.backbones.added import AddedBackbone
+from tlbatch.backbones.catalogue import LayerInfo, StageInfo, WeightInfo
+from tlbatch.backbones.preprocessing import NORMALIZATIONS, SCRATCH_INPUT
 from tlbatch.entries import AddedHead, AddedNetwork, Measures
 from tlbatch.plugins import Plugin
 from tlbatch.schema.base import Count, Part
@@ -52,6 +55,16 @@ def measure_mlp(shape: tuple[int, ...], settings: Mapping[str, Any]) -> Measures
     )
 
 
+TINY = WeightInfo(
+    name="edges",
+    file="tiny.safetensors",
+    url="",
+    hash="ed39a443500e111dd0abb88b6635610c1f97f38b9795cd14deabfa82559587cc",
+    trained_on="",
+    input={**SCRATCH_INPUT, "size": 32, **NORMALIZATIONS["symmetric"]},
+    package="tlbatch_example",
+)
+
 PLUGIN = Plugin(
     networks=(
         AddedNetwork(
@@ -60,6 +73,24 @@ PLUGIN = Plugin(
             program="tlbatch_example.networks:mlp",
             settings=Mlp,
             measures=measure_mlp,
+        ),
+    ),
+    backbones=(
+        AddedBackbone(
+            name="tiny",
+            title="edges and corners, written down",
+            program="tlbatch_example.tiny:build",
+            input={"size": 32, **NORMALIZATIONS["symmetric"]},
+            weights=(TINY,),
+            stages=(
+                StageInfo("edges", ("edges",), parameters=608, kept=3_010_560, working=3_211_264),
+                StageInfo("corners", ("corners",), parameters=1_168, kept=1_605_632, working=1_605_632),
+            ),
+            layers=(
+                LayerInfo("edges", "edges", channels=8, stride=2, offset=0, smallest=2),
+                LayerInfo("corners", "corners", channels=16, stride=4, offset=0, smallest=4),
+            ),
+            default="corners",
         ),
     ),
     heads=(

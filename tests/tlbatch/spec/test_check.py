@@ -26,6 +26,7 @@ def catalogue(monkeypatch):
     )
     module = SimpleNamespace(
         backbones=lambda: {"vgg16": info},
+        described={"vgg16": info}.get,
         layer_names=lambda name: ("block5_conv1",),
         known_names=lambda: ("convnext_tiny",),
         weights_of=lambda name: (),
