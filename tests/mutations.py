@@ -86,6 +86,14 @@ MUTATIONS = (
         '        self._best = {name: tensor.to(self.device) for name, tensor in part("best.").items()}\n',
         "",
     ),
+    Mutation(
+        2,
+        "tests/jobs/training/test_learning.py::test_stopped_and_resumed_equals_uninterrupted",
+        "jobs/training/trainer.py",
+        "            indices = self._samplers[role].batch(place.epoch, place.step)\n",
+        "            indices = self._samplers[role].batch(place.epoch, place.step)\n"
+        "            indices = indices[torch.randperm(len(indices))]\n",
+    ),
     # 3: frozen means frozen
     Mutation(
         3,
@@ -208,6 +216,20 @@ MUTATIONS = (
         "jobs/statistics/bootstrap.py",
         "np.unique(groups, return_index",
         "np.unique(np.arange(len(groups)), return_index",
+    ),
+    Mutation(
+        5,
+        "tests/jobs/training/test_sources.py::test_a_source_that_is_the_target_trains_what_the_target_trains",
+        "jobs/training/split_data.py",
+        "    held_back = {entry.id for entry in index} - {entry.id for entry in target.train}\n",
+        "    held_back: set[str] = set()\n",
+    ),
+    Mutation(
+        5,
+        "tests/jobs/data/test_source_split.py::test_what_the_target_holds_back_does_not_train",
+        "jobs/data/source_split.py",
+        "        if any(entry.id in held_back for entry in unit.entries):\n",
+        "        if all(entry.id in held_back for entry in unit.entries):\n",
     ),
     # 6: no silent winner
     Mutation(
