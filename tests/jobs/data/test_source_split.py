@@ -34,8 +34,9 @@ def test_a_place_follows_from_content_and_seed() -> None:
     assert split_source("films", entries, SourceSplit(validation=0.3, seed=1), CLASSES, ()) != first
 
 
+@pytest.mark.promise(5)
 def test_what_the_target_holds_back_does_not_train() -> None:
-    """Nor what is a near copy of it or of one group with it: fails when only its own name is left out."""
+    """Nor what is a near copy of it or of one group with it. Fails when only its own name is left out."""
     groups = [entry("ada1", "cat", group="ada"), entry("ada2", "cat", group="ada")]
     copies = [entry("twin1", "dog", dup="x"), entry("twin2", "dog", dup="x")]
     held_back = {groups[0].id, copies[1].id, entry("cat3", "cat").id, entry("elsewhere", "cat").id}

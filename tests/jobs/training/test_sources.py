@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
 
 from jobs.context import Context
@@ -26,6 +27,7 @@ def context_of(bench: Bench, **given: Any) -> tuple[Context, Settings]:
     return context, Settings.of(context.read_params(FinetuneParams))
 
 
+@pytest.mark.promise(5)
 def test_a_source_that_is_the_target_trains_what_the_target_trains(bench: Bench) -> None:
     """Fails when a source's pictures are not held against the target's: the test images would train."""
     parts = load_parts(*context_of(bench))
