@@ -37,7 +37,8 @@ def run(context: Context) -> None:
 
     params = params_of(context)
     check_used(params.plugins)
-    wanted = wanted_rows(load_index(context.input("dataset")), params.views, pins_of(context))
+    kind = params.input.get("kind")
+    wanted = wanted_rows(load_index(context.input("dataset")), params.views, pins_of(context), kind)
     known, description = Known(), describe(context, wanted)
     older, parts = Older(context, description), Parts(context)
     older.add_to(known, {row.entry.id: row.note for row in wanted})

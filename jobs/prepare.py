@@ -1,5 +1,7 @@
 """prepare: check every file of a dataset and pack the usable ones, with a card that says what is in it.
 
+What follows is of images; another kind of data has its own formats, facts of an entry and measures (jobs.data.items).
+
 Parameters are ``tlbatch.contracts.data.PrepareParams``; the listing lies where ``locations.listing`` says.
 
 Files
@@ -34,14 +36,13 @@ from jobs.listings import read_listing
 from jobs.runtime import Context, step_main
 from tlbatch.datasets.listing import ListedFile, Listing
 from tlbatch.errors import DataError
+from tlbatch.kinds import kept_kind, kind_of
 from tlbatch.output import one_line
 
 if TYPE_CHECKING:
-    from jobs.data.groups import Likeness
     from jobs.data.index import IndexEntry
-    from jobs.data.reading import BadFile, ReadImage
-    from jobs.data.shards import Spool, SpooledPicture
-    from jobs.data.thumbnails import Thumbnails
+    from jobs.data.items import BadFile, CopyFinder, ItemKind, Likeness, ReadItem, SpooledItem
+    from jobs.data.shards import Spool
     from tlbatch.contracts.data import PrepareParams
 
 SHOWN_BAD = 5  # files named in the sentence that ends a step with too many bad ones
@@ -49,16 +50,17 @@ SHOWN_BAD = 5  # files named in the sentence that ends a step with too many bad 
 
 @dataclass
 class Prepared:
-    """What reading leaves in memory: a few hundred bytes a file. Pictures and thumbnails are in scratch files."""
+    """What reading leaves in memory: a few hundred bytes a file. Items, and what they are compared by, are in scratch files."""
 
+    kind: ItemKind
     spool: Spool
-    thumbnails: Thumbnails
-    pictures: dict[str, SpooledPicture] = field(default_factory=dict)
+    finder: CopyFinder | None
+    items: dict[str, SpooledItem] = field(default_factory=dict)
     files: list[tuple[str, ListedFile]] = field(default_factory=list)  #: (content id, file)
     bad: list[BadFile] = field(default_factory=list)
     bytes_read: int = 0
 
-    def by_picture(self) -> dict[str, list[ListedFile]]:
+    def by_content(self) -> dict[str, list[ListedFile]]:
         """Content id to its files, sorted by path."""
         found: dict[str, list[ListedFile]] = defaultdict(list)
         for name, file in sorted(self.files, key=lambda item: (item[0], item[1].path)):
@@ -80,11 +82,11 @@ def run(context: Context) -> None:
     prepared = _read(context, listing)
     found, method = _near_copies(context, prepared)
     groups = group_copies(found)
-    files = prepared.by_picture()
+    files = prepared.by_content()
     started = time.monotonic()
     entries = _pack(context, prepared, files, groups)
     paths = {name: [(file.path, file.label) for file in same] for name, same in files.items()}
-    duplicates = duplicates_card(paths, found, groups)
+    duplicates = duplicates_card(paths, found, groups, prepared.kind.changes)
     _describe(context, listing, prepared, entries, duplicates, method)
     context.made["packing_s"] = round(time.monotonic() - started, 2)
     context.made["peak_rss_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
@@ -107,28 +109,35 @@ def load_listing(context: Context) -> Listing:
 
 def _read(context: Context, listing: Listing) -> Prepared:
     from jobs.data.fetching import Source
-    from jobs.data.reading import ReadImage, read_images
+    from jobs.data.items import BadFile
+    from jobs.data.reading import read_files
     from jobs.data.shards import Spool
-    from jobs.data.thumbnails import Thumbnails
+    from jobs.kinds import items_of
 
-    prepared = Prepared(Spool(context.scratch / "spool"), Thumbnails(context.scratch / "thumbnails.bin"))
-    started, total = time.monotonic(), len(listing.files)
     params = params_of(context)
-    near, size = params.near_duplicates, params.stored_size
-    source = Source(context.task.locations["dataset"])
-    with closing(read_images(listing, source, size, context.threads, thumbnails=near)) as results:
+    entry, kind = kind_of(params.kind), items_of(params.kind)
+    finder = kind.finder(context.scratch / "likeness.bin") if params.near_duplicates else None
+    prepared = Prepared(kind, Spool(context.scratch / "spool"), finder)
+    started, total = time.monotonic(), len(listing.files)
+    source, compare = Source(context.task.locations["dataset"]), finder is not None
+
+    def read(file: ListedFile, data: bytes) -> ReadItem:
+        return kind.read(file, data, params.stored, compare=compare)
+
+    kind.begin()
+    with closing(read_files(listing.files, source, context.threads, read)) as results:
         for done, result in enumerate(results, 1):
             context.check_stop()
-            if isinstance(result, ReadImage):
-                _keep(prepared, result)
-            else:
+            if isinstance(result, BadFile):
                 print(one_line(f"{result.file.path}: {result.reason}"))
                 prepared.bad.append(result)
                 _check_share(prepared.bad, total, params.max_bad)
-            context.progress(done, total, "images", "reading")
+            else:
+                _keep(prepared, result)
+            context.progress(done, total, entry.items, "reading")
     seconds = time.monotonic() - started
     if not prepared.files:
-        raise DataError(f"{listing.url}: none of its {total} files is a usable image: {_some(prepared.bad)}")
+        raise DataError(f"{listing.url}: none of its {total} files is a usable {entry.item}: {_some(prepared.bad)}")
     context.made |= {
         "images": len(prepared.files),
         "images_per_s": round(total / max(seconds, 1e-9), 1),
@@ -139,26 +148,25 @@ def _read(context: Context, listing: Listing) -> Prepared:
     return prepared
 
 
-def _keep(prepared: Prepared, image: ReadImage) -> None:
-    """Spool a picture the first time it comes; a file with equal pixels only points to it."""
-    from jobs.data.shards import SpooledPicture
+def _keep(prepared: Prepared, item: ReadItem) -> None:
+    """Spool an item the first time it comes; a file with equal content only points to it."""
+    from jobs.data.items import SpooledItem
 
-    prepared.files.append((image.id, image.file))
-    prepared.bytes_read += image.file.size
-    if image.id in prepared.pictures:
+    prepared.files.append((item.id, item.file))
+    prepared.bytes_read += item.file.size
+    if item.id in prepared.items:
         return
-    stored = image.stored
-    prepared.pictures[image.id] = SpooledPicture(
-        id=image.id,
-        offset=prepared.spool.add(image.id, stored.encoded),
-        size=len(stored.encoded),
-        format=stored.format,
-        width=stored.width,
-        height=stored.height,
-        source_width=image.width,
-        source_height=image.height,
-        original=stored.original,
-        thumbnail=None if image.thumbnail is None else prepared.thumbnails.add(image.thumbnail),
+    compared = None
+    if item.likeness is not None and prepared.finder is not None:
+        compared = prepared.finder.add(item.likeness)
+    prepared.items[item.id] = SpooledItem(
+        id=item.id,
+        offset=prepared.spool.add(item.id, item.stored),
+        size=len(item.stored),
+        format=item.format,
+        facts=item.facts,
+        original=item.original,
+        likeness=compared,
     )
 
 
@@ -181,23 +189,17 @@ def _some(bad: list[BadFile]) -> str:
 
 def _near_copies(context: Context, prepared: Prepared) -> tuple[list[Likeness], str]:
     """Pairs of near copies, and in words how they were looked for."""
-    from jobs.data.groups import likenesses
-    from jobs.data.near_duplicates import find_copies, method_of
-
-    if not params_of(context).near_duplicates:
-        return [], "Equal pixels by hash; near copies were not looked for."
-    started = time.monotonic()
+    if prepared.finder is None:
+        return [], f"{prepared.kind.equal}; near copies were not looked for."
+    started, items = time.monotonic(), kind_of(params_of(context).kind).items
 
     def progress(done: int, total: int) -> None:
         context.check_stop()
-        context.progress(done, total, "images", "looking for copies")
+        context.progress(done, total, items, "looking for copies")
 
-    found = find_copies(prepared.thumbnails, progress)
+    found = prepared.finder.find(prepared.items.values(), progress)
     context.made["duplicates_s"] = round(time.monotonic() - started, 2)
-    method = method_of(found, len(prepared.pictures) - len(prepared.thumbnails))
-    if found.unverified:
-        print(method)
-    return likenesses(found.pairs, prepared.pictures.values()), method
+    return found
 
 
 # ---- packing ----
@@ -212,11 +214,11 @@ def _pack(context: Context, prepared: Prepared, files: dict[str, list[ListedFile
         label = labels[0] if len(labels) == 1 else None
         return {"id": name, "label": label, "labels": labels, "paths": [file.path for file in files[name]]}
 
-    _write_grid(context, prepared, files)
+    _write_overview(context, prepared, files)
     entries = []
-    for name, shard, offset in write_shards(prepared.pictures, prepared.spool, described, context.out):
+    for name, shard, offset in write_shards(prepared.items, prepared.spool, described, context.out):
         context.check_stop()
-        picture = prepared.pictures[name]
+        item = prepared.items[name]
         dup = groups.get(name) or (name if len(files[name]) > 1 else None)
         for file in files[name]:
             entries.append(
@@ -224,26 +226,21 @@ def _pack(context: Context, prepared: Prepared, files: dict[str, list[ListedFile
                     id=name,
                     path=file.path,
                     label=file.label,
-                    width=picture.width,
-                    height=picture.height,
-                    source_width=picture.source_width,
-                    source_height=picture.source_height,
                     part=file.part,
                     group=file.group,
                     dup=dup,
                     shard=shard,
                     offset=offset,
-                    size=picture.size,
-                    format=picture.format,
+                    size=item.size,
+                    format=item.format,
+                    facts=item.facts,
                 )
             )
     _write_lines(context, INDEX_FILE, index_lines(entries))
     return entries
 
 
-def _write_grid(context: Context, prepared: Prepared, files: dict[str, list[ListedFile]]) -> None:
-    from jobs.data.grid import draw_grid
-
+def _write_overview(context: Context, prepared: Prepared, files: dict[str, list[ListedFile]]) -> None:
     names: dict[str, list[str]] = defaultdict(list)
     counts: dict[str, int] = defaultdict(int)
     for name, same in files.items():
@@ -251,8 +248,10 @@ def _write_grid(context: Context, prepared: Prepared, files: dict[str, list[List
             names[label].append(name)
         for file in same:
             counts[file.label] += 1
-    read: Callable[[str], bytes] = lambda name: prepared.spool.read(prepared.pictures[name])  # noqa: E731
-    context.out("grid.jpg").write_bytes(draw_grid(sorted(names), counts, names, read))
+    read: Callable[[str], bytes] = lambda name: prepared.spool.read(prepared.items[name])  # noqa: E731
+    overview = prepared.kind.overview(sorted(names), counts, names, read)
+    if overview is not None:
+        context.out(overview[0]).write_bytes(overview[1])
 
 
 # ---- describing ----
@@ -271,9 +270,12 @@ def _describe(
     bad = sorted(prepared.bad, key=lambda each: each.file.path)
     lines = ({"path": each.file.path, "reason": each.reason} for each in bad)
     _write_lines(context, "bad.jsonl", (json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines))
-    context.write_json("card.json", data_card(listing, entries, prepared.pictures.values(), bad, duplicates, method))
+    measures = prepared.kind.sizes(entries)
+    card = data_card(listing, entries, prepared.items.values(), bad, duplicates, method, measures)
+    context.write_json("card.json", card | kept_kind(params_of(context).kind))
     prepared.spool.close()
-    prepared.thumbnails.close()
+    if prepared.finder is not None:
+        prepared.finder.close()
 
 
 def _write_lines(context: Context, name: str, lines: Iterable[str]) -> None:

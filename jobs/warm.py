@@ -25,7 +25,7 @@ PRELOAD = (
     "scipy.special",
     "PIL.Image",
     "jobs.training.trainer",
-    "jobs.data.pixels",
+    "jobs.kinds.image.pixels",
     "jobs.models.building",
 )
 

@@ -36,6 +36,7 @@ tlbatch.planning
 tlbatch.champions tlbatch.datasets
 tlbatch.contracts
 tlbatch.records tlbatch.spec
+tlbatch.kinds
 tlbatch.backbones tlbatch.tasks tlbatch.strategies tlbatch.entries
 tlbatch.plugins
 tlbatch.store

@@ -1,6 +1,7 @@
-"""What plug-ins add to models, the half without torch: scratch networks and heads.
+"""What plug-ins add to runs, the half without torch: scratch networks, heads and augmentations.
 
-Strategies have theirs in ``tlbatch.strategies``. Each ``program`` is the other half: ``package.module:function``.
+Strategies have theirs in ``tlbatch.strategies``, kinds of data in ``tlbatch.kinds``. Each
+``program`` is the other half: ``package.module:function``.
 """
 
 from __future__ import annotations
@@ -66,3 +67,19 @@ class AddedHead:
     program: str
     settings: type[Part] | None = None
     parameters: Callable[[int, int, Settings], int | None] = not_counted
+
+
+@dataclass(frozen=True)
+class AddedAugmentation:
+    """Random changes of training items for ``augmentation: {plugin:name: {…}}``.
+
+    ``program(items, settings, chance)`` takes a batch (float, as its kind of data loads it) and a torch generator on the CPU,
+    by whose state alone it changes the items; the batch it returns has the same shape, type and device. ``kind``: of data, by
+    its full name. ``settings``: what may be set of it; None where nothing may.
+    """
+
+    name: str
+    title: str
+    program: str
+    kind: str = "image"
+    settings: type[Part] | None = None

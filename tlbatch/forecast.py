@@ -140,12 +140,11 @@ def run_facts(resolved: ResolvedStudy) -> list[RunFacts]:
 
 
 def _facts(run: ResolvedRun, classes: int) -> RunFacts:
-    fed = run.input
     blank = RunFacts(
         name=run.name,
         network="an earlier study's",
         strategy=run.strategy_entry.label(settings_of(run.strategy)),
-        input=f"{fed['size']} {fed['resize']}, {fed['interpolation']}",
+        input=run.kind.describe(run.input),
         precision=run.precision,
         trainable=("head",) if run.on_features else ("…", "head"),
         frozen=(),
@@ -157,7 +156,7 @@ def _facts(run: ResolvedRun, classes: int) -> RunFacts:
         return _scratch_facts(blank, run, classes)
     name = run.model["backbone"]["name"]
     if name == HAND_CRAFTED:
-        return replace(blank, network="none", features=feature_count(fed["size"]))
+        return replace(blank, network="none", features=feature_count(run.input["size"]))
     info = described(name)
     return _backbone_facts(blank, run, info, classes) if info else replace(blank, network=name or blank.network)
 

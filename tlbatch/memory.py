@@ -13,8 +13,8 @@ from typing import Any
 
 from tlbatch.backbones.catalogue import MEASURED_AT, BackboneInfo, StageInfo, described
 from tlbatch.backbones.handcrafted import HAND_CRAFTED, feature_count
-from tlbatch.backbones.preprocessing import fed_shape
 from tlbatch.entries import Measures
+from tlbatch.kinds import fed_shape
 from tlbatch.planning import Node
 from tlbatch.planning.make import ListedData, ResolvedStudy
 from tlbatch.planning.runs import ResolvedRun
@@ -106,7 +106,7 @@ def _area(size: int) -> float:
 
 
 def _pixels(run: ResolvedRun, images: int) -> float:
-    return float(min(IMAGES_IN_MEMORY, images * (1 if run.input["grayscale"] else 3) * run.input["size"] ** 2))
+    return float(min(IMAGES_IN_MEMORY, images * run.kind.item_bytes(run.input)))
 
 
 # -- networks -------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -36,6 +36,8 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "networks": "tlbatch.entries:AddedNetwork",
         "heads": "tlbatch.entries:AddedHead",
         "backbones": "tlbatch.backbones.added:AddedBackbone",
+        "kinds": "tlbatch.kinds.entry:Kind",
+        "augmentations": "tlbatch.entries:AddedAugmentation",
     }
 )
 """What a plug-in may add: the field of Plugin, and which class its entries are of."""
@@ -51,6 +53,8 @@ class Plugin:
     networks: tuple[Any, ...] = ()
     heads: tuple[Any, ...] = ()
     backbones: tuple[Any, ...] = ()
+    kinds: tuple[Any, ...] = ()
+    augmentations: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,11 +102,17 @@ def _malformed(plugin: Plugin) -> Iterator[str]:
                 yield f"{entry.name!r} among its {kind} is no name: lower-case letters, digits, '-' and '_'"
             if entry.name in names:
                 yield f"two of its {kind} are called {entry.name}"
-            if not PROGRAM.fullmatch(entry.program):
-                yield f"the program of {entry.name} among its {kind} is {entry.program!r} and not 'package.module:function'"
-            elif not _is_there(entry.program.partition(":")[0]):
-                yield f"the program of {entry.name} among its {kind}, {entry.program}, is in no module that is installed"
+            for program in _programs(entry):
+                if not PROGRAM.fullmatch(program):
+                    yield f"the program of {entry.name} among its {kind} is {program!r} and not 'package.module:function'"
+                elif not _is_there(program.partition(":")[0]):
+                    yield f"the program of {entry.name} among its {kind}, {program}, is in no module that is installed"
             names.add(entry.name)
+
+
+def _programs(entry: Any) -> list[str]:
+    """Where an entry's halves are that compute: its fields called ``…program``."""
+    return [getattr(entry, field.name) for field in fields(entry) if field.name.endswith("program")]
 
 
 def _is_there(module: str) -> bool:
@@ -164,12 +174,26 @@ def call(name: str, function: Callable[..., Any], *given: Any) -> Any:
 
 def program(kind: str, name: str) -> Callable[..., Any]:
     """The half that computes of ``plugin:name``, imported now. Raises StudyError."""
-    target = find(kind, name).program
+    return partial(call, name, imported(name, find(kind, name).program))
+
+
+def imported(name: str, target: str) -> Any:
+    """What ``module:object`` of the plug-in's entry ``name`` is. Raises StudyError."""
     try:
-        found: Callable[..., Any] = resolve_name(target)
+        return resolve_name(target)
     except Exception as error:
         raise StudyError(f"{name}: {target} cannot be imported ({type(error).__name__}: {error})") from error
-    return partial(call, name, found)
+
+
+class Guarded:
+    """An object of a plug-in's entry whose methods fail in sentences (``call``); its other attributes are as they are."""
+
+    def __init__(self, name: str, whole: Any) -> None:
+        self._name, self._whole = name, whole
+
+    def __getattr__(self, attribute: str) -> Any:
+        found = getattr(self._whole, attribute)
+        return partial(call, self._name, found) if callable(found) else found
 
 
 def used(names: Iterable[str]) -> dict[str, dict[str, str]]:

@@ -19,7 +19,7 @@ from jobs.reporting.curves import Curves, curves_of
 from jobs.reporting.figures.curves import draw_overlaid
 from jobs.reporting.figures.style import Drawn, Figures
 from jobs.reporting.page import TEMPLATES, environment
-from jobs.reporting.pictures import Picture, stored_thumbnail
+from jobs.reporting.pictures import Picture, stored_item
 from jobs.reporting.tables import Cell, Table, build_table
 from jobs.reporting.views.results import contrast_line, draw_accuracies, draw_differences
 
@@ -166,7 +166,8 @@ def _picture(first: Side, other: Side, change: ImageChange) -> Picture:
     side, entry = (other, change.after) if change.after else (first, change.before)
     assert entry is not None
     words = _words(first, other, change)
-    return Picture(stored_thumbnail(side.sources.dataset, entry), f"{entry.path}: {words}", entry.path, words)
+    shown = stored_item(side.sources.dataset, entry, side.sources.kind)
+    return Picture(shown, f"{entry.path}: {words}", entry.path, words)
 
 
 def _words(first: Side, other: Side, change: ImageChange) -> str:

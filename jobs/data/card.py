@@ -1,29 +1,28 @@
-"""The data card: what there is, what cannot be used and why, which pictures are there twice."""
+"""The data card: what there is, what cannot be used and why, which items are there twice."""
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jobs.data.index import IndexEntry
-from jobs.data.reading import BadFile
-from jobs.data.shards import SpooledPicture
+from jobs.data.items import BadFile, SpooledItem
 from tlbatch.datasets.listing import Listing
 
 
 def data_card(
     listing: Listing,
     entries: Sequence[IndexEntry],
-    pictures: Iterable[SpooledPicture],
+    items: Iterable[SpooledItem],
     bad: Sequence[BadFile],
     duplicates: dict[str, Any],
     method: str,
+    measures: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """``card.json``. Pure; holds neither times nor places, so equal data gives an equal card."""
+    """``card.json``. Pure; holds neither times nor places, so equal data gives an equal card. ``measures``: ItemKind.sizes."""
     counts = Counter(entry.label for entry in entries)
-    stored = list(pictures)
+    stored = list(items)
     return {
         "classes": list(listing.classes),
         "counts": {name: counts[name] for name in listing.classes},
@@ -36,16 +35,9 @@ def data_card(
             "files": len(listing.files),
             "images": len(entries),
             "pictures": len(stored),
-            "bytes": sum(picture.size for picture in stored),
-            "width": _spread(entry.source_width for entry in entries),
-            "height": _spread(entry.source_height for entry in entries),
-            "formats": dict(sorted(Counter(picture.format for picture in stored).items())),
-            "reencoded": sum(not picture.original for picture in stored),
+            "bytes": sum(item.size for item in stored),
+            "formats": dict(sorted(Counter(item.format for item in stored).items())),
+            "reencoded": sum(not item.original for item in stored),
+            **measures,
         },
     }
-
-
-def _spread(values: Iterable[int]) -> dict[str, int]:
-    """Smallest, middle and largest, in pixels."""
-    ordered = sorted(values)
-    return {"min": ordered[0], "median": round(statistics.median(ordered)), "max": ordered[-1]}

@@ -10,7 +10,7 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import TypeVar
 
-from jobs.data.decode import BadImageError
+from jobs.data.items import BadItemError
 from tlbatch.datasets.foldertree import file_etag
 from tlbatch.datasets.listing import ListedFile
 from tlbatch.errors import DataError, StudyError
@@ -35,11 +35,11 @@ class Source:
         return self._store is not None
 
     def read(self, file: ListedFile) -> bytes:
-        """The file's bytes. Raises BadImageError where it cannot be read, DataError where it is not what was listed."""
+        """The file's bytes. Raises BadItemError where it cannot be read, DataError where it is not what was listed."""
         if file.problem:
-            raise BadImageError(file.problem)
+            raise BadItemError(file.problem)
         if file.size > MOST_BYTES:
-            raise BadImageError(f"a file of {file.size / 2**20:,.0f} MiB: more than {MOST_BYTES // 2**20} MiB are not read")
+            raise BadItemError(f"a file of {file.size / 2**20:,.0f} MiB: more than {MOST_BYTES // 2**20} MiB are not read")
         return self._from_folder(file) if self._store is None else self._from_store(self._store, file)
 
     def _from_folder(self, file: ListedFile) -> bytes:
@@ -52,7 +52,7 @@ class Source:
         except FileNotFoundError:
             raise self._changed(file) from None
         except OSError as error:
-            raise BadImageError(f"cannot be read ({error.strerror})") from error
+            raise BadItemError(f"cannot be read ({error.strerror})") from error
         if file_etag(status) != file.etag or len(data) != file.size:
             raise self._changed(file)
         return data
@@ -63,7 +63,7 @@ class Source:
         except NotFoundError:
             raise self._changed(file) from None
         except StudyError as error:  # of this object alone, or max_bad ends it
-            raise BadImageError(str(error)) from error
+            raise BadItemError(str(error)) from error
         if etag.strip('"') != file.etag.strip('"'):
             raise self._changed(file)
         return data

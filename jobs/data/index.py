@@ -1,11 +1,13 @@
-"""The prepared dataset's index: which images there are, what they show, and where in the shards their bytes are."""
+"""The prepared dataset's index: which items there are, of which class, and where in the shards their bytes are."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
+from jobs.data.items import Facts
 from tlbatch.store.artifacts import Artifact
 
 INDEX_FILE = "index.jsonl"
@@ -13,32 +15,38 @@ INDEX_FILE = "index.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
-    """One usable image file.
+    """One usable file.
 
-    ``id`` names the decoded pixels (40 hex digits), so two files with the same picture share it. Sizes are in pixels,
-    after EXIF rotation; ``offset`` and ``size`` (bytes) say where in ``shard`` the encoded image lies.
+    ``id`` names its content (40 hex digits; a picture's decoded pixels), so two files with the same content share it;
+    ``offset`` and ``size`` (bytes) say where in ``shard`` it is stored; ``facts`` are what its kind of data says of it (a
+    picture's ``width``, ``height``, ``source_width`` and ``source_height`` in pixels, after EXIF rotation).
     """
 
     id: str
     path: str  #: relative to the dataset's URL
     label: str
-    width: int
-    height: int
-    source_width: int
-    source_height: int
     part: str | None  #: train, validation or test, where the data says so itself
-    group: str | None  #: images of a group stay in one part (a patient, a burst)
+    group: str | None  #: items of a group stay in one part (a patient, a burst)
     dup: str | None  #: exact and near copies share it
     shard: str
     offset: int
     size: int
-    format: str  #: jpg or png
+    format: str  #: suffix of the stored file: jpg or png
+    facts: Facts = field(default_factory=dict)
+
+    @staticmethod
+    def of(document: Mapping[str, Any]) -> IndexEntry:
+        """From a line's JSON: fields that not every kind has are facts."""
+        facts = {name: value for name, value in document.items() if name not in COMMON}
+        return IndexEntry(**{name: document[name] for name in COMMON}, facts=facts)
 
     def to_line(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False, separators=(",", ":")) + "\n"
+        """JSON: what every kind has, and the facts beside it."""
+        common = {name: getattr(self, name) for name in COMMON}
+        return json.dumps({**self.facts, **common}, sort_keys=True, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-FIELDS = tuple(IndexEntry.__dataclass_fields__)
+COMMON = tuple(each.name for each in fields(IndexEntry) if each.name != "facts")
 
 
 def index_lines(entries: Iterable[IndexEntry]) -> Iterable[str]:
@@ -47,17 +55,17 @@ def index_lines(entries: Iterable[IndexEntry]) -> Iterable[str]:
 
 
 def by_content(entry: IndexEntry) -> tuple[str, str]:
-    """The order of every list of images: by content, then by path."""
+    """The order of every list of items: by content, then by path."""
     return entry.id, entry.path
 
 
 def load_index(artifact: Artifact) -> list[IndexEntry]:
-    """All entries of a prepared dataset, sorted by id and path. Unknown fields of newer versions are ignored."""
+    """All entries of a prepared dataset, sorted by id and path. Fields that not every kind has are facts."""
     lines = artifact.read_bytes(INDEX_FILE).decode().split("\n")  # not splitlines: a path may hold U+2028
     documents = (json.loads(line) for line in lines if line)
-    return [IndexEntry(**{name: document[name] for name in FIELDS}) for document in documents]
+    return [IndexEntry.of(document) for document in documents]
 
 
-def read_encoded(artifact: Artifact, entry: IndexEntry) -> bytes:
-    """The stored JPEG or PNG file of an image: one ranged read, nothing else of the shard is fetched."""
+def read_stored(artifact: Artifact, entry: IndexEntry) -> bytes:
+    """The stored file of an item (a picture's JPEG or PNG): one ranged read, nothing else of the shard is fetched."""
     return artifact.read_range(entry.shard, entry.offset, entry.size)

@@ -1,4 +1,4 @@
-"""WebDataset shards: tar files of ``<id>.jpg|png`` and ``<id>.json``, an image's shard decided by its own content hash."""
+"""WebDataset shards: tar files of ``<id>.<format>`` and ``<id>.json``, an item's shard decided by its own content hash."""
 
 from __future__ import annotations
 
@@ -6,32 +6,17 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-MANY_PICTURES = 2_000
+from jobs.data.items import SpooledItem
+
+MANY_ITEMS = 2_000
 """Beyond it two hex digits of the content hash name the shard instead of one: 256 shards instead of 16."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpooledPicture:
-    """One distinct picture: where its encoded bytes lie in the spool, and what they are. Sizes in pixels."""
-
-    id: str
-    offset: int
-    size: int  #: bytes
-    format: str
-    width: int
-    height: int
-    source_width: int
-    source_height: int
-    original: bool  #: the bytes are those of the file
-    thumbnail: int | None  #: its number among the thumbnails; None where it is not compared
-
-
 class Spool:
-    """Encoded pictures on their way into shards: scratch files by the first digit of the content hash, appended to."""
+    """Stored items on their way into shards: scratch files by the first digit of the content hash, appended to."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,13 +30,13 @@ class Spool:
         file.write(encoded)
         return offset
 
-    def read(self, picture: SpooledPicture) -> bytes:
-        file = self._files[picture.id[0]]
-        file.seek(picture.offset)
-        return file.read(picture.size)
+    def read(self, item: SpooledItem) -> bytes:
+        file = self._files[item.id[0]]
+        file.seek(item.offset)
+        return file.read(item.size)
 
     def drop(self, digit: str) -> None:
-        """Free the disk space of one digit's pictures."""
+        """Free the disk space of one digit's items."""
         self._files.pop(digit).close()
         self._paths[digit].unlink()
 
@@ -60,24 +45,24 @@ class Spool:
             self.drop(digit)
 
 
-def shard_digits(pictures: int) -> int:
-    """How many hex digits name a shard: changes once in a dataset's life, so adding images moves none but at that time."""
-    return 1 if pictures <= MANY_PICTURES else 2
+def shard_digits(items: int) -> int:
+    """How many hex digits name a shard: changes once in a dataset's life, so adding items moves none but at that time."""
+    return 1 if items <= MANY_ITEMS else 2
 
 
 def write_shards(
-    pictures: Mapping[str, SpooledPicture],
+    items: Mapping[str, SpooledItem],
     spool: Spool,
     described: Callable[[str], dict[str, Any]],
     out: Callable[[str], Path],
 ) -> Iterator[tuple[str, str, int]]:
-    """Write ``shards/<digits>.tar``, each sorted by id; yields (id, shard, offset of the image's bytes in it).
+    """Write ``shards/<digits>.tar``, each sorted by id; yields (id, shard, offset of the item's bytes in it).
 
-    ``described(id)`` is the content of ``<id>.json``. Equal pictures give equal files: headers hold neither times nor owners.
+    ``described(id)`` is the content of ``<id>.json``. Equal items give equal files: headers hold neither times nor owners.
     Each digit's part of the spool is dropped once it is packed.
     """
-    digits = shard_digits(len(pictures))
-    names = sorted(pictures)
+    digits = shard_digits(len(items))
+    names = sorted(items)
     shards: dict[str, list[str]] = {}
     for name in names:
         shards.setdefault(name[:digits], []).append(name)
@@ -89,7 +74,7 @@ def write_shards(
         shard = f"shards/{start}.tar"
         with tarfile.open(out(shard), "w", format=tarfile.USTAR_FORMAT) as tar:
             for name in members:
-                offset = _append(tar, f"{name}.{pictures[name].format}", spool.read(pictures[name]))
+                offset = _append(tar, f"{name}.{items[name].format}", spool.read(items[name]))
                 _append(tar, f"{name}.json", _canonical(described(name)))
                 yield name, shard, offset
 

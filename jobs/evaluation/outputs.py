@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from jobs.context import Context
 from jobs.data.features import load_features
-from jobs.data.index import read_encoded
-from jobs.data.pixels import load_pixels, normaliser
+from jobs.data.index import read_stored
 from jobs.evaluation.images import Dataset
 from jobs.finite import finite
+from jobs.kinds import feed_of
+from jobs.kinds.feed import Normalise, laid_out
 from jobs.models.building import build_head
 from jobs.statistics.predictions import Floats, Ints
-from jobs.training.images import load_images
+from jobs.training.items import load_items
 from tlbatch.contracts.evaluation import EvaluateParams
 from tlbatch.store.artifacts import Artifact
 
@@ -30,16 +31,15 @@ Models = dict[int, list[Artifact]]
 
 @dataclass(frozen=True)
 class Fed:
-    """Test images as one run feeds them: ``pixels`` uint8 [n, c, h, w], and ``normalise`` on ``device``."""
+    """Test items as one run feeds them: ``items`` [n, …] as their kind loads them, and ``normalise`` on ``device``."""
 
-    pixels: Tensor
-    normalise: Callable[[Tensor], Tensor]
+    items: Tensor
+    normalise: Normalise
     device: torch.device
 
     def batches(self) -> Iterator[Tensor]:
-        for start in range(0, len(self.pixels), BATCH):
-            fed = self.normalise(self.pixels[start : start + BATCH].to(self.device))
-            yield fed.contiguous(memory_format=torch.channels_last)
+        for start in range(0, len(self.items), BATCH):
+            yield laid_out(self.normalise(self.items[start : start + BATCH].to(self.device)))
 
 
 def models_of(context: Context) -> Models:
@@ -52,18 +52,18 @@ def models_of(context: Context) -> Models:
 
 
 def load_fed(context: Context, dataset: Dataset, settings: Mapping[str, Any], device: torch.device) -> Fed:
-    """All test images, decoded in parallel."""
-    entries = dataset.test
+    """All test items, loaded in parallel."""
+    entries, kind = dataset.test, feed_of(settings)
 
     def load(i: int) -> Tensor:
-        return load_pixels(read_encoded(dataset.artifact, entries[i]), settings)
+        return kind.load(read_stored(dataset.artifact, entries[i]), settings)
 
     def tick(done: int) -> None:
         context.check_stop()
         context.progress(done, len(entries), "images", "decoding")
 
-    pixels = load_images(len(entries), load, context.scratch, context.threads, tick)
-    return Fed(pixels, normaliser(settings), device)
+    items = load_items(len(entries), load, context.scratch, context.threads, tick)
+    return Fed(items, kind.normaliser(settings), device)
 
 
 @torch.no_grad()
@@ -77,7 +77,7 @@ def forward(context: Context, network: nn.Module, fed: Fed, note: str) -> Floats
         with torch.autocast(fed.device.type, torch.bfloat16, enabled=bf16):
             pieces.append(network(x).float().cpu())
         done += len(x)
-        context.progress(done, len(fed.pixels), "images", note)
+        context.progress(done, len(fed.items), "images", note)
     return cast(Floats, finite(torch.cat(pieces).double().numpy(), "outputs of the model"))
 
 

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from jobs.context import Context
-from jobs.data.index import read_encoded
-from jobs.data.pixels import load_pixels, normaliser
+from jobs.data.index import read_stored
 from jobs.evaluation.files import write_predictions
 from jobs.evaluation.fresh import fresh_of, mean_probabilities, write_fresh
 from jobs.evaluation.images import Dataset, load_dataset
@@ -28,6 +27,7 @@ from jobs.evaluation.outputs import (
 from jobs.evaluation.scores import ScoredOutputs, metrics_document, said_by_trained
 from jobs.evaluation.stopwatch import Stopwatch
 from jobs.explain.gallery import Shown, write_gallery
+from jobs.kinds import feed_of
 from jobs.models.network import Network
 from jobs.models.trained import load_trained
 from jobs.statistics.predictions import Floats
@@ -121,18 +121,19 @@ def _shown(
         ids=[entry.id for entry in dataset.test],
         paths=[entry.path for entry in dataset.test],
         classes=dataset.classes,
-        pixels=picture_loader(dataset, settings, fed),
-        normalise=normaliser(settings),
+        item=item_loader(dataset, settings, fed),
+        settings=settings,
         network=network,
         device=device,
     )
 
 
-def picture_loader(dataset: Dataset, settings: Mapping[str, Any], fed: Fed | None) -> Callable[[int], Tensor]:
-    """Test image i as it is fed, uint8 [c, h, w]: from what is in memory, or decoded on demand."""
+def item_loader(dataset: Dataset, settings: Mapping[str, Any], fed: Fed | None) -> Callable[[int], Tensor]:
+    """Test item i as its kind loads it: from what is in memory, or on demand."""
     if fed is not None:
-        return lambda i: fed.pixels[i]
-    return lambda i: load_pixels(read_encoded(dataset.artifact, dataset.test[i]), settings)
+        return lambda i: fed.items[i]
+    kind = feed_of(settings)
+    return lambda i: kind.load(read_stored(dataset.artifact, dataset.test[i]), settings)
 
 
 def sentence(document: Mapping[str, Any]) -> str:

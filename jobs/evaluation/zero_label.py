@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from jobs.context import Context
-from jobs.data.pixels import normaliser
 from jobs.evaluation.files import write_predictions
 from jobs.evaluation.images import load_dataset
 from jobs.evaluation.label_errors import judge_without_labels, suspects_documents
 from jobs.evaluation.outputs import forward, grouped_probabilities, load_fed
 from jobs.evaluation.scores import ScoredOutputs, metrics_document, written
 from jobs.evaluation.stopwatch import Stopwatch
-from jobs.evaluation.trained import picture_loader, sentence
+from jobs.evaluation.trained import item_loader, sentence
 from jobs.explain.gallery import Shown, write_gallery
 from jobs.metrics.calibration import Temperature
 from jobs.models.building import build_classifier
@@ -45,9 +44,8 @@ def evaluate_zero_label(context: Context) -> None:
     context.write_json("suspects.json", suspects)
     with watch("gallery"):
         ids, paths = [entry.id for entry in dataset.test], [entry.path for entry in dataset.test]
-        pixels = picture_loader(dataset, params.input, fed)
-        normalise = normaliser(params.input)
-        shown = Shown(predictions, ids, paths, dataset.classes, pixels, normalise, network=None, device=device)
+        item = item_loader(dataset, params.input, fed)
+        shown = Shown(predictions, ids, paths, dataset.classes, item, params.input, network=None, device=device)
         write_gallery(context, shown, SEED)
     context.made["seconds_by_part"] = watch.seconds
     print(sentence(document), flush=True)

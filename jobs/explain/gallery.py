@@ -1,8 +1,8 @@
-"""The pictures of an evaluation: mistakes and right predictions with where the network looks, and a feature map."""
+"""The gallery of an evaluation: mistakes and right predictions with where the network looks, and a feature map."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from jobs.context import Context
 from jobs.explain.choice import right_samples, surest_errors
-from jobs.explain.gradcam import grad_cam
-from jobs.explain.pictures import as_fed, jpeg, overlay, save_channel_grid
+from jobs.kinds import feed_of
+from jobs.kinds.feed import Feed, Normalise
 from jobs.models.network import Network
 from jobs.statistics.predictions import Predictions
 
@@ -21,7 +21,7 @@ BATCH = 8
 
 @dataclass(frozen=True)
 class Shown:
-    """What the gallery is made of. ``pixels(i)`` is test image i as uint8 [c, h, w], ``normalise`` what makes it the fed one.
+    """What the gallery is made of. ``item(i)`` is test item i as its kind loads it by ``settings``, the run's input.
 
     ``network`` is None where there is nothing to look into (zero labels).
     """
@@ -30,10 +30,18 @@ class Shown:
     ids: Sequence[str]
     paths: Sequence[str]
     classes: Sequence[str]
-    pixels: Callable[[int], Tensor]
-    normalise: Callable[[Tensor], Tensor]
+    item: Callable[[int], Tensor]
+    settings: Mapping[str, Any]
     network: Network | None
     device: torch.device
+
+    @property
+    def kind(self) -> Feed:
+        return feed_of(self.settings)
+
+    @property
+    def normalise(self) -> Normalise:
+        return self.kind.normaliser(self.settings)
 
 
 def write_gallery(context: Context, shown: Shown, seed: str) -> None:
@@ -43,8 +51,8 @@ def write_gallery(context: Context, shown: Shown, seed: str) -> None:
     document: dict[str, Any] = {"seed": seed, "overlay": None}
     for name, places in (("errors", errors), ("samples", samples)):
         document[name] = [_described(shown, i, f"gallery/{name}-{number:02d}") for number, i in enumerate(places)]
-        if _write_pictures(context, shown, places, document[name]):
-            document["overlay"] = "Grad-CAM"
+        if _write_items(context, shown, places, document[name]):
+            document["overlay"] = shown.kind.overlay
     document["featuremap"] = _write_featuremap(context, shown, (samples or errors or [0])[0])
     context.write_json("gallery/gallery.json", document)
 
@@ -52,8 +60,8 @@ def write_gallery(context: Context, shown: Shown, seed: str) -> None:
 def _described(shown: Shown, i: int, name: str) -> dict[str, Any]:
     p, classes = shown.predictions, shown.classes
     return {
-        "file": f"{name}.jpg",
-        "plain": f"{name}.jpg",
+        "file": f"{name}.{shown.kind.suffix}",
+        "plain": f"{name}.{shown.kind.suffix}",
         "id": shown.ids[i],
         "path": shown.paths[i],
         "label": classes[p.labels[i]],
@@ -63,38 +71,34 @@ def _described(shown: Shown, i: int, name: str) -> dict[str, Any]:
     }
 
 
-def _write_pictures(context: Context, shown: Shown, places: Sequence[int], rows: Sequence[dict[str, Any]]) -> bool:
-    """Whether there are overlays; a row's ``plain`` is then a picture of its own."""
-    overlaid = False
+def _write_items(context: Context, shown: Shown, places: Sequence[int], rows: Sequence[dict[str, Any]]) -> bool:
+    """Whether there are overlays; a row's ``plain`` is then a file of its own."""
+    overlaid, suffix = False, f".{shown.kind.suffix}"
     for start in range(0, len(places), BATCH):
         context.check_stop()
         batch = places[start : start + BATCH]
-        pixels = torch.stack([shown.pixels(i) for i in batch])
-        cams = None
-        if shown.network is not None:
-            fed = shown.normalise(pixels.to(shown.device))
-            predicted = torch.as_tensor(shown.predictions.predicted[batch], device=shown.device)
-            cams = grad_cam(shown.network, fed, predicted)
-        for number, row in enumerate(rows[start : start + BATCH]):
-            picture = as_fed(pixels[number].numpy())
-            if cams is not None:
-                overlaid, row["plain"] = True, row["file"].replace(".jpg", "-plain.jpg")
-                context.out(row["file"]).write_bytes(jpeg(overlay(picture, cams[number].numpy())))
-            context.out(row["plain"]).write_bytes(jpeg(picture))
+        items = torch.stack([shown.item(i) for i in batch])
+        predicted = torch.as_tensor(shown.predictions.predicted[batch])
+        explained = shown.kind.explain(shown.network, items, shown.normalise, predicted, shown.device)
+        for row, one in zip(rows[start : start + BATCH], explained, strict=True):
+            if one.overlaid is not None:
+                overlaid, row["plain"] = True, row["file"].replace(suffix, f"-plain{suffix}")
+                context.out(row["file"]).write_bytes(one.overlaid)
+            context.out(row["plain"]).write_bytes(one.plain)
     return overlaid
 
 
 @torch.no_grad()
 def _write_featuremap(context: Context, shown: Shown, i: int) -> dict[str, Any] | None:
-    """The channels of the last map of one image; None where the network has none."""
+    """The channels of the last map of one item; None where the network has none."""
     if shown.network is None:
         return None
-    pixels = shown.pixels(i)
-    maps = shown.network.backbone.maps(shown.normalise(pixels[None].to(shown.device)))
-    if maps is None:
+    item, path = shown.item(i), context.scratch / "featuremap.png"
+    drawn = shown.kind.feature_map(shown.network, item, shown.normalise, path, shown.device)
+    if drawn is None:
         return None
-    picture = "gallery/featuremap.jpg"
-    context.out(picture).write_bytes(jpeg(as_fed(pixels.numpy())))
-    channels = save_channel_grid(maps[0].float().cpu().numpy(), context.out("featuremap.png"))
-    shape = list(maps.shape[1:])
-    return {"file": "featuremap.png", "picture": picture, "path": shown.paths[i], "shape": shape, "shown": channels}
+    context.out("featuremap.png").write_bytes(path.read_bytes())
+    picture = f"gallery/featuremap.{shown.kind.suffix}"
+    (plain,) = shown.kind.explain(None, item[None], shown.normalise, torch.zeros(1), shown.device)
+    context.out(picture).write_bytes(plain.plain)
+    return {"file": "featuremap.png", "picture": picture, "path": shown.paths[i], **drawn}

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from jobs.context import Context
-from jobs.data.index import load_index, read_encoded
-from jobs.data.pixels import load_pixels
+from jobs.data.index import load_index, read_stored
 from jobs.finite import finite
-from jobs.training.images import load_images
+from jobs.kinds import feed_of
+from jobs.training.items import load_items
 from tlbatch.champions.exporting import Request
 from tlbatch.errors import StudyError
 from tlbatch.store.artifacts import open_artifact
@@ -37,9 +37,12 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Test images as they are fed (uint8 [n, c, size, size]) and the probabilities [n, classes] that the evaluation wrote."""
+    """Test items as their kind loads them (pictures: uint8 [n, c, size, size]), and what the evaluation wrote of them.
 
-    pixels: Tensor
+    ``probabilities``: [n, classes].
+    """
+
+    items: Tensor
     probabilities: Tensor
     classes: list[str]
     precision: str
@@ -72,14 +75,14 @@ def load_evaluated(context: Context, request: Request, card: Mapping[str, Any]) 
     columns = [evaluation["classes"].index(name) for name in card["classes"]]
     probabilities = torch.tensor(evaluation["probabilities"][str(request.seed)], dtype=torch.float64)
     chosen = [entries[evaluation["ids"][row]] for row in rows]
-    settings = card["input"]
+    settings, kind = card["input"], feed_of(card["input"])
 
     def load(i: int) -> Tensor:
-        return load_pixels(read_encoded(artifact, chosen[i]), settings)
+        return kind.load(read_stored(artifact, chosen[i]), settings)
 
     temperatures = evaluation.get("temperature") or {}
     return Evaluated(
-        pixels=load_images(len(chosen), load, context.scratch, context.threads, lambda done: None),
+        items=load_items(len(chosen), load, context.scratch, context.threads, lambda done: None),
         probabilities=probabilities[rows][:, columns],
         classes=list(card["classes"]),
         precision=str(card["precision"]),

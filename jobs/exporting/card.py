@@ -23,10 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from jobs.exporting.agreement import Agreement, Evaluated
-from jobs.exporting.usage import onnx_snippet
 from jobs.exporting.whole import Whole
+from jobs.kinds import feed_of
+from jobs.kinds.feed import Usage
 from tlbatch.champions.exporting import CARD, Request
 from tlbatch.champions.judged import own_number, times
+from tlbatch.kinds import kind_of
 from tlbatch.spec.added import added_name
 from tlbatch.store.artifacts import file_sha256
 
@@ -63,7 +65,7 @@ def _document(out: Path, exported: Exported) -> dict[str, Any]:
         **{name: champion[name] for name in ("name", "serial", "study", "run", "seed")},
         "classes": list(card["classes"]),
         "files": {name: _entry(out / name) for name in exported.files},
-        "input": described_input(card["input"]),
+        "input": feed_of(card["input"]).usage(card["input"]).input,
         "network": {
             **card["model"],
             "layer": network.backbone.layer.name,
@@ -87,12 +89,6 @@ def _document(out: Path, exported: Exported) -> dict[str, Any]:
     }
 
 
-def described_input(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings as a study has them, and what follows from them."""
-    short = int(int(settings["size"]) / float(settings["crop"]) + 1e-6)  # as jobs.data.pixels rounds it
-    return {**settings, **({"shorter_side": short} if settings["resize"] == "crop" else {})}
-
-
 def _entry(path: Path) -> dict[str, Any]:
     return {"size": path.stat().st_size, "sha256": file_sha256(path)}
 
@@ -101,12 +97,13 @@ def _entry(path: Path) -> dict[str, Any]:
 
 
 def _readme(document: Mapping[str, Any]) -> str:
+    usage = feed_of(document["input"]).usage(document["input"])
     parts = [
         f"# {document['name']}, champion number {document['serial']}\n\n{_what(document)}",
         f"## Classes\n\n{', '.join(document['classes'])}",
         f"## What it is worth\n\n{_worth(document)}",
-        f"## How images are fed\n\n{_fed(document['input'])}",
-        f"## Files\n\n{_files(document)}",
+        f"## How {kind_of(document['input'].get('kind')).items} are fed\n\n{usage.words}",
+        f"## Files\n\n{_files(document, usage)}",
         f"## Lineage\n\n{_lineage(document)}",
     ]
     return "\n\n".join(parts) + "\n"
@@ -140,24 +137,7 @@ def _worth(document: Mapping[str, Any]) -> str:
     return f"{metric.replace('_', ' ').capitalize()} {own.words}.\n\n{text}" if own else text
 
 
-def _fed(settings: Mapping[str, Any]) -> str:
-    size = settings["size"]
-    resize = {
-        "crop": f"shorter side to {settings.get('shorter_side')} pixels, then the central {size} x {size}",
-        "squash": f"to {size} x {size} pixels, whatever the aspect ratio",
-        "pad": f"longer side to {size} pixels, black bars to {size} x {size}",
-    }[settings["resize"]]
-    colour = "one grey channel (ITU-R 601)" if settings["grayscale"] else "RGB"
-    white = "pixels / 255" if settings["scale"] == "unit" else "pixels (0 to 255)"
-    order = ", channels in the order BGR" if settings["channels"] == "bgr" else ""
-    return (
-        f"Upright (EXIF), transparency over white, {colour}; resized ({settings['interpolation']}): {resize}. "
-        f"Then ({white} - mean) / std with mean {settings['mean']} and std {settings['std']}{order}. "
-        "The ONNX file does the last step itself."
-    )
-
-
-def _files(document: Mapping[str, Any]) -> str:
+def _files(document: Mapping[str, Any], usage: Usage) -> str:
     check = document["check"]
     lines = [
         f"- `{name}`: backbone and head (`backbone.body.*`, `head.*`), float32"
@@ -165,7 +145,7 @@ def _files(document: Mapping[str, Any]) -> str:
         if name.endswith("s")
     ]
     if "onnx" in check:
-        lines.append("- `model.onnx`: `pixels` uint8 [images, channels, height, width] to `probabilities` [images, classes]")
+        lines.append(f"- `model.onnx`: {usage.onnx} to `probabilities` [{usage.items}, classes]")
     for name, found in check.items():
         lines.append(
             f"- {name}: on {found['images']} test images the probabilities differ from the evaluated ones by at most "
@@ -173,7 +153,7 @@ def _files(document: Mapping[str, Any]) -> str:
             f"the likeliest class is the same for {found['same_class']}"
         )
     text = "\n".join(lines)
-    return text + (f"\n\n```python\n{onnx_snippet(document['input'])}```" if "onnx" in check else "")
+    return text + (f"\n\n```python\n{usage.program}```" if "onnx" in check and usage.program else "")
 
 
 def _lineage(document: Mapping[str, Any]) -> str:

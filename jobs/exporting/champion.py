@@ -10,8 +10,9 @@ from safetensors.torch import save_file
 
 from jobs.context import Context
 from jobs.exporting.agreement import Agreement, Evaluated, load_evaluated
-from jobs.exporting.card import Exported, described_input, write_card
+from jobs.exporting.card import Exported, write_card
 from jobs.exporting.whole import Whole
+from jobs.kinds import feed_of
 from jobs.models.network import Network
 from jobs.models.trained import load_trained
 from jobs.training.outputs import unshared
@@ -34,14 +35,14 @@ def export(request: Request, out: Path, scratch: Path) -> None:
     evaluated = load_evaluated(context, request, card)
     whole = Whole(networks, card["input"], evaluated.temperature)
     names = _write_networks(networks, out)
-    checks = {"safetensors": _checked(evaluated, whole.probabilities(evaluated.pixels), request.tolerance)}
+    checks = {"safetensors": _checked(evaluated, whole.probabilities(evaluated.items), request.tolerance)}
     if "onnx" in request.formats:
         from jobs.exporting.onnxfile import run_onnx, write_onnx
 
         champion = {name: str(request.champion[name]) for name in ("name", "serial", "study", "run", "seed")}
-        described = {**champion, "classes": card["classes"], "input": described_input(card["input"])}
-        write_onnx(whole, out / ONNX_NAME, described)
-        checks["onnx"] = _checked(evaluated, run_onnx(out / ONNX_NAME, evaluated.pixels), request.tolerance)
+        described = {**champion, "classes": card["classes"], "input": feed_of(card["input"]).usage(card["input"]).input}
+        write_onnx(whole, evaluated.items[:1], out / ONNX_NAME, described)
+        checks["onnx"] = _checked(evaluated, run_onnx(out / ONNX_NAME, evaluated.items), request.tolerance)
         names.append(ONNX_NAME)
     write_card(out, Exported(request, card, whole, names, evaluated, checks))
 

@@ -25,8 +25,10 @@ PIECES = (1, 7)
 """Sizes of the first batches that are run: the batch axis is dynamic, and this shows it."""
 
 
-def write_onnx(whole: Whole, path: Path, description: Mapping[str, Any]) -> None:
-    """The model as one file; its metadata have ``classes`` and ``input`` as JSON and the fields of ``description``.
+def write_onnx(whole: Whole, item: Tensor, path: Path, description: Mapping[str, Any]) -> None:
+    """The model as one file; ``item`` [1, …] is like what it takes.
+
+    Its metadata have ``classes`` and ``input`` as JSON and the fields of ``description``.
 
     Raises StudyError where a package is missing, DataError for networks that the exporter cannot follow.
     """
@@ -35,7 +37,7 @@ def write_onnx(whole: Whole, path: Path, description: Mapping[str, Any]) -> None
         import onnxscript  # noqa: F401
     except ModuleNotFoundError as error:
         raise missing(error) from error
-    example = torch.zeros((2, *whole.shape), dtype=torch.uint8)
+    example = torch.zeros((2, *item.shape[1:]), dtype=item.dtype)
     try:
         with _quiet():
             program = torch.onnx.export(

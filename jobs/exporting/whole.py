@@ -1,4 +1,4 @@
-"""A model as others run it: pixels in, probabilities out; its preprocessing beyond resizing is inside."""
+"""A model as others run it: items in, probabilities out; what normalises them is inside."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jobs.data.pixels import normaliser
+from jobs.kinds import feed_of
 from jobs.models.network import Network
 
 BATCH = 32
@@ -25,24 +25,18 @@ class Whole(nn.Module):
         super().__init__()
         self.__dict__["networks"] = list(networks)
         self.settings, self.temperature = dict(settings), temperature
-        self._normalise = normaliser(settings)
+        self._normalise = feed_of(settings).normaliser(settings)
         for network in networks:
             network.requires_grad_(False)
         self.eval()
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image as it is fed."""
-        size = int(self.settings["size"])
-        return (1 if self.settings["grayscale"] else 3), size, size
-
-    @property
     def outputs(self) -> list[str]:
         return ["probabilities"] if self.temperature is None else ["probabilities", "calibrated"]
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """uint8 [n, c, size, size] to ``outputs``, each [n, classes]: the mean of the networks' probabilities."""
-        fed = self._normalise(pixels)
+    def forward(self, items: Tensor) -> tuple[Tensor, ...]:
+        """[n, …] items as their kind loads them, to ``outputs``, each [n, classes]: the mean of the networks' probabilities."""
+        fed = self._normalise(items)
         logits = [network(fed) for network in self.__dict__["networks"]]
         found = [_mean(logits)]
         if self.temperature is not None:
@@ -50,9 +44,9 @@ class Whole(nn.Module):
         return tuple(found)
 
     @torch.inference_mode()
-    def probabilities(self, pixels: Tensor) -> Tensor:
-        """[n, classes] of many images, in batches."""
-        pieces = [self(pixels[start : start + BATCH])[0] for start in range(0, len(pixels), BATCH)]
+    def probabilities(self, items: Tensor) -> Tensor:
+        """[n, classes] of many items, in batches."""
+        pieces = [self(items[start : start + BATCH])[0] for start in range(0, len(items), BATCH)]
         return torch.cat(pieces)
 
 

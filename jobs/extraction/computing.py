@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jobs.data.index import read_encoded
+from jobs.data.index import read_stored
 from jobs.extraction.extractor import Extractor, one_thread_each
-from jobs.extraction.requested_rows import Wanted, pixels_of
+from jobs.extraction.requested_rows import Wanted, loaded_row
 from tlbatch.store.artifacts import Artifact
 
 AHEAD = 2  # batches a thread has waiting for it
@@ -26,8 +26,8 @@ Result = TypeVar("Result")
 Batch = Sequence[Wanted]
 
 
-class Pictures:
-    """Encoded images of the dataset. A shard of which much is wanted is fetched whole, of others only what is wanted."""
+class StoredItems:
+    """Stored items of the dataset. A shard of which much is wanted is fetched whole, of others only what is wanted."""
 
     def __init__(self, dataset: Artifact, wanted: Iterable[Wanted]) -> None:
         self._dataset = dataset
@@ -36,13 +36,13 @@ class Pictures:
             self._bytes[entry.shard] += entry.size
 
     def expect(self, batch: Batch) -> None:
-        """Fetch what is better fetched whole. To be called by one thread, before the images are read."""
+        """Fetch what is better fetched whole. To be called by one thread, before the items are read."""
         for shard in {row.entry.shard for row in batch}:
             if self._bytes.pop(shard, 0) >= WHOLE * self._dataset.manifest.files[shard].size:
                 self._dataset.path(shard)
 
     def read(self, row: Wanted) -> bytes:
-        return read_encoded(self._dataset, row.entry)
+        return read_stored(self._dataset, row.entry)
 
 
 def compute_rows(
@@ -54,31 +54,36 @@ def compute_rows(
     threads: int,
 ) -> Generator[tuple[Batch, NDArray[np.float32]], None, None]:
     """Batches and their features [len(batch), d], in the order of ``wanted``, from ``threads`` threads."""
-    pictures, on_gpu = Pictures(dataset, wanted), extractor.device.type == "cuda"
+    stored, on_gpu = StoredItems(dataset, wanted), extractor.device.type == "cuda"
 
-    def pixels(batch: Batch) -> Tensor:
-        loaded = [pixels_of(row, pictures.read(row), settings, augmentation) for row in batch]
-        padded = torch.zeros((extractor.batch, *loaded[0].shape), dtype=torch.uint8, pin_memory=on_gpu)
-        for place, image in enumerate(loaded):
-            padded[place] = image
-        return padded
+    def loaded(batch: Batch) -> Tensor:
+        rows = [loaded_row(row, stored.read(row), settings, augmentation) for row in batch]
+        return padded(rows, extractor.batch, pinned=on_gpu)
 
     def batches() -> Iterator[Batch]:
         for start in range(0, len(wanted), extractor.batch):
             batch = wanted[start : start + extractor.batch]
-            pictures.expect(batch)
+            stored.expect(batch)
             yield batch
 
     def computed(batch: Batch) -> NDArray[np.float32]:
-        return extractor(pixels(batch))
+        return extractor(loaded(batch))
 
     with one_thread_each(), ThreadPoolExecutor(threads) as pool:
         if on_gpu:
-            with closing(in_order(pool, pixels, batches(), AHEAD * threads)) as decoded:
+            with closing(in_order(pool, loaded, batches(), AHEAD * threads)) as decoded:
                 yield from ((batch, extractor(fed)[: len(batch)]) for batch, fed in decoded)
         else:
             with closing(in_order(pool, computed, batches(), AHEAD * threads)) as results:
                 yield from ((batch, features[: len(batch)]) for batch, features in results)
+
+
+def padded(items: Sequence[Tensor], size: int, *, pinned: bool = False) -> Tensor:
+    """[size, …]: a batch of items of one shape and type, then zeros, so that every forward pass has one shape."""
+    batch = torch.zeros((size, *items[0].shape), dtype=items[0].dtype, pin_memory=pinned)
+    for place, item in enumerate(items):
+        batch[place] = item
+    return batch
 
 
 def in_order(

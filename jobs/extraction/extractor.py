@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jobs.context import Context
-from jobs.data.pixels import normaliser
 from jobs.extraction.folding import fold_batch_norms
 from jobs.extraction.rounding import to_bfloat16
 from jobs.finite import finite
+from jobs.kinds import feed_of
+from jobs.kinds.feed import laid_out
 from jobs.models.building import build_backbone
 from jobs.models.copies import ThreadCopies
 from jobs.models.network import Backbone
@@ -33,22 +34,22 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Extractor:
-    """Pixels to features. ``batch``: images a forward pass takes. The backbone is its own from here on."""
+    """Items to features. ``batch``: items a forward pass takes. The backbone is its own from here on."""
 
     def __init__(self, backbone: Backbone, settings: Mapping[str, Any], precision: str, device: torch.device) -> None:
         self.device, self.batch = device, BATCH[device.type]
-        self._dtype, self._normalise = DTYPES[precision], normaliser(settings)
+        self._dtype, self._normalise = DTYPES[precision], feed_of(settings).normaliser(settings)
         backbone.to(device)
         if precision == "bf16":
             to_bfloat16(backbone)
         self._backbone = backbone.to(memory_format=torch.channels_last)
         self._copies = ThreadCopies(self._backbone)
 
-    def __call__(self, pixels: Tensor) -> NDArray[np.float32]:
-        """[n, d] of uint8 [batch, c, size, size], the first n of which are images. Safe to call from several threads."""
+    def __call__(self, items: Tensor) -> NDArray[np.float32]:
+        """[n, d] of a batch of items as their kind loads them. Safe to call from several threads."""
         with torch.inference_mode():
-            moved = pixels.to(self.device, non_blocking=True)
-            fed = self._normalise(moved).to(self._dtype).contiguous(memory_format=torch.channels_last)
+            moved = items.to(self.device, non_blocking=True)
+            fed = laid_out(self._normalise(moved).to(self._dtype))
             features = self._network()(fed).float().cpu().numpy()
         return np.asarray(finite(features, "features"), np.float32)
 

@@ -8,49 +8,50 @@ from typing import Any
 
 from torch import Tensor
 
-from jobs.data.augmentation import apply, draw
 from jobs.data.index import IndexEntry
 from jobs.data.pins import Pins
-from jobs.data.pixels import load_pixels
 from jobs.data.row_store import row_name
 from jobs.data.split import split_index
+from jobs.kinds import feed_of, items_of, vary
 from jobs.randomness import generator
 from tlbatch.contracts.models import Views
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Features of an image as it is (``view`` None), or of one of its augmented views."""
+    """Features of an item as it is (``view`` None), or of one of its augmented views.
+
+    ``note``: what else they depend on: equal content may be stored in other bytes (prepare's ``stored_size``, format).
+    """
 
     entry: IndexEntry
     view: int | None = None
+    note: str = ""
 
     @property
     def name(self) -> str:
         return row_name(self.entry.id, self.view)
-
-    @property
-    def note(self) -> str:
-        """What else the features depend on: equal pixels may be stored in other bytes (prepare's ``stored_size``, format)."""
-        return f"{self.entry.width}x{self.entry.height} {self.entry.format} {self.entry.size}"
 
     def shard(self, count: int) -> int:
         """Which of ``count`` shards computes it: by content, so that a shard's images lie together."""
         return int(self.entry.id[:8], 16) * count >> 32
 
 
-def wanted_rows(entries: Sequence[IndexEntry], views: Views | None, pins: Pins | None = None) -> list[Wanted]:
-    """All rows, sorted by content id and view; of files with the same picture, the first is computed. Pure.
+def wanted_rows(
+    entries: Sequence[IndexEntry], views: Views | None, pins: Pins | None = None, kind: str | None = None
+) -> list[Wanted]:
+    """All rows, sorted by content id and view; of files with the same content, the first is computed. Pure.
 
     Raises DataError where the training images, whose ``views`` are asked for, cannot be drawn.
     """
     distinct = {entry.id: entry for entry in reversed(entries)}
     viewed, count = training_ids(entries, views, pins), views.count if views else 0
-    rows = []
+    rows, items = [], items_of(kind)
     for image_id in sorted(distinct):
         entry = distinct[image_id]
-        rows.append(Wanted(entry))
-        rows += [Wanted(entry, number) for number in range(count) if image_id in viewed]
+        note = f"{items.note(entry.facts)} {entry.format} {entry.size}"
+        rows.append(Wanted(entry, None, note))
+        rows += [Wanted(entry, number, note) for number in range(count) if image_id in viewed]
     return rows
 
 
@@ -62,11 +63,10 @@ def training_ids(entries: Sequence[IndexEntry], views: Views | None, pins: Pins 
     return {entry.id for each in splits for entry in each.train}
 
 
-def pixels_of(wanted: Wanted, encoded: bytes, settings: Mapping[str, Any], augmentation: Mapping[str, Any] | None) -> Tensor:
-    """uint8 [c, size, size]. A view's changes are drawn from the image's content id and the view's number alone."""
-    pixels = load_pixels(encoded, settings)
+def loaded_row(wanted: Wanted, stored: bytes, settings: Mapping[str, Any], augmentation: Mapping[str, Any] | None) -> Tensor:
+    """The item as its kind loads it. A view's changes are drawn from the item's content id and the view's number alone."""
+    item = feed_of(settings).load(stored, settings)
     if wanted.view is None:
-        return pixels
+        return item
     chance = generator("view", wanted.entry.id, wanted.view)
-    changes = draw(augmentation or {}, 1, chance, (pixels.shape[1], pixels.shape[2]))
-    return apply(pixels.unsqueeze(0), changes).squeeze(0)
+    return vary(settings, item.unsqueeze(0), augmentation or {}, chance).squeeze(0)

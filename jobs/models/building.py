@@ -22,8 +22,8 @@ from jobs.models.scratch import scratch_body, scratch_division
 from jobs.models.stages import Division, Layer
 from jobs.models.truncate import Tap, drop_modules, unreached, walk
 from tlbatch.backbones.handcrafted import HAND_CRAFTED
-from tlbatch.backbones.preprocessing import fed_shape
 from tlbatch.errors import StudyError
+from tlbatch.kinds import fed_shape
 from tlbatch.spec.added import added_name
 
 __all__ = ["build_backbone", "build_classifier", "build_head", "build_network"]

@@ -10,9 +10,9 @@ from typing import Any
 from jobs.context import Context
 from jobs.models.reading import State, read_state
 from tlbatch.backbones.catalogue import weights_of
-from tlbatch.backbones.preprocessing import fed_shape
 from tlbatch.backbones.weightfiles import fetch, find_weight
 from tlbatch.errors import StudyError
+from tlbatch.kinds import fed_shape
 from tlbatch.plugins import check_used
 from tlbatch.store.artifacts import Artifact, file_sha256, open_artifact
 from tlbatch.tasks import load_task

@@ -1,1 +1,1 @@
-"""Predicting pictures nobody labelled: read and decoded as prepare does, computed as evaluate does."""
+"""Predicting items nobody labelled: read and decoded as prepare does, computed as evaluate does."""

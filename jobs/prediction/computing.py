@@ -1,4 +1,4 @@
-"""One part after the other: pictures read ahead, batches of a fixed shape, probabilities in the order of the files."""
+"""One part after the other: items read ahead, batches of a fixed shape, probabilities in the order of the files."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from jobs.data.reading import BadFile
+from jobs.data.items import BadFile
 from jobs.evaluation.scores import written
-from jobs.extraction.computing import AHEAD, in_order
+from jobs.extraction.computing import AHEAD, in_order, padded
 from jobs.extraction.extractor import one_thread_each
+from jobs.prediction.items import Fed
 from jobs.prediction.networks import Model
-from jobs.prediction.pictures import Fed
 from jobs.statistics.predictions import Floats
 
 
 @dataclass(frozen=True)
 class PredictedPart:
-    """What a model says of pictures: ``probabilities`` [n, classes], as written, row by row of ``paths`` and ``ids``."""
+    """What a model says of items: ``probabilities`` [n, classes], as written, row by row of ``paths`` and ``ids``."""
 
     paths: list[str]
     ids: list[str]
@@ -31,32 +30,32 @@ class PredictedPart:
 
 
 def predict(
-    model: Model, pictures: Generator[Fed | BadFile, None, None], threads: int, *, raw: bool, tick: Callable[[int], None]
+    model: Model, items: Generator[Fed | BadFile, None, None], threads: int, *, raw: bool, tick: Callable[[int], None]
 ) -> PredictedPart:
-    """All pictures of a part. ``tick`` hears after each batch how many of its images are computed, and may raise."""
+    """All items of a part. ``tick`` hears after each batch how many of its images are computed, and may raise."""
     bad: list[BadFile] = []
     paths: list[str] = []
     ids: list[str] = []
     rows: list[Floats] = []
-    with closing(pictures), closing(_computed(model, _batches(pictures, model.batch, bad), threads)) as results:
+    with closing(items), closing(_computed(model, _batches(items, model.batch, bad), threads)) as results:
         for batch, logits in results:
             count = len(batch)
-            paths += [picture.path for picture in batch]
-            ids += [picture.id for picture in batch]
+            paths += [item.path for item in batch]
+            ids += [item.id for item in batch]
             rows.append(written(model.probabilities([one[:count] for one in logits], raw=raw)))
             tick(count)
     empty = np.zeros((0, len(model.classes)))
     return PredictedPart(paths, ids, np.concatenate([empty, *rows]), sorted(bad, key=lambda each: each.file.path))
 
 
-def _batches(pictures: Iterable[Fed | BadFile], size: int, bad: list[BadFile]) -> Iterator[list[Fed]]:
-    """Usable pictures in groups of ``size``; the others are added to ``bad``."""
+def _batches(items: Iterable[Fed | BadFile], size: int, bad: list[BadFile]) -> Iterator[list[Fed]]:
+    """Usable items in groups of ``size``; the others are added to ``bad``."""
     batch: list[Fed] = []
-    for picture in pictures:
-        if isinstance(picture, BadFile):
-            bad.append(picture)
+    for item in items:
+        if isinstance(item, BadFile):
+            bad.append(item)
             continue
-        batch.append(picture)
+        batch.append(item)
         if len(batch) == size:
             yield batch
             batch = []
@@ -69,15 +68,11 @@ def _computed(
 ) -> Generator[tuple[Sequence[Fed], list[Floats]], None, None]:
     if model.device.type == "cuda":
         for batch in batches:
-            yield batch, model.logits(_padded(batch, model.batch, pinned=True))
+            yield batch, model.logits(_padded(batch, model, pinned=True))
         return
     with one_thread_each(), ThreadPoolExecutor(threads) as pool:
-        yield from in_order(pool, lambda batch: model.logits(_padded(batch, model.batch)), batches, AHEAD * threads)
+        yield from in_order(pool, lambda batch: model.logits(_padded(batch, model)), batches, AHEAD * threads)
 
 
-def _padded(batch: Sequence[Fed], size: int, *, pinned: bool = False) -> Tensor:
-    """uint8 [size, c, h, w]: the batch, then zeros, so that every forward pass has one shape."""
-    padded = torch.zeros((size, *batch[0].pixels.shape), dtype=torch.uint8, pin_memory=pinned)
-    for place, picture in enumerate(batch):
-        padded[place] = picture.pixels
-    return padded
+def _padded(batch: Sequence[Fed], model: Model, *, pinned: bool = False) -> Tensor:
+    return padded([item.loaded for item in batch], model.batch, pinned=pinned)

@@ -1,6 +1,6 @@
-"""A model of one seed, its folds together: pixels in, logits out, in batches of one fixed, padded shape.
+"""A model of one seed, its folds together: items in, logits out, in batches of one fixed, padded shape.
 
-As in extract, every thread of a CPU computes on its own with a network of its own, so that an image's logits depend neither
+As in extract, every thread of a CPU computes on its own with a network of its own, so that an item's logits depend neither
 on its neighbours nor on how many threads there are. Heads that were trained on cached features get theirs from the very
 extractor that made those; they share one backbone, however many folds there are.
 """
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from jobs.context import Context
-from jobs.data.pixels import normaliser
 from jobs.evaluation.outputs import validation_of
 from jobs.extraction.extractor import BATCH, Extractor, fold
 from jobs.finite import finite
+from jobs.kinds import feed_of
+from jobs.kinds.feed import laid_out
 from jobs.metrics.calibration import Temperature, fit_temperature, softmax
 from jobs.models.copies import ThreadCopies
 from jobs.models.network import Network
@@ -34,7 +35,9 @@ Logits = Callable[[Tensor], list[Floats]]
 
 @dataclass(frozen=True)
 class Model:
-    """What predicts. ``logits``: uint8 [batch, c, size, size] to one [batch, classes] a fold, from several threads.
+    """What predicts. ``logits``: a batch of items, as their kind loads them, to one [batch, classes] a fold.
+
+    It is called from several threads.
 
     ``passes``: forward passes through a backbone that an image takes. ``temperature`` is the one evaluate fits.
     """
@@ -84,8 +87,8 @@ def _of_features(
     extractor = Extractor(fold(lambda: load_trained(context, artifacts[0]).backbone), settings, precision, device)
 
     @torch.inference_mode()
-    def logits(pixels: Tensor) -> list[Floats]:
-        features = torch.from_numpy(extractor(pixels)).to(device)
+    def logits(items: Tensor) -> list[Floats]:
+        features = torch.from_numpy(extractor(items)).to(device)
         return [_checked(head(features)) for head in heads]
 
     return logits
@@ -97,11 +100,11 @@ def _of_networks(
     """Whole networks, as evaluate runs them."""
     networks = [_ready(load_trained(context, artifact), device) for artifact in artifacts]
     copies = [ThreadCopies(network) for network in networks]
-    normalise = normaliser(settings)
+    normalise = feed_of(settings).normaliser(settings)
 
     @torch.inference_mode()
-    def logits(pixels: Tensor) -> list[Floats]:
-        fed = normalise(pixels.to(device, non_blocking=True)).contiguous(memory_format=torch.channels_last)
+    def logits(items: Tensor) -> list[Floats]:
+        fed = laid_out(normalise(items.to(device, non_blocking=True)))
         own = networks if device.type == "cuda" else [copy.get() for copy in copies]
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             return [_checked(network(fed)) for network in own]

@@ -13,8 +13,8 @@ from jobs.data.fetching import Source
 from jobs.evaluation.outputs import models_of
 from jobs.listings import read_listing
 from jobs.prediction.computing import PredictedPart, predict
+from jobs.prediction.items import read_fed
 from jobs.prediction.networks import Model, load_model
-from jobs.prediction.pictures import read_fed
 from jobs.prediction.summary import write_summary
 from jobs.prediction.writing import WRITERS
 from jobs.training.computing import choose_device
@@ -103,8 +103,8 @@ def predict_parts(context: Context) -> None:
 
 def _compute(walk: Walk, part: Part) -> None:
     context, model, params = walk.context, walk.model, params_of(walk.context)
-    pictures = read_fed(part.files, Source(params.source), model.settings, params.stored_size, context.threads)
-    said = predict(model, pictures, context.threads, raw=params.raw, tick=walk.tick)
+    items = read_fed(part.files, Source(params.source), model.settings, params.stored, context.threads)
+    said = predict(model, items, context.threads, raw=params.raw, tick=walk.tick)
     walk.images += len(said.bad)  # looked at, too
     data = WRITERS[part.format](said, model.classes)
     out = open_store(params.out)

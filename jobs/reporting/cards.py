@@ -9,7 +9,7 @@ from typing import Any
 from jobs.context import Context
 from jobs.reporting.analysis import Analysis
 from jobs.reporting.cautions import mismatch_of
-from jobs.reporting.formatting import backbone_name, count, listing, percent, pixels, plural, recipe
+from jobs.reporting.formatting import backbone_name, count, fed, listing, percent, plural, recipe
 from jobs.reporting.sentences import contrast_sentence
 from jobs.reporting.sources import RunSource
 from jobs.reporting.tables import METRICS, format_metric
@@ -53,7 +53,7 @@ def _model(run: RunSource) -> Iterator[str]:
         trained_on = f", trained on {known}" if known and known != name else ""
         yield f"Backbone: {name}{trained_on if asked.pretrained else ', random weights'}"
     yield f"Parameters: {count(card.get('parameters'))}, of which trained: {count(card.get('trainable_parameters'))}"
-    yield f"Input: {pixels(asked.input)}"
+    yield f"Input: {fed(asked.input, scale=False)}"
     if found := mismatch_of(run):
         yield f"Fed otherwise than its weights were trained: {listing(found)}"
     yield f"Files: `model.safetensors` and `card.json` of the finetune artifact; {plural(len(run.finetune), 'trained model')}"

@@ -9,7 +9,7 @@ from jobs.reporting.datacard import DataCard
 from jobs.reporting.formatting import listing, plural
 from jobs.reporting.lineage import TaskRecord
 from jobs.reporting.sources import RunSource, Sources
-from tlbatch.backbones.preprocessing import mismatch
+from tlbatch.kinds import kind_of
 
 FEW = 10  #: test images of a class below which only counts say anything
 
@@ -27,8 +27,8 @@ def warnings_of(sources: Sources, records: Sequence[TaskRecord]) -> list[str]:
 
 def mismatch_of(run: RunSource) -> list[str]:
     """How the run feeds its network otherwise than it was trained; empty where alike or where there is no network to ask."""
-    asked = run.asked
-    return mismatch(asked.input, asked.input_own) if asked.input_own and asked.pretrained else []
+    own = run.asked.input_own
+    return kind_of(own.get("kind")).differences(run.asked.input, own) if own and run.asked.pretrained else []
 
 
 def _mismatches(runs: Sequence[RunSource]) -> list[str]:

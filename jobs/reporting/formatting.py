@@ -8,6 +8,7 @@ from typing import Any
 
 from tlbatch.backbones.handcrafted import HAND_CRAFTED
 from tlbatch.contracts.reports import AskedRun
+from tlbatch.kinds import kind_of
 from tlbatch.plugins import find
 from tlbatch.spec.added import added_name
 from tlbatch.strategies import settings_of, strategy_of
@@ -113,10 +114,8 @@ def recipe(asked: AskedRun) -> str:
     return f"{strategy_of(strategy).phrase(settings_of(strategy), layer)}{head}{start}"
 
 
-def pixels(settings: Mapping[str, Any]) -> str:
-    """How images are fed, in a phrase."""
-    how = {"crop": f"resized and cropped to {settings['crop']:g}", "squash": "squashed"}.get(
-        str(settings.get("resize")), str(settings.get("resize"))
-    )
-    colour = "grey" if settings.get("grayscale") else str(settings.get("channels", "rgb")).upper()
-    return f"{settings['size']}×{settings['size']}, {how}, {settings.get('interpolation')}, {colour}"
+def fed(settings: Mapping[str, Any], *, scale: bool = True) -> str:
+    """How items are fed, in a phrase; with ``scale`` what their values are, too."""
+    kind = kind_of(settings.get("kind"))
+    scaling = kind.scaling(settings) if scale else ""
+    return kind.phrase(settings) + (f", {scaling}" if scaling else "")

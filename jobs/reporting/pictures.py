@@ -1,60 +1,42 @@
-"""Small pictures for the page, as data URLs: thumbnails from the shards, and files that evaluate left."""
+"""Items small for the page: from the shards, as their kind shows them, and picture files that evaluate left."""
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps
-
-from jobs.data.index import IndexEntry, read_encoded
+from jobs.data.index import IndexEntry, read_stored
+from jobs.data.items import Shown
+from jobs.kinds import items_of
 from tlbatch.store.artifacts import Artifact
 
 SIDE = 132  #: pixels of a thumbnail's longer side
-TINY = 64  #: pictures smaller than this are enlarged without smoothing, so that an 8x8 digit is seen as it is
-QUALITY = 72
 
 
 @dataclass(frozen=True)
 class Picture:
-    """``url`` is a data URL; ``caption`` stands below; ``wrong`` marks a mistake; ``alt`` says what is shown."""
+    """``shown`` is the item itself; ``caption`` stands below; ``wrong`` marks a mistake; ``alt`` says what is shown."""
 
-    url: str
+    shown: Shown
     alt: str
     caption: str
     note: str = ""
     wrong: bool = False
 
 
-def thumbnail(encoded: bytes, side: int = SIDE) -> str:
-    """An encoded picture as a small JPEG (or PNG, where it is tiny) data URL."""
-    with Image.open(io.BytesIO(encoded)) as opened:
-        image = ImageOps.exif_transpose(opened).convert("RGB")
-    buffer = io.BytesIO()
-    if max(image.size) < TINY:
-        factor = max(1, side // max(image.size))
-        image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
-        image.quantize(64).save(buffer, "PNG", optimize=True)
-        return data_url(buffer.getvalue(), "image/png")
-    image.thumbnail((side, side))
-    image.save(buffer, "JPEG", quality=QUALITY, optimize=True)
-    return data_url(buffer.getvalue(), "image/jpeg")
+def stored_item(artifact: Artifact, entry: IndexEntry, kind: str | None) -> Shown:
+    """An item of a prepared dataset of this kind (None: pictures)."""
+    return items_of(kind).show(read_stored(artifact, entry), SIDE)
 
 
-def stored_thumbnail(artifact: Artifact, entry: IndexEntry) -> str:
-    return thumbnail(read_encoded(artifact, entry))
-
-
-def artifact_picture(artifact: Artifact, name: str, side: int) -> str | None:
+def artifact_picture(artifact: Artifact, name: str, side: int) -> Shown | None:
     """A picture file of an artifact, at most ``side`` px wide or high; None where it is missing or empty."""
+    from jobs.kinds.image.show import drawing_url, thumbnail_url
+
     content = artifact.read_bytes(name) if name in artifact else b""
-    return thumbnail(content, side) if content else None
-
-
-def data_url(content: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+    if not content:
+        return None
+    return Shown(url=drawing_url(content) if name.endswith(".svg") else thumbnail_url(content, side))
 
 
 def spread(entries: Sequence[IndexEntry], classes: Sequence[str], most: int) -> list[IndexEntry]:

@@ -151,6 +151,11 @@ class Sources:
         return next((run for run in self.runs if run.name == name), None)
 
     @property
+    def kind(self) -> str | None:
+        """Of the data; None: pictures."""
+        return self.card.get("kind")
+
+    @property
     def redrawn(self) -> bool:
         """Whether every seed learnt from other training images (``repeat.redraw: train``)."""
         return any(run.card.get("redraw") is not None for run in self.runs)

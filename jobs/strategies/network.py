@@ -1,4 +1,4 @@
-"""Any network on images: a scratch CNN, or a backbone with its head. ``scratch`` and ``finetune``.
+"""Any network on items: a scratch CNN, or a backbone with its head. ``scratch`` and ``finetune``.
 
 A strategy that feeds such a network with other batches, or minimises something else, hands ``train_network`` its ``Learning``.
 """
@@ -11,21 +11,22 @@ import torch
 from torch import nn
 
 from jobs.context import Context
+from jobs.kinds import feed_of
 from jobs.models.building import build_network
 from jobs.models.pretrained import load_pretrained
 from jobs.training.batches import TARGET, Feed
 from jobs.training.fit import train as fit
+from jobs.training.items import varied_sheet
 from jobs.training.layers import learning_stages
 from jobs.training.learning import Learning
-from jobs.training.loading import image_feed
+from jobs.training.loading import item_feed
 from jobs.training.outcome import Outcome, outcome_of
-from jobs.training.pictures import write_augmented
 from jobs.training.settings import Settings
 from jobs.training.split_data import Parts
 
 
 def train(context: Context, settings: Settings, parts: Parts, device: torch.device) -> Outcome:
-    """On the target's images."""
+    """On the target's items."""
     return train_network(context, settings, parts, device, Learning)
 
 
@@ -47,9 +48,9 @@ def train_network(
 
     first = [build()]
     learning_stages(first[0], settings.finetune)  # what does not fit is said before a thousand images are decoded
-    feeds = {role: image_feed(context, settings, parts, device, role) for role in parts.roles}
+    feeds = {role: item_feed(context, settings, parts, device, role) for role in parts.roles}
     feed = feeds[TARGET]
-    if settings.params.augmentation:
-        write_augmented(feed, context.out("augmented.jpg"))
+    if settings.params.augmentation and (sheet := varied_sheet(feed, feed_of(settings.input))) is not None:
+        context.out("augmented.jpg").write_bytes(sheet)
     trained = fit(context, settings, lambda: first.pop() if first else build(), learning(feeds))
     return outcome_of(context, settings, trained, feed, feed.shape)

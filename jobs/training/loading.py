@@ -1,4 +1,4 @@
-"""From artifacts to what a training is fed: images of the prepared dataset, or features extracted before."""
+"""From artifacts to what a training is fed: items of the prepared dataset, or features extracted before."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jobs.context import Context
-from jobs.data.index import read_encoded
+from jobs.data.index import read_stored
 from jobs.finite import finite
+from jobs.kinds import feed_of
 from jobs.randomness import seed_of
 from jobs.training.batches import TARGET, FeatureFeed
-from jobs.training.images import ImageFeed, load_images
+from jobs.training.items import ItemFeed, load_items
 from jobs.training.settings import Settings
 from jobs.training.split_data import Entries, Parts
+from tlbatch.kinds import kind_of
 from tlbatch.roles import input_of, task_of
 
 FETCHING_THREADS = 8
@@ -55,26 +57,24 @@ def feature_feed(features: Features, parts: Parts, seed: int, device: torch.devi
     return FeatureFeed(train, parts.labels(parts.train), validation, parts.labels(parts.validation), seed, device)
 
 
-def image_feed(context: Context, settings: Settings, parts: Parts, device: torch.device, role: str = TARGET) -> ImageFeed:
-    """Decodes the images of both parts of a role at the run's size. Raises Stopped when asked to stop meanwhile."""
-    from jobs.data.pixels import normaliser
-
-    parts = parts.of(role)
+def item_feed(context: Context, settings: Settings, parts: Parts, device: torch.device, role: str = TARGET) -> ItemFeed:
+    """Loads the items of both parts of a role as the run feeds them. Raises Stopped when asked to stop meanwhile."""
+    parts, item = parts.of(role), kind_of(settings.input.get("kind")).item
     total = len(parts.train) + len(parts.validation)
 
     def decoded(entries: Entries, before: int) -> Tensor:
         def tick(done: int) -> None:
             context.check_stop()
-            context.progress(0, settings.train.epochs, "epochs", f"image {before + done} of {total} decoded")
+            context.progress(0, settings.train.epochs, "epochs", f"{item} {before + done} of {total} decoded")
 
         return _decode(context, settings, entries, tick, input_of(role))
 
-    return ImageFeed(
+    return ItemFeed(
         decoded(parts.train, 0),
         parts.labels(parts.train),
         decoded(parts.validation, len(parts.train)),
         parts.labels(parts.validation),
-        normalise=normaliser(settings.input),
+        settings=settings.input,
         augmentation=settings.params.augmentation,
         seed=settings.seed if role == TARGET else seed_of(settings.seed, role),
         device=device,
@@ -82,16 +82,13 @@ def image_feed(context: Context, settings: Settings, parts: Parts, device: torch
 
 
 def _decode(context: Context, settings: Settings, entries: Entries, tick: Callable[[int], None], name: str) -> Tensor:
-    """uint8 [n, c, size, size] from the input of this name."""
-    from jobs.data.pixels import load_pixels
-
-    size = int(settings.input["size"])
+    """[n, …] from the input of this name, as the kind of data loads them; of no entries none, of whatever shape."""
     if not entries:
-        return torch.empty((0, 1 if settings.input.get("grayscale") else 3, size, size), dtype=torch.uint8)
-    dataset = context.input(name)
+        return torch.empty(0)
+    dataset, kind = context.input(name), feed_of(settings.input)
     here = context.store.local_path("FORMAT") is not None
 
     def load(number: int) -> Tensor:
-        return load_pixels(read_encoded(dataset, entries[number]), settings.input)
+        return kind.load(read_stored(dataset, entries[number]), settings.input)
 
-    return load_images(len(entries), load, context.scratch, context.threads if here else FETCHING_THREADS, tick)
+    return load_items(len(entries), load, context.scratch, context.threads if here else FETCHING_THREADS, tick)

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from jobs.models.building import build_network
-from jobs.training.images import ImageFeed
+from jobs.training.items import ItemFeed
 from jobs.training.trainer import Recipe, Trainer
+from tlbatch.backbones.preprocessing import SCRATCH_INPUT
 from tlbatch.spec.train import Train
 
 EPOCHS, BATCH, TRAIN, VALIDATION = 30, 10, 50, 200
@@ -30,12 +31,12 @@ def _pixels(n: int) -> torch.Tensor:
 
 def _trained_here() -> None:
     labels = torch.arange(TRAIN) % 10, torch.arange(VALIDATION) % 10
-    feed = ImageFeed(
+    feed = ItemFeed(
         _pixels(TRAIN),
         labels[0],
         _pixels(VALIDATION),
         labels[1],
-        normalise=lambda x: x.float() / 255,
+        settings={**SCRATCH_INPUT, "size": 8, "grayscale": True},
         augmentation=None,
         seed=0,
         device=torch.device("cpu"),

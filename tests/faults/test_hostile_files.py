@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from jobs.data.decode import BadImageError, decoded
+from jobs.kinds.image.decode import BadItemError, decoded
 from jobs.models.reading import read_state
 from tests.faults.records import record
 from tests.requirements import CHAOS
@@ -73,7 +73,7 @@ def test_mutated_pictures_are_decoded_or_named() -> None:
             with decoded(data) as shown:
                 shown.image.load()
             told["decoded"] += 1
-        except BadImageError as error:
+        except BadItemError as error:
             assert str(error).strip()
             told["named"] += 1
     assert told["named"] > MUTATED / 10

@@ -16,14 +16,14 @@ import torch
 
 import jobs.extract
 from jobs.context import Context
-from jobs.data.augmentation import apply, draw
 from jobs.data.features import load_features, load_views
-from jobs.data.index import load_index, read_encoded
-from jobs.data.pixels import load_pixels, normaliser
+from jobs.data.index import load_index, read_stored
 from jobs.data.row_store import open_rows
 from jobs.data.split import split_index
 from jobs.extract import put_together, run
 from jobs.extraction.extractor import Extractor
+from jobs.kinds.image.augmentation import apply, draw
+from jobs.kinds.image.pixels import load_pixels, normaliser
 from jobs.models.building import build_backbone
 from jobs.models.pretrained import Pretrained
 from jobs.randomness import generator
@@ -121,7 +121,7 @@ def expected(extraction: Extraction, pixels_of: Callable[[Any, bytes], torch.Ten
     backbone = build_backbone(params(), INPUT, Pretrained("random weights", seed=3))
     rows = []
     for image_id in ids:
-        pixels = pixels_of(entries[image_id], read_encoded(dataset, entries[image_id]))
+        pixels = pixels_of(entries[image_id], read_stored(dataset, entries[image_id]))
         with torch.inference_mode():
             rows.append(backbone(normaliser(INPUT)(pixels.unsqueeze(0)))[0].numpy())
     return np.stack(rows)

@@ -64,12 +64,12 @@ def test_the_model_file_gives_the_validation_logits_again(bench: Any) -> None:
     state = {name: torch.from_numpy(tensor) for name, tensor in load_file(artifact.path("model.safetensors")).items()}
     network.load_state_dict(state)
     validation = artifact.read_json("validation.json")
-    from jobs.data.index import load_index, read_encoded
-    from jobs.data.pixels import load_pixels, normaliser
+    from jobs.data.index import load_index, read_stored
+    from jobs.kinds.image.pixels import load_pixels, normaliser
 
     dataset = bench.context(params, "b").input("dataset")
     entries = {entry.id: entry for entry in load_index(dataset)}
-    pixels = [load_pixels(read_encoded(dataset, entries[name]), params["input"]) for name in validation["ids"]]
+    pixels = [load_pixels(read_stored(dataset, entries[name]), params["input"]) for name in validation["ids"]]
     with torch.no_grad():
         logits = network(normaliser(params["input"])(torch.stack(pixels)))
     np.testing.assert_allclose(logits.numpy(), validation["logits"], atol=1e-4)
@@ -86,8 +86,8 @@ def test_test_images_are_never_read(bench: Any, monkeypatch: pytest.MonkeyPatch)
     params = bench.params(train={"epochs": 1})
     context = bench.context(params, "a")
     split = split_index(load_index(context.input("dataset")), {**params["split"], "classes": params["classes"]})
-    read, plain = [], loading.read_encoded
-    monkeypatch.setattr(loading, "read_encoded", lambda artifact, entry: read.append(entry.id) or plain(artifact, entry))
+    read, plain = [], loading.read_stored
+    monkeypatch.setattr(loading, "read_stored", lambda artifact, entry: read.append(entry.id) or plain(artifact, entry))
     bench.finished(context)
     assert set(read) == {entry.id for entry in (*split.train, *split.validation)}
     assert not {entry.id for entry in split.test} & set(read)

@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from jobs.data.pixels import normaliser
 from jobs.evaluation.outputs import Fed, forward, head_logits, validation_of
 from jobs.evaluation.scores import written
 from jobs.exporting.agreement import Evaluated
 from jobs.finite import finite
+from jobs.kinds.image.pixels import normaliser
 from jobs.models.heads import build_head
 from jobs.models.reading import fit_state
 from jobs.prediction.networks import _checked

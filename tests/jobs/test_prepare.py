@@ -20,8 +20,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from jobs.context import Context
-from jobs.data.decode import content_id
-from jobs.data.index import load_index, read_encoded
+from jobs.data.index import load_index, read_stored
+from jobs.kinds.image.decode import content_id
 from jobs.prepare import run
 from tests.nobody import as_nobody
 from tlbatch.datasets.inventory import list_dataset
@@ -31,6 +31,8 @@ from tlbatch.store import Store
 from tlbatch.store.artifacts import Artifact, open_artifact
 from tlbatch.store.directory import DirectoryStore
 from tlbatch.tasks import Task, task_name
+
+SIDES = ("width", "height", "source_width", "source_height")
 
 
 def scene(seed: int, width: int = 120, height: int = 90) -> Image.Image:
@@ -94,10 +96,10 @@ def test_the_artifact_is_what_the_other_steps_read(prepared, tmp_path):
     assert [(entry.id, entry.path) for entry in entries] == sorted((entry.id, entry.path) for entry in entries)
     for entry in entries:
         data = (root / entry.path).read_bytes()
-        assert read_encoded(artifact, entry) == data
+        assert read_stored(artifact, entry) == data
         assert entry.id == content_id(Image.open(io.BytesIO(data)).convert("RGB"))
         assert (entry.label, entry.group) == (entry.path.split("/")[0], Path(entry.path).stem)
-        assert (entry.width, entry.height, entry.source_width, entry.source_height) == (120, 90, 120, 90)
+        assert [entry.facts[name] for name in SIDES] == [120, 90, 120, 90]
         assert (entry.format, entry.part, entry.dup) == (entry.path[-3:], None, None)
     card = artifact.read_json("card.json")
     assert (card["classes"], card["counts"], card["bad"]) == (["cat", "dog"], {"cat": 6, "dog": 6}, 0)
@@ -132,8 +134,8 @@ def test_large_and_turned_pictures_are_stored_smaller_and_upright(prepared, tmp_
     save(scene(77, 900, 600), root / "cat" / "turned.jpg", exif=exif)
     entries = {entry.path: entry for entry in load_index(prepared(root, stored_size=64))}
     entry = entries["cat/turned.jpg"]
-    assert (entry.source_width, entry.source_height, entry.width, entry.height) == (600, 900, 64, 96)
-    assert (entries["cat/0.jpg"].width, entries["cat/0.jpg"].height) == (85, 64)
+    assert [entry.facts[name] for name in SIDES] == [64, 96, 600, 900]
+    assert [entries["cat/0.jpg"].facts[name] for name in SIDES[:2]] == [85, 64]
 
 
 def test_ready_made_parts_reach_the_index(prepared, tmp_path):
@@ -255,9 +257,9 @@ def test_a_hostile_folder(prepared, tmp_path):
     assert (card["counts"], card["empty_classes"], card["bad"]) == ({"cat": 11, "dog": 3}, ["bird"], 9)
 
     def shown(path: str) -> Image.Image:
-        image = Image.open(io.BytesIO(read_encoded(artifact, entries[path])))
+        image = Image.open(io.BytesIO(read_stored(artifact, entries[path])))
         assert image.mode == "RGB"
-        assert image.size == (entries[path].width, entries[path].height)
+        assert list(image.size) == [entries[path].facts[name] for name in SIDES[:2]]
         return image
 
     assert shown("cat/turned.jpg").size == (90, 120)
@@ -370,7 +372,7 @@ def test_into_an_s3_store(s3_store: Store, tmp_path: Path) -> None:
     root = two_classes(tmp_path / "data", 3)
     artifact = prepare(s3_store, task_for(s3_store, str(root)), tmp_path / "scratch")
     for entry in load_index(artifact):
-        assert read_encoded(artifact, entry) == (root / entry.path).read_bytes()
+        assert read_stored(artifact, entry) == (root / entry.path).read_bytes()
 
 
 def test_the_output_stays_what_it_was(prepared, tmp_path):

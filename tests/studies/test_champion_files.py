@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from jobs.exporting.usage import onnx_snippet
+from jobs.kinds.image.usage import onnx_snippet
 from tests.studies.shapes import Bench
 from tlbatch.champions.champion import find_champion
 from tlbatch.champions.exporting import build_request, pull_champion

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from jobs.exporting.usage import onnx_snippet
+from jobs.kinds.image.usage import onnx_snippet
 from tests.studies.shapes import Bench
 from tlbatch.champions.exporting import Pulled, build_request, pull_champion
 from tlbatch.champions.promoting import promote_run

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from tlbatch.contracts.base import Parameters
 from tlbatch.spec.dataset import Dataset, SourceSplit, Split
 
@@ -11,17 +13,36 @@ STORED_SIZE = int(Dataset.model_fields["stored_size"].default)
 
 
 class Stored(Parameters):
-    """What is asked of a prepare task by those who read its document long after."""
+    """What is asked of a prepare task by those who read its document long after.
+
+    ``settings``: what is set of a plug-in's ``kind`` of data.
+    """
 
     stored_size: int = STORED_SIZE
+    kind: str | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """By what a file's item is stored (jobs.data.items.ItemKind.read)."""
+        return {"stored_size": self.stored_size, **self.settings}
+
+    @property
+    def kind_of_data(self) -> dict[str, Any]:
+        """Of a plug-in's kind, as parameters have it; nothing of pictures."""
+        return {"kind": self.kind, "settings": self.settings} if self.kind else {}
 
 
 class PrepareParams(Stored):
-    """``dataset``: the digest of the listing that it is to read; the rest as in a study's dataset."""
+    """``dataset``: the digest of the listing that it is to read; the rest as in a study's dataset.
+
+    ``plugins``: what it was planned with.
+    """
 
     dataset: str | None = None
     max_bad: float
     near_duplicates: bool
+    plugins: dict[str, dict[str, str]] = Field(default_factory=dict)
 
 
 class Divided(Parameters):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tlbatch.contracts.base import Parameters
+from tlbatch.contracts.data import Stored
 
 
-class PredictParams(Parameters):
+class PredictParams(Stored):
     """``files``: the digest of the pictures' listing. ``identity``: which model, in words. ``stored_size``: how large prepare
     stored what the model learned from. ``batch`` None: what suits the device. ``raw``: probabilities are not scaled.
     """
@@ -20,4 +20,3 @@ class PredictParams(Parameters):
     chunk: int
     batch: int | None
     raw: bool
-    stored_size: int

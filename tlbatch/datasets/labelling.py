@@ -12,6 +12,7 @@ from tlbatch.datasets.labels import match_lines, read_labels
 from tlbatch.datasets.listing import ListedFile
 from tlbatch.datasets.walk import Walk, walk
 from tlbatch.errors import DataError, StudyError
+from tlbatch.kinds import kind_of
 from tlbatch.schema.nearest import suggestion
 from tlbatch.spec.dataset import CsvLabels, Dataset, Source
 from tlbatch.store import NotFoundError, open_store
@@ -36,7 +37,7 @@ def label_files(dataset: Dataset | Source) -> Labelled:
     if not found.files and dataset.url.startswith("s3://"):
         raise DataError(f"dataset.url: there is nothing under {found.url}; fix the prefix, or upload the images")
     if dataset.labels is not None:
-        labelled = _by_csv(found, dataset.labels)
+        labelled = _by_csv(found, dataset.labels, kind_of(dataset.kind_name).suffixes)
     elif dataset.split.folders is not None:
         labelled = _by_parts(found, dataset.split.folders)
     else:
@@ -84,11 +85,11 @@ def _in_folder(file: FoundFile, prefix: str) -> bool:
     return file.folder or file.path.removeprefix(prefix).find("/") > 0
 
 
-def _by_csv(found: Walk, labels: CsvLabels) -> Labelled:
+def _by_csv(found: Walk, labels: CsvLabels, suffixes: frozenset[str]) -> Labelled:
     """Labels of a CSV beside the images."""
     lines, without_label = read_labels(_csv_of(found, labels), labels)
     by_path = {file.path: file for file in found.files if file.path != labels.csv}
-    matches = list(match_lines(lines, by_path, labels.csv))
+    matches = list(match_lines(lines, by_path, labels.csv, suffixes))
     if not any(match.path in by_path for match in matches):
         raise DataError(
             f"{labels.csv}: none of its {len(lines)} names in column {labels.id!r} is a file in {found.url} "

@@ -18,10 +18,6 @@ from tlbatch.schema.nearest import suggestion
 from tlbatch.spec.dataset import CsvLabels
 
 DELIMITERS = ",;\t|"
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-"""Which of several files of one name a line means; no file is refused for its suffix."""
-
-
 COLUMNS = ("id", "label", "split", "group")
 
 
@@ -145,12 +141,15 @@ class Match:
     problem: str = ""
 
 
-def match_lines(lines: Sequence[Line], paths: Iterable[str], name: str) -> Iterator[Match]:
+def match_lines(
+    lines: Sequence[Line], paths: Iterable[str], name: str, suffixes: frozenset[str] = frozenset()
+) -> Iterator[Match]:
     """For each file that lines name, its line; for each line without just one file, why (``name``: the CSV file's).
 
     A line's id is a file's name, with or without folders and extension. Lines that contradict each other spoil their file.
+    ``suffixes``: which of several files of one name are meant; no file is refused for its suffix.
     """
-    lookup = _Lookup(paths)
+    lookup = _Lookup(paths, suffixes)
     by_path: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
         found = lookup.find(line.id)
@@ -179,7 +178,8 @@ def _contradiction(one: Line, other: Line, name: str) -> str:
 class _Lookup:
     """Files by the last part of their names."""
 
-    def __init__(self, paths: Iterable[str]) -> None:
+    def __init__(self, paths: Iterable[str], suffixes: frozenset[str]) -> None:
+        self._suffixes = suffixes
         self._by_name: dict[str, list[str]] = defaultdict(list)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         self._composed: _Lookup | None = None
@@ -198,8 +198,8 @@ class _Lookup:
         found = _fitting(self._by_name.get(last, ()), name) or [
             path for path in self._by_stem.get(last, ()) if _fits(str(PurePosixPath(path).with_suffix("")), name)
         ]
-        images = [path for path in found if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
-        return images if len(found) > 1 and images else found
+        meant = [path for path in found if PurePosixPath(path).suffix.lower() in self._suffixes]
+        return meant if len(found) > 1 and meant else found
 
     def _find_composed(self, name: str) -> list[str]:
         """``ä`` is one character to some systems and two to others."""
@@ -207,7 +207,7 @@ class _Lookup:
             return []
         composed = {path: unicodedata.normalize("NFC", path) for path in self._paths if not path.isascii()}
         if self._composed is None:
-            self._composed = _Lookup(composed.values())
+            self._composed = _Lookup(composed.values(), self._suffixes)
         found = set(self._composed._find(unicodedata.normalize("NFC", name)))
         return [path for path, same in composed.items() if same in found]
 

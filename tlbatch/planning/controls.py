@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tlbatch.backbones.handcrafted import HAND_CRAFTED, HAND_CRAFTED_INPUT
+from tlbatch.kinds import DEFAULT_KIND
 from tlbatch.planning.resolved_weights import ResolvedWeights
 from tlbatch.planning.runs import ResolvedRun, plain
 from tlbatch.spec.added import added_name
@@ -56,7 +57,8 @@ def resolve_controls(runs: Sequence[ResolvedRun], images: Images) -> list[Resolv
         content = json.dumps([control.model, control.strategy, control.input, plain(control.train)], sort_keys=True)
         present = controls.get(content, control)
         controls[content] = replace(present, control_for=(*present.control_for, run.name))
-    hand_crafted = [_hand_crafted([run.name for run in held])] if held else []
+    pictures = [run.name for run in held if run.kind.name == DEFAULT_KIND]
+    hand_crafted = [_hand_crafted(pictures)] if pictures else []
     return _named_apart([run.name for run in runs], [*controls.values(), *hand_crafted])
 
 

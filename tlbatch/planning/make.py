@@ -12,18 +12,16 @@ from tlbatch.contracts.evaluation import EvaluateRunParams, EvaluateZeroLabelPar
 from tlbatch.contracts.models import Backbone, ExtractParams, FinetuneParams, Model, Views
 from tlbatch.contracts.reports import AskedRun, Contrast, ReportParams
 from tlbatch.errors import DataError
+from tlbatch.kinds import kind_of
 from tlbatch.planning.champion_tasks import PINNED, ResolvedChampion, champion_node, decide_node, pin_node
 from tlbatch.planning.plan import Node, Plan, PlanBuilder
 from tlbatch.planning.runs import ResolvedRun, contrasts, plain
 from tlbatch.plugins import used
 from tlbatch.roles import DATASET, source_input, task_of
 from tlbatch.spec import Study
-from tlbatch.spec.added import added_to_model
+from tlbatch.spec.added import added_to_model, name_and_settings, settings_by
 from tlbatch.spec.dataset import Dataset, Source
 from tlbatch.steps import STEPS
-
-SMALL_INPUT = 64
-"""Images up to this many pixels a side are trained on one core: two such tasks side by side beat one on two cores."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +125,7 @@ def _prepare(role: str, dataset: Dataset | Source, data: ListedData) -> Node:
         stored_size=dataset.stored_size,
         max_bad=dataset.max_bad,
         near_duplicates=dataset.near_duplicates,
+        **_kind_of_data(dataset),
     )
     name = task_of("prepare", role)
     node = Node(name, "prepare", params.as_json(), locations={"dataset": data.url}, shape=name)
@@ -134,6 +133,18 @@ def _prepare(role: str, dataset: Dataset | Source, data: ListedData) -> Node:
     assert task is not None
     place = f"work/{task.key}/listing.json"
     return replace(node, locations={**node.locations, "listing": place}, files={place: data.listing})
+
+
+def _kind_of_data(dataset: Dataset | Source) -> dict[str, Any]:
+    """Of a plug-in's kind: its name, what is set of it, and which version; nothing of pictures."""
+    name = dataset.kind_name
+    if name is None or dataset.kind is None:
+        return {}
+    return {
+        "kind": name,
+        "settings": settings_by(kind_of(name).settings, name_and_settings(dataset.kind)[1]),
+        **_plugins([name]),
+    }
 
 
 def _split(resolved: ResolvedStudy) -> dict[str, Any]:
@@ -226,7 +237,7 @@ def _extract(resolved: ResolvedStudy, run: ResolvedRun, role: str, prepared: str
         needs={DATASET: prepared} | (resolved.pinned if views else {}),
         weight=_weight(run),
         runs=(run.name,),
-        shape=f"extract:{name}:{run.input['size']}",
+        shape=f"extract:{name}:{run.kind.measure(run.input)}",
         **_given(run),
     )
 
@@ -264,7 +275,7 @@ def _finetune(
         needs={**read, **resolved.pinned},
         weight="light" if run.on_features else _weight(run),
         runs=(run.name,),
-        shape=f"finetune:{run.name}:{run.input['size']}",
+        shape=f"finetune:{run.name}:{run.kind.measure(run.input)}",
         units=float(run.train.epochs),
         **_given(run),
     )
@@ -288,7 +299,7 @@ def _evaluate(resolved: ResolvedStudy, run: ResolvedRun, models: dict[str, str],
         needs=needs,
         weight=_weight(run),
         runs=(run.name,),
-        shape=f"evaluate:{run.name}:{run.input['size']}",
+        shape=f"evaluate:{run.name}:{run.kind.measure(run.input)}",
         **_given(run),
     )
 
@@ -307,13 +318,13 @@ def _zero_label(resolved: ResolvedStudy, zero: ZeroLabel) -> Node:
         **_plugins(added_to_model({"backbone": zero.backbone})),
     ).as_json()
     locations = {"weights": zero.location} if zero.location else {}
-    shape = f"evaluate:{zero.backbone['name']}:{zero.input['size']}"
+    shape = f"evaluate:{zero.backbone['name']}:{kind_of(zero.input.get('kind')).measure(zero.input)}"
     needs = {"dataset": "prepare", **resolved.pinned}
     return Node(f"evaluate:{zero.name}", "evaluate", params, needs, locations=locations, runs=(zero.name,), shape=shape)
 
 
 def _weight(run: ResolvedRun) -> str:
-    return "light" if run.input["size"] <= SMALL_INPUT else "heavy"
+    return "light" if run.kind.small(run.input) else "heavy"
 
 
 def _report_params(resolved: ResolvedStudy) -> ReportParams:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,11 +10,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tlbatch.backbones.preprocessing import SCRATCH_INPUT
-from tlbatch.planning.inputs import resolve_input
+from tlbatch.kinds import DEFAULT_KIND, Kind, kept_kind, kind_of
+from tlbatch.kinds.image import Augmentation
 from tlbatch.planning.resolved_weights import ResolvedWeights
 from tlbatch.spec import Run, Study
-from tlbatch.spec.added import added_name, added_to_model, resolved
+from tlbatch.spec.added import added_name, added_to_model, name_and_settings, resolved
 from tlbatch.spec.model import FromRun
 from tlbatch.spec.train import Train
 from tlbatch.strategies import Strategy, strategy_of
@@ -53,9 +54,15 @@ class ResolvedRun:
         return strategy_of(self.strategy)
 
     @property
+    def kind(self) -> Kind:
+        """Of its data."""
+        return kind_of(self.input.get("kind"))
+
+    @property
     def added(self) -> list[str]:
         """Names of what plug-ins add to it."""
-        return [name for name in (added_name(self.strategy), *added_to_model(self.model)) if name is not None]
+        names = (self.strategy, self.input.get("kind"), self.augmentation)
+        return [name for name in (*map(added_name, names), *added_to_model(self.model)) if name is not None]
 
     @property
     def on_features(self) -> bool:
@@ -72,12 +79,13 @@ def _resolve(study: Study, run: Run, weights_for: WeightsFor, precision: str) ->
     computed_in = precision if asked == "auto" else asked
     control = run.control or study.control
     weights = weights_for(run) if run.model.backbone is not None else None
-    own = weights.own_input if weights else SCRATCH_INPUT
+    kind = kind_of(study.dataset.kind_name)
+    own = weights.own_input if weights else kind.defaults
     return ResolvedRun(
         name=run.name,
         model=_model(run, weights),
         strategy=_strategy(run),
-        input=resolve_input(run.input, own),
+        input=_input(run, own, kind),
         own_input=dict(own),
         train=run.train,
         precision=computed_in,
@@ -107,12 +115,24 @@ def _strategy(run: Run) -> str | dict[str, Any]:
     return run.strategy_entry.name if settings is None else {run.strategy_entry.name: plain(settings)}
 
 
+def _input(run: Run, own: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+    """How its items are fed, with the name of their kind where these are no pictures."""
+    if not isinstance(run.input, dict):
+        return {**(kind.resolve(run.input, own) if kind.name == DEFAULT_KIND else dict(own)), **kept_kind(kind.name)}
+    _, given = name_and_settings(run.input)
+    assert kind.input is not None  # check_kind
+    return {**kind.resolve(kind.input.model_validate_json(json.dumps(given)), own), **kept_kind(kind.name)}
+
+
 def _augmentation(study: Study, run: Run) -> dict[str, Any] | None:
-    if run.augmentation is None:
-        return None
-    if isinstance(run.augmentation, str):
-        return plain(study.augmentations[run.augmentation])
-    return plain(run.augmentation)
+    """Settings of tlbatch's own changes, or ``{plugin:name: {…}}``."""
+    asked = run.augmentation
+    if asked is None or isinstance(asked, Augmentation):
+        return None if asked is None else plain(asked)
+    if added_name(asked) is not None:
+        return resolved("augmentations", asked)
+    assert isinstance(asked, str)
+    return plain(study.augmentations[asked])
 
 
 def plain(part: BaseModel) -> dict[str, Any]:

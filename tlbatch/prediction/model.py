@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tlbatch.contracts.data import STORED_SIZE, Stored
+from tlbatch.contracts.data import Stored
 from tlbatch.errors import StudyError
 from tlbatch.prediction.parts import model_digests
 from tlbatch.records.executions import find_execution
@@ -32,14 +32,14 @@ class Chosen:
     """A model to predict with: the networks of one seed, several where it was trained in folds.
 
     ``identity`` says in words which it is, for the summary. ``inputs``: ``model:<seed>[:<fold>]``, and ``source`` where its
-    backbone is an earlier study's. ``stored_size``: how large prepare stored the pictures it learned from.
+    backbone is an earlier study's. ``prepared``: how prepare stored what it learned from.
     """
 
     store: Store
     identity: dict[str, Any]
     inputs: dict[str, InputRef]
     weights: str | None = None
-    stored_size: int = STORED_SIZE
+    prepared: Stored = field(default_factory=Stored)
 
     @property
     def digests(self) -> list[str]:
@@ -149,7 +149,7 @@ def _chosen(store: Store, identity: dict[str, Any], models: Mapping[str, InputRe
         identity={**identity, "models": [asdict(ref) for ref in ordered.values()]},
         inputs={**ordered, **source},
         weights=trained.locations.get("weights") if trained else None,
-        stored_size=Stored.of_another_time(prepared.params).stored_size if prepared else STORED_SIZE,
+        prepared=Stored.of_another_time(prepared.params) if prepared else Stored(),
     )
 
 

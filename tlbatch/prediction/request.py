@@ -65,7 +65,8 @@ class Prediction:
             chunk=self.chunk,
             batch=self.batch,
             raw=self.raw,
-            stored_size=self.model.stored_size,
+            stored_size=self.model.prepared.stored_size,
+            **self.model.prepared.kind_of_data,
         )
 
     @cached_property

@@ -67,14 +67,23 @@ def resolved(kind: str, value: str | Mapping[str, Any]) -> dict[str, dict[str, A
 
 def check_added(kind: str, value: Any, path: Path) -> Iterator[Mistake]:
     """That a plug-in has what is named, and takes what is set of it. Nothing to say of tlbatch's own."""
-    if (name := added_name(value)) is None:
+    if added_name(value) is None:
         return
+    name, given = name_and_settings(value)
     try:
-        resolved(kind, value)
+        entry = find(kind, name)
     except StudyError as error:
         yield Mistake(path, str(error))
+        return
+    yield from check_settings(name, entry.settings, given, path)
+
+
+def check_settings(name: str, model: type[Part] | None, given: Mapping[str, Any], path: Path) -> Iterator[Mistake]:
+    """That the entry ``name`` takes what is set of it beneath its name."""
+    try:
+        settings_by(model, given)
     except ValidationError as error:
-        fields = find(kind, name).settings.model_fields
+        fields = model.model_fields if model else {}
         for each in error.errors(include_url=False):
             unknown = each["type"] == "extra_forbidden" and len(each["loc"]) == 1
             text = f"unknown key{suggestion(str(each['loc'][0]), fields, most=16)}" if unknown else each["msg"]

@@ -11,8 +11,9 @@ from tlbatch.errors import StudyError
 from tlbatch.roles import SOURCE
 from tlbatch.schema.nearest import suggestion
 from tlbatch.schema.yamltree import Mistake, Path
-from tlbatch.spec.added import check_added
+from tlbatch.spec.added import added_name, check_added
 from tlbatch.spec.check_data import check_data
+from tlbatch.spec.check_kind import KIND, check_kind
 from tlbatch.spec.check_model import check_model
 from tlbatch.spec.model import Scratch
 from tlbatch.spec.study import Run, Study
@@ -39,7 +40,9 @@ Check = Callable[[Place], Iterator[Mistake]]
 
 def check_study(study: Study) -> list[Mistake]:
     """Every mistake of a well-typed study."""
-    mistakes = [*check_data(study), *_names(study), *_shared_augmentations(study), *_unread_sources(study)]
+    mistakes = [*check_data(study), *_names(study), *_shared_augmentations(study), *_unread_sources(study), *check_kind(study)]
+    if any(mistake.path[:2] == KIND for mistake in mistakes):
+        return mistakes
     for number, run in enumerate(study.runs):
         if unknown := list(_added(run, ("runs", number))):
             mistakes += unknown
@@ -107,7 +110,7 @@ def _augmentation(place: Place) -> Iterator[Mistake]:
     run, path = place.run, (*place.path, "augmentation")
     rests_on: tuple[Path, ...] = ((*place.path, "model"), (*place.path, "strategy"), ("augmentations",))
     known = place.study.augmentations
-    if isinstance(run.augmentation, str) and run.augmentation not in known:
+    if isinstance(run.augmentation, str) and added_name(run.augmentation) is None and run.augmentation not in known:
         hint = suggestion(run.augmentation, known) or "; the study's augmentations name none"
         yield Mistake(path, f"unknown augmentation {run.augmentation!r}{hint}", None, (("augmentations",),))
     if not run.strategy_entry.on_features:
@@ -172,6 +175,8 @@ def _training(place: Place) -> Iterator[Mistake]:
 def _input(place: Place) -> Iterator[Mistake]:
     run, path = place.run, (*place.path, "input")
     given = run.input
+    if isinstance(given, dict):
+        return
     if given.crop is not None and given.resize in {"squash", "pad"}:
         yield Mistake((*path, "crop"), f"goes with resize: crop, not {given.resize}")
     scratch = run.model.scratch
@@ -194,7 +199,7 @@ def _input(place: Place) -> Iterator[Mistake]:
 def _input_size(place: Place) -> Iterator[Mistake]:
     """What torch would refuse: images too small for a network, or of another size than one that takes a single size."""
     model, given = place.run.model, place.run.input
-    if not isinstance(model.backbone, str):
+    if not isinstance(model.backbone, str) or isinstance(given, dict):
         return
     allowed, own = known.sizes(model.backbone, model.layer), known.own_size(model.backbone, model.weights)
     size = given.size or own
@@ -213,7 +218,7 @@ def _input_size(place: Place) -> Iterator[Mistake]:
 def _resized(place: Place) -> Iterator[Mistake]:
     """The shorter side is scaled to size / crop before the centre is cut out."""
     given = place.run.input
-    if given.crop is not None and (given.size or 224) / given.crop > MOST_RESIZED:
+    if not isinstance(given, dict) and given.crop is not None and (given.size or 224) / given.crop > MOST_RESIZED:
         size = given.size or 224
         scaled = f"{size} / {given.crop:g} = {size / given.crop:,.0f} pixels a side"
         text = f"{scaled} are more than the {MOST_RESIZED:,} that images are scaled to"

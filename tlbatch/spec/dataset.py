@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
+from tlbatch.kinds import KINDS
 from tlbatch.schema.base import Fraction, Part
+from tlbatch.spec.added import AddedName, AddedSettings, name_and_settings, whose
 
 Amount = Annotated[int | float, Field(ge=0)]
+if TYPE_CHECKING:
+    _Kind = str | dict[str, dict[str, Any]]
+else:
+    _OWN = Literal[tuple(KINDS)]
+    _Kind = Annotated[Annotated[_OWN, Tag("own")] | Annotated[AddedName | AddedSettings, Tag("added")], Discriminator(whose)]
 
 
 class CsvLabels(Part):
@@ -47,6 +54,10 @@ class Images(Part):
     """What datasets of every role have."""
 
     url: str = Field(description="s3://bucket/prefix or a folder, relative to the study file; ${NAME:-default} is expanded")
+    kind: _Kind | None = Field(
+        default=None,
+        description="of data: image, or a plug-in's as plugin:name or {plugin:name: {its settings}}; default: image",
+    )
     labels: CsvLabels | None = Field(default=None, description="default: each folder is a class")
     classes: tuple[str, ...] | None = Field(default=None, description="use only these classes, in this order")
     aliases: dict[str, str] = Field(
@@ -56,6 +67,11 @@ class Images(Part):
     stored_size: Annotated[int, Field(ge=32, le=4096)] = Field(default=512, description="shorter side in pixels at most")
     max_bad: Fraction = Field(default=0.05, description="share of unreadable files past which prepare stops (exit 65)")
     near_duplicates: bool = Field(default=True, description="find recompressed, scaled, cropped, mirrored and rotated copies")
+
+    @property
+    def kind_name(self) -> str | None:
+        """None: pictures."""
+        return None if self.kind in (None, "image") else name_and_settings(self.kind)[0]
 
 
 class Dataset(Images):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from tlbatch.schema.base import Count, Fraction, Part, Positive
+from tlbatch.schema.base import Count, Part, Positive
 from tlbatch.spec.added import AddedName, AddedSettings, whose
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
@@ -83,45 +83,3 @@ class Model(Part):
     def own_head(self) -> Head | None:
         """None where a plug-in's is named."""
         return self.head if isinstance(self.head, Head) else None
-
-
-class Normalize(Part):
-    """(pixel / 255 - mean) / std per channel, in RGB order."""
-
-    mean: Annotated[tuple[float, float, float], Field(description="of red, green and blue, between 0 and 1")]
-    std: Annotated[tuple[Positive, Positive, Positive], Field(description="of red, green and blue")]
-
-
-class Input(Part):
-    """How a network is fed. What is not said is as the weights were trained (for scratch CNNs: squash, bilinear, unit)."""
-
-    size: Annotated[int, Field(ge=8, le=2048)] | None = Field(default=None, description="side of the square in pixels")
-    resize: Literal["crop", "squash", "pad"] | None = Field(
-        default=None, description="crop: shorter side, then the centre; squash: both sides, aspect ratio not kept"
-    )
-    crop: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        default=None, description="with crop: centre share of the resized side"
-    )
-    interpolation: Literal["nearest", "bilinear", "bicubic"] | None = Field(
-        default=None, description="how pixels are made when an image is resized"
-    )
-    normalize: Literal["unit", "imagenet", "symmetric", "caffe"] | Normalize | None = Field(
-        default=None,
-        description="unit: [0, 1]; symmetric: [-1, 1]; imagenet: mean/std; caffe: BGR minus the mean, 0-255",
-    )
-    grayscale: bool = Field(default=False, description="images in grey")
-
-
-class Augmentation(Part):
-    """Random changes of training images, drawn per image and epoch, applied in batches. Fields as in Keras' generator."""
-
-    zoom: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.0, description="per axis from U(1-z, 1+z), output to input")
-    rotate: Annotated[float, Field(ge=0, le=180)] = Field(default=0.0, description="degrees, U(-r, r)")
-    shift: Fraction = Field(default=0.0, description="share of height and width, U(-s, s)")
-    shear: Annotated[float, Field(ge=0)] = Field(default=0.0, description="angle, U(-s, s), in the unit below")
-    shear_unit: Literal["degrees", "radians"] = Field(default="degrees", description="radians: as in Keras before 2.1.3")
-    flip: Literal["none", "horizontal", "vertical", "both"] = Field(default="none", description="mirrored, one time in two")
-    fill: Literal["nearest", "constant", "reflect"] = Field(default="nearest", description="what lies beyond the image's edge")
-    brightness: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.0, description="factor from U(1-b, 1+b)")
-    contrast: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.0, description="factor from U(1-c, 1+c)")
-    erase: Fraction = Field(default=0.0, description="probability of erasing a random rectangle")

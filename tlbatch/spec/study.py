@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Discriminator, Field, Tag, create_model
 
+from tlbatch.kinds.image import Augmentation, Input
 from tlbatch.schema.base import Name, Part
 from tlbatch.spec.added import AddedName, AddedSettings, whose
 from tlbatch.spec.dataset import Dataset, Repeat, Source
-from tlbatch.spec.model import Augmentation, Input, Model
+from tlbatch.spec.model import Model
 from tlbatch.spec.resources import Resources, Schedule, StudyResources
 from tlbatch.spec.train import Train
 from tlbatch.strategies import STRATEGIES, Strategy, default_strategy, strategy_of
@@ -23,10 +24,15 @@ def _with_settings(strategy: Strategy) -> type[Part]:
 
 if TYPE_CHECKING:
     Chosen = str | Part | dict[str, dict[str, Any]]
+    Fed = Input | dict[str, dict[str, Any]]
+    Varied = str | Augmentation | dict[str, dict[str, Any]]
 else:
     _PLAIN = tuple(each.name for each in STRATEGIES.values() if each.settings is None)
     _OWN = Union[(Literal[_PLAIN], *(_with_settings(each) for each in STRATEGIES.values() if each.settings))]
-    Chosen = Annotated[Annotated[_OWN, Tag("own")] | Annotated[AddedName | AddedSettings, Tag("added")], Discriminator(whose)]
+    _ADDED = AddedName | AddedSettings
+    Chosen = Annotated[Annotated[_OWN, Tag("own")] | Annotated[_ADDED, Tag("added")], Discriminator(whose)]
+    Fed = Annotated[Annotated[Input, Tag("own")] | Annotated[AddedSettings, Tag("added")], Discriminator(whose)]
+    Varied = Annotated[Annotated[str | Augmentation, Tag("own")] | Annotated[_ADDED, Tag("added")], Discriminator(whose)]
 
 
 class Run(Part):
@@ -37,8 +43,10 @@ class Run(Part):
     strategy: Chosen | None = Field(
         default=None, description="how it learns, with its settings; default: scratch for a scratch model, else features"
     )
-    input: Input = Input()
-    augmentation: str | Augmentation | None = Field(default=None, description="name of one of the study's, or its fields")
+    input: Fed = Field(default=Input(), description="how items are fed; of a plug-in's kind of data: {kind: {its settings}}")
+    augmentation: Varied | None = Field(
+        default=None, description="name of one of the study's, its fields, or a plug-in's: {plugin:name: {its settings}}"
+    )
     views: Annotated[int, Field(ge=0, le=100)] = Field(
         default=0, description="with features: extra augmented views of each training image, extracted once"
     )

@@ -10,7 +10,7 @@ from jobs.data.index import IndexEntry
 from jobs.data.split import Split, split_index
 from jobs.reporting.analysis import Analysis
 from jobs.reporting.formatting import listing, plural
-from jobs.reporting.pictures import Picture, spread, stored_thumbnail
+from jobs.reporting.pictures import Picture, spread, stored_item
 from jobs.reporting.pinned import Pinned, left_out
 from jobs.reporting.sources import Sources
 
@@ -106,4 +106,5 @@ def _redraw(sources: Sources) -> int | None:
 
 def _pictures(analysis: Analysis, entries: Sequence[IndexEntry]) -> list[Picture]:
     shown = spread(entries, analysis.sources.classes, SAMPLES)
-    return [Picture(stored_thumbnail(analysis.sources.dataset, e), f"{e.path}: {e.label}", e.label) for e in shown]
+    sources = analysis.sources
+    return [Picture(stored_item(sources.dataset, e, sources.kind), f"{e.path}: {e.label}", e.label) for e in shown]

@@ -15,7 +15,7 @@ from jobs.reporting.analysis import Analysis
 from jobs.reporting.figures.classes import draw_recalls
 from jobs.reporting.figures.style import Drawn, Figures
 from jobs.reporting.formatting import number, percent
-from jobs.reporting.pictures import Picture, artifact_picture, stored_thumbnail
+from jobs.reporting.pictures import Picture, artifact_picture, stored_item
 from jobs.reporting.sources import RunSource
 from jobs.reporting.views.confusion import Confusion, build_confusion, confusion_of, taken_for
 
@@ -123,11 +123,11 @@ def _recalls(run: RunSource, lines: list[ClassLine], figures: Figures) -> Drawn 
 
 def _errors(run: RunSource, gallery: Mapping[str, Any]) -> Iterable[Picture]:
     for entry in (gallery.get("errors") or [])[:MOST_ERRORS]:
-        url = artifact_picture(run.evaluate, entry["file"], GALLERY_SIDE)
-        if url:
+        picture = artifact_picture(run.evaluate, entry["file"], GALLERY_SIDE)
+        if picture:
             said, sure = str(entry["predicted"]), percent(float(entry["confidence"]))
             alt = f"{entry['path']}: a {entry['label']}, taken for a {said} with {sure} confidence"
-            yield Picture(url, alt, f"{entry['label']} taken for {said}", f"{sure} sure · {entry['path']}", wrong=True)
+            yield Picture(picture, alt, f"{entry['label']} taken for {said}", f"{sure} sure · {entry['path']}", wrong=True)
 
 
 def _predictions(analysis: Analysis, run: RunSource, index: Mapping[str, IndexEntry]) -> Iterable[Picture]:
@@ -139,9 +139,11 @@ def _predictions(analysis: Analysis, run: RunSource, index: Mapping[str, IndexEn
         said, label = classes[int(probabilities[row].argmax())], classes[int(run.labels[row])]
         sure = percent(float(probabilities[row].max()))
         entry = index[ids[row]]
-        url = stored_thumbnail(analysis.sources.dataset, entry)
+        shown = stored_item(analysis.sources.dataset, entry, analysis.sources.kind)
         caption = said if said == label else f"{said}, is {label}"
-        yield Picture(url, f"{entry.path}: predicted {said} ({sure}), labelled {label}", caption, f"{sure} sure", said != label)
+        yield Picture(
+            shown, f"{entry.path}: predicted {said} ({sure}), labelled {label}", caption, f"{sure} sure", said != label
+        )
 
 
 def _chance(name: str) -> str:
@@ -152,8 +154,8 @@ def _suspects(analysis: Analysis, suspects: list[Mapping[str, Any]], index: Mapp
     for suspect in suspects[:MOST_SUSPECTS]:
         entry = index.get(str(suspect["id"]))
         if entry is not None:
-            url = stored_thumbnail(analysis.sources.dataset, entry)
+            shown = stored_item(analysis.sources.dataset, entry, analysis.sources.kind)
             chance = percent(float(suspect.get("p_label") or 0.0))
             alt = f"{suspect['path']}: labelled {suspect['label']}, the model says {suspect['predicted']}"
             note = f"{chance} for its label · {suspect.get('part') or ''} · {suspect['path']}"
-            yield Picture(url, alt, f"{suspect['label']} → {suspect['predicted']}?", note)
+            yield Picture(shown, alt, f"{suspect['label']} → {suspect['predicted']}?", note)

@@ -9,7 +9,7 @@ from jobs.reporting.analysis import Analysis
 from jobs.reporting.cautions import mismatch_of
 from jobs.reporting.figures.curves import draw_curves
 from jobs.reporting.figures.style import Drawn, Figures
-from jobs.reporting.formatting import backbone_name, count, duration, listing, number, pixels, plural, recipe
+from jobs.reporting.formatting import backbone_name, count, duration, fed, listing, plural, recipe
 from jobs.reporting.pictures import artifact_picture
 from jobs.reporting.sources import RunSource
 from tlbatch.contracts.reports import AskedRun
@@ -68,6 +68,7 @@ def _training(run: RunSource, analysis: Analysis, figures: Figures) -> Training:
             alt = f"{quantity.capitalize()} of {run.name} {over}. {curves.sentence}"
             drawn[quantity] = figures.add(f"curves-{run.name}-{quantity}", alt, draw_curves(curves, quantity))
     model = run.first_model
+    sheet = artifact_picture(model, "augmented.jpg", MAP_SIDE) if model else None
     return Training(
         name=run.name,
         role=run.role,
@@ -79,7 +80,7 @@ def _training(run: RunSource, analysis: Analysis, figures: Figures) -> Training:
         stages=tuple(_layers(run.card.get("stages"))),
         layers=tuple(_layers(run.card.get("layers"))),
         mismatch=tuple(mismatch_of(run)),
-        augmented=artifact_picture(model, "augmented.jpg", MAP_SIDE) if model else None,
+        augmented=sheet.url if sheet else None,
     )
 
 
@@ -95,7 +96,7 @@ def _facts(run: RunSource) -> list[tuple[str, str]]:
     facts = [
         ("network", _network(asked)),
         ("how", recipe(asked)),
-        ("fed", f"{pixels(asked.input)}, {_scaled(asked.input)}"),
+        ("fed", fed(asked.input)),
     ]
     trained, whole = card.get("trainable_parameters"), card.get("parameters")
     if trained is not None:
@@ -127,14 +128,6 @@ def _network(asked: AskedRun) -> str:
     if not asked.pretrained:
         return f"{name}, random weights"
     return f"{name}, trained on {trained_on}" if trained_on and trained_on != name else f"{name}, pretrained"
-
-
-def _scaled(settings: dict[str, Any]) -> str:
-    mean, std = settings.get("mean"), settings.get("std")
-    if mean == [0.0] * 3 and std == [1.0] * 3:
-        return "pixels in [0, 1]" if settings.get("scale") == "unit" else "pixels in [0, 255]"
-    shown = [", ".join(number(float(value)) for value in values) for values in (mean or [], std or [])]
-    return f"mean {shown[0]}, std {shown[1]}"
 
 
 def _augmentation(settings: dict[str, Any]) -> str:
@@ -171,9 +164,9 @@ def build_feature_maps(analysis: Analysis) -> list[FeatureMap]:
     runs = {run.name: run for run in (found.best, found.subject) if run is not None}
     maps = []
     for run in runs.values():
-        url = artifact_picture(run.evaluate, "featuremap.png", MAP_SIDE)
-        if url:
-            maps.append(FeatureMap(run.name, url, _map_caption(run)))
+        drawn = artifact_picture(run.evaluate, "featuremap.png", MAP_SIDE)
+        if drawn:
+            maps.append(FeatureMap(run.name, drawn.url, _map_caption(run)))
     return maps
 
 

@@ -11,7 +11,7 @@ from jobs.data.index import IndexEntry
 
 
 def image(picture: str, path: str, label: str = "cat") -> IndexEntry:
-    return IndexEntry(picture, path, label, 8, 8, 8, 8, None, None, None, "shards/00.tar", 0, 1, "jpg")
+    return IndexEntry(picture, path, label, None, None, None, "shards/00.tar", 0, 1, "jpg")
 
 
 def found(before: list[IndexEntry], after: list[IndexEntry]) -> list[tuple[str, str | None, str | None]]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.data.decode import BadImageError
 from jobs.data.fetching import Source, ahead
+from jobs.kinds.image.decode import BadItemError
 from tlbatch.datasets.foldertree import file_etag
 from tlbatch.datasets.listing import ListedFile
 from tlbatch.errors import DataError
@@ -70,12 +70,12 @@ def test_what_cannot_be_read_is_a_bad_file(tmp_path):
     source = Source(str(tmp_path))
     (tmp_path / "a.jpg").write_bytes(b"one")
     file = listed(tmp_path, "a.jpg")
-    with pytest.raises(BadImageError, match="a loop"):
+    with pytest.raises(BadItemError, match="a loop"):
         source.read(replace(file, problem="a loop"))
-    with pytest.raises(BadImageError, match="a file of 1,024 MiB"):
+    with pytest.raises(BadItemError, match="a file of 1,024 MiB"):
         source.read(replace(file, size=2**30))
     (tmp_path / "folder").mkdir()
-    with pytest.raises(BadImageError, match="cannot be read"):
+    with pytest.raises(BadItemError, match="cannot be read"):
         source.read(replace(file, path="folder"))
 
 

@@ -1,30 +1,10 @@
-"""Groups of copies, their kinds, and labels that contradict each other."""
+"""Groups of copies, and labels that contradict each other."""
 
 from __future__ import annotations
 
-from jobs.data.groups import Likeness, duplicates_card, group_copies, likenesses
-from jobs.data.near_duplicates import Pair
-from jobs.data.shards import SpooledPicture
-
-
-def picture(name: str, number: int, width: int = 100) -> SpooledPicture:
-    return SpooledPicture(name, 0, 1, "jpg", width, 80, width, 80, True, number)
-
-
-def test_kinds_from_the_least_change_to_the_most():
-    pictures = [picture("d", 0), picture("c", 1), picture("b", 2, 200), picture("a", 3)]
-    pairs = [
-        Pair(0, 1, 0.99, "", 0.01),
-        Pair(1, 2, 0.98, "", 0.0),
-        Pair(2, 3, 0.97, "", 0.05),
-        Pair(0, 3, 0.9, "mirrored", 0.05),
-    ]
-    assert likenesses(pairs, pictures) == [
-        Likeness("a", "b", "cropped", 0.97),
-        Likeness("a", "d", "mirrored", 0.9),
-        Likeness("b", "c", "scaled", 0.98),
-        Likeness("c", "d", "recompressed", 0.99),
-    ]
+from jobs.data.groups import duplicates_card, group_copies
+from jobs.data.items import Likeness
+from jobs.kinds.image.items import IMAGE
 
 
 def test_chains_are_one_group_named_by_its_least_id():
@@ -43,7 +23,7 @@ def test_the_card_lists_copies_and_contradictions():
         "f": [("dog/6.jpg", "dog")],
     }
     pairs = [Likeness("a", "b", "mirrored", 0.9), Likeness("d", "e", "scaled", 0.95)]
-    card = duplicates_card(paths, pairs, group_copies(pairs))
+    card = duplicates_card(paths, pairs, group_copies(pairs), IMAGE.changes)
     assert card["exact"] == [["cat/1.jpg", "cat/9.jpg"], ["cat/3.jpg", "dog/3.jpg"]]
     assert [(group["paths"], group["kind"], group["score"]) for group in card["near"]] == [
         (["cat/1.jpg", "cat/9.jpg", "dog/2.jpg"], "mirrored", 0.9),

@@ -8,16 +8,17 @@ import random
 import tarfile
 from pathlib import Path
 
-from jobs.data.shards import Spool, SpooledPicture, shard_digits, write_shards
+from jobs.data.items import SpooledItem
+from jobs.data.shards import Spool, shard_digits, write_shards
 
 
-def pictures(spool: Spool, numbers: list[int]) -> dict[str, SpooledPicture]:
+def pictures(spool: Spool, numbers: list[int]) -> dict[str, SpooledItem]:
     found = {}
     for number in numbers:
         data = f"picture {number} ".encode() * (number % 7 + 1)
         name = hashlib.sha256(data).hexdigest()[:40]
         offset = spool.add(name, data)
-        found[name] = SpooledPicture(name, offset, len(data), "jpg", 9, 9, 9, 9, True, None)
+        found[name] = SpooledItem(name, offset, len(data), "jpg", {}, True)
     return found
 
 
@@ -74,6 +75,6 @@ def test_a_new_image_changes_its_own_shard_only(tmp_path):
 
 def test_more_pictures_more_shards(tmp_path, monkeypatch):
     assert (shard_digits(2000), shard_digits(2001), shard_digits(10**6)) == (1, 2, 2)
-    monkeypatch.setattr("jobs.data.shards.MANY_PICTURES", 50)
+    monkeypatch.setattr("jobs.data.shards.MANY_ITEMS", 50)
     places = write(tmp_path, list(range(60)))
     assert {shard for _, shard, _ in places} == {f"shards/{name[:2]}.tar" for name, _, _ in places}

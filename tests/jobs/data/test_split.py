@@ -17,8 +17,14 @@ from tlbatch.errors import DataError
 
 def entry(name: str, label: str, **other: Any) -> IndexEntry:
     digest = hashlib.sha256(name.encode()).hexdigest()[:40]
-    values: dict[str, Any] = {"id": digest, "path": f"{label}/{name}.jpg", "label": label, "width": 9, "height": 9}
-    values |= {"source_width": 9, "source_height": 9, "part": None, "group": None, "dup": None}
+    values: dict[str, Any] = {
+        "id": digest,
+        "path": f"{label}/{name}.jpg",
+        "label": label,
+        "part": None,
+        "group": None,
+        "dup": None,
+    }
     return IndexEntry(**{**values, "shard": "shards/00.tar", "offset": 512, "size": 1, "format": "jpg", **other})
 
 

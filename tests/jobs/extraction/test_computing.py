@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jobs.data.index import IndexEntry
-from jobs.extraction.computing import Pictures, in_order
+from jobs.extraction.computing import StoredItems, in_order
 from jobs.extraction.requested_rows import Wanted
 from tlbatch.store.artifacts import Artifact, FileEntry, Manifest, file_sha256
 from tlbatch.store.directory import DirectoryStore
@@ -74,7 +74,7 @@ def test_an_error_in_the_work_reaches_who_takes() -> None:
 def entry(number: int, shard: str, size: int) -> IndexEntry:
     place = {"shard": shard, "offset": number * size, "size": size, "format": "jpg", "part": None, "group": None, "dup": None}
     sides = dict.fromkeys(("width", "height", "source_width", "source_height"), 8)
-    return IndexEntry(id=f"{number:040x}", path=f"{number}.jpg", label="a", **sides, **place)
+    return IndexEntry(id=f"{number:040x}", path=f"{number}.jpg", label="a", facts=sides, **place)
 
 
 def test_a_shard_is_fetched_whole_only_where_much_of_it_is_wanted(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_shard_is_fetched_whole_only_where_much_of_it_is_wanted(tmp_path: Path
     dataset = Artifact(store, Manifest("prepare", "k", files), tmp_path)
     few = [Wanted(entry(3, "shards/00.tar", 10))]
     many = [Wanted(entry(number, "shards/01.tar", 10)) for number in range(5)]
-    pictures = Pictures(dataset, few + many)
-    pictures.expect(few + many)
+    stored = StoredItems(dataset, few + many)
+    stored.expect(few + many)
     assert list(dataset._checked) == ["shards/01.tar"]
-    assert [pictures.read(row) for row in (few[0], many[4])] == [bytes(range(30, 40)), bytes(range(40, 50))]
+    assert [stored.read(row) for row in (few[0], many[4])] == [bytes(range(30, 40)), bytes(range(40, 50))]

@@ -8,8 +8,7 @@ import pytest
 
 from tlbatch.backbones.catalogue import backbones, weights_of
 from tlbatch.backbones.preprocessing import NORMALIZATIONS, mismatch
-from tlbatch.planning.inputs import resolve_input
-from tlbatch.spec.model import Input
+from tlbatch.kinds.image import Input, resolve_input
 
 OWN = {f"{name} {weight.name}": dict(weight.input) for name in sorted(backbones()) for weight in weights_of(name)[:2]}
 SAID: dict[str, tuple[Any, str]] = {

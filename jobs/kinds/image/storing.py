@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from jobs.data.decode import Picture
+from jobs.kinds.image.decode import Picture
 
 JPEG_QUALITY = 95
 SMALL_PIXELS = 65_536

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from jobs.data.augmentation import Parameters, apply, draw
+from jobs.kinds.image.augmentation import Parameters, apply, draw
 
 RECIPE = {"zoom": 0.3, "rotate": 50, "shift": 0.2, "shear": 0.2, "flip": "horizontal", "fill": "nearest"}
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobs.data.decode import decoded
-from jobs.data.storing import Stored, encode_stored
+from jobs.kinds.image.decode import decoded
+from jobs.kinds.image.storing import Stored, encode_stored
 
 
 def smooth(width: int, height: int) -> Image.Image:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import io
+from collections.abc import Sequence
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from jobs.training.images import ImageFeed
-
-IMAGES, VARIANTS, GAP = 4, 5, 4
+GAP = 4
 SMALLEST, LARGEST = 64, 128  # pixels a side of a tile
 
 
-def write_augmented(feed: ImageFeed, path: Path) -> None:
-    """A JPEG grid: a row for each of four training images spread over the part, plain first, then as five epochs have it."""
-    n = len(feed.train_labels)
-    chosen = torch.arange(0, n, max(1, n // IMAGES))[:IMAGES]
-    columns = [feed.plain(chosen), *(feed.varied(chosen, epoch, 0) for epoch in range(VARIANTS))]
-    tiles = [[_tile(column[row]) for column in columns] for row in range(len(chosen))]
+def draw_sheet(rows: Sequence[Sequence[Tensor]]) -> bytes:
+    """A JPEG grid of pixels [c, h, w] in 0..255, all of one size."""
+    tiles = [[_tile(pixels) for pixels in row] for row in rows]
     width, height = tiles[0][0].size
-    grid = Image.new("RGB", (len(columns) * (width + GAP) - GAP, len(tiles) * (height + GAP) - GAP), "white")
+    grid = Image.new("RGB", (len(tiles[0]) * (width + GAP) - GAP, len(tiles) * (height + GAP) - GAP), "white")
     for row, line in enumerate(tiles):
         for column, tile in enumerate(line):
             grid.paste(tile, (column * (width + GAP), row * (height + GAP)))
-    grid.save(path, "JPEG", quality=85)
+    buffer = io.BytesIO()
+    grid.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
 
 
 def _tile(pixels: Tensor) -> Image.Image:

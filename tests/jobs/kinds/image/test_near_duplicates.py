@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from jobs.data.groups import group_copies, likenesses
+from jobs.data.groups import group_copies
 from jobs.data.index import IndexEntry
-from jobs.data.near_duplicates import Copies, Pair, find_copies, method_of
-from jobs.data.shards import SpooledPicture
+from jobs.data.items import SpooledItem
 from jobs.data.split import split_index
-from jobs.data.thumbnails import SIDE, SYMMETRIES, WHOLE, Spectrum, Symmetry, Thumbnails, thumbnail
+from jobs.kinds.image.items import likenesses
+from jobs.kinds.image.near_duplicates import Copies, Pair, find_copies, method_of
+from jobs.kinds.image.thumbnails import SIDE, SYMMETRIES, WHOLE, Spectrum, Symmetry, Thumbnails, thumbnail
 
 Change = Callable[[Image.Image, random.Random], Image.Image]
 
@@ -205,11 +206,12 @@ def test_no_test_image_of_an_augmented_export_has_a_copy_in_train(tmp_path, seed
     images, origins = exported(seed, 20, 10)
     pairs = search(tmp_path, images)
     assert all(origins[pair.a] == origins[pair.b] for pair in pairs)
-    pictures = [SpooledPicture(f"{i:040x}", 0, 1, "jpg", *image.size, *image.size, True, i) for i, image in enumerate(images)]
+    widths = [{"source_width": image.width} for image in images]
+    pictures = [SpooledItem(f"{i:040x}", 0, 1, "jpg", facts, True, i) for i, facts in enumerate(widths)]
     groups = group_copies(likenesses(pairs, pictures))
     entries = [
         IndexEntry(
-            picture.id, f"{i}.jpg", f"{origins[i] % 2}", *images[i].size, *images[i].size, None, None, groups.get(picture.id),
+            picture.id, f"{i}.jpg", f"{origins[i] % 2}", None, None, groups.get(picture.id),
             "shards/0.tar", 0, 1, "jpg",
         )
         for i, picture in enumerate(pictures)
@@ -223,7 +225,7 @@ def test_no_test_image_of_an_augmented_export_has_a_copy_in_train(tmp_path, seed
 
 def test_many_alike_take_a_fit_each_and_are_one_group(tmp_path, monkeypatch):
     """Not a fit for each pair: 150 near-identical pictures have 11,175."""
-    from jobs.data import near_duplicates as module
+    from jobs.kinds.image import near_duplicates as module
 
     fits = []
     monkeypatch.setattr(module.Likely, "fitted", lambda *args, fit=module.Likely.fitted: fits.append(1) or fit(*args))
@@ -254,7 +256,7 @@ def test_one_place_with_other_things_in_it(tmp_path):
 
 
 def test_what_is_left_unverified_is_said(tmp_path, monkeypatch):
-    from jobs.data import near_duplicates as module
+    from jobs.kinds.image import near_duplicates as module
 
     monkeypatch.setattr(module, "MOST_FAILED", 0)
     monkeypatch.setattr(module, "COPY", 2)
@@ -271,8 +273,8 @@ def test_blocks_do_not_matter(tmp_path, monkeypatch):
     images += [change(images[i], random.Random(i)) for i, change in enumerate(PLANTED.values())]
     whole = search(tmp_path, images)
     assert len(whole) == len(PLANTED)
-    monkeypatch.setattr("jobs.data.candidates.ROWS", 7)
-    monkeypatch.setattr("jobs.data.candidates.COLUMNS", 11)
+    monkeypatch.setattr("jobs.kinds.image.candidates.ROWS", 7)
+    monkeypatch.setattr("jobs.kinds.image.candidates.COLUMNS", 11)
     assert search(tmp_path, images) == whole
 
 

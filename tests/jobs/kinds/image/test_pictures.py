@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from jobs.explain.choice import right_samples, surest_errors
-from jobs.explain.pictures import as_fed, heat, jpeg, overlay, save_channel_grid
+from jobs.kinds.image.pictures import as_fed, heat, jpeg, overlay, save_channel_grid
 from jobs.statistics.predictions import Predictions
 
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.data.candidates import coarse, flat, turned
-from jobs.data.thumbnails import SYMMETRIES, UNITS, WHOLE, Box, Floats, Spectrum, Symmetry
+from jobs.kinds.image.candidates import coarse, flat, turned
+from jobs.kinds.image.thumbnails import SYMMETRIES, UNITS, WHOLE, Box, Floats, Spectrum, Symmetry
 
 LOCATED, COMPARED, FITTED, COPY, TILE = 0.8, 0.4, 0.55, 0.86, 0.6
 DEEPEST = 26  # of an edge, in 1/200: 13 %

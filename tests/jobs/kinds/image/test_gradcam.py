@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from jobs.explain.gradcam import grad_cam
+from jobs.kinds.image.gradcam import grad_cam
 from jobs.models.building import build_network
 from jobs.models.network import Network
 from jobs.models.pretrained import Pretrained

@@ -15,7 +15,7 @@ from torch.nn import functional
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as reference
 
-from jobs.data.pixels import _cropped, decode, load_pixels, normaliser, resize
+from jobs.kinds.image.pixels import _cropped, decode, load_pixels, normaliser, resize
 from tlbatch.backbones.preprocessing import NORMALIZATIONS, SCRATCH_INPUT
 from tlbatch.errors import DataError
 
@@ -209,13 +209,13 @@ def test_a_large_resized_picture_is_not_made_whole(monkeypatch, interpolation, h
     levels = functional.avg_pool2d(levels.float(), 5, 1, 2).to(torch.uint8)
     whole = _cropped(levels, 96, crop, interpolation)
     made: list[int] = []
-    monkeypatch.setattr("jobs.data.pixels.MOST_RESIZED", 96 * 96)
+    monkeypatch.setattr("jobs.kinds.image.pixels.MOST_RESIZED", 96 * 96)
 
     def measured(pixels, h, w, mode):
         made.append(h * w)
         return resize(pixels, h, w, mode)
 
-    monkeypatch.setattr("jobs.data.pixels.resize", measured)
+    monkeypatch.setattr("jobs.kinds.image.pixels.resize", measured)
     part = _cropped(levels, 96, crop, interpolation)
     assert part.shape == whole.shape == (3, 96, 96)
     assert (part.int() - whole.int()).abs().float().mean() < 6

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobs.data.decode import BadImageError, Picture, content_id, decoded
+from jobs.kinds.image.decode import BadItemError, Picture, content_id, decoded
 
 
 def encoded(image: Image.Image, kind: str, **settings: Any) -> bytes:
@@ -27,7 +27,7 @@ def picture(data: bytes) -> Picture:
 
 
 def reason(data: bytes) -> str:
-    with pytest.raises(BadImageError) as caught:
+    with pytest.raises(BadItemError) as caught:
         picture(data)
     return str(caught.value)
 
@@ -240,7 +240,7 @@ def test_the_id_knows_pixels_and_shape(monkeypatch):
     assert content_id(image) != content_id(other)
     assert content_id(flat[0]) != content_id(flat[1])
     whole = content_id(image)
-    monkeypatch.setattr("jobs.data.decode.HASHED_AT_ONCE", 130)
+    monkeypatch.setattr("jobs.kinds.image.decode.HASHED_AT_ONCE", 130)
     assert content_id(image) == whole
 
 
@@ -260,7 +260,7 @@ def test_strips_change_no_pixel(monkeypatch):
     palette.info["transparency"] = 3
     files = [encoded(clear, "PNG"), encoded(deep, "PNG"), encoded(palette, "PNG", transparency=3)]
     whole = [content_id(picture(data).image) for data in files]
-    monkeypatch.setattr("jobs.data.decode.HASHED_AT_ONCE", 29 * 5)
+    monkeypatch.setattr("jobs.kinds.image.decode.HASHED_AT_ONCE", 29 * 5)
     assert [content_id(picture(data).image) for data in files] == whole
     over_white = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
     assert content_id(over_white) == whole[0]

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from jobs.data.items import BadItemError
+
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
 MOST_PIXELS = 120_000_000
 """Beyond it a picture is refused before it is decoded (4 bytes a pixel in memory). Telephones make up to 108 million."""
@@ -25,10 +27,6 @@ ID_DIGITS = 40
 HASHED_AT_ONCE = 1_000_000  # pixels
 ORIENTATION = 0x0112  # EXIF tag
 _one_large_at_a_time = threading.Lock()
-
-
-class BadImageError(Exception):
-    """A file that cannot be used. Its text is the reason, as it stands in ``bad.jsonl``."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Picture:
 
 @contextmanager
 def decoded(data: bytes) -> Iterator[Picture]:
-    """The picture of a whole file. Raises BadImageError.
+    """The picture of a whole file. Raises BadItemError.
 
     Of pictures over 16 million pixels one at a time is held in memory, whatever the number of threads.
     """
@@ -56,21 +54,21 @@ def decoded(data: bytes) -> Iterator[Picture]:
 
 def _decoded(data: bytes, held: ExitStack) -> Picture:
     if not data:
-        raise BadImageError("empty: 0 bytes")
+        raise BadItemError("empty: 0 bytes")
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         _make_room(image.size, held)
         image.load()
         _check_chunks(data, image)
         return _upright_rgb(image, data)
-    except (BadImageError, MemoryError):
+    except (BadItemError, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise BadImageError(_what_it_is(data)) from None
+        raise BadItemError(_what_it_is(data)) from None
     except Image.DecompressionBombError as error:
-        raise BadImageError(_too_large(_number_in(str(error)))) from None
+        raise BadItemError(_too_large(_number_in(str(error)))) from None
     except Exception as error:  # decoders raise anything on damaged bytes, and a bad file costs one line
-        raise BadImageError(_damage(error)) from error
+        raise BadItemError(_damage(error)) from error
 
 
 def content_id(image: Image.Image) -> str:
@@ -92,7 +90,7 @@ def content_id(image: Image.Image) -> str:
 def _make_room(size: tuple[int, int], held: ExitStack) -> None:
     pixels = size[0] * size[1]
     if pixels > MOST_PIXELS:
-        raise BadImageError(f"{size[0]:,} x {size[1]:,} pixels: {_too_large(pixels)}")
+        raise BadItemError(f"{size[0]:,} x {size[1]:,} pixels: {_too_large(pixels)}")
     if pixels > LARGE_PIXELS:
         held.enter_context(_one_large_at_a_time)
 
@@ -134,7 +132,7 @@ def _rgb(image: Image.Image, name: str) -> Image.Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and name in ("PNG", "PPM")):
         return _in_strips(image, _from_16_bits)
     if image.mode in ("I", "F"):
-        raise BadImageError("32-bit samples, whose range is not known: convert it to 8 or 16 bits")
+        raise BadItemError("32-bit samples, whose range is not known: convert it to 8 or 16 bits")
     if image.has_transparency_data:
         return _in_strips(image, _over_white)
     return image.convert("RGB")

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from jobs.data.candidates import Block, candidates
-from jobs.data.fitting import COPY, TILE, Likely, Wholes
 from jobs.data.joining import Joined
-from jobs.data.thumbnails import WHOLE, Thumbnails
+from jobs.kinds.image.candidates import Block, candidates
+from jobs.kinds.image.fitting import COPY, TILE, Likely, Wholes
+from jobs.kinds.image.thumbnails import WHOLE, Thumbnails
 
 MOST_FAILED = 25  # fits of one picture that come to nothing: 50 ms or so
 SMALLEST_SIDE = 48  # pixels of a picture's shorter side

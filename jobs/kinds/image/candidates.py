@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.data.thumbnails import SYMMETRIES, UNITS, WHOLE, Box, Floats, Spectrum, Thumbnails
+from jobs.kinds.image.thumbnails import SYMMETRIES, UNITS, WHOLE, Box, Floats, Spectrum, Thumbnails
 
 COARSE = 0.6
 """A copy that is cut by up to 13 % reaches it with one of ``VIEWS``; of pairs of different photographs 0.2 % do."""

@@ -1,0 +1,44 @@
+"""Kinds of data, the half that reads and computes: a folder each. ``tlbatch.kinds`` has the half that plans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+from tlbatch.kinds import Kind, kind_of
+from tlbatch.plugins import Guarded, imported, program
+from tlbatch.spec.added import added_name, name_and_settings
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from jobs.data.items import ItemKind
+    from jobs.kinds.feed import Feed
+
+
+def items_of(kind: str | None) -> ItemKind:
+    """How items of a kind (None: pictures) are read and shown. Needs no torch."""
+    entry = kind_of(kind)
+    found: ItemKind = _half(entry, entry.items_program)
+    return found
+
+
+def feed_of(input: Mapping[str, Any]) -> Feed:
+    """How items come into a network, by a run's resolved input, which names its kind where that is no picture."""
+    entry = kind_of(input.get("kind"))
+    found: Feed = _half(entry, entry.feed_program)
+    return found
+
+
+def _half(entry: Kind, target: str) -> Any:
+    return Guarded(entry.name, imported(entry.name, target)) if ":" in entry.name else resolve_name(target)
+
+
+def vary(input: Mapping[str, Any], items: Tensor, augmentation: Mapping[str, Any], chance: torch.Generator) -> Tensor:
+    """Random changes of a batch (jobs.kinds.feed.Feed.vary): the kind's own, or a plug-in's ``{plugin:name: {…}}``."""
+    if (name := added_name(augmentation or None)) is None:
+        return feed_of(input).vary(items, augmentation, chance)
+    changed: Tensor = program("augmentations", name)(items, name_and_settings(augmentation)[1], chance)
+    return changed

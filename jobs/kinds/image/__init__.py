@@ -1,0 +1,1 @@
+"""Pictures: decoded, likened, stored, fed and varied."""
