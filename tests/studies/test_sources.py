@@ -9,11 +9,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
+from jobs.data.features import load_features
+from jobs.data.index import load_index
+from jobs.data.split import split_index
 from tests.imports import ROOT
 from tests.studies.shapes import SPLIT, draw_shapes, head
 from tests.studies.test_plugins import install
+from tlbatch.contracts.models import FinetuneParams
+from tlbatch.store import open_store
+from tlbatch.store.artifacts import Artifact, open_artifact
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +38,10 @@ RUNS = """
     input: *fed
     augmentation: *varied
     train: *how
+  - name: means
+    model: {backbone: mobilenet_v2, weights: random}
+    strategy: {"example:pooled-mean": {}}
+    input: {size: 32}
 """
 
 
@@ -66,6 +78,11 @@ class Place:
         documents = [json.loads(path.read_text()) for path in (self.folder / "store/tasks").glob("*.json")]
         return {document["name"]: document for document in documents}
 
+    def artifact(self, step: str, key: str, digest: str = "") -> Artifact:
+        found = open_artifact(open_store(str(self.folder / "store")), step, key, self.folder / "cache")
+        assert found is not None
+        return found
+
     def manifest(self, task: dict[str, Any]) -> Path:
         return self.folder / f"store/artifacts/{task['step']}/{task['key']}/manifest.json"
 
@@ -85,6 +102,10 @@ def test_each_dataset_is_prepared_and_handed_to_who_reads_it(place: Place) -> No
     assert tasks["finetune:pooled:0"]["inputs"].keys() == {"dataset", "source:films", "source:more"}
     assert tasks["finetune:pooled:0"]["inputs"]["source:films"]["key"] == tasks["prepare:films"]["key"]
     assert tasks["evaluate:pooled"]["inputs"].keys() == {"dataset", "model:0"}
+    assert tasks["extract:means:films"]["inputs"]["dataset"]["key"] == tasks["prepare:films"]["key"]
+    read = {"dataset", "source:films", "source:more", "features", "features:films", "features:more"}
+    assert tasks["finetune:means:0"]["inputs"].keys() == read
+    assert tasks["evaluate:means"]["inputs"].keys() == {"dataset", "model:0", "features"}
 
 
 def test_it_is_shown_and_reported(place: Place) -> None:
@@ -92,18 +113,31 @@ def test_it_is_shown_and_reported(place: Place) -> None:
     assert "prepare:films" in place.tlbatch("status", execution, "--store", "store")
     report = next((place.folder / "store/executions").glob("*/report"))
     document = json.loads((report / "report.json").read_text())
-    assert {"prepare", "prepare:films", "prepare:more"} <= {task["name"] for task in document["tasks"]}
+    names = {"prepare", "prepare:films", "prepare:more", "extract:means", "extract:means:films"}
+    assert names <= {task["name"] for task in document["tasks"]}
     assert document["data"]["sources"]["films"] == {"images": 60, "classes": {"disc": 30, "square": 30}, "bad": 0}
     page = (report / "index.html").read_text()
     assert "on target and sources together" in page
     assert "films, 60 images" in page
-    card = json.loads(next(card_of(place, "finetune:pooled:0")).read_text())
+    card = place.artifact("finetune", place.tasks()["finetune:pooled:0"]["key"]).read_json("card.json")
     assert card["sources"] == {"source:films": 60, "source:more": 20}
 
 
-def card_of(place: Place, name: str) -> Any:
-    task = place.tasks()[name]
-    return (place.folder / f"store/artifacts/{task['step']}/{task['key']}").rglob("card.json")
+def test_a_head_on_features_learns_from_those_of_each_source(place: Place) -> None:
+    """Its class means are those that numpy finds over the rows of all three extractions that train."""
+    task = place.tasks()["finetune:means:0"]
+    params, inputs = FinetuneParams.of(task["params"]), {role: place.artifact(**ref) for role, ref in task["inputs"].items()}
+    trains = {entry.id for entry in split_index(load_index(inputs["dataset"]), params.division).train}
+    means = []
+    for label in params.classes:
+        rows = []
+        for role, features in (("dataset", "features"), ("source:films", "features:films"), ("source:more", "features:more")):
+            ids = [entry.id for entry in load_index(inputs[role]) if entry.label == label]
+            rows.append(load_features(inputs[features], [name for name in ids if role != "dataset" or name in trains]))
+        assert [len(each) for each in rows] == [16, 30, 10]
+        means.append(np.concatenate(rows).mean(axis=0, dtype=np.float64))
+    model = place.artifact("finetune", task["key"]).path("model.safetensors")
+    assert np.allclose(load_file(model)["head.classifier.weight"] / 2, np.stack(means), atol=1e-5)
 
 
 def test_killed_anywhere_it_goes_on_to_the_same_bits(place: Place) -> None:

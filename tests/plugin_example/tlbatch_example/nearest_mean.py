@@ -16,11 +16,18 @@ from jobs.training.split_data import Parts
 from jobs.training.validation import validation_logits
 
 
+def class_means(rows: torch.Tensor, labels: torch.Tensor, classes: int) -> torch.Tensor:
+    """[classes, d]"""
+    return torch.stack([rows[labels == label].mean(dim=0) for label in range(classes)])
+
+
 def train(context: Context, settings: Settings, parts: Parts, device: torch.device) -> Outcome:
     features = load_run_features(context, settings, parts)
-    labels = parts.labels(parts.train)
-    plain = torch.from_numpy(features.train[0]).double()
-    means = torch.stack([plain[labels == label].mean(dim=0) for label in range(len(parts.classes))])
+    rows, labels = [torch.from_numpy(features.train[0])], [parts.labels(parts.train)]
+    for role, source in parts.sources.items():  # of what the entry says that it reads: of none for nearest-mean alone
+        rows.append(torch.from_numpy(load_run_features(context, settings, parts, role).train[0]))
+        labels.append(source.labels(source.train))
+    means = class_means(torch.cat(rows).double(), torch.cat(labels), len(parts.classes))
     shrink = settings.own.shrink  # type: ignore[union-attr]
     means = (1 - shrink) * means + shrink * means.mean(dim=0)
     head: Any = build_head(features.dim, len(parts.classes), settings.model["head"], seed=settings.seed, init="glorot")

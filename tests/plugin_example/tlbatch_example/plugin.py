@@ -113,6 +113,16 @@ PLUGIN = Plugin(
             phrase=lambda settings, layer: f"nearest class mean of the features of {layer}",
         ),
         Strategy(
+            name="pooled-mean",
+            title="the class whose mean of features, the sources' among them, is nearest",
+            program="tlbatch_example.nearest_mean:train",
+            model="backbone",
+            consumes="features",
+            roles=frozenset({"target", "source"}),
+            settings=NearestMean,
+            phrase=lambda settings, layer: f"nearest class mean, over all datasets, of the features of {layer}",
+        ),
+        Strategy(
             name="pooled",
             title="a scratch network on target and sources together",
             program="tlbatch_example.pooled:train",

@@ -6,19 +6,23 @@ The strategies that read sources here are those of a plug-in.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.tlbatch.planning.test_champion_tasks import SCHEDULE
 from tests.tlbatch.planning.test_make import TEXT, keys, weights_for
 from tlbatch.cluster.submission import check_visible
 from tlbatch.errors import DataError, StudyError
+from tlbatch.planning.champion_tasks import ChampionState, resolve_champion
 from tlbatch.planning.make import ListedData, ResolvedStudy, make_plan
 from tlbatch.planning.plan import Plan
 from tlbatch.planning.resolve import document_of
 from tlbatch.planning.runs import resolve_runs
 from tlbatch.schedules.firing import study_digest
 from tlbatch.spec import parse_study
+from tlbatch.store.directory import DirectoryStore
 from tlbatch.strategies import STRATEGIES, Strategy, registry
 
 SOURCES = "sources: {films: {url: films, split: {validation: 0.1}}, shop: {url: s3://pets/shop}}\n"
@@ -115,13 +119,24 @@ def test_a_firing_sees_that_a_source_changed(added: dict[str, Strategy]) -> None
     assert study_digest(resolved("p:scratch", replace(FILMS, digest="other"))) != before
 
 
+def test_a_schedule_pins_judges_and_decides_by_the_target_alone(added: dict[str, Strategy], tmp_path: Path) -> None:
+    found = resolved("p:scratch")
+    study = found.study.model_copy(update={"schedule": parse_study(TEXT + SCHEDULE).study.schedule})
+    defended = resolve_champion(ChampionState(), study, DirectoryStore(tmp_path), ("cat", "dog"))
+    nodes = make_plan(replace(found, study=study, defended=defended)).nodes
+    read = {name: {role for role in nodes[name].needs if role.startswith("source")} for name in nodes}
+    assert {name for name, roles in read.items() if roles} == {"finetune:both:0", "finetune:both:1", "report"}
+    assert nodes["pin"].needs == {"dataset": "prepare"}
+    assert "pinned" in nodes["finetune:both:0"].needs
+
+
 def test_equal_datasets_are_prepared_once(added: dict[str, Strategy]) -> None:
     nodes = plan_of("p:scratch", replace(FILMS, classes=("cat", "dog"), digest="d")).nodes
     assert nodes["finetune:both:0"].needs["source:films"] == "prepare"
     assert "prepare:films" not in nodes
 
 
-def test_where_they_lie_is_resolved_shown_and_checked(added: dict[str, Strategy], tmp_path: Any) -> None:
+def test_where_they_lie_is_resolved_shown_and_checked(added: dict[str, Strategy], tmp_path: Path) -> None:
     text = TEXT.replace("runs:", f"{SOURCES}runs:").replace("strategy: features", "strategy: 'p:features'")
     loaded = parse_study(text, folder=tmp_path)
     assert loaded.study.sources["films"].url == str(tmp_path / "films")
