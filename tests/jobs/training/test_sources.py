@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from jobs.context import Context
-from jobs.training.loading import feature_feed, image_feed, load_run_features
+from jobs.training.loading import feature_feed, item_feed, load_run_features
 from jobs.training.settings import Settings
 from jobs.training.split_data import load_parts
 from tests.jobs.conftest import CLASSES, Bench
@@ -44,11 +44,11 @@ def test_with_folds_it_trains_nothing_of_the_fold_held_out(bench: Bench) -> None
     assert not held_out & {entry.id for entry in parts.of(FILMS).train}
 
 
-def test_images_of_each_role_come_from_its_own_artifact(bench: Bench) -> None:
-    """Alike pictures are varied otherwise in each role: chance is the role's own."""
+def test_items_of_each_role_come_from_its_own_artifact(bench: Bench) -> None:
+    """Alike items are varied otherwise in each role: chance is the role's own."""
     context, settings = context_of(bench, augmentation={"rotate": 30.0})
     parts, cpu = load_parts(context, settings), torch.device("cpu")
-    target, films = (image_feed(context, settings, parts, cpu, role) for role in parts.roles)
+    target, films = (item_feed(context, settings, parts, cpu, role) for role in parts.roles)
     rows = torch.arange(4)
     assert torch.equal(target.plain(rows), films.plain(rows))
     assert not torch.equal(target.batch(rows, 0, 0), films.batch(rows, 0, 0))
