@@ -38,6 +38,7 @@ from tlbatch.datasets.listing import ListedFile, Listing
 from tlbatch.errors import DataError
 from tlbatch.kinds import kept_kind, kind_of
 from tlbatch.output import one_line
+from tlbatch.roles import field_of
 
 if TYPE_CHECKING:
     from jobs.data.index import IndexEntry
@@ -131,7 +132,7 @@ def _read(context: Context, listing: Listing) -> Prepared:
             if isinstance(result, BadFile):
                 print(one_line(f"{result.file.path}: {result.reason}"))
                 prepared.bad.append(result)
-                _check_share(prepared.bad, total, params.max_bad)
+                _check_share(prepared.bad, total, params.max_bad, field_of(context.task.name))
             else:
                 _keep(prepared, result)
             context.progress(done, total, entry.items, "reading")
@@ -170,12 +171,12 @@ def _keep(prepared: Prepared, item: ReadItem) -> None:
     )
 
 
-def _check_share(bad: list[BadFile], total: int, most: float) -> None:
-    """Stop as soon as more than the share ``most`` of all files is bad. Raises DataError."""
+def _check_share(bad: list[BadFile], total: int, most: float, field: str) -> None:
+    """Stop as soon as more than the share ``most`` of all files is bad. Raises DataError. ``field``: where a study says it."""
     if len(bad) > most * total:
         raise DataError(
-            f"{len(bad)} of {total} files cannot be used so far, and dataset.max_bad allows {most:.1%}: {_some(bad)}; "
-            "fix or remove them, or raise dataset.max_bad"
+            f"{len(bad)} of {total} files cannot be used so far, and {field}.max_bad allows {most:.1%}: {_some(bad)}; "
+            f"fix or remove them, or raise {field}.max_bad"
         )
 
 

@@ -135,7 +135,7 @@ MUTATIONS = (
     Mutation(
         4,
         "tests/tlbatch/backbones/test_preprocessing.py::test_a_run_that_says_nothing_is_fed_as_its_weights_were_trained",
-        "tlbatch/planning/inputs.py",
+        "tlbatch/kinds/image.py",
         "own.get(name, SCRATCH_INPUT[name])",
         "SCRATCH_INPUT[name]",
     ),
@@ -156,9 +156,9 @@ MUTATIONS = (
     Mutation(
         4,
         "tests/jobs/test_finetune.py::test_the_model_file_gives_the_validation_logits_again",
-        "jobs/training/loading.py",
-        "normalise=normaliser(settings.input)",
-        "normalise=lambda pixels: pixels.float() / 255",
+        "jobs/training/items.py",
+        "feed_of(settings).normaliser(settings)",
+        "lambda pixels: pixels.float() / 255",
     ),
     Mutation(
         4,
@@ -336,7 +336,7 @@ MUTATIONS = (
         8,
         "tests/jobs/test_prepare.py::test_too_many_bad_files_end_it_with_the_first_few_named",
         "jobs/prepare.py",
-        "                _check_share(prepared.bad, total, params.max_bad)\n",
+        "                _check_share(prepared.bad, total, params.max_bad, field_of(context.task.name))\n",
         "",
     ),
     # 9: what is read is verified

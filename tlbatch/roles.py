@@ -29,3 +29,9 @@ def input_of(role: str) -> str:
 def task_of(step: str, role: str) -> str:
     """The name of a dataset's own task: ``prepare`` of the target, ``prepare:films`` of a source."""
     return step if role in (TARGET, DATASET) else f"{step}:{role.removeprefix(f'{SOURCE}:')}"
+
+
+def field_of(task: str) -> str:
+    """Where a study says what a dataset's own task is of: ``dataset``, or ``sources.films`` for ``prepare:films``."""
+    name = task.partition(":")[2]
+    return f"sources.{name}" if name else DATASET

@@ -58,7 +58,8 @@ def test_layers_say_shape_parameters_and_stage(bench: Any) -> None:
 @pytest.mark.promise(4)
 def test_the_model_file_gives_the_validation_logits_again(bench: Any) -> None:
     """Fails when training feeds pixels in [0, 1] whatever the run's normalisation is."""
-    params = bench.params(train={"epochs": 2}, augmentation=AUGMENTED)
+    fed = {**bench.params()["input"], "mean": [0.3, 0.4, 0.5], "std": [0.2, 0.25, 0.3]}
+    params = bench.params(train={"epochs": 2}, augmentation=AUGMENTED, input=fed)
     artifact = bench.finished(bench.context(params, "a"))
     network = build_network(params["model"], params["input"], 3, None, seed=9, init="torch")
     state = {name: torch.from_numpy(tensor) for name, tensor in load_file(artifact.path("model.safetensors")).items()}

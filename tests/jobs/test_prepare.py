@@ -12,6 +12,7 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,13 @@ def test_too_many_bad_files_end_it_with_the_first_few_named(prepared, tmp_path):
     ) as caught:
         prepared(hostile(tmp_path / "data"), max_bad=0.1)
     assert caught.value.exit_code == 65
+
+
+def test_too_many_bad_files_of_a_source_are_told_of_that(directory_store, tmp_path):
+    """By the field that allows more: the target's has nothing to do with it."""
+    task = replace(task_for(directory_store, str(hostile(tmp_path / "data")), max_bad=0.1), name="prepare:films")
+    with pytest.raises(DataError, match=r"sources\.films\.max_bad allows 10.0%.* or raise sources\.films\.max_bad"):
+        prepare(directory_store, task, tmp_path / "scratch")
 
 
 def test_no_usable_image_at_all(prepared, tmp_path):
