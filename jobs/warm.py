@@ -55,7 +55,7 @@ class _Server:
         selector = selectors.DefaultSelector()
         selector.register(0, selectors.EVENT_READ)
         selector.register(self._wake_read, selectors.EVENT_READ)
-        rest = b""
+        rest, forgotten = b"", set[str]()
         while True:
             for key, _ in selector.select():
                 data = os.read(key.fd, 65536)
@@ -65,8 +65,11 @@ class _Server:
                     return
                 else:
                     *lines, rest = (rest + data).split(b"\n")
-                    for line in lines:
-                        self._fork(json.loads(line))
+                    requests = [json.loads(line) for line in lines]
+                    forgotten |= {request["forget"] for request in requests if "forget" in request}
+                    for request in requests:
+                        if "forget" not in request and request["id"] not in forgotten:
+                            self._fork(request)
 
     def _fork(self, request: dict[str, Any]) -> None:
         pid = os.fork()

@@ -160,10 +160,10 @@ def find(kind: str, name: str) -> Any:
     return replace(entries[own], name=name)
 
 
-def call(name: str, function: Callable[..., Any], *given: Any) -> Any:
+def call(name: str, function: Callable[..., Any], *given: Any, **named: Any) -> Any:
     """What a function of a plug-in's entry returns. Raises StudyError, with where it failed, for whatever else it raises."""
     try:
-        return function(*given)
+        return function(*given, **named)
     except (TlbatchError, MemoryError):
         raise
     except Exception as error:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.imports import ROOT
+from tests.studies.installation import Installation
 from tests.studies.shapes import SPLIT, draw_shapes, head
 from tlbatch.plugins import KINDS
 
 pytestmark = pytest.mark.slow
 
-PACKAGE = ROOT / "tests/plugin_example"
 RUN = """
   - name: means
     model: {backbone: mobilenet_v2, weights: random}
@@ -47,36 +45,17 @@ RUN = """
 """
 
 
-class Place:
+class Place(Installation):
     """A folder with pictures, a study and the package, installed; commands run there."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.site = folder, folder / "site"
+        super().__init__(folder)
         draw_shapes(folder / "images", 40)
         (folder / "study.yaml").write_text(head("shapes", SPLIT) + RUN)
-        install(self.site)
-
-    def call(self, *words: str, code: int = 0, site: Path | None = None) -> str:
-        path = os.pathsep.join([str(site or self.site), str(ROOT)])
-        environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "160"}
-        command = [sys.executable, "-m", "tlbatch", *words]
-        result = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300)
-        assert result.returncode == code, result.stdout + result.stderr
-        assert "Traceback" not in result.stderr
-        return result.stdout + result.stderr if code else result.stdout
 
     def keys(self, site: Path | None = None) -> dict[str, str]:
         document: Any = json.loads(self.call("check", "study.yaml", "--store", "store", "-o", "json", site=site))
         return {task["name"]: task.get("key") for task in document["tasks"]}
-
-
-def install(site: Path, version: str = "1.0") -> None:
-    """As an installer leaves it: the package, and its metadata beside it."""
-    shutil.copytree(PACKAGE / "tlbatch_example", site / "tlbatch_example", ignore=shutil.ignore_patterns("__pycache__"))
-    info = site / f"tlbatch_example-{version}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: tlbatch-example\nVersion: {version}\n")
-    (info / "entry_points.txt").write_text("[tlbatch.plugins]\nexample = tlbatch_example.plugin:PLUGIN\n")
 
 
 @pytest.fixture(scope="module")

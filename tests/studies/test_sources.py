@@ -17,8 +17,8 @@ from jobs.data.features import load_features
 from jobs.data.index import load_index
 from jobs.data.split import split_index
 from tests.imports import ROOT
+from tests.studies.installation import install
 from tests.studies.shapes import SPLIT, draw_shapes, head
-from tests.studies.test_plugins import install
 from tlbatch.contracts.models import FinetuneParams
 from tlbatch.store import open_store
 from tlbatch.store.artifacts import Artifact, open_artifact

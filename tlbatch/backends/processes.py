@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 ANSWER_S = 0.5
 
@@ -60,20 +60,25 @@ def signal_process(pid: int, number: int) -> None:
 
 @dataclass
 class ForkedProcess:
-    """A task's process that a ``WarmServer`` forked; it tells of its end."""
+    """A task's process that a ``WarmServer`` forked; it tells of its end. ``abandoned``: ended before it was forked."""
 
     server: WarmServer
     pid: int | None = None
     returncode: int | None = None
+    abandoned: bool = False
 
     def poll(self) -> int | None:
         self.server.listen()
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        """A process that was not forked yet, because its server still imports, has nothing to save: both end at once."""
+        """One that was not forked yet, because its server still imports, has nothing to save: it counts as ended at once.
+
+        The server goes on, with what others asked of it.
+        """
         if self.pid is None and self.returncode is None and not self.server.answers(self):
-            self.server.give_up(number)
+            self.returncode, self.abandoned = -number, True
+            self.server.forget(self)
         if self.pid is not None and self.returncode is None:
             signal_process(self.pid, number)
 
@@ -102,12 +107,20 @@ class WarmServer:
     def start(self, step: str, arguments: list[str], output: Path) -> Process:
         """Ask for a task's process; it starts once the imports are done."""
         identity = f"{len(self._forked)}"
-        request = {"id": identity, "step": step, "arguments": arguments, "output": str(output)}
         process = self._forked[identity] = ForkedProcess(self)
+        self._ask({"id": identity, "step": step, "arguments": arguments, "output": str(output)})
+        return process
+
+    def forget(self, process: ForkedProcess) -> None:
+        """Not to fork what was asked for."""
+        identity = next(name for name, each in self._forked.items() if each is process)
+        with contextlib.suppress(OSError):  # it has died, and forks nothing
+            self._ask({"forget": identity})
+
+    def _ask(self, request: Mapping[str, Any]) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write((json.dumps(request) + "\n").encode())
         self._process.stdin.flush()
-        return process
 
     def answers(self, process: ForkedProcess) -> bool:
         """Whether it says within ANSWER_S that ``process`` was forked: at once, unless it still imports."""
@@ -118,13 +131,6 @@ class WarmServer:
                 return False
             self.listen()
         return True
-
-    def give_up(self, number: int) -> None:
-        """End the server. What it was to fork counts as ended by the signal ``number``."""
-        for process in self._forked.values():
-            if process.pid is None and process.returncode is None:
-                process.returncode = -number
-        self._process.kill()
 
     def listen(self) -> None:
         """Take in what the server has told. A server that died took its children with it: they count as killed."""
@@ -137,6 +143,10 @@ class WarmServer:
         for line in lines:
             answer = json.loads(line)
             process = self._forked[answer["id"]]
+            if process.abandoned:
+                if "pid" in answer:
+                    signal_process(answer["pid"], signal.SIGKILL)
+                continue
             process.pid, process.returncode = answer.get("pid", process.pid), answer.get("code")
         if not data:
             for process in self._forked.values():

@@ -12,7 +12,8 @@ from pydantic import Field
 from tlbatch.backbones.added import AddedBackbone
 from tlbatch.backbones.catalogue import LayerInfo, StageInfo, WeightInfo
 from tlbatch.backbones.preprocessing import NORMALIZATIONS, SCRATCH_INPUT
-from tlbatch.entries import AddedHead, AddedNetwork, Measures
+from tlbatch.entries import AddedAugmentation, AddedHead, AddedNetwork, Measures
+from tlbatch.kinds import Kind
 from tlbatch.plugins import Plugin
 from tlbatch.schema.base import Count, Part
 from tlbatch.strategies import Strategy
@@ -45,6 +46,31 @@ class Cosine(Part):
     scale: Annotated[float, Field(gt=0)] = Field(default=10.0, description="what the cosine is multiplied with")
 
 
+class Series(Part):
+    """Series of numbers in .npy files."""
+
+    longest: Count = Field(default=4096, description="values of a series that are kept")
+
+
+class SeriesInput(Part):
+    """How a series is fed."""
+
+    length: Annotated[int, Field(ge=8)] = Field(default=128, description="values; longer series are cut, shorter filled up")
+
+
+class Jitter(Part):
+    """Normal noise."""
+
+    sd: Annotated[float, Field(ge=0)] = Field(default=0.1, description="in standard deviations of the series")
+
+
+class Convolutions(Part):
+    """Convolutions along a series."""
+
+    channels: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(default=(8, 16), description="filters of each layer")
+    kernel: Count = Field(default=5, description="values that a filter spans")
+
+
 def measure_mlp(shape: tuple[int, ...], settings: Mapping[str, Any]) -> Measures:
     widths = [math.prod(shape), *settings["units"]]
     return Measures(
@@ -65,8 +91,41 @@ TINY = WeightInfo(
     package="tlbatch_example",
 )
 
+SERIES = Kind(
+    name="series",
+    title="series of numbers in .npy files",
+    item="series",
+    items="series",
+    items_program="tlbatch_example.series:ITEMS",
+    feed_program="tlbatch_example.series_feed:FEED",
+    suffixes=frozenset({".npy"}),
+    settings=Series,
+    input=SeriesInput,
+    defaults={"length": 128},
+    shape=lambda input: (1, input["length"]),
+    item_bytes=lambda input: 4 * input["length"],
+    measure=lambda input: str(input["length"]),
+    small=lambda input: input["length"] <= 1024,
+)
+
 PLUGIN = Plugin(
+    kinds=(SERIES,),
+    augmentations=(
+        AddedAugmentation(
+            name="jitter",
+            title="normal noise",
+            program="tlbatch_example.series_feed:jitter",
+            kind="example:series",
+            settings=Jitter,
+        ),
+    ),
     networks=(
+        AddedNetwork(
+            name="conv1d",
+            title="convolutions along the series",
+            program="tlbatch_example.series_feed:convolutions",
+            settings=Convolutions,
+        ),
         AddedNetwork(
             name="mlp",
             title="dense layers on all values",

@@ -1,0 +1,122 @@
+"""A package of its own adds a kind of data: series of numbers, run on both stores to a report, killed, resumed, predicted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.studies.installation import Installation
+from tlbatch.store import open_store
+
+pytestmark = pytest.mark.slow
+
+STUDY = """
+apiVersion: tlbatch/v1
+kind: Study
+name: waves
+dataset:
+  url: data
+  kind: {"example:series": {longest: 150}}
+  split: {train: 64, validation: 24, test: 32}
+control: none
+precision: fp32
+runs:
+  - name: conv
+    model: {scratch: {"example:conv1d": {channels: [8, 16]}}}
+    input: {"example:series": {length: 96}}
+    augmentation: {"example:jitter": {sd: 0.2}}
+    train: {epochs: 10, batch_size: 16, lr: 1e-2, optimizer: adamw}
+  - name: mlp
+    model: {scratch: {"example:mlp": {units: [8]}}}
+    train: {epochs: 2, batch_size: 16, lr: 1e-2}
+"""
+
+
+def draw_waves(folder: Path, each: int = 60) -> None:
+    """Noisy sines and square waves of many lengths, the same file twice, and one that is no series."""
+    chance = np.random.default_rng(0)
+    for name in ("sine", "square"):
+        (folder / name).mkdir(parents=True)
+        for number in range(each):
+            length = int(chance.integers(90, 160))
+            wave = np.sin(np.arange(length) * chance.uniform(0.1, 0.3) + chance.uniform(0, 6))
+            wave = np.sign(wave) if name == "square" else wave
+            np.save(folder / name / f"{number}.npy", (wave + chance.normal(0, 0.3, length)).astype(np.float32))
+    (folder / "sine/copy.npy").write_bytes((folder / "sine/0.npy").read_bytes())
+    (folder / "sine/broken.npy").write_bytes(b"nothing")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    place = Installation(tmp_path_factory.mktemp("kinds"))
+    draw_waves(place.folder / "data")
+    (place.folder / "study.yaml").write_text(STUDY)
+    return place
+
+
+@pytest.fixture(scope="module", params=["directory", pytest.param("s3", marks=pytest.mark.s3)])
+def ran(place: Installation, request: pytest.FixtureRequest) -> str:
+    """The store that the study was run in."""
+    store = "store" if request.param == "directory" else bucket(request)
+    place.call("run", "study.yaml", "--store", store)
+    return store
+
+
+def bucket(request: pytest.FixtureRequest) -> str:
+    import boto3
+
+    request.getfixturevalue("s3_server")
+    boto3.client("s3").create_bucket(Bucket="waves")
+    return "s3://waves/store"
+
+
+def test_it_ran_to_a_report(place: Installation, ran: str) -> None:
+    execution = json.loads(place.call("list", "--store", ran, "-o", "json"))[0]["id"]
+    store = open_store(ran if ran.startswith("s3:") else str(place.folder / ran))
+    report = json.loads(store.get(f"executions/{execution}/report/report.json"))
+    assert report["runs"][0]["metrics"]["accuracy"]["value"] > 0.8
+    page = store.get(f"executions/{execution}/report/index.html").decode()
+    assert "data:image/svg+xml;base64," in page
+    assert "broken.npy" in page
+
+
+def test_again_nothing_runs(place: Installation, ran: str) -> None:
+    document = json.loads(place.call("check", "study.yaml", "--store", ran, "-o", "json"))
+    assert {task["state"] for task in document["tasks"]} == {"cached"}
+
+
+def test_it_predicts_as_it_was_evaluated(place: Installation, ran: str) -> None:
+    execution = json.loads(place.call("list", "--store", ran, "-o", "json"))[0]["id"]
+    out = f"said-{ran.partition(':')[0]}"
+    place.call("predict", "data/square", out, "--model", f"{ran}#{execution}/conv")
+    lines = [json.loads(line) for path in (place.folder / out).rglob("*.jsonl") for line in path.open()]
+    said = [line["predicted"] for line in lines if "predicted" in line]
+    assert len(said) == 60
+    assert said.count("square") > 50
+
+
+def test_killed_and_resumed_it_leaves_the_same(place: Installation) -> None:
+    place.call("test-preempt", "study.yaml", "--interruptions", "1")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("dataset.kind=example:serise", "dataset.kind: example:serise: plug-in example has no such name among its kinds"),
+        ('dataset.kind={"example:series": {longest: 0}}', "dataset.kind.example:series.longest"),
+        ('dataset.kind={"example:series": {longst: 9}}', "unknown key (did you mean 'longest'?)"),
+        ("dataset.kind=image", "is how example:series is fed, and dataset.kind is image"),
+        ("runs[mlp].input={size: 32}", "is how images are fed, and dataset.kind is example:series"),
+        ('runs[conv].input={"example:series": {length: 2}}', "runs[0].input.example:series.length"),
+        ("runs[conv].augmentation={flip: horizontal}", "changes images, and dataset.kind is example:series"),
+        ("runs[conv].augmentation=example:jiter", "has no such name among its augmentations (did you mean 'jitter'?)"),
+        ("runs[mlp].model={scratch: {}}", "takes images, and dataset.kind is example:series"),
+        ("runs[mlp].model={backbone: vgg16}", "takes images, and dataset.kind is example:series"),
+    ],
+)
+def test_what_does_not_go_together_is_a_sentence(place: Installation, change: str, sentence: str) -> None:
+    said = place.call("check", "study.yaml", "--store", "nothing", "--set", change, code=2)
+    assert sentence in said, said

@@ -1,0 +1,38 @@
+"""Processes that a warm server forks: one that is ended before it was forked takes no other with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tlbatch.backends.processes import WarmServer
+
+WITHIN_S = 120.0
+
+
+@pytest.mark.slow
+def test_one_that_is_killed_while_its_server_imports_ends_alone(tmp_path: Path) -> None:
+    """The other runs: it says, in its own words, that its task document is not there. The killed one never starts."""
+    server = WarmServer(sys.executable, os.environ)
+    try:
+        outputs = [tmp_path / "killed", tmp_path / "other"]
+        for output in outputs:
+            output.write_bytes(b"")
+        killed, other = (server.start("evaluate", ["--task", f"{tmp_path}/tasks/none.json"], output) for output in outputs)
+        killed.send_signal(signal.SIGKILL)
+        assert killed.poll() == -signal.SIGKILL
+        assert other.poll() is None
+        until = time.monotonic() + WITHIN_S
+        while other.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        assert other.poll() is not None
+        assert other.poll() > 0
+        assert b"none.json" in outputs[1].read_bytes()
+        assert outputs[0].read_bytes() == b""
+    finally:
+        server.close()
