@@ -43,7 +43,7 @@ Files
 Metrics: accuracy, balanced_accuracy, macro_precision, macro_recall, macro_f1, weighted_precision, weighted_recall,
 weighted_f1; roc_auc, average_precision (of the second class where there are two, else the mean over the classes, each against
 the rest); log_loss, brier, ece; and log_loss_calibrated, brier_calibrated, ece_calibrated (after temperature scaling) where
-every seed has a temperature.
+every seed has a temperature; and those of plug-ins that the study names, called ``plugin:name``.
 
 ``predictions.json``      {ids, paths, labels, groups, classes, probabilities: {seed: [n][c]}, temperature: {seed: number}}
 ``predictions.csv``       seed, id, path, group, label, predicted, right, confidence, then p:<class> for each class

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
@@ -36,6 +37,7 @@ from tlbatch.manifests.jobs import FAILURE_POLICY
 from tlbatch.manifests.needs import GPU_RESOURCE
 from tlbatch.manifests.pods import build_step_template
 from tlbatch.manifests.site import checked_bundle
+from tlbatch.plugins import KINDS, installed
 from tlbatch.profiles import Profile
 from tlbatch.store import ConflictError, Store
 
@@ -71,6 +73,7 @@ def examine(
     profile: Profile, cluster: Callable[[], Cluster], store: Callable[[], Store], pod: bool = True
 ) -> Iterator[Finding]:
     """All checks in order, as they are done. Where the cluster does not answer, only S3 from here is left to check."""
+    yield from _plugins()
     try:
         opened = cluster()
         yield _version(opened)
@@ -86,7 +89,7 @@ def examine(
             yield from _guarded("ca bundle", lambda: _ca_bundle(opened, str(profile.pod_ca_bundle)))
     yield from _guarded("store", lambda: _store(store()))
     if pod and "opened" in locals():
-        yield from _guarded("pod", lambda: [_pod(opened, profile.site())])
+        yield from _guarded("pod", lambda: _pod(opened, profile.site()))
 
 
 def _guarded(name: str, check: Callable[[], Any]) -> Iterator[Finding]:
@@ -94,6 +97,37 @@ def _guarded(name: str, check: Callable[[], Any]) -> Iterator[Finding]:
         yield from check()
     except TlbatchError as error:
         yield Finding(name, FAILED, str(error))
+
+
+def _plugins() -> Iterator[Finding]:
+    """Those that are installed here; no line where there are none."""
+    for plugin in installed().values():
+        try:
+            names = [f"{plugin.name}:{entry.name}" for kind in KINDS for entry in getattr(plugin.load(), kind)]
+            yield Finding(
+                "plug-in", OK, f"{plugin.name} of {plugin.package} {plugin.version} adds {', '.join(names) or 'nothing'}"
+            )
+        except TlbatchError as error:
+            yield Finding("plug-in", FAILED, str(error))
+
+
+def plugin_documents() -> dict[str, dict[str, str]]:
+    """Package, version and source of what is installed here, as keys have them."""
+    return {name: plugin.document() for name, plugin in installed().items()}
+
+
+def compare_plugins(theirs: Mapping[str, Mapping[str, str]], image: str) -> Iterator[Finding]:
+    """What studies are planned with here, beside what is in the image of driver and reports."""
+    for name, own in plugin_documents().items():
+        found = theirs.get(name)
+        if found == own:
+            text = f"{name} is the same in {image}; the other images are not looked into: a task that finds another says so"
+            yield Finding("plug-in", OK, text)
+            continue
+        what = "is not there" if found is None else f"is {found['package']} {found['version']} there, or another source of it"
+        yield Finding(
+            "plug-in", FAILED, f"{name} of {own['package']} {own['version']} {what} ({image}): build the images anew with it"
+        )
 
 
 # -- the cluster ------------------------------------------------------------------------------------------------------
@@ -258,7 +292,8 @@ def build_probe(site: Site, name: str) -> dict[str, Any]:
     labels = {f"app.kubernetes.io/{name}": value for name, value in LABELS.items()}
     code = (
         "import sys; from tlbatch.doctor import probe; from tlbatch.store import open_store; "
-        "from tlbatch import __version__; print('tlbatch', __version__, probe(open_store(sys.argv[1])))"
+        "from tlbatch import __version__; print('tlbatch', __version__, probe(open_store(sys.argv[1])))\n"
+        "import json, tlbatch.doctor as d; print(json.dumps(getattr(d, 'plugin_documents', dict)()))"
     )
     template = build_step_template(site, needs, site.image("launcher"), ["python", "-c", code], [site.store], labels)
     spec = {"backoffLimit": 0, "podFailurePolicy": FAILURE_POLICY, "ttlSecondsAfterFinished": 60, "template": template}
@@ -266,13 +301,19 @@ def build_probe(site: Site, name: str) -> dict[str, Any]:
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
 
 
-def _pod(cluster: Cluster, site: Site) -> Finding:
+def _pod(cluster: Cluster, site: Site) -> Iterator[Finding]:
     name = f"tlbatch-doctor-{secrets.token_hex(4)}"
     job = cluster.create(JOBS, build_probe(site, name))
     try:
-        return replace(_outcome(cluster, job), check="pod")
+        found = _outcome(cluster, job)
     finally:
         Clearing(cluster).delete(JOBS, lambda: [name])
+    said, _, plugins = found.detail.partition("\n")
+    if found.state != OK:
+        yield found
+        return
+    yield replace(found, detail=_version_words(said))
+    yield from compare_plugins(json.loads(plugins or "{}"), site.image("launcher"))
 
 
 def _outcome(cluster: Cluster, job: dict[str, Any]) -> Finding:
@@ -282,7 +323,7 @@ def _outcome(cluster: Cluster, job: dict[str, Any]) -> Finding:
         pods, _ = cluster.list(PODS, f"{JOB_NAME}={name}")
         how = job_ended(job)
         if how == "Complete" and pods:
-            return Finding("pod", OK, _version_words(cluster.logs(pods[0]["metadata"]["name"]).strip()))
+            return Finding("pod", OK, cluster.logs(pods[0]["metadata"]["name"]).strip())
         words = explain_job(job, pods, [] if pods else job_events(cluster, job)) or words
         if how == "Failed" or "cannot be pulled" in words or "Secret" in words or "Pod Security" in words:
             return Finding("pod", FAILED, words)

@@ -1,7 +1,7 @@
-"""What plug-ins add to runs, the half without torch: scratch networks, heads and augmentations.
+"""What plug-ins add, the half without torch: scratch networks, heads, augmentations and metrics.
 
-Strategies have theirs in ``tlbatch.strategies``, kinds of data in ``tlbatch.kinds``. Each
-``program`` is the other half: ``package.module:function``.
+Strategies have theirs in ``tlbatch.strategies``, kinds of data in ``tlbatch.kinds``, backbones in ``tlbatch.backbones.added``.
+Each ``program`` is the other half: ``package.module:function``.
 """
 
 from __future__ import annotations
@@ -83,3 +83,20 @@ class AddedAugmentation:
     program: str
     kind: str = "image"
     settings: type[Part] | None = None
+
+
+@dataclass(frozen=True)
+class AddedMetric:
+    """A metric for ``metrics: [plugin:name]`` of a study, computed beside tlbatch's own with the same intervals.
+
+    ``program(weighted)`` gives an array [b]: the metric in each of b resamples of the test images, in which they count as
+    ``weighted.weights`` [n, b] says (``jobs.statistics.predictions.Weighted``); NaN where it is not defined. ``title``: the
+    head of its column. It lies between ``lowest`` and ``highest``.
+    """
+
+    name: str
+    title: str
+    program: str
+    higher_is_better: bool = True
+    lowest: float = 0.0
+    highest: float = 1.0

@@ -35,6 +35,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "strategies": "tlbatch.strategies.entry:Strategy",
         "networks": "tlbatch.entries:AddedNetwork",
         "heads": "tlbatch.entries:AddedHead",
+        "metrics": "tlbatch.entries:AddedMetric",
         "backbones": "tlbatch.backbones.added:AddedBackbone",
         "kinds": "tlbatch.kinds.entry:Kind",
         "augmentations": "tlbatch.entries:AddedAugmentation",
@@ -52,6 +53,7 @@ class Plugin:
     strategies: tuple[Any, ...] = ()
     networks: tuple[Any, ...] = ()
     heads: tuple[Any, ...] = ()
+    metrics: tuple[Any, ...] = ()
     backbones: tuple[Any, ...] = ()
     kinds: tuple[Any, ...] = ()
     augmentations: tuple[Any, ...] = ()

@@ -14,7 +14,7 @@ from jobs.metrics.classification import confusion
 from jobs.metrics.coverage import coverage_curve
 from jobs.metrics.per_class import class_report
 from jobs.metrics.ranking import curves
-from jobs.metrics.registry import metrics
+from jobs.metrics.registry import metrics_with
 from jobs.metrics.summary import summarise
 from jobs.statistics.predictions import Floats, Ints, Predictions
 from jobs.statistics.shares import LEVEL
@@ -61,12 +61,12 @@ def said_by_trained(logits: Sequence[Floats], validation: tuple[Ints, Floats], l
     )
 
 
-def metrics_document(said: Mapping[str, ScoredOutputs], classes: Sequence[str]) -> dict[str, Any]:
-    """All of ``metrics.json`` but ``suspects``."""
+def metrics_document(said: Mapping[str, ScoredOutputs], classes: Sequence[str], added: Sequence[str] = ()) -> dict[str, Any]:
+    """All of ``metrics.json`` but ``suspects``. ``added``: metrics of plug-ins."""
     first = next(iter(said.values()))
     predictions = {seed: one.predictions for seed, one in said.items()}
-    summary = summarise(predictions)
-    document = {**summary.to_json(), "metrics": _described(first)}
+    summary = summarise(predictions, added=added)
+    document = {**summary.to_json(), "metrics": _described(first, added)}
     _add_calibrated(document, said)
     roc, precision_recall = curves(first.predictions, list(classes))
     calibration = {seed: _calibration(one) for seed, one in said.items()}
@@ -91,8 +91,8 @@ def metrics_document(said: Mapping[str, ScoredOutputs], classes: Sequence[str]) 
     }
 
 
-def _described(first: ScoredOutputs) -> dict[str, Any]:
-    described = {name: {"title": metric.title, "better": metric.better} for name, metric in metrics().items()}
+def _described(first: ScoredOutputs, added: Sequence[str]) -> dict[str, Any]:
+    described = {name: {"title": metric.title, "better": metric.better} for name, metric in metrics_with(added).items()}
     if first.calibrated is not None:
         for name in CALIBRATED:
             title = f"{described[name]['title']} after temperature scaling"

@@ -39,11 +39,11 @@ Logits = dict[int, list[Floats]]
 
 def evaluate_trained(context: Context) -> None:
     """Everything that jobs.evaluate lists, for ``run_kind: trained``."""
-    device, watch = choose_device(context.threads), Stopwatch()
+    device, watch, params = choose_device(context.threads), Stopwatch(), context.read_params(EvaluateRunParams)
     context.made["device"] = str(device)
     models = models_of(context)
     first = min(models)
-    dataset = load_dataset(context, redraw=first if context.read_params(EvaluateRunParams).redraw else None)
+    dataset = load_dataset(context, redraw=first if params.redraw else None)
     print(f"{len(dataset.test)} test images, {len(dataset.classes)} classes, {_count(models)}", flush=True)
     settings = models[first][0].read_json("card.json")["input"]
     on_features = "features" in context.task.inputs
@@ -56,7 +56,7 @@ def evaluate_trained(context: Context) -> None:
     write_predictions(context, dataset.test, dataset.classes, said)
     with watch("metrics"):
         context.progress(0, 1, "parts", "metrics and intervals", force=True)
-        document = metrics_document(said, dataset.classes)
+        document = metrics_document(said, dataset.classes, params.metrics)
     with watch("suspects"):
         judgement = judge_by_features(context, dataset) if on_features else judge_by_models(dataset, models, said)
         suspects, document["suspects"] = suspects_documents(dataset, judgement)

@@ -38,7 +38,7 @@ def evaluate_zero_label(context: Context) -> None:
     said = ScoredOutputs(predictions, None, Temperature(None, "no labels are used, so none to fit a temperature on"), None)
     write_predictions(context, dataset.test, dataset.classes, {SEED: said})
     with watch("metrics"):
-        document = metrics_document({SEED: said}, dataset.classes)
+        document = metrics_document({SEED: said}, dataset.classes, params.metrics)
     suspects, document["suspects"] = suspects_documents(dataset, judge_without_labels(dataset, said))
     context.write_json("metrics.json", document)
     context.write_json("suspects.json", suspects)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jobs.metrics.calibration import perfect_of
-from jobs.metrics.registry import metrics
+from jobs.metrics.registry import Metric, metrics_with
 from jobs.statistics.bootstrap import basic_interval, bootstrap, percentile_interval, resamples_for
 from jobs.statistics.estimate import Estimate
 from jobs.statistics.over_seeds import widened
@@ -38,25 +38,26 @@ class Summary:
         }
 
 
-def summarise(seeds: Mapping[str, Predictions], *, names: Sequence[str] | None = None) -> Summary:
-    """Every metric (or those of ``names``) of predictions that are of the same images."""
+def summarise(seeds: Mapping[str, Predictions], *, names: Sequence[str] | None = None, added: Sequence[str] = ()) -> Summary:
+    """Every metric (or those of ``names``) of predictions that are of the same images, and those ``added`` by plug-ins."""
     first = next(iter(seeds.values()))
     apart = _apart(seeds)
-    functions = {name: metric.function for name, metric in metrics().items() if names is None or name in names}
+    known = {name: metric for name, metric in metrics_with(added).items() if names is None or name in names}
+    functions = {name: metric.function for name, metric in known.items()}
     resamples = resamples_for(first) if first.n >= TOO_FEW else 0
     resampled = bootstrap(seeds, functions, resamples) if resamples else {seed: {} for seed in seeds}
     found, mean = {}, {}
     values = {seed: {name: float(f(p.ones())[0]) for name, f in functions.items()} for seed, p in seeds.items()}
     for seed, predictions in seeds.items():
         found[seed] = {
-            name: _estimate(name, [values[seed][name]], [predictions], resampled[seed].get(name)) for name in functions
+            name: _estimate(known[name], [values[seed][name]], [predictions], resampled[seed].get(name)) for name in functions
         }
     for name in functions:
         by_seed = np.array([by[name] for by in values.values()])
         drawn = np.array([by[name] for by in resampled.values()]) if resamples else None
-        one = _estimate(name, by_seed.tolist(), list(seeds.values()), None if drawn is None else drawn.mean(axis=0))
+        one = _estimate(known[name], by_seed.tolist(), list(seeds.values()), None if drawn is None else drawn.mean(axis=0))
         if drawn is not None:
-            one = _over_seeds(one, name, by_seed, drawn)
+            one = _over_seeds(one, known[name], by_seed, drawn)
         spread = float(np.std(by_seed, ddof=1)) if apart > 1 and one.value is not None else None
         extra = {**one.extra, "sd": spread, "seeds": apart}
         mean[name] = Estimate(one.value, one.low, one.high, one.n, one.method, extra=extra)
@@ -69,11 +70,12 @@ def _apart(seeds: Mapping[str, Predictions]) -> int:
     return 1 if all(np.array_equal(first, other) for other in others) else len(seeds)
 
 
-def _estimate(name: str, values: Sequence[float], models: Sequence[Predictions], resampled: Floats | None) -> Estimate:
+def _estimate(metric: Metric, values: Sequence[float], models: Sequence[Predictions], resampled: Floats | None) -> Estimate:
     """The mean of a metric over models, with the interval for other test images; ``resampled`` [b] are its values there."""
-    n, value = models[0].n, float(np.mean(values))
+    n, value, name = models[0].n, float(np.mean(values)), metric.name
     if np.isnan(value):
-        return Estimate(None, None, None, n, "not defined", extra={"why": "all test images are of one class"})
+        why = "it is no number for these test images" if ":" in name else "all test images are of one class"
+        return Estimate(None, None, None, n, "not defined", extra={"why": why})
     if name in SHARES and len(models) == 1:
         return share(models[0].right, models[0].groups)
     extra: dict[str, Any] = {}
@@ -88,17 +90,18 @@ def _estimate(name: str, values: Sequence[float], models: Sequence[Predictions],
     if name == "ece":
         bounds, method = _corrected(value, resampled, from_zero=value <= extra["perfect_high"])
     else:
-        bounds, method = _percentiles(value, resampled, models, a_share=metrics()[name].higher_is_better)
+        bounds, method = _percentiles(value, resampled, models, a_share=metric.a_share)
     return Estimate(value, *bounds, n, method, extra=extra)
 
 
-def _over_seeds(one: Estimate, name: str, by_seed: Floats, resampled: Floats) -> Estimate:
+def _over_seeds(one: Estimate, metric: Metric, by_seed: Floats, resampled: Floats) -> Estimate:
     """The interval for other seeds, too, from that for other test images; as it is where all seeds are alike."""
     if one.value is None or one.low is None or one.high is None or len(by_seed) == 1 or np.ptp(by_seed) < 1e-15:
         return one
     low, high = widened(one.value, one.low, one.high, by_seed, resampled)
-    most = 1.0 if metrics()[name].higher_is_better or name == "ece" else np.inf
-    return replace(one, low=max(0.0, low), high=min(most, high), method=f"{one.method}, and the spread of the seeds")
+    return replace(
+        one, low=max(metric.lowest, low), high=min(metric.highest, high), method=f"{one.method}, and the spread of the seeds"
+    )
 
 
 def _corrected(value: float, resampled: Floats, *, from_zero: bool) -> tuple[Bounds, str]:

@@ -12,7 +12,7 @@ from jobs.reporting.cautions import mismatch_of
 from jobs.reporting.formatting import backbone_name, count, fed, listing, percent, plural, recipe
 from jobs.reporting.sentences import contrast_sentence
 from jobs.reporting.sources import RunSource
-from jobs.reporting.tables import METRICS, format_metric
+from jobs.reporting.tables import METRICS, added_metrics, format_metric
 from jobs.reporting.validation import standing
 
 
@@ -77,7 +77,7 @@ def _data(run: RunSource, analysis: Analysis) -> Iterator[str]:
 
 
 def _metrics(run: RunSource) -> Iterator[str]:
-    for name in METRICS:
+    for name in (*METRICS, *added_metrics(run)):
         if score := run.score(name):
             bounds = [score.low, score.high]
             known = [format_metric(name, bound) for bound in bounds if bound is not None]

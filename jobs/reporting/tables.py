@@ -75,8 +75,10 @@ class Table:
 def build_table(runs: Sequence[RunSource]) -> Table:
     """Runs first, then what they are held against, in the study's order."""
     ordered = sorted(runs, key=lambda run: ("run", "control", "zero_label").index(run.role))
-    metrics = [name for name in SHOWN if any(run.score(name) for run in ordered)]
-    columns = [SHOWN[name] for name in metrics]
+    added = {name: title for run in ordered for name, title in added_metrics(run).items()}
+    heads = {**SHOWN, **added}
+    metrics = [name for name in heads if any(run.score(name) for run in ordered)]
+    columns = [heads[name] for name in metrics]
     extra: dict[str, Callable[[RunSource], Cell]] = {"trained": _trained, "time": _time}
     rows = []
     for run in ordered:
@@ -85,9 +87,14 @@ def build_table(runs: Sequence[RunSource]) -> Table:
     return Table((*columns, *extra), tuple(rows))
 
 
+def added_metrics(run: RunSource) -> dict[str, str]:
+    """Metrics of plug-ins that were computed for the run: name -> title."""
+    return {name: one["title"] for name, one in run.metrics.get("metrics", {}).items() if ":" in name}
+
+
 def values_of(run: RunSource) -> dict[str, Any]:
     """Raw numbers of a run: each metric's value and interval, parameters, seconds."""
-    scores = {name: run.score(name) for name in METRICS}
+    scores = {name: run.score(name) for name in (*METRICS, *added_metrics(run))}
     return {
         "metrics": {name: {"value": s.value, "low": s.low, "high": s.high, "sd": s.sd} for name, s in scores.items() if s},
         "parameters": run.card.get("parameters"),

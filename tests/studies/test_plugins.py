@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.imports import ROOT
-from tests.studies.installation import Installation
+from tests.studies.installation import KILLED, Installation
 from tests.studies.shapes import SPLIT, draw_shapes, head
 from tlbatch.plugins import KINDS
 
@@ -38,7 +38,7 @@ RUN = """
   - name: tuned
     model: {backbone: "example:tiny", weights: random}
     strategy: {finetune: {unfreeze: [corners]}}
-    train: {epochs: 2, batch_size: 8, lr: 3e-3}
+    train: {epochs: 3, batch_size: 8, lr: 3e-3}
   - name: logistic
     model: {backbone: mobilenet_v2, weights: random, head: {logistic: {c: [1.0], folds: 3}}}
     input: {size: 32}
@@ -51,7 +51,7 @@ class Place(Installation):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         draw_shapes(folder / "images", 40)
-        (folder / "study.yaml").write_text(head("shapes", SPLIT) + RUN)
+        (folder / "study.yaml").write_text(head("shapes", SPLIT).replace("runs:", 'metrics: ["example:mcc"]\nruns:') + RUN)
 
     def keys(self, site: Path | None = None) -> dict[str, str]:
         document: Any = json.loads(self.call("check", "study.yaml", "--store", "store", "-o", "json", site=site))
@@ -71,7 +71,9 @@ def test_it_is_listed(place: Place) -> None:
         ("example", "tlbatch-example", "1.0", "")
     ]
     names = [name for kind in KINDS for name in found[0]["adds"][kind]]
-    assert {"example:nearest-mean", "example:pooled", "example:tiny", "example:mlp", "example:cosine"} <= set(names)
+    assert {"example:nearest-mean", "example:pooled", "example:tiny", "example:mlp", "example:cosine", "example:mcc"} <= set(
+        names
+    )
     listed = place.call("plugins")
     assert all(name in listed for name in names)
 
@@ -116,7 +118,71 @@ def test_again_nothing_runs_and_another_source_is_another_task(place: Place, tmp
     changed = {name for name in before if after[name] != before[name]}
     assert changed >= {f"finetune:{run}:0" for run in ("means", "mlp", "cosine", "tiny", "tuned", "tiny-random")}
     assert changed >= {"extract:tiny", "extract:tiny-random"}
-    assert not changed & {"finetune:logistic:0", "evaluate:logistic", "extract:cosine"}
+    assert not changed & {"prepare", "finetune:logistic:0", "extract:cosine"}
+
+
+def evaluation(place: Place, run: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    store = place.folder / "store"
+    tasks = (json.loads(path.read_text()) for path in store.glob("tasks/*.json"))
+    key = next(task["key"] for task in tasks if task["name"] == f"evaluate:{run}")
+    files = store / "artifacts/evaluate" / key
+    return tuple(json.loads(next(files.rglob(name)).read_text()) for name in ("metrics.json", "predictions.json"))  # type: ignore[return-value]
+
+
+def test_a_metric_is_what_sklearn_says_with_an_interval(place: Place) -> None:
+    """Its value is that of sklearn's matthews_corrcoef, its interval the percentiles of sklearn's on resamples drawn anew."""
+    import numpy as np
+    from sklearn.metrics import matthews_corrcoef
+
+    metrics, predictions = evaluation(place, "cosine")
+    labels, predicted = np.array(predictions["labels"]), np.array(predictions["probabilities"]["0"]).argmax(axis=1)
+    found = metrics["seeds"]["0"]["example:mcc"]
+    assert found["value"] == pytest.approx(matthews_corrcoef(labels, predicted), abs=1e-9)
+    chance = np.random.default_rng(7)
+    strata = [np.flatnonzero(labels == label) for label in (0, 1)]
+    drawn = [np.concatenate([chance.choice(rows, len(rows)) for rows in strata]) for _ in range(1000)]
+    low, high = np.quantile([matthews_corrcoef(labels[rows], predicted[rows]) for rows in drawn], [0.025, 0.975])
+    assert (found["low"], found["high"]) == (pytest.approx(low, abs=0.08), pytest.approx(high, abs=0.08))
+    assert metrics["metrics"]["example:mcc"]["title"] == "MCC"
+
+
+def test_a_metric_is_where_ours_are(place: Place) -> None:
+    report = next((place.folder / "store/executions").glob("*/report"))
+    document = json.loads((report / "report.json").read_text())
+    value = evaluation(place, "mlp")[0]["seeds"]["0"]["example:mcc"]["value"]
+    assert next(run for run in document["runs"] if run["name"] == "mlp")["metrics"]["example:mcc"]["value"] == value
+    assert "MCC" in document["table"]["columns"]
+    assert ">MCC<" in re.sub(r"\s+", "", (report / "index.html").read_text())
+    assert "example:mcc" in (report / "metrics.csv").read_text()
+    execution = report.parent.name
+    assert "MCC" in place.call("report", "show", execution, "--store", "store")
+    place.call("run", "study.yaml", "--store", "store", "--set", "runs[mlp].train.epochs=1")
+    other = next(path.name for path in (place.folder / "store/executions").iterdir() if path.name != execution)
+    compared = json.loads(place.call("report", "compare", execution, other, "--store", "store", "-o", "json"))
+    runs = [run for side in compared["executions"] for run in side["runs"] if run["name"] == "tiny" or "/tiny" in run["name"]]
+    assert runs
+    assert all("example:mcc" in run["metrics"] for run in runs)
+    assert "MCC" in place.call("report", "compare", execution, other, "--store", "store")
+
+
+@pytest.mark.parametrize("run", ["mlp", "tuned"])
+def test_killed_it_goes_on_to_the_same_bits(place: Place, run: str) -> None:
+    task = next(
+        task
+        for task in (json.loads(path.read_text()) for path in (place.folder / "store/tasks").glob("*.json"))
+        if task["name"] == f"finetune:{run}:0" and task["params"]["train"]["epochs"] > 1
+    )
+    manifest = place.folder / f"store/artifacts/finetune/{task['key']}/manifest.json"
+    before = json.loads(manifest.read_text())["digest"]
+    manifest.unlink()
+    url = f"{place.folder}/store/tasks/{task['key']}.json"
+    command, given = [sys.executable, "-c", KILLED, url], {"cwd": place.folder, "env": place.environment()}
+    killed = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **given)  # type: ignore[call-overload]
+    assert killed.returncode == -9, killed.stdout + killed.stderr
+    command = [sys.executable, "-m", "jobs.finetune", "--task", url]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True, **given)  # type: ignore[call-overload]
+    assert "going on from a checkpoint" in ended.stdout + ended.stderr
+    assert json.loads(manifest.read_text())["digest"] == before
 
 
 def test_it_predicts(place: Place) -> None:
@@ -125,6 +191,16 @@ def test_it_predicts(place: Place) -> None:
         place.call("predict", "images/disc", f"predicted-{run}", "--model", f"store#{execution}/{run}")
         lines = [json.loads(line) for path in (place.folder / f"predicted-{run}").rglob("*.jsonl") for line in path.open()]
         assert len([line for line in lines if "predicted" in line]) == 40
+
+
+def test_a_champion_is_exported(place: Place) -> None:
+    execution = json.loads(place.call("list", "--store", "store", "-o", "json"))[-1]["id"]
+    place.call("champion", "promote", "shapes", execution, "--run", "tuned", "--store", "store")
+    place.call("champion", "pull", "shapes", "model", "--format", "onnx", "--store", "store")
+    card = json.loads((place.folder / "model/model.json").read_text())
+    assert card["network"]["backbone"]["name"] == "example:tiny"
+    assert card["check"]["onnx"]["same_class"] == card["check"]["onnx"]["images"]
+    assert "example:tiny up to `corners`" in (place.folder / "model/README.md").read_text()
 
 
 def test_a_model_whose_plugin_changed_predicts_nothing(place: Place, tmp_path: Path) -> None:
@@ -174,6 +250,8 @@ def test_wrong_names_and_settings_are_sentences(place: Place) -> None:
         ('runs[mlp].model.scratch={"example:mlp": {units: [0]}}', "runs[1].model.scratch.example:mlp.units[0]:"),
         ('runs[cosine].model.head={"example:cosine": {scael: 1}}', "unknown key (did you mean 'scale'?)"),
         ("runs[cosine].model.head=example:mlp", "has no such name among its heads (known here: cosine)"),
+        ("metrics=[example:mc]", "metrics[0]: example:mc: plug-in example has no such name among its metrics"),
+        ("metrics=[accuracy]", "tlbatch's own are computed for every study"),
         ("runs[tuned].model.backbone=example:tyni", "runs[4].model.backbone: example:tyni: plug-in example has no such name"),
         ("runs[tiny].model.weights=edgse", "unknown weights 'edgse' of example:tiny (did you mean 'edges'?)"),
         ("runs[tiny].model.layer=edgse", "unknown layer 'edgse' of example:tiny (did you mean 'edges'?)"),

@@ -17,7 +17,7 @@ from jobs.data.features import load_features
 from jobs.data.index import load_index
 from jobs.data.split import split_index
 from tests.imports import ROOT
-from tests.studies.installation import install
+from tests.studies.installation import KILLED, install
 from tests.studies.shapes import SPLIT, draw_shapes, head
 from tlbatch.contracts.models import FinetuneParams
 from tlbatch.store import open_store
@@ -155,24 +155,6 @@ def test_killed_anywhere_it_goes_on_to_the_same_bits(place: Place) -> None:
     assert list((place.folder / f"store/work/{task['key']}/checkpoints").rglob("done.json"))
     assert "going on from a checkpoint: epoch" in place.call("jobs.finetune", "--task", url)
     assert json.loads(manifest.read_text())["digest"] == before
-
-
-KILLED = """
-import os, signal, sys
-from jobs.training import checkpoints, trainer
-checkpoints.STEP_EVERY_S = 0.0
-saved = checkpoints.Keeper.save
-def save(self, what):
-    saved(self, what)
-    if self._number == 7:
-        os.kill(os.getpid(), signal.SIGKILL)
-checkpoints.Keeper.save = save
-keeper = checkpoints.Keeper.__init__
-checkpoints.Keeper.__init__ = lambda self, context, **given: keeper(self, context, step_every_s=0.0, epoch_every_s=0.0)
-from jobs.finetune import run
-from jobs.runtime import step_main
-step_main("finetune", run, ["--task", sys.argv[1]])
-"""
 
 
 def test_again_nothing_runs_and_another_source_is_another_task(place: Place) -> None:

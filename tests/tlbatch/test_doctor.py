@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tlbatch.cluster.errors import UnreachableError
-from tlbatch.doctor import FAILED, OK, WARNING, Finding, build_probe, examine, probe
+from tlbatch.doctor import FAILED, OK, WARNING, Finding, build_probe, compare_plugins, examine, plugin_documents, probe
 from tlbatch.errors import TlbatchError
 from tlbatch.manifests import Site
+from tlbatch.plugins import Installed, Plugin
 from tlbatch.profiles import Profile
 from tlbatch.store import Store
 
@@ -100,3 +102,40 @@ def test_the_probe_is_like_a_step() -> None:
     assert spec["automountServiceAccountToken"] is False
     assert spec["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
     assert spec["containers"][0]["envFrom"] == [{"secretRef": {"name": "tlbatch-s3"}}]
+
+
+PLUGIN, BROKEN = Plugin(), 3
+
+
+def test_plugins_are_looked_at_here_and_in_the_image(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that cannot be used fails; so does one that the image lacks, or has from another source."""
+    monkeypatch.setattr("tlbatch.doctor._clock", lambda cluster: iter(()))
+    monkeypatch.setattr("tlbatch.doctor._clock.__name__", "_clock", raising=False)
+    pets, other = (Installed(name, f"{name}-extra", "1.0", f"tests.tlbatch.test_doctor:{what}") for name, what in NAMES)
+    monkeypatch.setattr("tlbatch.doctor.installed", lambda: {"pets": pets, "other": other})
+    found = [each for each in examine(PROFILE, FakeCluster, lambda: store, pod=False) if each.check == "plug-in"]  # type: ignore[arg-type]
+    assert [each.state for each in found] == [OK, FAILED]
+    assert "other of other-extra 1.0: tests.tlbatch.test_doctor:BROKEN is no tlbatch.plugins.Plugin" in found[1].detail
+    same = plugin_documents()
+    assert [each.state for each in compare_plugins(same, "image")] == [OK, OK]
+    changed = {"pets": {**same["pets"], "sha256": "0"}}
+    found = list(compare_plugins(changed, "image"))
+    assert [each.state for each in found] == [FAILED, FAILED]
+    assert "or another source of it" in found[0].detail
+    assert "other of other-extra 1.0 is not there (image): build the images anew with it" in found[1].detail
+
+
+NAMES = (("pets", "PLUGIN"), ("other", "BROKEN"))
+
+
+def test_the_probes_program_says_what_is_in_its_image(
+    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run here: a line on the store, and one with the plug-ins that ``_pod`` compares."""
+    program = build_probe(Site("s3://b/p", "registry.example/x"), "d")["spec"]["template"]["spec"]["containers"][0]["command"]
+    code = next(word for word in program if "tlbatch.doctor" in word)
+    monkeypatch.setattr("sys.argv", ["-c", store.url])
+    exec(compile(code, "probe", "exec"), {})
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("tlbatch ")
+    assert json.loads(second) == plugin_documents()

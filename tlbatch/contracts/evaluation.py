@@ -23,11 +23,12 @@ class EvaluateParams(Divided):
 
 
 class EvaluateRunParams(EvaluateParams):
-    """``redraw``: whether seeds draw training images of their own."""
+    """``redraw``: whether seeds draw training images of their own. ``metrics``: of plug-ins, beside tlbatch's own."""
 
     seeds: tuple[int, ...]
     folds: int | None
     redraw: bool
+    metrics: tuple[str, ...] = ()
 
 
 class EvaluateZeroLabelParams(EvaluateRunParams):

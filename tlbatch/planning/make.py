@@ -206,6 +206,11 @@ def _plugins(names: Iterable[str]) -> dict[str, Any]:
     return {"plugins": found} if found else {}
 
 
+def _metrics(resolved: ResolvedStudy) -> dict[str, Any]:
+    """Those of plug-ins that the study names; nothing where it names none."""
+    return {"metrics": resolved.study.metrics} if resolved.study.metrics else {}
+
+
 def _given(run: ResolvedRun) -> dict[str, Any]:
     """What a task of the run needs for its backbone: an earlier study's model, or where the weights' bytes are."""
     weights = run.weights
@@ -289,7 +294,8 @@ def _evaluate(resolved: ResolvedStudy, run: ResolvedRun, models: dict[str, str],
         folds=resolved.study.dataset.split.folds,
         redraw=resolved.study.repeat.redraw == "train",
         precision=run.precision,
-        **_plugins(run.added),
+        **_metrics(resolved),
+        **_plugins([*run.added, *resolved.study.metrics]),
     )
     needs = {"dataset": "prepare", **resolved.pinned, **models} | ({"features": features} if features else {})
     return Node(
@@ -315,7 +321,8 @@ def _zero_label(resolved: ResolvedStudy, zero: ZeroLabel) -> Node:
         backbone=Backbone.of(zero.backbone),
         input=zero.input,
         mapping={name: tuple(outputs) for name, outputs in zero.mapping.items()},
-        **_plugins(added_to_model({"backbone": zero.backbone})),
+        **_metrics(resolved),
+        **_plugins([*added_to_model({"backbone": zero.backbone}), *resolved.study.metrics]),
     ).as_json()
     locations = {"weights": zero.location} if zero.location else {}
     shape = f"evaluate:{zero.backbone['name']}:{kind_of(zero.input.get('kind')).measure(zero.input)}"

@@ -40,7 +40,8 @@ Check = Callable[[Place], Iterator[Mistake]]
 
 def check_study(study: Study) -> list[Mistake]:
     """Every mistake of a well-typed study."""
-    mistakes = [*check_data(study), *_names(study), *_shared_augmentations(study), *_unread_sources(study), *check_kind(study)]
+    mistakes = [*check_data(study), *_names(study), *_shared_augmentations(study), *_unread_sources(study)]
+    mistakes += [*check_kind(study), *_metrics(study)]
     if any(mistake.path[:2] == KIND for mistake in mistakes):
         return mistakes
     for number, run in enumerate(study.runs):
@@ -79,6 +80,13 @@ def _shared_augmentations(study: Study) -> Iterator[Mistake]:
     for name in study.augmentations:
         if not name.strip():
             yield Mistake(("augmentations", name), "an augmentation needs a name")
+
+
+def _metrics(study: Study) -> Iterator[Mistake]:
+    for number, name in enumerate(study.metrics):
+        yield from check_added("metrics", name, ("metrics", number))
+        if name in study.metrics[:number]:
+            yield Mistake(("metrics", number), f"{name} is there already")
 
 
 def _added(run: Run, path: Path) -> Iterator[Mistake]:

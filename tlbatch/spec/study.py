@@ -35,6 +35,11 @@ else:
     Varied = Annotated[Annotated[str | Augmentation, Tag("own")] | Annotated[_ADDED, Tag("added")], Discriminator(whose)]
 
 
+AddedMetricName = Annotated[
+    AddedName, Field(description="a plug-in's metric, plugin:name (tlbatch's own are computed for every study)")
+]
+
+
 class Run(Part):
     """One model trained one way. Scratch models need no strategy; a backbone's default is ``features``."""
 
@@ -95,6 +100,9 @@ class Study(Part):
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto", description="of what networks compute in; auto is decided when the plan is made"
+    )
+    metrics: tuple[AddedMetricName, ...] = Field(
+        default=(), description="of plug-ins (plugin:name), computed beside tlbatch's own, which every study gets"
     )
     augmentations: dict[str, Augmentation] = Field(default_factory=dict, description="name -> changes, for runs to name")
     runs: Annotated[tuple[Run, ...], Field(min_length=1, description="what is compared, in this order")]

@@ -12,7 +12,7 @@ from pydantic import Field
 from tlbatch.backbones.added import AddedBackbone
 from tlbatch.backbones.catalogue import LayerInfo, StageInfo, WeightInfo
 from tlbatch.backbones.preprocessing import NORMALIZATIONS, SCRATCH_INPUT
-from tlbatch.entries import AddedAugmentation, AddedHead, AddedNetwork, Measures
+from tlbatch.entries import AddedAugmentation, AddedHead, AddedMetric, AddedNetwork, Measures
 from tlbatch.kinds import Kind
 from tlbatch.plugins import Plugin
 from tlbatch.schema.base import Count, Part
@@ -132,6 +132,14 @@ PLUGIN = Plugin(
             program="tlbatch_example.networks:mlp",
             settings=Mlp,
             measures=measure_mlp,
+        ),
+    ),
+    metrics=(
+        AddedMetric(
+            name="mcc",
+            title="MCC",
+            program="tlbatch_example.mcc:mcc",
+            lowest=-1.0,
         ),
     ),
     backbones=(
