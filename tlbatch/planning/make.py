@@ -232,7 +232,7 @@ def _extract(resolved: ResolvedStudy, run: ResolvedRun, role: str, prepared: str
         input=run.input,
         precision=run.precision,
         views=views,
-        **_plugins(added_to_model({"backbone": run.model["backbone"]})),
+        **_plugins(run.added_to_features),
     )
     name = run.model["backbone"]["name"] or "source"
     return Node(

@@ -65,6 +65,12 @@ class ResolvedRun:
         return [name for name in (*map(added_name, names), *added_to_model(self.model)) if name is not None]
 
     @property
+    def added_to_features(self) -> list[str]:
+        """Names of what plug-ins add to features that are extracted once."""
+        kind, varied = added_name(self.input.get("kind")), added_name(self.augmentation) if self.views else None
+        return [name for name in (kind, varied, *added_to_model({"backbone": self.model.get("backbone")})) if name is not None]
+
+    @property
     def on_features(self) -> bool:
         return self.strategy_entry.on_features
 

@@ -75,7 +75,7 @@ def check_added(kind: str, value: Any, path: Path) -> Iterator[Mistake]:
     except StudyError as error:
         yield Mistake(path, str(error))
         return
-    yield from check_settings(name, entry.settings, given, path)
+    yield from check_settings(name, getattr(entry, "settings", None), given, path)  # metrics and backbones have none
 
 
 def check_settings(name: str, model: type[Part] | None, given: Mapping[str, Any], path: Path) -> Iterator[Mistake]:
