@@ -77,6 +77,7 @@ def test_it_is_listed(place: Place) -> None:
     )
     listed = place.call("plugins")
     assert all(name in listed for name in names)
+    assert "plug-in example" in next(line for line in place.call("backbones").splitlines() if line.startswith("example:tiny"))
 
 
 def test_it_ran_to_a_report(place: Place) -> None:

@@ -145,8 +145,9 @@ def _sentence(path: Path, items: list[dict[str, Any]], written: Mapping[Path, st
     expected = [name for item in items for name in _literals(item)]
     hint = _hint(given, kinds, written.get(path, ""))
     if isinstance(given, str):
-        near = nearest(given, expected)
-        key = nearest(given, known_keys(path))
+        keys = known_keys(path)
+        near = None if given in keys else nearest(given, expected)
+        key = nearest(given, keys)
         hint = f" (did you mean {near!r}?)" if near else f" (did you mean {{{key}: {{}}}}?)" if key else ""
     return f"must be {' or '.join(wanted)}, not {_show(given)}{hint}"
 

@@ -257,3 +257,11 @@ def test_schema_agrees_with_an_independent_validator():
     assert not list(validator.iter_errors({**document, "runs": [run]}))
     tuned = {"name": "tuned", "model": {"backbone": "vgg16"}, "strategy": {"finetune": {"unfreeze": "all"}}}
     assert not list(validator.iter_errors({**document, "runs": [tuned]}))
+
+
+def test_a_strategy_that_needs_its_settings_is_shown_with_them() -> None:
+    run = "  - {name: tuned, model: {backbone: vgg16}, strategy: finetune}\n"
+    with pytest.raises(StudyError) as error:
+        parse_study(GOOD.partition("runs:")[0] + "runs:\n" + run)
+    assert "runs[0].strategy: must be one of features, scratch" in str(error.value)
+    assert "not 'finetune' (did you mean {finetune: {}}?)" in str(error.value)
