@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.imports import ROOT
 from tests.studies.installation import Installation
 from tlbatch.store import open_store
 
@@ -96,6 +98,12 @@ def test_it_predicts_as_it_was_evaluated(place: Installation, ran: str) -> None:
     said = [line["predicted"] for line in lines if "predicted" in line]
     assert len(said) == 60
     assert said.count("square") > 50
+
+
+def test_the_manuals_study_is_right(place: Installation) -> None:
+    (block,) = re.findall(r"```yaml\n(dataset:\n.*?)```", (ROOT / "docs/plugins.md").read_text(), flags=re.DOTALL)
+    (place.folder / "manual.yaml").write_text(f"apiVersion: tlbatch/v1\nkind: Study\nname: manual\n{block}")
+    place.call("check", "manual.yaml", "--store", "nothing")
 
 
 def test_killed_and_resumed_it_leaves_the_same(place: Installation) -> None:
