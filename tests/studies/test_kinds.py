@@ -83,6 +83,7 @@ def test_it_ran_to_a_report(place: Installation, ran: str) -> None:
     page = store.get(f"executions/{execution}/report/index.html").decode()
     assert "data:image/svg+xml;base64," in page
     assert "broken.npy" in page
+    assert "example:jitter and sd 0.2" in page
 
 
 def test_again_nothing_runs(place: Installation, ran: str) -> None:

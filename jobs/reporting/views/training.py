@@ -14,7 +14,7 @@ from jobs.reporting.pictures import artifact_picture
 from jobs.reporting.sources import RunSource
 from tlbatch.contracts.reports import AskedRun
 from tlbatch.plugins import find
-from tlbatch.spec.added import added_name
+from tlbatch.spec.added import added_name, name_and_settings
 
 MOST_AUGMENTED = 3
 MAP_SIDE = 420
@@ -131,6 +131,9 @@ def _network(asked: AskedRun) -> str:
 
 
 def _augmentation(settings: dict[str, Any]) -> str:
+    if added_name(settings) is not None:
+        name, own = name_and_settings(settings)
+        return listing([name, *(f"{key} {value}" for key, value in own.items())])
     active = [
         f"{name} {value}" for name, value in settings.items() if value not in (0, 0.0, "none", None) and name != "shear_unit"
     ]
