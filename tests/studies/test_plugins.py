@@ -54,8 +54,8 @@ class Place(Installation):
         draw_shapes(folder / "images", 40)
         (folder / "study.yaml").write_text(head("shapes", SPLIT).replace("runs:", 'metrics: ["example:mcc"]\nruns:') + RUN)
 
-    def keys(self, site: Path | None = None) -> dict[str, str]:
-        document: Any = json.loads(self.call("check", "study.yaml", "--store", "store", "-o", "json", site=site))
+    def keys(self, site: Path | None = None, store: str = "store") -> dict[str, str]:
+        document: Any = json.loads(self.call("check", "study.yaml", "--store", store, "-o", "json", site=site))
         return {task["name"]: task.get("key") for task in document["tasks"]}
 
 
@@ -108,6 +108,19 @@ def test_what_it_computes_is_what_sklearn_computes(place: Place) -> None:
     spread = np.abs(centres[0] - centres[1]) + 1e-3
     points = np.random.default_rng(0).normal(centres.mean(axis=0), spread, (200, centres.shape[1]))
     assert ((points @ weight.T + bias).argmax(axis=1) == reference.predict(points)).mean() > 0.99
+
+
+@pytest.mark.s3
+def test_in_a_bucket_it_leaves_the_same(place: Place, s3_server: str) -> None:
+    import boto3
+
+    boto3.client("s3").create_bucket(Bucket="plugins")
+    place.call("run", "study.yaml", "--store", "s3://plugins/store")
+    here, there = place.keys(), place.keys(store="s3://plugins/store")
+    assert len(here) > 20
+    assert {name: key for name, key in there.items() if name != "report"} == {
+        name: key for name, key in here.items() if name != "report"
+    }
 
 
 def test_again_nothing_runs_and_another_source_is_another_task(place: Place, tmp_path: Path) -> None:
