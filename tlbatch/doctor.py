@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -40,6 +39,7 @@ from tlbatch.manifests.site import checked_bundle
 from tlbatch.plugins import KINDS, installed
 from tlbatch.profiles import Profile
 from tlbatch.store import ConflictError, Store
+from tlbatch.store.documents import parse
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 OLDEST_MINOR = 34
@@ -124,7 +124,11 @@ def compare_plugins(theirs: Mapping[str, Mapping[str, str]], image: str) -> Iter
             text = f"{name} is the same in {image}; the other images are not looked into: a task that finds another says so"
             yield Finding("plug-in", OK, text)
             continue
-        what = "is not there" if found is None else f"is {found['package']} {found['version']} there, or another source of it"
+        what = (
+            "is not there"
+            if found is None
+            else f"is {found.get('package')} {found.get('version')} there, or another source of it"
+        )
         yield Finding(
             "plug-in", FAILED, f"{name} of {own['package']} {own['version']} {what} ({image}): build the images anew with it"
         )
@@ -313,7 +317,16 @@ def _pod(cluster: Cluster, site: Site) -> Iterator[Finding]:
         yield found
         return
     yield replace(found, detail=_version_words(said))
-    yield from compare_plugins(json.loads(plugins or "{}"), site.image("launcher"))
+    yield from compare_plugins(_plugins_there(plugins), site.image("launcher"))
+
+
+def _plugins_there(said: str) -> Mapping[str, Mapping[str, str]]:
+    """What the pod's second line has; {} where an older image, or something in between, put another there."""
+    try:
+        found = parse(said or "{}")
+    except ValueError:
+        return {}
+    return {name: one for name, one in found.items() if isinstance(one, dict)} if isinstance(found, dict) else {}
 
 
 def _outcome(cluster: Cluster, job: dict[str, Any]) -> Finding:

@@ -123,7 +123,7 @@ def test_pictures_that_prepare_stores_smaller_and_bfloat16_too(fresh: Bench, tmp
     for run in RUNS:
         said, _ = evaluated(outcome, fresh.store, run)
         prediction = desk.prediction(run, out=run, raw=True)
-        assert prediction.model.stored_size == (32 if "stored" in override else 512)
+        assert prediction.model.prepared.stored_size == (32 if "stored" in override else 512)
         desk.compute(prediction)
         raw = {line["id"]: list(line["probabilities"].values()) for line in desk.lines(run)}
         tolerance = 1e-6 if "stored" in override or run != "cnn" else 0.02  # autocast rounds whole networks by batch

@@ -68,7 +68,7 @@ def fill(store: Store) -> dict[str, InputRef]:
     save_pins(store, "pets", Pins(pin, 1, {1: 2}))
     save_firing(store, FiringRecord("pets", ID, "cron", 1e9, 1e9, 1e9, "succeeded"))
     store.put(f"work/{model.key}/lease.json", LeaseInfo("me", "t", 1.0, 1.0, 2.0).to_json())
-    store.put(f"work/{model.key}/progress.json", b'{"done": 1, "total": 2}')
+    store.put(f"work/{model.key}/progress.json", sealed({"done": 1, "total": 2}))
     checkpoint = f"work/{model.key}/checkpoints/00000003/"
     store.put(f"{checkpoint}model.pt", WEIGHTS)
     store.put(f"{checkpoint}done.json", sealed({"files": {"model.pt": hashlib.sha256(WEIGHTS).hexdigest()}, "seconds": 1.0}))

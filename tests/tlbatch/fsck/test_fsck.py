@@ -35,7 +35,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
     "gone": lambda data: None,
 }
 UNSEEN = {
-    "flipped": ("executions/", "work/", "tasks/", "labels/", "FORMAT"),  # no hash: a changed word is still a document
+    "flipped": ("study.yaml", "events/", "labels/", "FORMAT"),  # no hash: a changed word is still a document
     "gone": ("tasks/", "work/", "labels/", "events/", "decisions/", "firings/", "schedule.json", "manifest.json"),  # may be
     "half": ("study.yaml", "labels/", "FORMAT"),
     "a list": ("labels/", "events/"),

@@ -60,15 +60,15 @@ def test_one_artifact_and_what_its_task_says_of_it(trained: Store) -> None:
     trained.put(task_name(prepared.key), prepared.to_json())
     inputs = {"dataset": InputRef("prepare", prepared.key, "0" * 64), "source": InputRef("finetune", "5" * 40, "1" * 64)}
     document = Task("finetune", {}, inputs, {"weights": "store:weights/w.safetensors"}).to_json()
-    stored = {name: value for name, value in json.loads(document).items() if name != "key"}
+    stored = {name: value for name, value in json.loads(document).items() if name not in ("key", "seal")}
     trained.put(task_name(f"{0:040x}"), json.dumps(stored).encode())
     chosen = choose_model(f"{trained.url}/artifacts/finetune/{0:040x}", "")
     assert chosen.weights == "store:weights/w.safetensors"
-    assert chosen.stored_size == 100
+    assert chosen.prepared.stored_size == 100
     assert chosen.inputs["source"].key == "5" * 40
     assert chosen.digests == [chosen.inputs["model:0"].digest]
     without = choose_model(f"{trained.url}/artifacts/finetune/{1:040x}/", "")
-    assert without.stored_size == 512
+    assert without.prepared.stored_size == 512
     assert without.weights is None
 
 
