@@ -1,6 +1,6 @@
 """report: compare the runs of a study and tell of it, first sentence first.
 
-Parameters and inputs are those of ``tlbatch.planning.make``. Needs no torch.
+Parameters and inputs are those of ``tlbatch.planning.report_task``. Needs no torch.
 
 Files
 -----

@@ -14,7 +14,7 @@ from tlbatch.execution.rates import estimate_s
 from tlbatch.manifests.needs import task_needs
 from tlbatch.memory import dense_parameters, forecast_mib, head_parameters, measured
 from tlbatch.planning import Node, Plan
-from tlbatch.planning.make import ResolvedStudy
+from tlbatch.planning.resolved import ResolvedStudy
 from tlbatch.planning.runs import ResolvedRun
 from tlbatch.spec.added import added_name
 from tlbatch.store import Store

@@ -16,7 +16,7 @@ from tlbatch.backbones.handcrafted import HAND_CRAFTED, feature_count
 from tlbatch.entries import Measures
 from tlbatch.kinds import fed_shape
 from tlbatch.planning import Node
-from tlbatch.planning.make import ListedData, ResolvedStudy
+from tlbatch.planning.resolved import ListedData, ResolvedStudy
 from tlbatch.planning.runs import ResolvedRun
 from tlbatch.plugins import call, find
 from tlbatch.spec.added import added_name

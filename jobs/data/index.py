@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from jobs.data.items import Facts
 from tlbatch.store.artifacts import Artifact
 
 INDEX_FILE = "index.jsonl"
@@ -32,7 +31,7 @@ class IndexEntry:
     offset: int
     size: int
     format: str  #: suffix of the stored file: jpg or png
-    facts: Facts = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
     def of(document: Mapping[str, Any]) -> IndexEntry:

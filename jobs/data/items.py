@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from jobs.data.index import IndexEntry
 from tlbatch.datasets.listing import ListedFile
 from tlbatch.errors import DataError
-
-if TYPE_CHECKING:
-    from jobs.data.index import IndexEntry
 
 Facts = Mapping[str, Any]
 """What a kind of data says of an item in the index: JSON values (a picture's width and height)."""

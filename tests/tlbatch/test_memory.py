@@ -7,7 +7,8 @@ import pytest
 from tests.tlbatch.planning.test_make import IMAGES, weights_for
 from tlbatch.forecast import Memory, mebibytes, memory_facts
 from tlbatch.planning.controls import resolve_controls
-from tlbatch.planning.make import ListedData, ResolvedStudy, make_plan
+from tlbatch.planning.make import make_plan
+from tlbatch.planning.resolved import ListedData, ResolvedStudy
 from tlbatch.planning.runs import resolve_runs
 from tlbatch.spec import parse_study
 

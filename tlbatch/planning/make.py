@@ -2,78 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pkgutil import resolve_name
 from typing import Any
 
 from tlbatch.contracts.data import PrepareParams, SourceParams
 from tlbatch.contracts.evaluation import EvaluateRunParams, EvaluateZeroLabelParams
 from tlbatch.contracts.models import Backbone, ExtractParams, FinetuneParams, Model, Views
-from tlbatch.contracts.reports import AskedRun, Contrast, ReportParams
 from tlbatch.errors import DataError
 from tlbatch.kinds import kind_of
-from tlbatch.planning.champion_tasks import PINNED, ResolvedChampion, champion_node, decide_node, pin_node
+from tlbatch.planning.champion_tasks import champion_node, decide_node, pin_node
 from tlbatch.planning.plan import Node, Plan, PlanBuilder
-from tlbatch.planning.runs import ResolvedRun, contrasts, plain
+from tlbatch.planning.resolved import ListedData, ResolvedStudy, ZeroLabel
+from tlbatch.planning.runs import ResolvedRun
 from tlbatch.plugins import used
 from tlbatch.roles import DATASET, source_input, task_of
-from tlbatch.spec import Study
 from tlbatch.spec.added import added_to_model, name_and_settings, settings_by
 from tlbatch.spec.dataset import Dataset, Source
 from tlbatch.steps import STEPS
-
-
-@dataclass(frozen=True)
-class ListedData:
-    """What the plan knows of a dataset before anything is read: where, which classes, and the digest of its listing."""
-
-    url: str
-    classes: tuple[str, ...]
-    digest: str
-    listing: bytes = b""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()  #: what people should know of it: files that cannot be used, what was left out
-
-
-@dataclass(frozen=True)
-class ZeroLabel:
-    """A backbone's own head on the target's classes, with no labels: ``mapping`` is class -> indices of its outputs."""
-
-    name: str
-    backbone: dict[str, Any]
-    input: dict[str, Any]
-    mapping: dict[str, list[int]]
-    precision: str
-    location: str | None = None
-
-
-@dataclass(frozen=True)
-class ResolvedStudy:
-    """All that decides a plan."""
-
-    study: Study
-    data: ListedData
-    runs: Sequence[ResolvedRun]
-    controls: Sequence[ResolvedRun] = ()
-    zero_label: Sequence[ZeroLabel] = ()
-    seen: dict[str, str] = field(default_factory=dict)
-    document: dict[str, Any] = field(default_factory=dict)
-    defended: ResolvedChampion | None = None
-    corrections: dict[str, int] = field(default_factory=dict)
-    sources: Mapping[str, ListedData] = field(default_factory=dict)  #: by name, as ``data`` is of the target
-    cautions: tuple[str, ...] = ()  #: what the study asks for and will not get, as far as the listing tells
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What people should know of the datasets."""
-        return tuple(note for data in (self.data, *self.sources.values()) for note in data.notes)
-
-    @property
-    def pinned(self) -> dict[str, str]:
-        """What tasks need that divide the images: a schedule's pins."""
-        return PINNED if self.defended else {}
-
 
 AddStep = Callable[[PlanBuilder, ResolvedStudy, Mapping[str, str]], dict[str, str]]
 """Adds a step's task to the plan; given and returning what later tasks, the report's last, read by role."""
@@ -100,12 +47,6 @@ def make_plan(resolved: ResolvedStudy) -> Plan:
     return builder.build()
 
 
-def add_report(builder: PlanBuilder, resolved: ResolvedStudy, needs: Mapping[str, str]) -> dict[str, str]:
-    """Last, and of all that the others made."""
-    builder.add(Node("report", "report", _report_params(resolved).as_json(), dict(needs), weight="light", shape="report"))
-    return {}
-
-
 def add_decision(builder: PlanBuilder, resolved: ResolvedStudy, needs: Mapping[str, str]) -> dict[str, str]:
     """With a schedule: the champion on this firing's test set, and who is to be the champion now."""
     defended = resolved.defended
@@ -113,7 +54,7 @@ def add_decision(builder: PlanBuilder, resolved: ResolvedStudy, needs: Mapping[s
         return {}
     known = [run.weights for run in resolved.runs if run.weights and run.weights.location and "sha256" in run.weights.params]
     locations = {str(weights.params["sha256"]): weights.location for weights in known if weights.location}
-    champion = champion_node(defended, _split(resolved), locations)
+    champion = champion_node(defended, resolved.division, locations)
     if champion is not None:
         builder.add(champion)
     return {"decision": builder.add(decide_node(defended, resolved.study, [run.name for run in resolved.runs], needs))}
@@ -145,11 +86,6 @@ def _kind_of_data(dataset: Dataset | Source) -> dict[str, Any]:
         "settings": settings_by(kind_of(name).settings, name_and_settings(dataset.kind)[1]),
         **_plugins([name]),
     }
-
-
-def _split(resolved: ResolvedStudy) -> dict[str, Any]:
-    """How a task divides the images, as its parameters have it."""
-    return {"split": resolved.study.dataset.split, "classes": resolved.data.classes}
 
 
 def _sources(resolved: ResolvedStudy, run: ResolvedRun) -> dict[str, SourceParams]:
@@ -224,7 +160,7 @@ def _extract(resolved: ResolvedStudy, run: ResolvedRun, role: str, prepared: str
     views = None
     if run.views and role == DATASET:
         redraws = tuple(_redraws(resolved))
-        views = Views(count=run.views, augmentation=run.augmentation, redraws=redraws, **_split(resolved))
+        views = Views(count=run.views, augmentation=run.augmentation, redraws=redraws, **resolved.division)
     params = ExtractParams(
         backbone=Backbone.of(run.model["backbone"]),
         layer=run.model["layer"],
@@ -264,7 +200,7 @@ def _finetune(
         input=run.input,
         augmentation=run.augmentation,
         train=run.train,
-        **_split(resolved),
+        **resolved.division,
         seed=seed,
         redraw=redraw,
         fold=fold,
@@ -289,7 +225,7 @@ def _finetune(
 def _evaluate(resolved: ResolvedStudy, run: ResolvedRun, models: dict[str, str], features: str | None) -> Node:
     params = EvaluateRunParams(
         run_kind="trained",
-        **_split(resolved),
+        **resolved.division,
         seeds=resolved.study.repeat.seeds,
         folds=resolved.study.dataset.split.folds,
         redraw=resolved.study.repeat.redraw == "train",
@@ -313,7 +249,7 @@ def _evaluate(resolved: ResolvedStudy, run: ResolvedRun, models: dict[str, str],
 def _zero_label(resolved: ResolvedStudy, zero: ZeroLabel) -> Node:
     params = EvaluateZeroLabelParams(
         run_kind="zero_label",
-        **_split(resolved),
+        **resolved.division,
         seeds=(),
         folds=None,
         redraw=False,
@@ -332,60 +268,3 @@ def _zero_label(resolved: ResolvedStudy, zero: ZeroLabel) -> Node:
 
 def _weight(run: ResolvedRun) -> str:
     return "light" if run.kind.small(run.input) else "heavy"
-
-
-def _report_params(resolved: ResolvedStudy) -> ReportParams:
-    study = resolved.study
-    runs = [_describe(run, resolved) for run in [*resolved.runs, *resolved.controls]]
-    runs += [_describe_zero(zero) for zero in resolved.zero_label]
-    planned = contrasts(list(resolved.runs), list(resolved.controls))
-    rare: dict[str, Any] = {"uses": resolved.defended.uses} if resolved.defended else {}
-    rare |= {"corrections": resolved.corrections} if resolved.corrections else {}
-    return ReportParams(
-        study=study.name,
-        description=study.description,
-        document=resolved.document,
-        runs=tuple(runs),
-        contrasts=tuple(Contrast.of(each) for each in planned),
-        seen=resolved.seen,
-        **_split(resolved),
-        **rare,
-    )
-
-
-def _describe(run: ResolvedRun, resolved: ResolvedStudy) -> AskedRun:
-    return AskedRun(
-        name=run.name,
-        role="control" if run.control_for else "run",
-        control_for=run.control_for,
-        pretrained=run.pretrained,
-        scratch=run.scratch,
-        strategy=run.strategy,
-        model=Model.of(run.model),
-        input=run.input,
-        input_own=run.own_input,
-        augmentation=run.augmentation,
-        train=plain(run.train),
-        trained_on=run.weights.trained_on if run.weights else "",
-        seeds=resolved.study.repeat.seeds,
-        folds=resolved.study.dataset.split.folds,
-    )
-
-
-def _describe_zero(zero: ZeroLabel) -> AskedRun:
-    return AskedRun(
-        name=zero.name,
-        role="zero_label",
-        control_for=(),
-        pretrained=True,
-        scratch=False,
-        strategy=None,
-        model=Model(backbone=Backbone.of(zero.backbone)),
-        input=zero.input,
-        input_own=zero.input,
-        augmentation=None,
-        train=None,
-        trained_on="ImageNet",
-        seeds=(),
-        folds=None,
-    )

@@ -19,8 +19,9 @@ from tlbatch.errors import DataError
 from tlbatch.planning.bounds import coarse_bounds
 from tlbatch.planning.champion_tasks import ChampionState, resolve_champion
 from tlbatch.planning.controls import Images, resolve_controls
-from tlbatch.planning.make import ListedData, ResolvedStudy, ZeroLabel, make_plan
+from tlbatch.planning.make import make_plan
 from tlbatch.planning.plan import Plan
+from tlbatch.planning.resolved import ListedData, ResolvedStudy, ZeroLabel
 from tlbatch.planning.resolved_weights import ResolvedWeights
 from tlbatch.planning.runs import ResolvedRun, resolve_runs, seen_in_pretraining
 from tlbatch.planning.weights import has_imagenet_head, resolve_weights

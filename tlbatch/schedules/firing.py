@@ -21,8 +21,8 @@ from tlbatch.cluster.submission import FIRING
 from tlbatch.errors import Stopped, TlbatchError, TransientError
 from tlbatch.planning import Plan
 from tlbatch.planning.champion_tasks import RULE, ChampionState
-from tlbatch.planning.make import ResolvedStudy
 from tlbatch.planning.resolve import plan_study
+from tlbatch.planning.resolved import ResolvedStudy
 from tlbatch.planning.runs import plain
 from tlbatch.records.executions import Execution
 from tlbatch.schedules.concluding import Say, conclude, decision_of, end_otherwise, tidy

@@ -1,6 +1,6 @@
 """Artifacts as the other steps leave them, drawn in a second: the report is tested without a study's hours behind it.
 
-Metrics are computed by jobs.metrics, as the evaluate step does; parameters have the shape that tlbatch.planning.make writes.
+Metrics are computed by jobs.metrics, as the evaluate step does; parameters are those that tlbatch.planning.report_task writes.
 """
 
 from __future__ import annotations

@@ -24,9 +24,10 @@ from tlbatch.contracts.reports import ReportParams
 from tlbatch.errors import OtherVersionError
 from tlbatch.planning.champion_tasks import resolve_champion
 from tlbatch.planning.controls import resolve_controls
-from tlbatch.planning.make import ListedData, ResolvedStudy, make_plan
+from tlbatch.planning.make import make_plan
 from tlbatch.planning.plan import Node, Plan
 from tlbatch.planning.resolve import zero_labels
+from tlbatch.planning.resolved import ListedData, ResolvedStudy
 from tlbatch.planning.runs import resolve_runs
 from tlbatch.planning.weights import IMAGENET
 from tlbatch.spec import Study, load_study, parse_study

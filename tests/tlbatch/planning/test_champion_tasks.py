@@ -16,7 +16,8 @@ from tlbatch.manifests.needs import task_needs
 from tlbatch.planning import Plan
 from tlbatch.planning.champion_tasks import CHAMPION, DECIDE, PIN, ChampionState, resolve_champion
 from tlbatch.planning.controls import resolve_controls
-from tlbatch.planning.make import ListedData, ResolvedStudy, make_plan
+from tlbatch.planning.make import make_plan
+from tlbatch.planning.resolved import ListedData, ResolvedStudy
 from tlbatch.planning.runs import resolve_runs
 from tlbatch.spec import parse_study
 from tlbatch.steps import STEPS

@@ -17,8 +17,9 @@ from tests.tlbatch.planning.test_make import IMAGES, OWN, TEXT, keys
 from tlbatch.champions.champion import Champion
 from tlbatch.planning.champion_tasks import ChampionState, resolve_champion
 from tlbatch.planning.controls import resolve_controls
-from tlbatch.planning.make import ListedData, ResolvedStudy, make_plan
+from tlbatch.planning.make import make_plan
 from tlbatch.planning.resolve import document_of, zero_labels
+from tlbatch.planning.resolved import ListedData, ResolvedStudy
 from tlbatch.planning.resolved_weights import ResolvedWeights
 from tlbatch.planning.runs import resolve_runs
 from tlbatch.spec import Run, load_study, parse_study

@@ -16,9 +16,10 @@ from tests.tlbatch.planning.test_make import TEXT, keys, weights_for
 from tlbatch.cluster.submission import check_visible
 from tlbatch.errors import DataError, StudyError
 from tlbatch.planning.champion_tasks import ChampionState, resolve_champion
-from tlbatch.planning.make import ListedData, ResolvedStudy, make_plan
+from tlbatch.planning.make import make_plan
 from tlbatch.planning.plan import Plan
 from tlbatch.planning.resolve import document_of
+from tlbatch.planning.resolved import ListedData, ResolvedStudy
 from tlbatch.planning.runs import resolve_runs
 from tlbatch.schedules.firing import study_digest
 from tlbatch.spec import parse_study

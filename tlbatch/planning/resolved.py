@@ -1,0 +1,67 @@
+"""A study with everything resolved that decides its plan: datasets as listed, runs, controls, rows without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tlbatch.planning.champion_tasks import PINNED, ResolvedChampion
+from tlbatch.planning.runs import ResolvedRun
+from tlbatch.spec import Study
+
+
+@dataclass(frozen=True)
+class ListedData:
+    """What the plan knows of a dataset before anything is read: where, which classes, and the digest of its listing."""
+
+    url: str
+    classes: tuple[str, ...]
+    digest: str
+    listing: bytes = b""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  #: what people should know of it: files that cannot be used, what was left out
+
+
+@dataclass(frozen=True)
+class ZeroLabel:
+    """A backbone's own head on the target's classes, with no labels: ``mapping`` is class -> indices of its outputs."""
+
+    name: str
+    backbone: dict[str, Any]
+    input: dict[str, Any]
+    mapping: dict[str, list[int]]
+    precision: str
+    location: str | None = None
+
+
+@dataclass(frozen=True)
+class ResolvedStudy:
+    """All that decides a plan."""
+
+    study: Study
+    data: ListedData
+    runs: Sequence[ResolvedRun]
+    controls: Sequence[ResolvedRun] = ()
+    zero_label: Sequence[ZeroLabel] = ()
+    seen: dict[str, str] = field(default_factory=dict)
+    document: dict[str, Any] = field(default_factory=dict)
+    defended: ResolvedChampion | None = None
+    corrections: dict[str, int] = field(default_factory=dict)
+    sources: Mapping[str, ListedData] = field(default_factory=dict)  #: by name, as ``data`` is of the target
+    cautions: tuple[str, ...] = ()  #: what the study asks for and will not get, as far as the listing tells
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of the datasets."""
+        return tuple(note for data in (self.data, *self.sources.values()) for note in data.notes)
+
+    @property
+    def division(self) -> dict[str, Any]:
+        """How a task divides the images, as its parameters have it."""
+        return {"split": self.study.dataset.split, "classes": self.data.classes}
+
+    @property
+    def pinned(self) -> dict[str, str]:
+        """What tasks need that divide the images: a schedule's pins."""
+        return PINNED if self.defended else {}
