@@ -9,6 +9,7 @@ import pytest
 from safetensors.torch import save_file
 
 from jobs.models.library import find
+from jobs.training.search import FINALISTS
 from tests.studies.shapes import Bench, draw_shapes, states
 from tlbatch.planning.controls import HEAD_RATES
 from tlbatch.store import open_store
@@ -49,7 +50,7 @@ def test_controls_are_planned_trained_and_shown(tmp_path: Path) -> None:
 
     history = artifact("finetune:tuned-random:0").read_json("history.json")
     assert history["lr"]["chosen"] in HEAD_RATES  # not the run's own 1e-6
-    assert len(history["lr"]["tried"]) == len(HEAD_RATES) + 2
+    assert len(history["lr"]["tried"]) == len(HEAD_RATES) + FINALISTS
     assert len(history["epochs"]) > 10  # on until validation stopped improving
     report = artifact("report").read_json("report.json")
     assert {run["name"] for run in report["runs"]} == {"tuned", "tuned-random", "colour-and-hog"}

@@ -8,8 +8,8 @@ from jobs.statistics.predictions import Floats, Weighted
 
 
 def mcc(w: Weighted) -> Floats:
-    """[b]; NaN where all images are of one class, or all are predicted to be."""
+    """[b]; 0 where all images are of one class, or all are predicted to be, as scikit-learn has it."""
     right, total = w.right.sum(axis=0), w.total
     chance = (w.support * w.predicted).sum(axis=0)
     spread = (total**2 - (w.support**2).sum(axis=0)) * (total**2 - (w.predicted**2).sum(axis=0))
-    return np.asarray(np.divide(right * total - chance, np.sqrt(spread), out=np.full_like(total, np.nan), where=spread > 0))
+    return np.asarray(np.divide(right * total - chance, np.sqrt(spread), out=np.zeros_like(total), where=spread > 0))
