@@ -36,7 +36,7 @@ from jobs.listings import read_listing
 from jobs.runtime import Context, step_main
 from tlbatch.datasets.listing import ListedFile, Listing
 from tlbatch.errors import DataError
-from tlbatch.kinds import kept_kind, kind_of
+from tlbatch.kinds import kind_field, kind_of
 from tlbatch.output import one_line
 from tlbatch.roles import field_of
 
@@ -273,7 +273,7 @@ def _describe(
     _write_lines(context, "bad.jsonl", (json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines))
     measures = prepared.kind.sizes(entries)
     card = data_card(listing, entries, prepared.items.values(), bad, duplicates, method, measures)
-    context.write_json("card.json", card | kept_kind(params_of(context).kind))
+    context.write_json("card.json", card | kind_field(params_of(context).kind))
     prepared.spool.close()
     if prepared.finder is not None:
         prepared.finder.close()

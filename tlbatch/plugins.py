@@ -162,6 +162,18 @@ def find(kind: str, name: str) -> Any:
     return replace(entries[own], name=name)
 
 
+def entry_of(kind: str, name: str, own: Mapping[str, Any], what: str) -> Any:
+    """The entry of a name: tlbatch's ``own``, or of ``plugin:name`` a plug-in's (``find``). ``what`` it is, in words.
+
+    Raises StudyError.
+    """
+    if name in own:
+        return own[name]
+    if ":" not in name:
+        raise StudyError(f"{what} {name!r} is not known here: made by a newer tlbatch?")
+    return find(kind, name)
+
+
 def call(name: str, function: Callable[..., Any], *given: Any, **named: Any) -> Any:
     """What a function of a plug-in's entry returns. Raises StudyError, with where it failed, for whatever else it raises."""
     try:

@@ -116,12 +116,12 @@ class ItemKind(Protocol):
     def note(self, facts: Facts) -> str:
         """What of an item's stored form features depend on."""
 
-    def show(self, stored: bytes, side: int) -> Shown:
+    def show(self, stored: bytes, side: int) -> ItemView:
         """An item for a report, at most ``side`` pixels wide and high."""
 
 
 @dataclass(frozen=True)
-class Shown:
+class ItemView:
     """An item as a page shows it: a picture's ``url`` (data:…), or ``text``."""
 
     url: str = ""

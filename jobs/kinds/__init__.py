@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-from tlbatch.kinds import Kind, kind_of
+from tlbatch.kinds import kind_of
 from tlbatch.plugins import Guarded, imported, program
 from tlbatch.spec.added import added_name, name_and_settings
 
@@ -20,19 +21,21 @@ if TYPE_CHECKING:
 
 def items_of(kind: str | None) -> ItemKind:
     """How items of a kind (None: pictures) are read and shown. Needs no torch."""
-    entry = kind_of(kind)
-    found: ItemKind = _half(entry, entry.items_program)
+    found: ItemKind = _half(kind, "items_program")
     return found
 
 
 def feed_of(input: Mapping[str, Any]) -> Feed:
     """How items come into a network, by a run's resolved input, which names its kind where that is no picture."""
-    entry = kind_of(input.get("kind"))
-    found: Feed = _half(entry, entry.feed_program)
+    found: Feed = _half(input.get("kind"), "feed_program")
     return found
 
 
-def _half(entry: Kind, target: str) -> Any:
+@cache
+def _half(kind: str | None, field: str) -> Any:
+    """Found once a process: it is asked for with every item."""
+    entry = kind_of(kind)
+    target: str = getattr(entry, field)
     return Guarded(entry.name, imported(entry.name, target)) if ":" in entry.name else resolve_name(target)
 
 
@@ -40,5 +43,10 @@ def vary(input: Mapping[str, Any], items: Tensor, augmentation: Mapping[str, Any
     """Random changes of a batch (jobs.kinds.feed.Feed.vary): the kind's own, or a plug-in's ``{plugin:name: {…}}``."""
     if (name := added_name(augmentation or None)) is None:
         return feed_of(input).vary(items, augmentation, chance)
-    changed: Tensor = program("augmentations", name)(items, name_and_settings(augmentation)[1], chance)
+    changed: Tensor = _augmentation(name)(items, name_and_settings(augmentation)[1], chance)
     return changed
+
+
+@cache
+def _augmentation(name: str) -> Callable[..., Tensor]:
+    return program("augmentations", name)

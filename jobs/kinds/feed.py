@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
+from tlbatch.kinds.entry import ResolvedInput
+
 if TYPE_CHECKING:
     from jobs.models.network import Network
 
-Input = Mapping[str, Any]
 Normalise = Callable[[Tensor], Tensor]
 
 
@@ -45,13 +46,13 @@ class Feed(Protocol):
     suffix: str
     overlay: str
 
-    def load(self, stored: bytes, settings: Input) -> Tensor:
+    def load(self, stored: bytes, settings: ResolvedInput) -> Tensor:
         """One item as it is kept in memory: of one shape and type for all items of these settings (a picture: uint8 [c, h, w]).
 
         Pure. Raises DataError where the bytes are no item.
         """
 
-    def normaliser(self, settings: Input) -> Normalise:
+    def normaliser(self, settings: ResolvedInput) -> Normalise:
         """From a batch of loaded or varied items to the float32 that a network is fed, on the items' device."""
 
     def vary(self, items: Tensor, augmentation: Mapping[str, Any], chance: torch.Generator) -> Tensor:
@@ -67,7 +68,7 @@ class Feed(Protocol):
     ) -> dict[str, Any] | None:
         """Draw what the last layer before pooling puts out for an item, as a PNG at ``path``: {shape, shown}. None: no such."""
 
-    def usage(self, settings: Input) -> Usage:
+    def usage(self, settings: ResolvedInput) -> Usage:
         """What the card of an exported model says."""
 
     def varied_sheet(self, rows: Sequence[Sequence[Tensor]]) -> bytes | None:

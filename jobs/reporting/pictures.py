@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.data.index import IndexEntry, read_stored
-from jobs.data.items import Shown
+from jobs.data.items import ItemView
 from jobs.kinds import items_of
 from tlbatch.store.artifacts import Artifact
 
@@ -17,26 +17,26 @@ SIDE = 132  #: pixels of a thumbnail's longer side
 class Picture:
     """``shown`` is the item itself; ``caption`` stands below; ``wrong`` marks a mistake; ``alt`` says what is shown."""
 
-    shown: Shown
+    shown: ItemView
     alt: str
     caption: str
     note: str = ""
     wrong: bool = False
 
 
-def stored_item(artifact: Artifact, entry: IndexEntry, kind: str | None) -> Shown:
+def stored_item(artifact: Artifact, entry: IndexEntry, kind: str | None) -> ItemView:
     """An item of a prepared dataset of this kind (None: pictures)."""
     return items_of(kind).show(read_stored(artifact, entry), SIDE)
 
 
-def artifact_picture(artifact: Artifact, name: str, side: int) -> Shown | None:
+def artifact_picture(artifact: Artifact, name: str, side: int) -> ItemView | None:
     """A picture file of an artifact, at most ``side`` px wide or high; None where it is missing or empty."""
     from jobs.kinds.image.show import drawing_url, thumbnail_url
 
     content = artifact.read_bytes(name) if name in artifact else b""
     if not content:
         return None
-    return Shown(url=drawing_url(content) if name.endswith(".svg") else thumbnail_url(content, side))
+    return ItemView(url=drawing_url(content) if name.endswith(".svg") else thumbnail_url(content, side))
 
 
 def spread(entries: Sequence[IndexEntry], classes: Sequence[str], most: int) -> list[IndexEntry]:

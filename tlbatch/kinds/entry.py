@@ -8,7 +8,7 @@ from typing import Any
 
 from tlbatch.schema.base import Part
 
-Input = Mapping[str, Any]
+ResolvedInput = Mapping[str, Any]
 """A run's resolved input: how its items are fed. Of kinds other than pictures it has the kind's name as ``kind``."""
 
 
@@ -17,15 +17,15 @@ def as_set(said: Part, own: Mapping[str, Any]) -> dict[str, Any]:
     return {**own, **{name: value for name, value in said.model_dump(mode="json").items() if value is not None}}
 
 
-def no_differences(resolved: Input, own: Input) -> list[str]:
+def no_differences(resolved: ResolvedInput, own: ResolvedInput) -> list[str]:
     return []
 
 
-def as_words(input: Input) -> str:
+def as_words(input: ResolvedInput) -> str:
     return ", ".join(f"{name} {value}" for name, value in input.items() if name != "kind")
 
 
-def nothing(input: Input) -> str:
+def nothing(input: ResolvedInput) -> str:
     return ""
 
 
@@ -48,10 +48,10 @@ class Kind:
     title: str
     items_program: str
     feed_program: str
-    shape: Callable[[Input], tuple[int, ...]]
-    item_bytes: Callable[[Input], int]
-    measure: Callable[[Input], str]
-    small: Callable[[Input], bool]
+    shape: Callable[[ResolvedInput], tuple[int, ...]]
+    item_bytes: Callable[[ResolvedInput], int]
+    measure: Callable[[ResolvedInput], str]
+    small: Callable[[ResolvedInput], bool]
     item: str = "item"
     items: str = "items"
     suffixes: frozenset[str] = frozenset()
@@ -59,7 +59,7 @@ class Kind:
     input: type[Part] | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     resolve: Callable[[Any, Mapping[str, Any]], dict[str, Any]] = as_set
-    differences: Callable[[Input, Input], list[str]] = no_differences
-    describe: Callable[[Input], str] = as_words
-    phrase: Callable[[Input], str] = as_words
-    scaling: Callable[[Input], str] = nothing
+    differences: Callable[[ResolvedInput, ResolvedInput], list[str]] = no_differences
+    describe: Callable[[ResolvedInput], str] = as_words
+    phrase: Callable[[ResolvedInput], str] = as_words
+    scaling: Callable[[ResolvedInput], str] = nothing

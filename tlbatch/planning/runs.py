@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tlbatch.kinds import DEFAULT_KIND, Kind, kept_kind, kind_of
+from tlbatch.kinds import DEFAULT_KIND, Kind, kind_field, kind_of
 from tlbatch.kinds.image import Augmentation
 from tlbatch.planning.resolved_weights import ResolvedWeights
 from tlbatch.spec import Run, Study
@@ -124,10 +123,10 @@ def _strategy(run: Run) -> str | dict[str, Any]:
 def _input(run: Run, own: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
     """How its items are fed, with the name of their kind where these are no pictures."""
     if not isinstance(run.input, dict):
-        return {**(kind.resolve(run.input, own) if kind.name == DEFAULT_KIND else dict(own)), **kept_kind(kind.name)}
+        return {**(kind.resolve(run.input, own) if kind.name == DEFAULT_KIND else dict(own)), **kind_field(kind.name)}
     _, given = name_and_settings(run.input)
     assert kind.input is not None  # check_kind
-    return {**kind.resolve(kind.input.model_validate_json(json.dumps(given)), own), **kept_kind(kind.name)}
+    return {**kind.resolve(kind.input.of(given), own), **kind_field(kind.name)}
 
 
 def _augmentation(study: Study, run: Run) -> dict[str, Any] | None:

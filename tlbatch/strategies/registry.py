@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from tlbatch.errors import StudyError
-from tlbatch.plugins import find
+from tlbatch.plugins import entry_of
 from tlbatch.strategies.entry import Strategy
 from tlbatch.strategies.features import FEATURES
 from tlbatch.strategies.finetune import FINETUNE
@@ -23,12 +22,7 @@ def default_strategy(model: str) -> Strategy:
 
 def strategy_of(asked: str | Mapping[str, Any]) -> Strategy:
     """The entry that a study or a task names: ``features``, ``{finetune: {…}}``, or ``plugin:name``. Raises StudyError."""
-    name = name_of(asked)
-    if name in STRATEGIES:
-        return STRATEGIES[name]
-    if ":" not in name:
-        raise StudyError(f"strategy {name!r} is not known here: made by a newer tlbatch?")
-    entry: Strategy = find("strategies", name)
+    entry: Strategy = entry_of("strategies", name_of(asked), STRATEGIES, "strategy")
     return entry
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jobs.kinds.feed import Explained, Input, Normalise, Usage
+from jobs.kinds.feed import Explained, Normalise, Usage
 from jobs.kinds.image.augmentation import apply, draw
 from jobs.kinds.image.gradcam import grad_cam
 from jobs.kinds.image.pictures import as_fed, jpeg, overlay, save_channel_grid
@@ -17,6 +17,7 @@ from jobs.kinds.image.pixels import load_pixels, normaliser
 from jobs.kinds.image.usage import usage
 from jobs.kinds.image.varied import draw_sheet
 from jobs.models.network import Network
+from tlbatch.kinds.entry import ResolvedInput
 
 
 class ImageFeed:
@@ -25,10 +26,10 @@ class ImageFeed:
     suffix = "jpg"
     overlay = "Grad-CAM"
 
-    def load(self, stored: bytes, settings: Input) -> Tensor:
+    def load(self, stored: bytes, settings: ResolvedInput) -> Tensor:
         return load_pixels(stored, settings)
 
-    def normaliser(self, settings: Input) -> Normalise:
+    def normaliser(self, settings: ResolvedInput) -> Normalise:
         return normaliser(settings)
 
     def vary(self, items: Tensor, augmentation: Mapping[str, Any], chance: torch.Generator) -> Tensor:
@@ -57,7 +58,7 @@ class ImageFeed:
         channels = save_channel_grid(maps[0].float().cpu().numpy(), path)
         return {"shape": list(maps.shape[1:]), "shown": channels}
 
-    def usage(self, settings: Input) -> Usage:
+    def usage(self, settings: ResolvedInput) -> Usage:
         return usage(settings)
 
     def varied_sheet(self, rows: Sequence[Sequence[Tensor]]) -> bytes:

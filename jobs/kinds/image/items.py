@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.data.index import IndexEntry
-from jobs.data.items import Facts, Likeness, ReadItem, Shown, SpooledItem
+from jobs.data.items import Facts, ItemView, Likeness, ReadItem, SpooledItem
 from tlbatch.datasets.listing import ListedFile
 
 CROPPED = 0.015  # share cut off a side, from which a copy counts as cropped
@@ -70,10 +70,10 @@ class ImageItems:
         """Equal pixels may be stored at another size."""
         return f"{facts['width']}x{facts['height']}"
 
-    def show(self, stored: bytes, side: int) -> Shown:
+    def show(self, stored: bytes, side: int) -> ItemView:
         from jobs.kinds.image.show import thumbnail_url
 
-        return Shown(url=thumbnail_url(stored, side))
+        return ItemView(url=thumbnail_url(stored, side))
 
 
 class ImageCopies:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.data.index import IndexEntry
-from jobs.data.items import BadItemError, CopyFinder, Facts, ReadItem, Shown
+from jobs.data.items import BadItemError, CopyFinder, Facts, ItemView, ReadItem
 from tlbatch.datasets.listing import ListedFile
 
 Values = NDArray[np.float32]
@@ -55,9 +55,9 @@ class SeriesItems:
     def note(self, facts: Facts) -> str:
         return str(facts["length"])
 
-    def show(self, stored: bytes, side: int) -> Shown:
+    def show(self, stored: bytes, side: int) -> ItemView:
         drawn = base64.b64encode(draw(read_values(stored), side)).decode()
-        return Shown(url=f"data:image/svg+xml;base64,{drawn}")
+        return ItemView(url=f"data:image/svg+xml;base64,{drawn}")
 
 
 def read_values(data: bytes) -> Values:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from jobs.kinds.feed import Explained, Input, Normalise, Usage
+from jobs.kinds.feed import Explained, Normalise, Usage
 from jobs.models.network import Network
+from tlbatch.kinds.entry import ResolvedInput
 from tlbatch_example.series import draw, read_values
 
 
@@ -21,11 +22,11 @@ class SeriesFeed:
     suffix = "svg"
     overlay = ""
 
-    def load(self, stored: bytes, settings: Input) -> Tensor:
+    def load(self, stored: bytes, settings: ResolvedInput) -> Tensor:
         values = torch.from_numpy(read_values(stored))[: settings["length"]]
         return functional.pad(values, (0, settings["length"] - len(values)))[None]
 
-    def normaliser(self, settings: Input) -> Normalise:
+    def normaliser(self, settings: ResolvedInput) -> Normalise:
         """Each series to mean 0 and standard deviation 1."""
 
         def normalise(items: Tensor) -> Tensor:
@@ -48,7 +49,7 @@ class SeriesFeed:
     ) -> dict[str, Any] | None:
         return None
 
-    def usage(self, settings: Input) -> Usage:
+    def usage(self, settings: ResolvedInput) -> Usage:
         words = f"The first {settings['length']} values, zeros after a shorter series; the model standardises each."
         return Usage(dict(settings), words, "`items` float32 [series, 1, length]", "series")
 
