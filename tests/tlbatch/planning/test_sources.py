@@ -24,7 +24,7 @@ from tlbatch.planning.runs import resolve_runs
 from tlbatch.schedules.firing import study_digest
 from tlbatch.spec import parse_study
 from tlbatch.store.directory import DirectoryStore
-from tlbatch.strategies import STRATEGIES, Strategy, registry
+from tlbatch.strategies import STRATEGIES, Strategy
 
 SOURCES = "sources: {films: {url: films, split: {validation: 0.1}}, shop: {url: s3://pets/shop}}\n"
 FILMS = ListedData("films", ("bird", "dog"), "f")
@@ -39,7 +39,7 @@ def reading(name: str, **given: Any) -> Strategy:
 def added(monkeypatch: pytest.MonkeyPatch) -> dict[str, Strategy]:
     """Strategies of a plug-in ``p`` that read sources."""
     found = {f"p:{name}": reading(name) for name in ("scratch", "features")}
-    monkeypatch.setattr(registry, "find", lambda kind, name: found[name])
+    monkeypatch.setattr("tlbatch.plugins.find", lambda kind, name: found[name])
     monkeypatch.setattr("tlbatch.spec.added.find", lambda kind, name: found[name])
     monkeypatch.setattr("tlbatch.planning.make.used", lambda names: {})
     return found
