@@ -87,6 +87,7 @@ class Trainer:
         learning, scales = unfrozen_ever(names, recipe.finetune), lr_scales(names, recipe.finetune)
         self.optimizer = build_optimizer(train, [(n, list(self._stages.parameters_of(n)), scales[n]) for n in learning])
         self._objective = learning_on.objective(train, recipe.classes, learning_on.feeds)
+        self._penalty = learning_on.penalty(network) if learning_on.penalty else None  # before restore: of the initial weights
         self._forward = Forward(network, self.device, recipe.bf16)
         self._samplers = learning_on.samplers(train, recipe.seed)
         self._sampler = self._samplers[TARGET]
@@ -151,7 +152,7 @@ class Trainer:
         set_lr(self.optimizer, self._lr(place.step))
         loss, counts = self._objective(self._forward, batches)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        (loss if self._penalty is None else loss + self._penalty()).backward()  # type: ignore[no-untyped-call]
         if train.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), train.clip_norm)
         self.optimizer.step()

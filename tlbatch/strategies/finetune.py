@@ -15,6 +15,15 @@ from tlbatch.strategies.entry import CheckedRun, Strategy
 HEAD = "head"
 
 
+class L2SP(Part):
+    """Weights are held to where they start instead of to zero (Li, Grandvalet and Davoine 2018, "L2-SP")."""
+
+    alpha: Annotated[float, Field(ge=0)] = Field(
+        default=0.1, description="on the way of the backbone from its starting weights"
+    )
+    beta: Annotated[float, Field(ge=0)] = Field(default=0.01, description="on the weights of the head, which is new")
+
+
 class Finetune(Part):
     """Train a backbone with its head, end to end. Stages before the first unfrozen one may be frozen or named."""
 
@@ -29,6 +38,11 @@ class Finetune(Part):
     )
     batch_norm: Literal["auto", "eval", "train"] = Field(
         default="auto", description="of trained stages; auto: eval below 32 images a batch"
+    )
+    l2_sp: L2SP | None = Field(
+        default=None,
+        exclude_if=lambda held: held is None,  # so that keys of studies without it are the same as ever
+        description="add alpha/2 · |backbone − its start|² + beta/2 · |head|² to the loss, of all that learns",
     )
 
 
@@ -48,6 +62,9 @@ def check(run: CheckedRun) -> Iterator[Mistake]:
             yield Mistake((*path, "gradual"), "nothing to unfreeze: unfreeze is none", None, ((*path, "unfreeze"),))
         if how.warm_up:
             yield Mistake((*path, "warm_up"), "without stages to unfreeze, all of it is warm-up", None, ((*path, "unfreeze"),))
+    if how.l2_sp is not None and (how.unfreeze == "none" or not (isinstance(how.unfreeze, str) or {*named} - {HEAD})):
+        text = "nothing of the backbone learns, so nothing strays from its start: unfreeze stages, or remove l2_sp"
+        yield Mistake((*path, "l2_sp"), text, None, ((*path, "unfreeze"),))
     if how.warm_up >= run.epochs and how.warm_up:
         text = f"must be less than train.epochs ({run.epochs}), else nothing is ever unfrozen"
         yield Mistake((*path, "warm_up"), text)
@@ -78,7 +95,11 @@ def learning(settings: Mapping[str, Any], stages: Sequence[str]) -> tuple[str, .
 
 
 def phrase(settings: Mapping[str, Any], layer: str) -> str:
-    unfreeze = settings.get("unfreeze")
+    held = ", held to where it started (L2-SP)" if settings.get("l2_sp") else ""
+    return f"{_trained(settings.get('unfreeze'))}{held}"
+
+
+def _trained(unfreeze: Any) -> str:
     if unfreeze == "all" or unfreeze is None:
         return "fine-tuned, all layers"
     if unfreeze == "none" or not unfreeze:
@@ -88,14 +109,15 @@ def phrase(settings: Mapping[str, Any], layer: str) -> str:
 
 
 def detail(settings: Mapping[str, Any]) -> str:
-    unfreeze = settings["unfreeze"]
-    return unfreeze if isinstance(unfreeze, str) else ", ".join(unfreeze)
+    unfreeze, held = settings["unfreeze"], settings.get("l2_sp")
+    named = unfreeze if isinstance(unfreeze, str) else ", ".join(unfreeze)
+    return f"{named}, L2-SP {held['alpha']:g}/{held['beta']:g}" if held else named
 
 
 FINETUNE = Strategy(
     name="finetune",
     title="a backbone with its head, end to end",
-    program="jobs.strategies.network:train",
+    program="jobs.strategies.finetune:train",
     model="backbone",
     settings=Finetune,
     heads=frozenset({"dense", "added"}),

@@ -34,7 +34,7 @@ def test_equal_tasks_give_equal_bytes(bench: Any) -> None:
     assert other["model.safetensors"] != first["model.safetensors"]
 
 
-GRADUAL = {"unfreeze": ("stage1", "stage2"), "warm_up": 1, "gradual": 1, "lr_decay": 0.7}
+GRADUAL = {"unfreeze": ("stage1", "stage2"), "warm_up": 1, "gradual": 1, "lr_decay": 0.7, "l2_sp": {"alpha": 0.1, "beta": 0.01}}
 
 
 def resumable(bench: Any) -> dict[str, dict[str, Any]]:
