@@ -16,6 +16,7 @@ from tlbatch.errors import StudyError
 from tlbatch.home import expanded
 from tlbatch.manifests.site import Site, checked_bundle
 from tlbatch.schema.base import Part
+from tlbatch.schema.mistakes import Wording
 from tlbatch.schema.nearest import suggestion
 from tlbatch.spec.resources import StudyResources
 
@@ -165,15 +166,12 @@ def load_profile(context: str | None = None, given: Mapping[str, Any] | None = N
 
 def decode_profile(fields: Mapping[str, Any], where: str) -> Profile:
     """Validate as a study is (lists are lists); every mistake in one StudyError, with the nearest valid name."""
+    document = json.dumps({str(field): value for field, value in fields.items()}, default=str)
     try:
-        return Profile.model_validate_json(json.dumps({str(field): value for field, value in fields.items()}, default=str))
+        return Profile.model_validate_json(document)
     except ValidationError as error:
-        lines = []
-        for mistake in error.errors():
-            path = ".".join(str(step) for step in mistake["loc"])
-            near = suggestion(path, Profile.model_fields) if mistake["type"] == "extra_forbidden" else ""
-            said = f"unknown field{near}" if mistake["type"] == "extra_forbidden" else mistake["msg"]
-            lines.append(f"{where}.{path}: {said}")
+        found = Wording(Profile.model_json_schema()).mistakes(json.loads(document), error)
+        lines = [f"{where}.{'.'.join(str(step) for step in mistake.path)}: {mistake.text}" for mistake in found]
         raise StudyError("\n".join(lines)) from error
 
 

@@ -115,11 +115,11 @@ def test_killed_and_resumed_it_leaves_the_same(place: Installation) -> None:
     ("change", "sentence"),
     [
         ("dataset.kind=example:serise", "dataset.kind: example:serise: plug-in example has no such name among its kinds"),
-        ('dataset.kind={"example:series": {longest: 0}}', "dataset.kind.example:series.longest"),
+        ('dataset.kind={"example:series": {longest: 0}}', "dataset.kind.example:series.longest: must be at least 1, not 0"),
         ('dataset.kind={"example:series": {longst: 9}}', "unknown key (did you mean 'longest'?)"),
         ("dataset.kind=image", "is how example:series is fed, and dataset.kind is image"),
         ("runs[mlp].input={size: 32}", "is how images are fed, and dataset.kind is example:series"),
-        ('runs[conv].input={"example:series": {length: 2}}', "runs[0].input.example:series.length"),
+        ('runs[conv].input={"example:series": {length: 2}}', "runs[0].input.example:series.length: must be at least 8, not 2"),
         ("runs[conv].augmentation={flip: horizontal}", "changes images, and dataset.kind is example:series"),
         ("runs[conv].augmentation=example:jiter", "has no such name among its augmentations (did you mean 'jitter'?)"),
         ("runs[mlp].model={scratch: {}}", "takes images, and dataset.kind is example:series"),

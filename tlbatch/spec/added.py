@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 from tlbatch.errors import StudyError
 from tlbatch.plugins import NAME, find
 from tlbatch.schema.base import Part
-from tlbatch.schema.nearest import suggestion
+from tlbatch.schema.mistakes import Wording
 from tlbatch.schema.yamltree import Mistake, Path
 
 AddedName = Annotated[str, Field(pattern=f"^{NAME}$")]
@@ -83,10 +83,7 @@ def check_settings(name: str, model: type[Part] | None, given: Mapping[str, Any]
     try:
         settings_by(model, given)
     except ValidationError as error:
-        fields = model.model_fields if model else {}
-        for each in error.errors(include_url=False):
-            unknown = each["type"] == "extra_forbidden" and len(each["loc"]) == 1
-            text = f"unknown key{suggestion(str(each['loc'][0]), fields, most=16)}" if unknown else each["msg"]
-            yield Mistake((*path, name, *each["loc"]), text)
+        for mistake in Wording(model.model_json_schema() if model else {}).mistakes(given, error):
+            yield Mistake((*path, name, *mistake.path), mistake.text)
     except ValueError:
         yield Mistake(path, f"nothing can be set of it: write {name}")

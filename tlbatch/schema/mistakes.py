@@ -1,0 +1,187 @@
+"""What pydantic finds wrong with a document, in a study's words: one mistake a place, with what would be right."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from tlbatch.schema.nearest import nearest, suggestion
+from tlbatch.schema.writing import yaml_text
+from tlbatch.schema.yamltree import Mistake, Path
+
+MOST_ERRORS = 300  # that are looked at: a union's alternatives speak each
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "string": "text",
+    "bool": "true or false",
+    "model": "a mapping (key: value)",
+    "dict": "a mapping (key: value)",
+    "tuple": "a list",
+    "list": "a list",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+_OWN_WORDS = ("value_error", "assertion_error")  # a validator's: "Value error, …"
+
+Items = list[dict[str, Any]]
+"""Pydantic's errors (``ErrorDetails``) about one place."""
+
+
+@dataclass(frozen=True)
+class Wording:
+    """For documents of ``schema``, a JSON Schema; ``elsewhere``: what is said of unknown keys that belong elsewhere."""
+
+    schema: Mapping[str, Any]
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+
+    def mistakes(self, document: Any, error: ValidationError, written: Mapping[Path, str] | None = None) -> list[Mistake]:
+        """One a place: of the alternatives of a union, those that came furthest speak.
+
+        ``written``: scalars as the file has them.
+        """
+        said: dict[Path, Items] = {}
+        for item in error.errors(include_url=False, include_context=True)[:MOST_ERRORS]:
+            raw: dict[str, Any] = {**item}
+            said.setdefault(_document_path(document, raw), []).append(raw)
+        unknown = {path for path, items in said.items() if any(item["type"] == "extra_forbidden" for item in items)}
+        return [
+            Mistake(path, self._sentence(path, items, written or {}))
+            for path, items in said.items()
+            if not (_only_shadows(path, said, items) or self._misspelt(path, items, unknown))
+        ]
+
+    def known_keys(self, path: Path) -> list[str]:
+        """The keys that a mapping at this path may have; empty where any key will do."""
+        keys = {key: None for part in self._schemas_at(path) for key in part.get("properties", {})}
+        return list(keys)
+
+    def _schemas_at(self, path: Path) -> list[Mapping[str, Any]]:
+        parts = list(self._alternatives(self.schema))
+        for step in path:
+            below: list[Mapping[str, Any]] = []
+            for part in parts:
+                inside = part.get("items") if isinstance(step, int) else part.get("properties", {}).get(step)
+                named = [part.get("additionalProperties"), *part.get("patternProperties", {}).values()]
+                for each in (inside,) if inside or isinstance(step, int) else named:
+                    below += self._alternatives(each) if isinstance(each, dict) else ()
+            parts = below
+        return parts
+
+    def _alternatives(self, schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        if "$ref" in schema:
+            yield from self._alternatives(self.schema["$defs"][schema["$ref"].rpartition("/")[2]])
+        for part in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
+            yield from self._alternatives(part)
+        yield schema
+
+    def _misspelt(self, path: Path, items: Items, unknown: set[Path]) -> bool:
+        """Whether a missing key is there under a misspelt name, which is reported already."""
+        if items[0]["type"] != "missing":
+            return False
+        siblings = [str(other[-1]) for other in unknown if other[:-1] == path[:-1]]
+        return any(nearest(name, self.known_keys(path[:-1])) == path[-1] for name in siblings)
+
+    def _sentence(self, path: Path, items: Items, written: Mapping[Path, str]) -> str:
+        kinds = [item["type"] for item in items]
+        if "missing" in kinds:
+            note = next((part["description"] for part in self._schemas_at(path) if part.get("description")), "")
+            return f"is missing ({note.splitlines()[0]})" if note else "is missing"
+        if "extra_forbidden" in kinds:
+            unknown = str(path[-1])
+            hint = self.elsewhere.get(unknown) or suggestion(unknown, self.known_keys(path[:-1]), most=16)
+            return f"unknown key{hint}"
+        bound = next((item for item in items if item["type"] in _BOUNDS), None)
+        if bound is not None:
+            limit, words = _BOUNDS[bound["type"]]
+            return f"must be {words} {bound['ctx'][limit]:g}, not {_show(bound['input'])}"
+        own = next((item for item in items if item["type"] in _OWN_WORDS), None)
+        if own is not None:
+            return str(own["msg"]).partition(", ")[2]
+        return self._expected(path, items, kinds, written)
+
+    def _expected(self, path: Path, items: Items, kinds: list[str], written: Mapping[Path, str]) -> str:
+        """What the alternatives want of a value, and what it is."""
+        wanted = list(dict.fromkeys(self._wanted(item, path) for item in items))
+        given = items[0]["input"]
+        expected = [name for item in items for name in _literals(item)]
+        hint = _hint(given, kinds, written.get(path, ""))
+        if isinstance(given, str):
+            keys = self.known_keys(path)
+            near = None if given in keys else nearest(given, expected)
+            key = nearest(given, keys)
+            hint = f" (did you mean {near!r}?)" if near else f" (did you mean {{{key}: {{}}}}?)" if key else ""
+        return f"must {' or '.join(wanted).replace(' or be ', ' or ')}, not {_show(given)}{hint}"
+
+    def _wanted(self, item: Mapping[str, Any], path: Path) -> str:
+        """What comes behind "must"."""
+        kind: str = item["type"]
+        if kind == "literal_error":
+            names = _literals(item)
+            return f"be one of {', '.join(names)}" if len(names) > 1 else f"be {names[0]}"
+        if kind == "string_pattern_mismatch":
+            notes = [part["description"] for part in self._schemas_at(path) if part.get("description")]
+            return f"be {notes[-1]}" if notes else f"be of the form {item['ctx']['pattern']}"
+        if kind == "too_short":
+            return f"be at least {item['ctx']['min_length']} of them"
+        if kind == "too_long":
+            return f"be at most {item['ctx']['max_length']} of them"
+        if kind == "int_from_float":
+            return "be a whole number"
+        stem = kind.removesuffix("_type").removesuffix("_parsing")
+        if stem in _KINDS:
+            return f"be {_KINDS[stem]}"
+        said, _, wanted = str(item["msg"]).partition(" should ")  # "String should have at least 3 characters"
+        return wanted.replace("be a valid ", "be ", 1) if wanted else f"be: {said}"
+
+
+def _only_shadows(path: Path, said: Mapping[Path, Items], items: Items) -> bool:
+    """Whether these are other alternatives of a union (text? a list?) while one that took the value has more to say."""
+    deeper = any(len(other) > len(path) and other[: len(path)] == path for other in said)
+    return deeper and all(item["type"] not in {"extra_forbidden", "missing"} for item in items)
+
+
+def _document_path(document: Any, item: dict[str, Any]) -> Path:
+    """Pydantic's location without what is not in the document: names of union branches and validators."""
+    value, path = document, []
+    location = item["loc"]
+    for position, step in enumerate(location):
+        last = position == len(location) - 1
+        known = isinstance(value, dict) and step in value
+        if known or (isinstance(value, list) and isinstance(step, int) and step < len(value)):
+            value = value[step]
+        elif not (last and item["type"] == "missing"):
+            continue
+        path.append(step)
+    return tuple(path)
+
+
+def _hint(given: Any, kinds: list[str], written: str) -> str:
+    """What to type for text that YAML reads as something else: as it was written, ``001`` and not 1."""
+    if "string_type" in kinds and isinstance(given, int | float | None) and (written or given is not None):
+        text = yaml_text(written or json.dumps(given))
+        return f" (put it in quotes: {text if text.startswith(chr(34)) else json.dumps(text)})"
+    return ""
+
+
+def _literals(item: Mapping[str, Any]) -> list[str]:
+    return re.findall(r"'([^']*)'", item["ctx"]["expected"]) if item["type"] == "literal_error" else []
+
+
+def _show(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, str):
+        return repr(value)
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."
