@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,8 @@ import jsonschema
 import pytest
 
 from jobs.report import run
+from jobs.reporting.sources import load_sources
+from jobs.reporting.views.mistakes import unjudged_training_labels
 from tests.jobs.reporting.drawn import StudyOnDisk, Trained, draw_study
 from tlbatch.store.artifacts import manifest_name, set_aside
 
@@ -180,6 +183,17 @@ def test_figures_and_tables_are_files_too(out: Path) -> None:
     assert suspects
     assert all(row["label"] == row["labelled"] for row in suspects)
     assert len({row["path"] for row in suspects}) == len(suspects)
+
+
+def test_runs_that_leave_training_labels_unjudged_are_named(out: Path, study: StudyOnDisk) -> None:
+    """Beside the labels that may be wrong: who judged which, by what the evaluations say."""
+    said = "cnn and finetuned leave the labels of the training images unjudged, having learnt from them; features judges them."
+    assert said in (out / "index.html").read_text()
+    sources = load_sources(study.context("sources"))
+    alone = replace(sources, runs=tuple(run for run in sources.runs if run.name != "features"))
+    assert unjudged_training_labels(alone).endswith("; a run on cached features, or dataset.split.folds, would judge them.")
+    judged = replace(sources, runs=tuple(run for run in sources.runs if run.name not in ("cnn", "finetuned")))
+    assert unjudged_training_labels(judged) == ""
 
 
 def test_a_card_says_what_the_model_is_worth_and_made_of(out: Path, study: StudyOnDisk) -> None:

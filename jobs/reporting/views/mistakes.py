@@ -14,9 +14,9 @@ from jobs.data.index import IndexEntry
 from jobs.reporting.analysis import Analysis
 from jobs.reporting.figures.classes import draw_recalls
 from jobs.reporting.figures.style import Drawn, Figures
-from jobs.reporting.formatting import number, percent
+from jobs.reporting.formatting import listing, number, percent
 from jobs.reporting.pictures import Picture, artifact_picture, stored_item
-from jobs.reporting.sources import RunSource
+from jobs.reporting.sources import RunSource, Sources
 from jobs.reporting.views.confusion import Confusion, build_confusion, confusion_of, taken_for
 
 MOST_ERRORS, MOST_SUSPECTS, MOST_WORST, MOST_PREDICTIONS = 21, 21, 10, 21
@@ -49,6 +49,7 @@ class Mistakes:
     suspects: tuple[Picture, ...]
     suspects_found: int
     suspects_method: str
+    suspects_unjudged: str  #: a sentence: whose training labels no model judged that had not seen them
 
 
 def build_mistakes(analysis: Analysis, figures: Figures, index: Mapping[str, IndexEntry]) -> Mistakes | None:
@@ -75,11 +76,28 @@ def build_mistakes(analysis: Analysis, figures: Figures, index: Mapping[str, Ind
         suspects=tuple(_suspects(analysis, suspects, index)),
         suspects_found=int(told.get("found") or len(suspects)),
         suspects_method=_sentence(str(told.get("method") or "")),
+        suspects_unjudged=unjudged_training_labels(analysis.sources),
     )
 
 
 def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else ""
+
+
+def unjudged_training_labels(sources: Sources) -> str:
+    """Which runs leave the labels of what they trained on unjudged, and what judges them; empty where none does."""
+    parts = {run.name: (run.metrics.get("suspects") or {}).get("parts") for run in sources.asked_for if run.finetune}
+    judging = [name for name, judged in parts.items() if judged and "train" in judged]
+    unjudged = [name for name, judged in parts.items() if judged and "train" not in judged]
+    if not unjudged:
+        return ""
+    one = len(unjudged) == 1
+    by = f"{listing(judging)} {'judges' if len(judging) == 1 else 'judge'} them"
+    way = "a run on cached features, or dataset.split.folds, would judge them"
+    return (
+        f"{listing(unjudged)} {'leaves' if one else 'leave'} the labels of the training images unjudged, having learnt from "
+        f"them; {by if judging else way}."
+    )
 
 
 def first_probabilities(run: RunSource) -> NDArray[np.float64]:

@@ -351,12 +351,15 @@ def _evaluate_files(run: Trained, number: int, classes: list[str], split: Split)
     wrong = [row for row in np.argsort(-first.max(axis=1)) if first[row].argmax() != labels[row]][:6]
     errors = [_shown(f"gallery/errors-{i}.jpg", row, first, labels, classes, paths) for i, row in enumerate(wrong)]
     gallery = {"errors": errors, "samples": [], "overlay": "Grad-CAM", "seed": 0, "featuremap": _map(run, paths)}
+    parts = ["test"] if run.zero_label else ["validation", "test"]
+    part, suspected = ("test", split.test[:3]) if run.strategy != "features" else ("train", split.train[:3])
     suspects = [
-        {"id": e.id, "path": e.path, "label": e.label, "predicted": classes[0], "p_label": 0.02, "margin": 0.9, "part": "train"}
-        for e in split.train[:3]
+        {"id": e.id, "path": e.path, "label": e.label, "predicted": classes[0], "p_label": 0.02, "margin": 0.9, "part": part}
+        for e in suspected
     ]
+    parts = ["train", *parts] if run.strategy == "features" else parts
     encoded = {
-        "metrics.json": json.dumps(_metrics(classes, labels, probabilities, ids)).encode(),
+        "metrics.json": json.dumps(_metrics(classes, labels, probabilities, ids, parts)).encode(),
         "predictions.json": json.dumps(predictions).encode(),
         "gallery/gallery.json": json.dumps(gallery).encode(),
         "suspects.json": json.dumps(suspects).encode(),
@@ -387,7 +390,9 @@ def _png() -> bytes:
     return buffer.getvalue()
 
 
-def _metrics(classes: list[str], labels: NDArray[np.int64], probabilities: dict[str, Any], ids: list[str]) -> dict[str, Any]:
+def _metrics(
+    classes: list[str], labels: NDArray[np.int64], probabilities: dict[str, Any], ids: list[str], judged: list[str]
+) -> dict[str, Any]:
     groups = np.arange(len(ids))
     seeds = {seed: Predictions(labels, p / p.sum(axis=1, keepdims=True), groups) for seed, p in probabilities.items()}
     first = next(iter(seeds.values()))
@@ -407,5 +412,5 @@ def _metrics(classes: list[str], labels: NDArray[np.int64], probabilities: dict[
         "roc": roc,
         "precision_recall": precision_recall,
         "per_class": class_report(first, classes),
-        "suspects": {"method": "", "judged": 160, "parts": ["train"], "found": 3},
+        "suspects": {"method": "", "judged": 160, "parts": judged, "found": 3},
     }
