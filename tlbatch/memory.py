@@ -84,7 +84,8 @@ def _finetune(run: ResolvedRun, images: int, classes: int) -> int | None:
     train = run.train.batch_size * (network.kept + WORKING_TRAINED * network.working)
     validate = VALIDATION_BATCH * WORKING_FED * network.working
     frozen = network.weights - network.learning
-    weights = WEIGHTS_TRAINED[run.train.optimizer] * network.learning + WEIGHTS_FED * frozen
+    copies = WEIGHTS_TRAINED[run.train.optimizer] + bool(settings_of(run.strategy).get("l2_sp"))  # which keeps the start, too
+    weights = copies * network.learning + WEIGHTS_FED * frozen
     return _mib(weights + max(train, validate) + _pixels(run, images))
 
 

@@ -24,7 +24,8 @@ def l2_sp(alpha: float, beta: float, network: nn.Module) -> Penalty:
     of all parameters, those of BatchNorm too. ``network``: with the weights that it starts from. They are kept here, and never
     go into a checkpoint: who goes on with a training builds the same network again.
     """
-    stages, start = cast(Trainable, network), {}
+    stages = cast(Trainable, network)
+    start: dict[nn.Parameter, Tensor] = {}
     for stage in stages.stages:
         if stage.name != HEAD:
             start |= {parameter: parameter.detach().clone() for parameter in stages.parameters_of(stage.name)}

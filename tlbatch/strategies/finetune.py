@@ -18,9 +18,7 @@ HEAD = "head"
 class L2SP(Part):
     """Weights are held to where they start instead of to zero (Li, Grandvalet and Davoine 2018, "L2-SP")."""
 
-    alpha: Annotated[float, Field(ge=0)] = Field(
-        default=0.1, description="on the way of the backbone from its starting weights"
-    )
+    alpha: Annotated[float, Field(ge=0)] = Field(default=0.1, description="on how far the backbone is from where it started")
     beta: Annotated[float, Field(ge=0)] = Field(default=0.01, description="on the weights of the head, which is new")
 
 
