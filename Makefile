@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cksum requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
 DEMO_STORE ?= .tlbatch/demo
 WORKERS ?= 2
+# a file's tests stay on one worker, so that what they share is made once; in the order of the files, long ones first
+DIST := --dist loadfile --no-loadscope-reorder
 CHAOS_TESTS ?= tests/faults tests/jobs/statistics tests/jobs/promotion
 CLUSTER ?= ../shared/cluster/cluster
 export TLBATCH_SAMPLES ?= $(CURDIR)/build/samples
@@ -32,10 +34,10 @@ demo: $(STAMP) $(TLBATCH_SAMPLES)/.done  ## does transfer help? Rendered digits 
 	$(BIN)/tlbatch run jobs/specs/quickstart.yaml --store $(DEMO_STORE)
 
 test: $(STAMP)  ## the tests, without the slow part
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not e2e and not bench" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(DIST) -m "not slow and not e2e and not bench" $(PYTEST_ARGS)
 
 test-all: $(STAMP)  ## the slow part too
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not bench and not e2e" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(DIST) -m "not bench and not e2e" $(PYTEST_ARGS)
 
 bench: $(STAMP)  ## timing, as ratios in one run (those of the cluster where one is up)
 	$(BIN)/python -m pytest -m bench -s $(PYTEST_ARGS)
