@@ -16,6 +16,11 @@ def source_input(name: str) -> str:
     return f"{SOURCE}:{name}"
 
 
+def overlap_input(name: str) -> str:
+    """``overlap:films``: the input of a task that says what of the source ``films`` the target has too."""
+    return f"overlap:{name}"
+
+
 def is_source(role: str) -> bool:
     """Not ``source`` alone: that is the model of an earlier study."""
     return role.startswith(f"{SOURCE}:")

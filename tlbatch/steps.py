@@ -41,6 +41,7 @@ class Step:
 _STEPS = (  # in the order of displays and reports
     Step("prepare", 2, "data", memory_mib=250),
     Step("pin", 2, "data", memory_mib=150),
+    Step("overlap", 1, "data", memory_mib=250),
     Step("extract", 1, "extract", compute=True, torch=True, sharded=True, reuses=True),
     Step("finetune", 3, "finetune", compute=True, torch=True, saves=True),
     Step("evaluate", 3, "evaluate", compute=True, torch=True),

@@ -11,7 +11,7 @@ from jobs.data.split_groups import Unit, apportion, draw, units_of
 from tlbatch.errors import DataError
 from tlbatch.spec.dataset import SourceSplit
 
-HELD_BACK = "the target has this picture and does not train on it"
+HELD_BACK = "the target has it, or a near copy of it, and does not train on it"
 
 
 def split_source(
@@ -19,9 +19,10 @@ def split_source(
 ) -> Split:
     """``train`` and ``validation`` of a source; nothing of it tests.
 
-    ``held_back``: content ids of the target's images that do not train there, those that judge and choose among them. Such a
-    picture, its near copies within the source and what is of one group with it train nothing here either. Raises DataError
-    where a class is left without training images.
+    ``held_back``: content ids of what does not train in the target, that which judges and chooses among it, and of its near
+    copies in the source. Such an item, its near copies within the source and what is of one group with it train nothing here.
+
+    Raises DataError where a class is left without training images.
     """
     used = [entry for entry in entries if entry.label in set(classes)]
     free: list[IndexEntry] = []

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from jobs.context import Context
 from jobs.statistics.chance import AboveChance, above_chance
 from tlbatch.contracts.reports import AskedRun, ReportParams
-from tlbatch.roles import is_source
+from tlbatch.roles import is_source, overlap_input
 from tlbatch.store.artifacts import Artifact
 
 
@@ -178,14 +178,20 @@ class Sources:
 
     @cached_property
     def learnt_from(self) -> dict[str, dict[str, Any]]:
-        """Of each of the study's sources, by name: {images, classes: {class: images}, bad: files that cannot be used}."""
+        """Of each of the study's sources, by name: {images, classes: {class: images}, bad: files that cannot be used}.
+
+        And ``shared``, where that was looked for: pictures that are, or are near copies of, pictures of the target.
+        """
         found = {}
         for role, artifact in self.artifacts.items():
             if is_source(role):
                 card = artifact.read_json("card.json")
                 counts = dict(card.get("counts") or {})
                 facts = {"images": sum(counts.values()), "classes": counts, "bad": int(card.get("bad") or 0)}
-                found[role.partition(":")[2]] = facts
+                name = role.partition(":")[2]
+                if (overlap := self.artifacts.get(overlap_input(name))) is not None:
+                    facts["shared"] = sum(len(group["source"]) for group in overlap.read_json("overlap.json")["groups"])
+                found[name] = facts
         return found
 
 

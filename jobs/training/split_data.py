@@ -10,6 +10,7 @@ from torch import Tensor
 
 from jobs.context import Context
 from jobs.data.index import IndexEntry, load_index
+from jobs.data.overlaps import OVERLAP_FILE, held_back_of
 from jobs.data.pins import Pins, pins_of
 from jobs.data.source_split import HELD_BACK, split_source
 from jobs.data.split import split_index
@@ -18,7 +19,7 @@ from jobs.training.batches import TARGET
 from jobs.training.settings import Settings
 from tlbatch.contracts.data import SourceParams
 from tlbatch.errors import DataError
-from tlbatch.roles import DATASET, source_input
+from tlbatch.roles import DATASET, overlap_input, source_input
 
 Entries = tuple[IndexEntry, ...]
 
@@ -72,6 +73,8 @@ def load_parts(context: Context, settings: Settings) -> Parts:
 
 def _source_parts(context: Context, settings: Settings, name: str, asked: SourceParams, held_back: Collection[str]) -> Parts:
     entries = load_index(context.input(source_input(name)))
+    if (overlap := overlap_input(name)) in context.task.inputs:
+        held_back = {*held_back, *held_back_of(context.input(overlap).read_json(OVERLAP_FILE), held_back)}
     split = split_source(name, entries, asked.split, asked.classes, held_back)
     shown = sum(why == HELD_BACK for _, why in split.left_out)
     if shown:

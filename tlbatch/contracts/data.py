@@ -45,6 +45,12 @@ class PrepareParams(Stored):
     plugins: dict[str, dict[str, str]] = Field(default_factory=dict)
 
 
+class OverlapParams(Stored):
+    """How items of both datasets are stored. ``plugins``: what it was planned with."""
+
+    plugins: dict[str, dict[str, str]] = Field(default_factory=dict)
+
+
 class Divided(Parameters):
     """How the images are divided, and the classes in the order of a network's outputs."""
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pkgutil import resolve_name
 from typing import Any
 
-from tlbatch.contracts.data import PrepareParams, SourceParams
+from tlbatch.contracts.data import OverlapParams, PrepareParams, SourceParams
 from tlbatch.contracts.evaluation import EvaluateRunParams, EvaluateZeroLabelParams
 from tlbatch.contracts.models import Backbone, ExtractParams, FinetuneParams, Model, Views
 from tlbatch.errors import DataError
@@ -17,7 +17,7 @@ from tlbatch.planning.plan import Node, Plan, PlanBuilder
 from tlbatch.planning.resolved import ListedData, ResolvedStudy, ZeroLabel
 from tlbatch.planning.runs import ResolvedRun
 from tlbatch.plugins import used
-from tlbatch.roles import DATASET, source_input, task_of
+from tlbatch.roles import DATASET, overlap_input, source_input, task_of
 from tlbatch.spec.added import added_to_model, name_and_settings, settings_by
 from tlbatch.spec.dataset import Dataset, Source
 from tlbatch.steps import STEPS
@@ -30,14 +30,17 @@ def make_plan(resolved: ResolvedStudy) -> Plan:
     """A prepare of each dataset, with a schedule the pins, for each run its tasks, then what the table of steps adds."""
     builder = PlanBuilder(resolved.study.name)
     prepared = {DATASET: builder.add(_prepare(DATASET, resolved.study.dataset, resolved.data))}
+    overlaps: dict[str, str] = {}
     for name, source in resolved.study.sources.items():
         role = source_input(name)
         prepared[role] = builder.add(_prepare(role, source, resolved.sources[name]))
+        if source.near_duplicates and resolved.study.dataset.near_duplicates:
+            overlaps[overlap_input(name)] = builder.add(_overlap(role, resolved.study.dataset, prepared))
     if resolved.defended:
         builder.add(pin_node(resolved.defended, resolved.data.classes, resolved.study))
-    report_needs = {**prepared, **resolved.pinned}
+    report_needs = {**prepared, **overlaps, **resolved.pinned}
     for run in [*resolved.runs, *resolved.controls]:
-        report_needs |= _add_run(builder, resolved, run, prepared)
+        report_needs |= _add_run(builder, resolved, run, prepared, overlaps)
     for zero in resolved.zero_label:
         report_needs[f"evaluate:{zero.name}"] = builder.add(_zero_label(resolved, zero))
     for step in STEPS.values():
@@ -74,6 +77,14 @@ def _prepare(role: str, dataset: Dataset | Source, data: ListedData) -> Node:
     assert task is not None
     place = f"work/{task.key}/listing.json"
     return replace(node, locations={**node.locations, "listing": place}, files={place: data.listing})
+
+
+def _overlap(role: str, target: Dataset, prepared: Mapping[str, str]) -> Node:
+    """What of a source the target has too. One that the target's kind cannot compare says so itself."""
+    params = OverlapParams(stored_size=target.stored_size, **_kind_of_data(target))
+    name = task_of("overlap", role)
+    needs = {DATASET: prepared[DATASET], role: prepared[role]}
+    return Node(name, "overlap", params.as_json(), needs, weight="light", shape=name)
 
 
 def _kind_of_data(dataset: Dataset | Source) -> dict[str, Any]:
@@ -117,10 +128,16 @@ def _redraws(resolved: ResolvedStudy) -> list[int | None]:
     return [seed if repeat.redraw == "train" else None for seed in repeat.seeds]
 
 
-def _add_run(builder: PlanBuilder, resolved: ResolvedStudy, run: ResolvedRun, prepared: Mapping[str, str]) -> dict[str, str]:
-    """Adds the run's tasks; returns what the report reads of them, by role. ``prepared``: tasks of datasets by input."""
+def _add_run(
+    builder: PlanBuilder, resolved: ResolvedStudy, run: ResolvedRun, prepared: Mapping[str, str], overlaps: Mapping[str, str]
+) -> dict[str, str]:
+    """Adds the run's tasks; returns what the report reads of them, by role. ``prepared``: tasks of datasets by input.
+
+    ``overlaps``: tasks that say what of a source the target has too, by input.
+    """
     roles: dict[str, str] = {}
     read = {role: name for role, name in prepared.items() if role == DATASET or run.strategy_entry.reads_sources}
+    also = overlaps if run.strategy_entry.reads_sources else {}
     features: dict[str, str] = {}
     for role, name in read.items() if run.on_features else ():
         node = _extract(resolved, run, role, name)
@@ -129,7 +146,7 @@ def _add_run(builder: PlanBuilder, resolved: ResolvedStudy, run: ResolvedRun, pr
     for seed, redraw in zip(resolved.study.repeat.seeds, _redraws(resolved), strict=True):
         for fold in _folds(resolved):
             part = f"{seed}" if fold is None else f"{seed}:{fold}"
-            node = _finetune(resolved, run, seed, redraw, fold, part, {**read, **features})
+            node = _finetune(resolved, run, seed, redraw, fold, part, {**read, **also, **features})
             models[f"model:{part}"] = builder.add(node)
             roles[f"finetune:{run.name}:{part}"] = models[f"model:{part}"]
     roles[f"evaluate:{run.name}"] = builder.add(_evaluate(resolved, run, models, features.get("features")))

@@ -88,8 +88,10 @@ def _sources(sources: Sources) -> str:
     said = []
     for name, facts in sources.learnt_from.items():
         bad = f" ({plural(facts['bad'], 'file')} could not be used)" if facts["bad"] else ""
-        said.append(f"{name}, {plural(facts['images'], 'image')} of {plural(len(facts['classes']), 'class', 'classes')}{bad}")
-    end = "nothing is judged on them, and none of their pictures that the target holds back trains"
+        shared = f", {facts['shared']:,} of them (near) copies of the target's" if facts.get("shared") else ""
+        what = f"{plural(facts['images'], 'image')} of {plural(len(facts['classes']), 'class', 'classes')}"
+        said.append(f"{name}, {what}{shared}{bad}")
+    end = "nothing is judged on them, and none of their pictures that the target holds back, or near copies of such, trains"
     return f"Sources, from which runs may learn, too: {'; '.join(said)}; {end}." if said else ""
 
 

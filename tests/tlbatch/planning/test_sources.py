@@ -69,7 +69,10 @@ def test_each_has_a_task_and_who_does_not_read_it_is_not_handed_it(added: dict[s
         "dataset": "prepare",
         "source:films": "prepare:films",
         "source:shop": "prepare:shop",
+        "overlap:films": "overlap:films",
+        "overlap:shop": "overlap:shop",
     }
+    assert nodes["overlap:films"].needs == {"dataset": "prepare", "source:films": "prepare:films"}
     assert nodes["evaluate:both"].needs.keys() == {"dataset", "model:0", "model:1"}
     assert {role: name for role, name in nodes["report"].needs.items() if "prepare" in name} == {
         "dataset": "prepare",
@@ -110,7 +113,7 @@ def test_features_are_extracted_of_each(added: dict[str, Strategy]) -> None:
 def test_keys_follow_the_source_of_those_that_read_it(added: dict[str, Strategy]) -> None:
     before, after = keys(plan_of("p:scratch")), keys(plan_of("p:scratch", replace(FILMS, digest="other")))
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"prepare:films", "finetune:both:0", "finetune:both:1", "evaluate:both", "report"}
+    assert changed == {"prepare:films", "overlap:films", "finetune:both:0", "finetune:both:1", "evaluate:both", "report"}
 
 
 def test_a_firing_sees_that_a_source_changed(added: dict[str, Strategy]) -> None:
@@ -126,7 +129,13 @@ def test_a_schedule_pins_judges_and_decides_by_the_target_alone(added: dict[str,
     defended = resolve_champion(ChampionState(), study, DirectoryStore(tmp_path), ("cat", "dog"))
     nodes = make_plan(replace(found, study=study, defended=defended)).nodes
     read = {name: {role for role in nodes[name].needs if role.startswith("source")} for name in nodes}
-    assert {name for name, roles in read.items() if roles} == {"finetune:both:0", "finetune:both:1", "report"}
+    assert {name for name, roles in read.items() if roles} == {
+        "overlap:films",
+        "overlap:shop",
+        "finetune:both:0",
+        "finetune:both:1",
+        "report",
+    }
     assert nodes["pin"].needs == {"dataset": "prepare"}
     assert "pinned" in nodes["finetune:both:0"].needs
 
