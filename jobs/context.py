@@ -82,6 +82,15 @@ class Context:
         """The input artifact of a role. Raises CorruptArtifactError where it is no longer there."""
         return self._open(self.task.inputs[role])
 
+    @property
+    def kind(self) -> str | None:
+        """Of the data that the task is about, as its parameters or its dataset's card name it. None: pictures."""
+        if "dataset" in self.task.inputs and "input" not in self.params:
+            found = self.input("dataset").read_json("card.json").get("kind")
+        else:
+            found = self.params.get("kind") or (self.params.get("input") or {}).get("kind")
+        return None if found is None else str(found)
+
     def roles(self, prefix: str = "") -> list[str]:
         """The roles of this task's inputs, sorted."""
         return sorted(role for role in self.task.inputs if role.startswith(prefix))

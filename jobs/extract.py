@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.context import Context
 from jobs.runtime import step_main
+from tlbatch import nouns
 from tlbatch.errors import DeadlineError, Stopped
 from tlbatch.store.artifacts import load_manifest
 
@@ -117,7 +118,7 @@ def compute_own(context: Context, own: list[Wanted], backbone: Backbone, device:
                 if time.monotonic() - saved > SAVE_EVERY_S:
                     parts.save(spool)
                     saved = time.monotonic()
-                context.progress(len(spool.names), len(own), "images")
+                context.progress(len(spool.names), len(own), nouns.items())
                 context.check_stop()
         except (Stopped, DeadlineError):
             parts.save(spool)
@@ -133,7 +134,8 @@ def warn_of_width(backbone: Backbone) -> None:
     weights = sum(parameter.numel() for parameter in backbone.parameters())
     if backbone.pool == "flatten" and backbone.shape.kind != "vector" and backbone.dim * DENSE > weights:
         print(
-            f"warning: layer {backbone.layer.name} flattened is {backbone.dim:,} values an image: a dense layer of {DENSE} on "
+            f"warning: layer {backbone.layer.name} flattened is {backbone.dim:,} values {nouns.an_item()}: a dense "
+            f"layer of {DENSE} on "
             f"it has {backbone.dim * DENSE / 1e6:.0f} million weights, the backbone {weights / 1e6:.1f}; consider pool: avg",
             flush=True,
         )

@@ -23,6 +23,7 @@ Files
 from __future__ import annotations
 
 from jobs.runtime import Context, step_main
+from tlbatch import nouns
 
 
 def run(context: Context) -> None:
@@ -37,10 +38,10 @@ def run(context: Context) -> None:
     settings = Settings.of(context.read_params(FinetuneParams))
     device = choose_device(context.threads)
     parts = load_parts(context, settings)
-    counts = f"{len(parts.train)} training and {len(parts.validation)} validation images"
+    counts = f"{len(parts.train)} training and {len(parts.validation)} validation {nouns.items()}"
     print(f"{counts}, {len(parts.classes)} classes", flush=True)
     for role, source in parts.sources.items():
-        print(f"{role}: {len(source.train)} training images", flush=True)
+        print(f"{role}: {len(source.train)} training {nouns.items()}", flush=True)
     train = resolve_name(settings.strategy_entry.program)
     write_outputs(context, settings, parts, train(context, settings, parts, device))
 

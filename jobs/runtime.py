@@ -112,6 +112,7 @@ def _run_task(step: str, run: Callable[[Context], None], arguments: argparse.Nam
         log = LogPieces(store, task.key, attempt)
         log.start()
         context = Context(store, task, attempt, scratch, stop=lambda: bool(stop), shard=arguments.shard)
+        _speak_of(context.kind)
         run(context)
         context.finish()
         code, sentence = 0, "done"
@@ -132,6 +133,12 @@ def _run_task(step: str, run: Callable[[Context], None], arguments: argparse.Nam
         write_exit(context.store, context.task.key, attempt, code, sentence)
     shutil.rmtree(scratch, ignore_errors=True)
     return code
+
+
+def _speak_of(kind: str | None) -> None:
+    from tlbatch.kinds import speak_of  # pydantic: not before the signal handlers stand
+
+    speak_of(kind)
 
 
 def _say(words: str, stream: TextIO) -> None:

@@ -41,7 +41,8 @@ tlbatch.backbones tlbatch.tasks tlbatch.strategies tlbatch.entries
 tlbatch.plugins
 tlbatch.store
 tlbatch.environment
-tlbatch.roles tlbatch.schema tlbatch.steps tlbatch.errors tlbatch.home tlbatch.interrupts tlbatch.output tlbatch.spreadsheet
+tlbatch.roles tlbatch.schema tlbatch.steps tlbatch.errors tlbatch.home tlbatch.interrupts tlbatch.nouns tlbatch.output
+tlbatch.spreadsheet
 """
 """The launcher's packages from top to bottom: none imports one beside or above it."""
 BLOCK = """
@@ -157,10 +158,10 @@ def test_intervals_and_p_values_are_made_in_one_place() -> None:
 
 
 def test_statistics_know_nothing_of_who_asks() -> None:
-    """They import one another only, so that all the others can use them."""
+    """They import one another only, so that all the others can use them; and what the items that they count are called."""
     inside = {name: imported for name, imported in import_graph().items() if name.startswith(STATISTICS)}
     assert len(inside) > 15
-    pairs = [(name, other) for name, imported in inside.items() for other in imported]
+    pairs = [(name, other) for name, imported in inside.items() for other in imported - {"tlbatch.nouns"}]
     assert [pair for pair in pairs if pair[1].startswith(("jobs.", "tlbatch.")) and not pair[1].startswith(STATISTICS)] == []
 
 

@@ -11,8 +11,9 @@ from jobs.comparing.sides import Side
 from jobs.comparing.studies import FieldChange
 from jobs.reporting.chance import doubt
 from jobs.reporting.contrasts import BETTER, NOT_SHOWN, WORSE, Contrast
-from jobs.reporting.formatting import images_in_units, listing, percent, plural, points, signed_points
+from jobs.reporting.formatting import items_in_units, listing, percent, plural, points, signed_points
 from jobs.reporting.sentences import accuracy, interval_of, over_seeds, statistics, tested_on, than
+from tlbatch import nouns
 
 MOST_NAMED = 5  #: fields that the sentence names
 
@@ -43,7 +44,7 @@ def _tested(first: Side, other: Side, pair: Pair, contrast: Contrast, family: in
     both = "" if pair.common.whole else " that both were tested on"
     return (
         f"{headline}: {pair.a.name}, the best run of {other.letter} by validation, classifies {percent(pair.right_a)} of "
-        f"{images_in_units(d.images, d.groups)}{both} right{over_seeds(pair.a, pair.b)}{doubt(pair.a)}, {than(d.value, shown)} "
+        f"{items_in_units(d.images, d.groups)}{both} right{over_seeds(pair.a, pair.b)}{doubt(pair.a)}, {than(d.value, shown)} "
         f"{pair.b.name}, the best of {first.letter} ({percent(pair.right_b)}{doubt(pair.b)}): "
         f"{statistics(contrast, family)}{'' if shown else least}."
     )
@@ -54,7 +55,7 @@ def untested(pair: Pair) -> str:
     if pair.same:
         return "both are one and the same evaluation"
     n = pair.common.images
-    common = "no test image" if n == 0 else f"only {plural(n, 'test image')}"
+    common = f"no test {nouns.item()}" if n == 0 else f"only {nouns.count(n, 'test')}"
     return f"they have {common} in common, and {FEWEST} are the fewest to test with, so the difference was not tested"
 
 
@@ -64,13 +65,14 @@ def images_sentence(first: Side, other: Side, pairs: Sequence[Pair]) -> str:
         return ""
     common = pairs[0].common
     if common.whole:
-        return f"{other.letter} and {first.letter} were tested on the same {plural(common.images, 'image')}."
+        return f"{other.letter} and {first.letter} were tested on the same {nouns.count(common.images)}."
     parts = [f"{common.images:,} {'is' if common.images == 1 else 'are'} in both"]
     parts += [f"{n:,} only in {letter}" for n, letter in ((common.only_b, first.letter), (common.only_a, other.letter)) if n]
     if common.relabelled:
         parts.append(f"{common.relabelled:,} in both with different labels, {_was(common.relabelled)} left out")
     return (
-        f"The test images of {other.letter} and {first.letter} are not the same: {listing(parts)}. Paired differences are over "
+        f"The test {nouns.items()} of {other.letter} and {first.letter} are not the same: {listing(parts)}. Paired "
+        f"differences are over "
         "those in both; the interval of a single run is over its own."
     )
 
@@ -109,9 +111,9 @@ def data_sentence(first: Side, other: Side, images: Sequence[ImageChange], parte
     """'Images of B against those of A: 10 added and 1 relabelled; of the others, 2 went from train to test.'"""
     went = listing([f"{n:,} went from {before} to {after}" for (before, after), n in sorted(parted.items())])
     if not images:
-        same = f"The data of {other.letter} and {first.letter} are the same images with the same labels"
+        same = f"The data of {other.letter} and {first.letter} are the same {nouns.items()} with the same labels"
         return f"{same}{f'; {went}' if went else ''}."
     counts = Counter(change.kind for change in images)
     parts = [f"{counts[kind]:,} {kind}" for kind in KINDS if counts[kind]]
     of_others = f"; of the others, {went}" if went else ""
-    return f"Images of {other.letter} against those of {first.letter}: {listing(parts)}{of_others}."
+    return f"{nouns.items().capitalize()} of {other.letter} against those of {first.letter}: {listing(parts)}{of_others}."

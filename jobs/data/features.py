@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.data.row_store import RowFile, open_rows
+from tlbatch import nouns
 from tlbatch.store.artifacts import Artifact
 
 FEATURES, VIEWS = "features", "views"
@@ -48,7 +49,7 @@ def load_views(artifact: Artifact, ids: Sequence[str], redraw: int | None = None
         for rows, array, targets in _by_group(artifact, VIEWS, ids):
             found[targets] = array[rows]
     except KeyError as error:
-        raise KeyError(f"{error.args[0]} (training images of redraw {redraw})") from error
+        raise KeyError(f"{error.args[0]} (training {nouns.items()} of redraw {redraw})") from error
     return found.transpose(1, 0, 2)
 
 
@@ -61,7 +62,7 @@ def _by_group(artifact: Artifact, kind: str, ids: Sequence[str]) -> Iterable[tup
         places = _places(artifact, name)
         missing = next((ids[target] for target in targets if ids[target] not in places), None)
         if missing is not None:
-            raise KeyError(f"no {kind} of image {missing} in {artifact.manifest.step} {artifact.manifest.key[:12]}")
+            raise KeyError(f"no {kind} of {nouns.item()} {missing} in {artifact.manifest.step} {artifact.manifest.key[:12]}")
         array = open_rows(artifact.path(name)).array()
         yield [places[ids[target]] for target in targets], array, targets
 

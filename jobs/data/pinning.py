@@ -12,6 +12,7 @@ from jobs.data.index import IndexEntry, by_content
 from jobs.data.pins import Pin, Pins
 from jobs.data.split import POOL, TEST, VALIDATION, Entries, held_out_quotas, split_index
 from jobs.data.split_groups import draw, units_of
+from tlbatch import nouns
 from tlbatch.errors import DataError
 
 NAMED = 5  #: paths named in a sentence
@@ -138,7 +139,8 @@ def _next(pins: Pins, test: _Followed, new: Sequence[str]) -> Pins:
     empty = sorted(set(pins.classes) - {pin.label for pin in pins.test})
     if empty:
         raise DataError(
-            f"no pinned test image of {_some(empty)}: put images back, add more of a new class, or leave the class out "
+            f"no pinned test {nouns.item()} of {_some(empty)}: put {nouns.items()} back, add more of a new class, "
+            f"or leave the class out "
             "(dataset.classes)"
         )
     if not test.changed and not new:
@@ -153,20 +155,19 @@ def _next(pins: Pins, test: _Followed, new: Sequence[str]) -> Pins:
 
 def sentence_of(pins: Pins) -> str:
     """What the test set is, and how it came about: a function of the pins alone."""
-    what = (
-        f"test set version {pins.version}: {_count(len(pins.test), 'image')} of {_count(len(pins.classes), 'class', 'classes')}"
-    )
-    held = f"{_count(len(pins.validation), 'image')} pinned for validation"
-    held += f"; {_count(len(pins.fresh), 'later image')} judge before they train" if pins.fresh else ""
+    what = f"test set version {pins.version}: {nouns.count(len(pins.test))} of {_count(len(pins.classes), 'class', 'classes')}"
+    held = f"{nouns.count(len(pins.validation))} pinned for validation"
+    held += f"; {nouns.count(len(pins.fresh), 'later')} judge before they train" if pins.fresh else ""
     if pins.changed is None:
         return f"{what}, {held}"
     if "renewed" in pins.changed:
         return (
-            f"{what}, {held}; all of them take the place of version {pins.changed['renewed']}, whose images train from now on"
+            f"{what}, {held}; all of them take the place of version {pins.changed['renewed']}, whose "
+            f"{nouns.items()} train from now on"
         )
     removed, relabelled, new = (pins.changed[name] for name in ("removed", "relabelled", "new_classes"))
     said = [f"{_count(len(relabelled), 'label')} corrected ({_some([r['path'] for r in relabelled])})"] if relabelled else []
-    said += [f"{_count(len(removed), 'image')} gone ({_some(removed)})"] if removed else []
+    said += [f"{nouns.count(len(removed))} gone ({_some(removed)})"] if removed else []
     said += [f"new: {_some(new)}"] if new else []
     return f"{what}, {held}; since the version before: {'; '.join(said)}"
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from jobs.data.index import IndexEntry, by_content
 from jobs.data.split import TRAIN, VALIDATION, Entries, Split
 from jobs.data.split_groups import Unit, apportion, draw, units_of
+from tlbatch import nouns
 from tlbatch.errors import DataError
 from tlbatch.spec.dataset import SourceSplit
 
@@ -41,8 +42,9 @@ def split_source(
     missing = sorted(set(classes) - {entry.label for entry in train})
     if missing:
         raise DataError(
-            f"sources.{name}: no image trains of {', '.join(missing[:5])}: hold out fewer (sources.{name}.split.validation), "
-            f"add images, or leave the class out (sources.{name}.classes)"
+            f"sources.{name}: no {nouns.item()} trains of {', '.join(missing[:5])}: hold out fewer "
+            f"(sources.{name}.split.validation), "
+            f"add {nouns.items()}, or leave the class out (sources.{name}.classes)"
         )
     return Split(train, validation, (), tuple(sorted(left_out, key=lambda item: by_content(item[0]))))
 

@@ -10,6 +10,7 @@ from typing import Any
 from jobs.data.index import IndexEntry, by_content
 from jobs.data.pins import Pins
 from jobs.data.split_groups import Quota, Unit, apportion, draw, units_of
+from tlbatch import nouns
 from tlbatch.errors import DataError
 
 Entries = tuple[IndexEntry, ...]
@@ -50,7 +51,7 @@ def split_index(
     classes = list(split["classes"])
     used = [entry for entry in entries if entry.label in set(classes)]
     if not used:
-        raise DataError(f"no usable image of the classes {', '.join(classes)}: see bad.jsonl of the prepared dataset")
+        raise DataError(f"no usable {nouns.item()} of the classes {', '.join(classes)}: see bad.jsonl of the prepared dataset")
     if pins is not None:
         divided = _pinned(used, split, seed_redraw, pins)
     else:
@@ -94,8 +95,9 @@ def amounts(split: Mapping[str, Any], available: int) -> dict[str, int]:
         train = int(counts[0])
     if train == 0 or train + validation + test > available:
         raise DataError(
-            f"dataset.split asks for {train} training, {validation} validation and {test} test images, and {available} are "
-            "usable: ask for fewer, or add images (bad.jsonl of the prepared dataset lists those that cannot be used)"
+            f"dataset.split asks for {train} training, {validation} validation and {test} test {nouns.items()}, and "
+            f"{available} are "
+            f"usable: ask for fewer, or add {nouns.items()} (bad.jsonl of the prepared dataset lists those that cannot be used)"
         )
     return {TRAIN: train, VALIDATION: validation, TEST: test}
 
@@ -129,7 +131,7 @@ def _folds(units: Sequence[Unit], count: int, seed: str) -> tuple[Entries, ...]:
         sizes[place] += labels
     if min(size.total() for size in sizes) == 0:
         raise DataError(
-            f"dataset.split.folds: {count} folds need at least {count} images or groups to train on, not {len(units)}"
+            f"dataset.split.folds: {count} folds need at least {count} {nouns.items()} or groups to train on, not {len(units)}"
         )
     return tuple(_entries(fold) for fold in folds)
 
@@ -168,11 +170,15 @@ def _pinned(entries: Sequence[IndexEntry], split: Mapping[str, Any], seed_redraw
             if any(pictures.get(entry.id) is entry for pictures in held.values()):
                 continue
             if part == FRESH:
-                left_out.append((entry, "a copy of an image that judges before it trains, or of one group with it"))
+                left_out.append((entry, f"a copy of {nouns.an_item()} that judges before it trains, or of one group with it"))
             elif part is not None:
-                left_out.append((entry, f"{COPY_OF_PINNED} {part} image, or of one group with it"))
+                left_out.append((entry, f"{COPY_OF_PINNED} {part} {nouns.item()}, or of one group with it"))
             elif ready_made and entry.part != TRAIN:
-                why = f"in {entry.part}, but not among its pinned images" if entry.part else "the data names no part for it"
+                why = (
+                    f"in {entry.part}, but not among its pinned {nouns.items()}"
+                    if entry.part
+                    else "the data names no part for it"
+                )
                 left_out.append((entry, why))
             else:
                 free.append(entry)
@@ -198,7 +204,8 @@ def _held(entries: Sequence[IndexEntry], pins: Pins) -> dict[str, dict[str, Inde
     missing = [pin for pin in (*pins.test, *pins.validation, *pins.fresh) if (pin.id, pin.label) not in files]
     if missing:
         raise DataError(
-            f"{len(missing)} pinned images are not in the dataset ({missing[0].path} among them): these pins were made for "
+            f"{len(missing)} pinned {nouns.items()} are not in the dataset ({missing[0].path} among them): these "
+            f"pins were made for "
             "another one; run the schedule again"
         )
     return {
@@ -227,7 +234,8 @@ def _check(split: Split, classes: Sequence[str]) -> None:
         if missing:
             some = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
             raise DataError(
-                f"no {name} image of {some}: raise dataset.split.{name}, add images, or leave the class out (dataset.classes)"
+                f"no {name} {nouns.item()} of {some}: raise dataset.split.{name}, add {nouns.items()}, or leave the "
+                f"class out (dataset.classes)"
             )
 
 

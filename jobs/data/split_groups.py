@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jobs.data.index import IndexEntry, by_content
+from tlbatch import nouns
 
 Quota = dict[str, int]  #: images still wanted, by class
 
@@ -97,7 +98,7 @@ def apportion(total: int, sizes: Mapping[str, int], *, leave: int = 0) -> Quota:
     """
     whole = sum(sizes.values())
     if not 0 <= total <= whole:
-        raise ValueError(f"{total} of {whole} images")
+        raise ValueError(f"{total} of {whole} {nouns.items()}")
     exact = {label: total * size / whole if whole else 0.0 for label, size in sizes.items()}
     shares = {label: min(int(value), sizes[label]) for label, value in exact.items()}
     left = total - sum(shares.values())

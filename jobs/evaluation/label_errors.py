@@ -17,6 +17,7 @@ from jobs.evaluation.scores import ScoredOutputs
 from jobs.metrics.calibration import softmax
 from jobs.metrics.label_errors import out_of_fold, rank
 from jobs.statistics.predictions import Floats
+from tlbatch import nouns
 
 Judged = Sequence[tuple[IndexEntry, str]]  #: image, and the part it is in
 
@@ -64,7 +65,7 @@ def judge_by_models(dataset: Dataset, models: Models, said: Mapping[str, ScoredO
     probabilities = [np.mean(place[entry.id], axis=0) for entry, _ in validation]
     everything = [*probabilities, *np.mean(test, axis=0)]
     images = [*validation, *((entry, "test") for entry in dataset.test)]
-    method = "the run's own models, on images they were not trained on"
+    method = f"the run's own models, on {nouns.items()} they were not trained on"
     return Judgement(images, np.array(everything), method)
 
 

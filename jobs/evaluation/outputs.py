@@ -22,6 +22,7 @@ from jobs.kinds.feed import Normalise, laid_out
 from jobs.models.building import build_head
 from jobs.statistics.predictions import Floats, Ints
 from jobs.training.items import load_items
+from tlbatch import nouns
 from tlbatch.contracts.evaluation import EvaluateParams
 from tlbatch.store.artifacts import Artifact
 
@@ -60,7 +61,7 @@ def load_fed(context: Context, dataset: Dataset, settings: Mapping[str, Any], de
 
     def tick(done: int) -> None:
         context.check_stop()
-        context.progress(done, len(entries), "images", "decoding")
+        context.progress(done, len(entries), nouns.items(), "decoding")
 
     items = load_items(len(entries), load, context.scratch, context.threads, tick)
     return Fed(items, kind.normaliser(settings), device)
@@ -77,7 +78,7 @@ def forward(context: Context, network: nn.Module, fed: Fed, note: str) -> Floats
         with torch.autocast(fed.device.type, torch.bfloat16, enabled=bf16):
             pieces.append(network(x).float().cpu())
         done += len(x)
-        context.progress(done, len(fed.items), "images", note)
+        context.progress(done, len(fed.items), nouns.items(), note)
     return cast(Floats, finite(torch.cat(pieces).double().numpy(), "outputs of the model"))
 
 
@@ -116,4 +117,4 @@ def validation_of(models: Sequence[Artifact], classes: Sequence[str]) -> tuple[l
         ids += document["ids"]
         labels.append(np.array(document["labels"], dtype=np.int64))
         logits.append(np.array(document["logits"], dtype=np.float64).reshape(-1, len(classes)))
-    return ids, np.concatenate(labels), finite(np.concatenate(logits), "outputs for validation images")
+    return ids, np.concatenate(labels), finite(np.concatenate(logits), f"outputs for validation {nouns.items()}")

@@ -18,6 +18,7 @@ from jobs.metrics.registry import metrics_with
 from jobs.metrics.summary import summarise
 from jobs.statistics.predictions import Floats, Ints, Predictions
 from jobs.statistics.shares import LEVEL
+from tlbatch import nouns
 
 CALIBRATED = ("log_loss", "brier", "ece")
 DIGITS = 9
@@ -123,5 +124,9 @@ def _calibration(said: ScoredOutputs) -> dict[str, Any]:
 
 def _method(predictions: Predictions) -> str:
     units = len(np.unique(predictions.groups))
-    what = "images" if units == predictions.n else f"units (copies of a picture and images of a group together: {units})"
+    what = (
+        nouns.items()
+        if units == predictions.n
+        else f"units (copies of a {nouns.content()} and {nouns.items()} of a group together: {units})"
+    )
     return f"percentiles of resamples of the test set's {what}, drawn with replacement within each class"

@@ -32,6 +32,7 @@ from jobs.models.network import Network
 from jobs.models.trained import load_trained
 from jobs.statistics.predictions import Floats
 from jobs.training.computing import choose_device
+from tlbatch import nouns
 from tlbatch.contracts.evaluation import EvaluateRunParams
 
 Logits = dict[int, list[Floats]]
@@ -44,7 +45,7 @@ def evaluate_trained(context: Context) -> None:
     models = models_of(context)
     first = min(models)
     dataset = load_dataset(context, redraw=first if params.redraw else None)
-    print(f"{len(dataset.test)} test images, {len(dataset.classes)} classes, {_count(models)}", flush=True)
+    print(f"{len(dataset.test)} test {nouns.items()}, {len(dataset.classes)} classes, {_count(models)}", flush=True)
     settings = models[first][0].read_json("card.json")["input"]
     on_features = "features" in context.task.inputs
     with watch("outputs"):
@@ -141,4 +142,4 @@ def sentence(document: Mapping[str, Any]) -> str:
     among = f" [{mean['low']:.3f}, {mean['high']:.3f}]" if mean["low"] is not None else ""
     seeds = f", mean of {mean['seeds']} seeds" if mean["seeds"] > 1 else ""
     units = f" in {document['groups']} groups" if document["groups"] != document["n"] else ""
-    return f"accuracy {mean['value']:.3f}{among} on {document['n']} test images{units}{seeds}"
+    return f"accuracy {mean['value']:.3f}{among} on {document['n']} test {nouns.items()}{units}{seeds}"

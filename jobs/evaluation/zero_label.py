@@ -16,6 +16,7 @@ from jobs.models.building import build_classifier
 from jobs.models.pretrained import load_pretrained
 from jobs.statistics.predictions import Predictions
 from jobs.training.computing import choose_device
+from tlbatch import nouns
 from tlbatch.contracts.evaluation import EvaluateZeroLabelParams
 
 SEED = "0"
@@ -26,7 +27,7 @@ def evaluate_zero_label(context: Context) -> None:
     device, watch, params = choose_device(context.threads), Stopwatch(), context.read_params(EvaluateZeroLabelParams)
     context.made["device"] = str(device)
     dataset = load_dataset(context)
-    print(f"{len(dataset.test)} test images, {len(dataset.classes)} classes, no labels used", flush=True)
+    print(f"{len(dataset.test)} test {nouns.items()}, {len(dataset.classes)} classes, no labels used", flush=True)
     backbone = params.backbone.as_json()
     classifier = build_classifier(backbone, load_pretrained(context, backbone))
     with watch("outputs"):

@@ -14,6 +14,7 @@ from jobs.data.index import load_index, read_stored
 from jobs.finite import finite
 from jobs.kinds import feed_of
 from jobs.training.items import load_items
+from tlbatch import nouns
 from tlbatch.champions.exporting import Request
 from tlbatch.errors import StudyError
 from tlbatch.store.artifacts import open_artifact
@@ -69,7 +70,7 @@ def load_evaluated(context: Context, request: Request, card: Mapping[str, Any]) 
     entries = {entry.id: entry for entry in load_index(artifact)}
     known = [row for row, id_ in enumerate(evaluation["ids"]) if id_ in entries]
     if not known:
-        raise StudyError("none of the evaluated test images is in the prepared dataset: run the study again")
+        raise StudyError(f"none of the evaluated test {nouns.items()} is in the prepared dataset: run the study again")
     step = max(1, -(-len(known) // request.images))
     rows = known[::step]
     columns = [evaluation["classes"].index(name) for name in card["classes"]]

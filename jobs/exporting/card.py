@@ -26,6 +26,7 @@ from jobs.exporting.agreement import Agreement, Evaluated
 from jobs.exporting.whole import Whole
 from jobs.kinds import feed_of
 from jobs.kinds.feed import Usage
+from tlbatch import nouns
 from tlbatch.champions.exporting import CARD, Request
 from tlbatch.champions.judged import own_number, times
 from tlbatch.kinds import kind_of
@@ -119,7 +120,7 @@ def _what(document: Mapping[str, Any]) -> str:
     return (
         f"Run `{document['run']}` of the study `{document['study']}` (seed {document['seed']}{folds}): "
         f"{name or 'an earlier model'} up to `{network['layer']}`, {network['parameters']:,} parameters, "
-        f"trained on {images['train']:,} images, chosen on {images['validation']:,}.{learned} {said}"
+        f"trained on {images['train']:,} {nouns.items()}, chosen on {images['validation']:,}.{learned} {said}"
     ).strip()
 
 
@@ -132,7 +133,7 @@ def _worth(document: Mapping[str, Any]) -> str:
     asked, corrected = document["test"]["asked"], document["corrected"]
     metric = str((corrected or {}).get("metric") or "accuracy")
     own = own_number(metric, document["fresh"], corrected)
-    text = "\n".join(rows) + f"\n\nOn {document['test']['images']:,} test images it did not learn from"
+    text = "\n".join(rows) + f"\n\nOn {document['test']['images']:,} test {nouns.items()} it did not learn from"
     text += f", {times(asked)}: it was chosen on them, which flatters it." if asked else "."
     return f"{metric.replace('_', ' ').capitalize()} {own.words}.\n\n{text}" if own else text
 
@@ -148,7 +149,7 @@ def _files(document: Mapping[str, Any], usage: Usage) -> str:
         lines.append(f"- `model.onnx`: {usage.onnx} to `probabilities` [{usage.items}, classes]")
     for name, found in check.items():
         lines.append(
-            f"- {name}: on {found['images']} test images the probabilities differ from the evaluated ones by at most "
+            f"- {name}: on {found['images']} test {nouns.items()} the probabilities differ from the evaluated ones by at most "
             f"{found['difference']:.2g} (allowed: {found['tolerance']:g}); "
             f"the likeliest class is the same for {found['same_class']}"
         )

@@ -16,6 +16,7 @@ from jobs.kinds import feed_of
 from jobs.models.network import Network
 from jobs.models.trained import load_trained
 from jobs.training.outputs import unshared
+from tlbatch import nouns
 from tlbatch.champions.exporting import Request
 from tlbatch.errors import DataError
 from tlbatch.store import open_store
@@ -66,7 +67,8 @@ def _checked(evaluated: Evaluated, said: torch.Tensor, tolerance: float | None) 
     if agreement.difference > agreement.tolerance:
         raise DataError(
             f"the exported model's probabilities differ by up to {agreement.difference:.2g} from the evaluated ones on "
-            f"{agreement.images} test images, more than the tolerance of {agreement.tolerance:g} ({agreement.why}): nothing "
+            f"{agreement.images} test {nouns.items()}, more than the tolerance of {agreement.tolerance:g} "
+            f"({agreement.why}): nothing "
             "was written; evaluate it again on this kind of machine, or allow more with --tolerance"
         )
     return agreement

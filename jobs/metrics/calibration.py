@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from jobs.metrics.registry import metric
 from jobs.statistics.calibrated import perfect_error
 from jobs.statistics.predictions import Floats, Ints, Predictions, Weighted
+from tlbatch import nouns
 
 BINS = 15
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
@@ -96,7 +97,7 @@ def fit_temperature(logits: Floats, labels: Ints) -> Temperature:
     from scipy.optimize import minimize_scalar
 
     if len(labels) < BINS:
-        return Temperature(None, f"{len(labels)} validation images are too few to fit a temperature")
+        return Temperature(None, f"{len(labels)} validation {nouns.items()} are too few to fit a temperature")
     rows = np.arange(len(labels))
     shifted = logits - logits.max(axis=1, keepdims=True)
 
@@ -107,7 +108,7 @@ def fit_temperature(logits: Floats, labels: Ints) -> Temperature:
     perfect = bool((logits.argmax(axis=1) == labels).all())
     bounds = (0.0 if perfect else np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE))
     found = float(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x)
-    images = f"{len(labels)} validation images"
+    images = f"{len(labels)} validation {nouns.items()}"
     if min(found - bounds[0], bounds[1] - found) < AT_BOUND:
         return Temperature(None, _not_fitted(images, perfect, at_most=bounds[1] - found < AT_BOUND))
     of_all = ", all of them predicted right: not below 1" if perfect else ""

@@ -15,6 +15,7 @@ from jobs.statistics.estimate import Estimate
 from jobs.statistics.over_seeds import widened
 from jobs.statistics.predictions import Floats, Predictions
 from jobs.statistics.shares import TOO_FEW, reach_of_recalls, share, share_interval
+from tlbatch import nouns
 
 SHARES = ("accuracy", "weighted_recall")  #: shares of images: Wilson's interval
 BOOTSTRAP = "stratified bootstrap"
@@ -74,7 +75,7 @@ def _estimate(metric: Metric, values: Sequence[float], models: Sequence[Predicti
     """The mean of a metric over models, with the interval for other test images; ``resampled`` [b] are its values there."""
     n, value, name = models[0].n, float(np.mean(values)), metric.name
     if np.isnan(value):
-        why = "it is no number for these test images" if ":" in name else "all test images are of one class"
+        why = f"it is no number for these test {nouns.items()}" if ":" in name else f"all test {nouns.items()} are of one class"
         return Estimate(None, None, None, n, "not defined", extra={"why": why})
     if name in SHARES and len(models) == 1:
         return share(models[0].right, models[0].groups)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobs.prediction.networks import Model
+from tlbatch import nouns
 from tlbatch.contracts.prediction import PredictParams
 from tlbatch.prediction.parts import BAD, PREDICTIONS, RECORDS, SUMMARY, Part, PartRecord
 from tlbatch.store import Store
@@ -21,7 +22,7 @@ def write_summary(
     """Write both, drop what an earlier, longer listing left, and return the summary. Twice writes the same."""
     records = [done[part.number] for part in parts]
     wanted = {name for part in parts for name in (part.name, part.record)}
-    otherwise = f"so that predictions of pictures that are gone stay beside these ({SUMMARY} names those that count)"
+    otherwise = f"so that predictions of {nouns.contents()} that are gone stay beside these ({SUMMARY} names those that count)"
     stale = (stat.name for prefix in (PREDICTIONS, RECORDS) for stat in out.list(prefix) if stat.name not in wanted)
     tidy(out, lambda: list(stale), otherwise)
     bad = [line for record in records for line in record.bad]

@@ -18,6 +18,7 @@ from jobs.prediction.networks import Model, load_model
 from jobs.prediction.summary import write_summary
 from jobs.prediction.writing import WRITERS
 from jobs.training.computing import choose_device
+from tlbatch import nouns
 from tlbatch.contracts.prediction import PredictParams
 from tlbatch.datasets.listing import ListedFile
 from tlbatch.prediction.parts import (
@@ -61,7 +62,7 @@ class Walk:
     def tick(self, count: int) -> None:
         self.images += count
         self.forward_passes += count * self.model.passes
-        self.context.progress(self.done_before + self.images, self.total, "images")
+        self.context.progress(self.done_before + self.images, self.total, nouns.items())
         self.context.check_stop()
 
 
@@ -98,7 +99,9 @@ def predict_parts(context: Context) -> None:
     done = finished_parts(out, walk.parts)
     if len(done) == len(walk.parts):
         summary = write_summary(out, params_of(context), walk.model, walk.parts, done)
-        print(f"{summary['images']} images predicted, {summary['bad']} bad files; {summary['probabilities']}", flush=True)
+        print(
+            f"{summary['images']} {nouns.items()} predicted, {summary['bad']} bad files; {summary['probabilities']}", flush=True
+        )
 
 
 def _compute(walk: Walk, part: Part) -> None:

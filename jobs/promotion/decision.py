@@ -18,6 +18,7 @@ from jobs.promotion.sentences import coarse_sentence, first_sentence, renewal, s
 from jobs.promotion.verdict import FIRST, PROMOTED, SAME, Verdict, is_beyond, is_coarse, is_harmed, judge
 from jobs.statistics.predictions import Predictions
 from jobs.statistics.sequential import Level
+from tlbatch import nouns
 from tlbatch.contracts.evaluation import ArtifactParams, DecideParams, StreamParams
 from tlbatch.errors import DataError
 from tlbatch.tasks import InputRef
@@ -82,7 +83,7 @@ def _outcome(
 ) -> dict[str, Any]:
     params = context.read_params(DecideParams)
     uses, present = params.uses, params.champion
-    test = f"the {len(pins.test):,} test images (version {pins.version})"
+    test = f"the {len(pins.test):,} test {nouns.items()} (version {pins.version})"
     evaluation = context.input(f"evaluate:{challenger.run}")
     own = judged(evaluation, challenger.seed, pins, groups_of(evaluation)).predictions
     value = found["metrics"][rule.promote_on]
@@ -154,7 +155,7 @@ def _tested(
     coarse: Sequence[ClassTest],
 ) -> dict[str, Any]:
     k, verdict, estimate = pins.served(uses) + 1, weighed.verdict, weighed.estimate
-    test = f"the {len(pins.test):,} test images (version {pins.version})"
+    test = f"the {len(pins.test):,} test {nouns.items()} (version {pins.version})"
     incumbent = f"{champion['run']} (number {champion['serial']}, seed {champion['seed']})"
     renew = renewal(k, estimate, verdict.luck)
     who, score = (found, estimate.challenger) if verdict.outcome == PROMOTED else (champion, estimate.champion)

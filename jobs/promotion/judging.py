@@ -10,6 +10,7 @@ import numpy as np
 
 from jobs.data.pins import FRESH_FILE, Pins
 from jobs.statistics.predictions import Floats, Predictions
+from tlbatch import nouns
 from tlbatch.champions.judged import ENOUGH_FRESH
 from tlbatch.errors import DataError
 from tlbatch.store.artifacts import Artifact
@@ -30,7 +31,8 @@ def judged(evaluation: Artifact, seed: int, pins: Pins, groups: Mapping[str, int
     ids = [pin.id for pin in pins.test]
     if set(rows) != set(ids):
         raise DataError(
-            f"artifacts/evaluate/{evaluation.manifest.key[:12]} is of other images than test set version {pins.version}: run "
+            f"artifacts/evaluate/{evaluation.manifest.key[:12]} is of other {nouns.items()} than test set version "
+            f"{pins.version}: run "
             "the schedule again"
         )
     place = {name: number for number, name in enumerate(pins.classes)}

@@ -12,6 +12,7 @@ from jobs.promotion.rule import BETTER, WORSE_LEVEL, Rule
 from jobs.promotion.verdict import BOUND, FALLEN, GAIN, HARMED, PROMOTED, WORSE, Verdict
 from jobs.reporting.formatting import MINUS, interval_points, listing, number, p_value, percent, plural, points, signed_points
 from jobs.statistics.sequential import images_needed
+from tlbatch import nouns
 
 NAMED = 3  #: classes told of, at most
 LUCK_TOLD = 0.001
@@ -26,7 +27,7 @@ def first_sentence(
     several = len(candidates) > 1
     best = f", the best of {plural(len(candidates), 'model')} on validation" if several else ""
     if several and challenger.validation is None:
-        best = f", the first of {plural(len(candidates), 'model')} (no validation images to choose by)"
+        best = f", the first of {plural(len(candidates), 'model')} (no validation {nouns.items()} to choose by)"
     return f"The first champion is {challenger.label}{best}: {_measured(metric, value)} on {test}."
 
 
@@ -43,7 +44,7 @@ def verdict_sentence(
     if verdict.luck >= LUCK_TOLD:
         amount = _amount(rule.promote_on, verdict.luck)
         luck = f" Of the champion's score there {amount} are put down to luck: it was chosen on them."
-    return f"{_judged(verdict, rule, estimate, compared)}. These test images were asked {times(k)}.{luck}"
+    return f"{_judged(verdict, rule, estimate, compared)}. These test {nouns.items()} were asked {times(k)}.{luck}"
 
 
 def coarse_sentence(coarse: Sequence[ClassTest], rule: Rule) -> str:
@@ -51,12 +52,15 @@ def coarse_sentence(coarse: Sequence[ClassTest], rule: Rule) -> str:
     if not coarse:
         return ""
     said = [
-        f"{row.name} has {plural(row.n, 'test image')}: one image is {points(1 / row.n)}, more than the bound of "
+        f"{row.name} has {nouns.count(row.n, 'test')}: one {nouns.item()} is {points(1 / row.n)}, more than the bound of "
         f"{points(rule.bound(row.name) or 0.0)}"
         for row in coarse[:NAMED]
     ]
     more = f"; so it is with {len(coarse) - NAMED} more" if len(coarse) > NAMED else ""
-    return f" {'; '.join(said)}{more}. One image alone refuses nobody; pin more images of it to judge that bound."
+    return (
+        f" {'; '.join(said)}{more}. One {nouns.item()} alone refuses nobody; pin more {nouns.items()} of it to "
+        f"judge that bound."
+    )
 
 
 def renewal(k: int, estimate: Estimate, luck: float) -> str:
@@ -100,7 +104,7 @@ def _compared(estimate: Estimate, challenger: str, champion: str, test: str) -> 
     title, difference = metrics()[estimate.metric].title, estimate.difference
     values = [_value(estimate.metric, value) for value in (estimate.challenger, estimate.champion)]
     more = f"{_amount(estimate.metric, abs(difference))} {'more' if difference > 0 else 'less'}" if difference else "as much"
-    alone = f"only the challenger gets {plural(estimate.gained, 'image')} right, only the champion {estimate.lost:,}"
+    alone = f"only the challenger gets {nouns.count(estimate.gained)} right, only the champion {estimate.lost:,}"
     details = f"95 % interval {_interval(estimate)}; {alone}"
     return f"{challenger} has {title} {values[0]} on {test}, the champion {champion} {values[1]}: {more} ({details})"
 
@@ -108,7 +112,7 @@ def _compared(estimate: Estimate, challenger: str, champion: str, test: str) -> 
 def _classes(rows: Sequence[ClassTest], *, bounds: Rule | None = None) -> str:
     said = []
     for row in rows[:NAMED]:
-        text = f"{row.name} falls from {percent(row.champion)} to {percent(row.challenger)} of its {plural(row.n, 'image')}"
+        text = f"{row.name} falls from {percent(row.champion)} to {percent(row.challenger)} of its {nouns.count(row.n)}"
         details = [f"{row.lost} lost, {row.gained} gained", p_value(row.p)]
         bound = bounds.bound(row.name) if bounds else None
         details += [f"bound {points(bound)}"] if bound is not None else []

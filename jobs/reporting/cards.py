@@ -14,6 +14,7 @@ from jobs.reporting.sentences import contrast_sentence
 from jobs.reporting.sources import RunSource
 from jobs.reporting.tables import METRICS, added_metrics, format_metric
 from jobs.reporting.validation import standing
+from tlbatch import nouns
 
 
 def write_cards(context: Context, analysis: Analysis) -> None:
@@ -30,9 +31,9 @@ def _card(run: RunSource, analysis: Analysis) -> Iterator[str]:
     yield from _section("Model", _model(run))
     yield from _section("Use", _use(run, analysis))
     yield from _section("Data", _data(run, analysis))
-    yield from ("## Metrics on the test images", "", "| metric | value | 95 % interval |", "|---|---|---|")
+    yield from (f"## Metrics on the test {nouns.items()}", "", "| metric | value | 95 % interval |", "|---|---|---|")
     yield from _metrics(run)
-    yield from ("", "## Compared with others on the same test images", "")
+    yield from ("", f"## Compared with others on the same test {nouns.items()}", "")
     yield from (f"- {contrast_sentence(c)}" for c in analysis.contrasts if run in (c.a, c.b))
     yield ""
     if run.name in analysis.curves:
@@ -61,7 +62,7 @@ def _model(run: RunSource) -> Iterator[str]:
 
 def _use(run: RunSource, analysis: Analysis) -> Iterator[str]:
     yield f"Tells apart: {listing(analysis.sources.classes, 'and')}"
-    yield "Meant for images like those of the study's dataset; anything else gets one of these classes too"
+    yield f"Meant for {nouns.items()} like those of the study's dataset; anything else gets one of these classes too"
     seen = analysis.sources.params.seen
     if run.asked.pretrained and seen:
         yield f"Seen in pretraining? {seen.get('level')}: {seen.get('why')}"
@@ -70,7 +71,7 @@ def _use(run: RunSource, analysis: Analysis) -> Iterator[str]:
 def _data(run: RunSource, analysis: Analysis) -> Iterator[str]:
     images = run.card.get("images") or {}
     known = {"training": images.get("train"), "validation": images.get("validation"), "test": len(run.labels)}
-    yield ", ".join(f"{plural(int(n), f'{part} image')}" for part, n in known.items() if n is not None)
+    yield ", ".join(f"{nouns.count(int(n), part)}" for part, n in known.items() if n is not None)
     same = " (all give the same model, which counts as one)" if run.deterministic else ""
     yield f"Seeds: {', '.join(str(seed) for seed in run.seeds)}{same}"
     yield f"Accuracy on validation, by which it was chosen: {percent(standing(run).accuracy)}"

@@ -9,6 +9,7 @@ from jobs.reporting.datacard import DataCard
 from jobs.reporting.formatting import listing, plural
 from jobs.reporting.lineage import TaskRecord
 from jobs.reporting.sources import RunSource, Sources
+from tlbatch import nouns
 from tlbatch.kinds import kind_of
 
 FEW = 10  #: test images of a class below which only counts say anything
@@ -43,19 +44,21 @@ def _seen(sources: Sources) -> list[str]:
     seen = sources.params.seen
     if seen.get("level") not in ("same images", "same classes"):
         return []
-    return ["Scores of pretrained runs may be flattered: the network may have met these very images in pretraining."]
+    return [f"Scores of pretrained runs may be flattered: the network may have met these very {nouns.items()} in pretraining."]
 
 
 def _files(data: DataCard) -> list[str]:
     said = []
     if data.conflicting:
-        said.append(f"{plural(len(data.conflicting), 'picture')} carry two labels: one of each must be wrong.")
+        said.append(
+            f"{plural(len(data.conflicting), nouns.content(), nouns.contents())} carry two labels: one of each must be wrong."
+        )
     if data.bad:
         said.append(
             f"{plural(len(data.bad), 'file')} could not be used and {'is' if len(data.bad) == 1 else 'are'} listed below."
         )
     if data.empty:
-        said.append(f"No usable image of {listing(data.empty)}.")
+        said.append(f"No usable {nouns.item()} of {listing(data.empty)}.")
     return said
 
 
@@ -67,7 +70,7 @@ def _few(sources: Sources) -> list[str]:
     if not few:
         return []
     some = listing(few) if len(few) <= 5 else f"{', '.join(few[:5])} and {len(few) - 5} more"
-    return [f"Fewer than {FEW} test images of {some}: their rates are counts only."]
+    return [f"Fewer than {FEW} test {nouns.items()} of {some}: their rates are counts only."]
 
 
 def _set_aside(records: Sequence[TaskRecord]) -> list[str]:

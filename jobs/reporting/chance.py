@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from jobs.reporting.formatting import listing, p_value, percent
 from jobs.reporting.sources import RunSource
+from tlbatch import nouns
 
 
 def doubt(run: RunSource) -> str:
@@ -21,5 +22,5 @@ def chance_sentence(runs: Sequence[RunSource]) -> list[str]:
         return []
     rate = percent(doubted[0].above_chance.rate)
     named = listing([f"{run.name} ({p_value(run.above_chance.p)})" for run in doubted])
-    chance = f"chance, which is naming the commonest class ({rate} of the test images)"
+    chance = f"chance, which is naming the commonest class ({rate} of the test {nouns.items()})"
     return [f"Not shown to be above {chance}: {named}. To be better than such a run is to be better than chance, no more."]

@@ -12,6 +12,7 @@ from jobs.reporting.sources import RunSource, Sources
 from jobs.reporting.validation import best
 from jobs.statistics.differences import LEVEL, METHOD_SEEDS, Difference, as_family, paired_difference
 from jobs.statistics.macro_f1 import F1Difference, f1_difference
+from tlbatch import nouns
 from tlbatch.contracts import reports
 from tlbatch.errors import DataError
 
@@ -105,7 +106,8 @@ def _same_images(a: RunSource, b: RunSource) -> NDArray[np.int64]:
     place = {key: row for row, key in enumerate(keys_b)}
     if set(place) != set(keys_a):
         raise DataError(
-            f"{a.name} and {b.name} were tested on different images, so they cannot be compared: run the study again, and "
+            f"{a.name} and {b.name} were tested on different {nouns.items()}, so they cannot be compared: run the "
+            f"study again, and "
             "keep one dataset.split for all its runs"
         )
     return np.array([place[key] for key in keys_a])

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.reporting.formatting import number, percent, points
+from tlbatch import nouns
 
 SERIES = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
 RISE = 0.05  #: validation loss this far (as a share) above its lowest counts as risen
@@ -68,7 +69,7 @@ def _sentence(values: Mapping[str, NDArray[np.float64]], start: int | None, gap:
     accuracy = values["validation_accuracy"].mean(axis=0)
     if np.isnan(loss).any():
         learned = percent(_tail(values["train_accuracy"].mean(axis=0)))
-        return f"Without validation images nothing tells of overfitting: training accuracy ends at {learned}."
+        return f"Without validation {nouns.items()} nothing tells of overfitting: training accuracy ends at {learned}."
     who = "Overfits" if trainings == 1 else f"Overfits (mean of {trainings} trainings)"
     apart = f"training accuracy ends {points(gap)} {'above' if gap > 0 else 'below'} validation accuracy"
     if start is not None:
@@ -77,7 +78,7 @@ def _sentence(values: Mapping[str, NDArray[np.float64]], start: int | None, gap:
             f"training loss went on falling; {apart}."
         )
     if gap > GAP:
-        return f"Validation loss did not rise, but {apart}: the network knows its training images better than others."
+        return f"Validation loss did not rise, but {apart}: the network knows its training {nouns.items()} better than others."
     still = (
         len(loss) > TAIL and float(loss[-1]) <= float(loss.min()) and float(loss[-1]) < float(loss[-TAIL - 1]) * (1 - RISE / 2)
     )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tlbatch import nouns
 from tlbatch.backbones.handcrafted import HAND_CRAFTED
 from tlbatch.contracts.reports import AskedRun
 from tlbatch.kinds import kind_of
@@ -85,9 +86,9 @@ def plural(n: int, word: str, many: str | None = None) -> str:
     return f"{n:,} {word if n == 1 else many or word + 's'}"
 
 
-def images_in_units(images: int, units: int, word: str = "test image") -> str:
-    """'117 test images'; '120 test images in 12 groups' where images come in groups, which count as one each."""
-    return plural(images, word) + (f" in {plural(units, 'group')}" if units != images else "")
+def items_in_units(items: int, units: int) -> str:
+    """'117 test images'; '120 test images in 12 groups' where they come in groups, which count as one each."""
+    return nouns.count(items, "test") + (f" in {plural(units, 'group')}" if units != items else "")
 
 
 def backbone_name(asked: AskedRun) -> str:

@@ -24,6 +24,7 @@ from jobs.reporting.views.mistakes import build_mistakes
 from jobs.reporting.views.results import build_results
 from jobs.reporting.views.training import build_feature_maps, build_trainings
 from jobs.statistics.differences import METHOD_SEEDS
+from tlbatch import nouns
 from tlbatch.output import json_printable
 
 MANY_CLASSES = 20  #: above, long lists are folded
@@ -58,7 +59,7 @@ def render_page(analysis: Analysis, figures: Figures) -> str:
         tasks=analysis.records,
         versions=versions_of(list(analysis.records)),
         total_seconds=sum(record.seconds or 0.0 for record in analysis.records),
-        images=_images(analysis),
+        tested=_tested(analysis),
         several_seeds=max((len(run.independent_seeds) for run in analysis.sources.runs), default=1),
         method_seeds=METHOD_SEEDS,
         redrawn=analysis.sources.redrawn,
@@ -68,10 +69,10 @@ def render_page(analysis: Analysis, figures: Figures) -> str:
     )
 
 
-def _images(analysis: Analysis) -> str:
+def _tested(analysis: Analysis) -> str:
     """How many test images, in how many units."""
     most = max(analysis.sources.runs, key=lambda run: len(run.labels), default=None)
-    return tested_on(most) if most else plural(0, "test image")
+    return tested_on(most) if most else nouns.count(0, "test")
 
 
 def _sign(findings: Findings) -> tuple[str, str]:
@@ -93,6 +94,7 @@ def environment() -> Environment:
         loader=PackageLoader("jobs.reporting"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     found.template_class = _Page
+    found.globals["nouns"] = nouns
     found.filters |= {"figure": _figure, "duration": duration, "plural": plural, "number": number, "breakable": breakable}
     return found
 

@@ -8,6 +8,7 @@ from typing import Any
 from jobs.data.pins import PINNED, Pins, load_pins
 from jobs.data.split import COPY_OF_PINNED, Split
 from jobs.reporting.sources import Sources
+from tlbatch import nouns
 
 DECISION = "decision"
 
@@ -36,7 +37,8 @@ class Pinned:
         asked = "once" if self.served == 1 else f"{self.served:,} times"
         used = f"It was asked {asked}" if self.served else "It was asked by no challenger yet"
         why = (
-            "whoever won on it is flattered by it; a champion's own number is that on fresh images, which no decision consults"
+            f"whoever won on it is flattered by it; a champion's own number is that on fresh {nouns.items()}, "
+            f"which no decision consults"
         )
         return f"{self.sentence[0].upper()}{self.sentence[1:]}. {used}: {why}."
 

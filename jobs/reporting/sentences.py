@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from jobs.reporting.chance import chance_sentence, doubt
 from jobs.reporting.contrasts import BETTER, NOT_SHOWN, WORSE, Contrast, compared_seeds, find
 from jobs.reporting.formatting import (
-    images_in_units,
     interval_points,
     is_hand_crafted,
+    items_in_units,
     listing,
     p_value,
     percent,
@@ -23,10 +23,10 @@ from jobs.reporting.sources import RunSource, Sources
 from jobs.reporting.transfer_advice import what_decides
 from jobs.reporting.validation import best, standing
 from jobs.statistics.differences import METHOD_SEEDS
+from tlbatch import nouns
 from tlbatch.strategies import strategy_of
 
 HELPED, HARMED, NO_DIFFERENCE, NOT_TESTED = "helped", "harmed", "no difference shown", "not tested"
-THESE_IMAGES = "these training images (repeat.redraw: train draws others for each seed)"
 VERDICTS = {BETTER: HELPED, WORSE: HARMED, NOT_SHOWN: NO_DIFFERENCE}
 
 
@@ -85,7 +85,7 @@ def transfer_claim(contrast: Contrast, family: int) -> tuple[str, str]:
     headline = f"Transfer {VERDICTS[contrast.verdict]}" if shown else "No difference shown"
     least = f"; the smallest difference this test could show with 80 % power is {points(d.smallest)}"
     return headline, (
-        f"{whom(contrast)} {a.name} ({recipe(a.asked)}), classifies {accuracy(a)} of {images_in_units(d.images, d.groups)} "
+        f"{whom(contrast)} {a.name} ({recipe(a.asked)}), classifies {accuracy(a)} of {items_in_units(d.images, d.groups)} "
         f"right{over_seeds(a, b)}{doubt(a)}, {than(d.value, shown)} {b.name}, {control_kind(b)} "
         f"({accuracy(b)}{doubt(b)}): "
         f"{statistics(contrast, family)}{'' if shown else least}."
@@ -126,7 +126,7 @@ def labels_claim(zero: Contrast) -> str:
 def best_sentence(champion: RunSource) -> str:
     """The best run is named by validation; its test score is what it then gets."""
     validated = standing(champion).accuracy
-    tested = f"{accuracy(champion)} on the test images{interval_of(champion, ', ', '')}{doubt(champion)}"
+    tested = f"{accuracy(champion)} on the test {nouns.items()}{interval_of(champion, ', ', '')}{doubt(champion)}"
     if not math.isfinite(validated):
         return f"No run was validated, so none is best by validation; the study's first is {champion.name} ({tested})."
     return f"Best run by validation: {champion.name} ({percent(validated)} on validation; {tested})."
@@ -170,8 +170,12 @@ def smallest_sentence(contrasts: Sequence[Contrast]) -> list[str]:
     several = points(found[0]) != points(found[-1])
     span = f"{100 * found[0]:.1f} to {points(found[-1])}, depending on the pair" if several else points(found[0])
     level = f"5 % shared among {len(found)} comparisons" if len(found) > 1 else "at 5 %"
-    where = images_in_units(d.images, d.groups) + (f" and {d.seeds} seeds" if d.seeds > 1 else "")
+    where = items_in_units(d.images, d.groups) + (f" and {d.seeds} seeds" if d.seeds > 1 else "")
     return [f"The smallest difference that {where} could show (80 % power, {level}): {span}."]
+
+
+def these_items() -> str:
+    return f"these training {nouns.items()} (repeat.redraw: train draws others for each seed)"
 
 
 def scope_sentence(sources: Sources) -> list[str]:
@@ -185,11 +189,14 @@ def scope_sentence(sources: Sources) -> list[str]:
         said.append(f"{listing(fixed)} {gives} the same model with every seed: deterministic, and {counts}.")
     others = [run for run in runs if not run.deterministic]
     if fixed and not others:
-        return [*said, "So this speaks of these models, as trained on these images; repeat.redraw: train draws others."]
+        return [
+            *said,
+            f"So this speaks of these models, as trained on these {nouns.items()}; repeat.redraw: train draws others.",
+        ]
     seeds = max((len(run.seeds) for run in others), default=0)
     who = "Each other run" if fixed else "Each run"
     if seeds >= METHOD_SEEDS:
-        images = "" if sources.redrawn else f", as they learn from {THESE_IMAGES}"
+        images = "" if sources.redrawn else f", as they learn from {these_items()}"
         return [
             *said,
             f"{who} was trained {seeds} times: intervals hold the spread of the seeds, so they speak of the methods{images}.",
@@ -203,9 +210,9 @@ def seen_sentence(sources: Sources) -> list[str]:
     """Whether test images may have been seen in pretraining."""
     seen = sources.params.seen
     opening = {
-        "same images": "The test images have most likely been seen in pretraining",
-        "same classes": "Test images may have been seen in pretraining",
-        "unknown": "Whether test images were seen in pretraining is unknown",
+        "same images": f"The test {nouns.items()} have most likely been seen in pretraining",
+        "same classes": f"Test {nouns.items()} may have been seen in pretraining",
+        "unknown": f"Whether test {nouns.items()} were seen in pretraining is unknown",
     }.get(seen.get("level", ""))
     return [f"{opening}: {seen.get('why', '')}."] if opening else []
 
@@ -244,7 +251,7 @@ def interval_of(run: RunSource, before: str = " (", after: str = ")") -> str:
 
 
 def tested_on(run: RunSource) -> str:
-    return images_in_units(len(run.labels), run.units)
+    return items_in_units(len(run.labels), run.units)
 
 
 def over_seeds(run: RunSource, other: RunSource) -> str:

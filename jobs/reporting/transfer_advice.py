@@ -10,6 +10,7 @@ from jobs.reporting.chance import doubt
 from jobs.reporting.contrasts import BETTER, NOT_SHOWN, WORSE, Contrast, find
 from jobs.reporting.formatting import backbone_name, interval_points, listing, p_value, points, recipe, signed_points
 from jobs.reporting.sources import RunSource
+from tlbatch import nouns
 
 WORDS = {BETTER: "helped", WORSE: "harmed", NOT_SHOWN: "showed no difference"}
 
@@ -90,7 +91,10 @@ def _fed_otherwise(contrast: Contrast) -> bool:
 
 
 def _feeding(contrast: Contrast) -> str:
-    return f"How images are fed decides too: with the same features of {backbone_name(contrast.a.asked)}, {_directly(contrast)}"
+    return (
+        f"How {nouns.items()} are fed decides too: with the same features of {backbone_name(contrast.a.asked)}, "
+        f"{_directly(contrast)}"
+    )
 
 
 def _source(run: RunSource) -> str:

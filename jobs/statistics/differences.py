@@ -21,6 +21,7 @@ from jobs.statistics.permutation import two_sided
 from jobs.statistics.power import smallest_difference, smallest_over_seeds
 from jobs.statistics.score import PairedScore, SeedSpread
 from jobs.statistics.units import Bools, Floats, Groups, Ints, numbered, unit_sizes, unit_sums
+from tlbatch import nouns
 
 LEVEL = 0.05  #: two-sided error of a single test, or of a family of them
 METHOD_SEEDS = 3
@@ -61,7 +62,7 @@ class Difference:
     @property
     def test(self) -> str:
         single = self.groups == self.images
-        units = f"{self.images:,} images" if single else f"{self.groups:,} groups of images"
+        units = f"{self.images:,} {nouns.items()}" if single else f"{self.groups:,} groups of {nouns.items()}"
         if self.seeds > 1:
             return f"t test over {self.seeds} seeds and {units}"
         return "exact McNemar test" if single else f"exact permutation test over {units}"
@@ -91,7 +92,7 @@ def paired_difference(right_a: Bools, right_b: Bools, groups: Groups) -> Differe
     Row s of both was trained with the same seed. Raises ValueError where the shapes differ.
     """
     if right_a.shape != right_b.shape or right_a.shape[1] != len(groups):
-        raise ValueError(f"not the same images: {right_a.shape}, {right_b.shape}, {len(groups)} groups")
+        raise ValueError(f"not the same {nouns.items()}: {right_a.shape}, {right_b.shape}, {len(groups)} groups")
     place = numbered(groups)
     difference = right_a.astype(np.float64) - right_b.astype(np.float64)
     sums = np.rint(unit_sums(difference, place)).astype(np.int64)

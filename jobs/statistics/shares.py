@@ -13,6 +13,7 @@ from jobs.statistics.estimate import Estimate
 from jobs.statistics.predictions import Predictions
 from jobs.statistics.score import quantile
 from jobs.statistics.units import Groups, numbered, unit_sizes
+from tlbatch import nouns
 
 LEVEL = 0.95
 Z = 1.959963984540054  # standard normal quantile of 0.975
@@ -54,11 +55,13 @@ def share(right: NDArray[np.bool_], groups: Groups) -> Estimate:
     """The share of True, with Wilson's interval at the effective number of images; counts only below TOO_FEW."""
     n, k = len(right), int(right.sum())
     if n == 0:
-        return Estimate(None, None, None, 0, "no images", k=0)
+        return Estimate(None, None, None, 0, f"no {nouns.items()}", k=0)
     if n < TOO_FEW:
         return Estimate(k / n, None, None, n, "counts only", k=k)
     low, high, effective = share_interval(right, groups)
-    return Estimate(k / n, low, high, n, "Wilson" if effective == n else f"Wilson at {effective:.0f} independent images", k=k)
+    return Estimate(
+        k / n, low, high, n, "Wilson" if effective == n else f"Wilson at {effective:.0f} independent {nouns.items()}", k=k
+    )
 
 
 def mean_of_shares(parts: Sequence[Estimate]) -> tuple[float, float]:

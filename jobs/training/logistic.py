@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tlbatch import nouns
 from tlbatch.errors import DataError
 
 MAX_ITERATIONS = 2000
@@ -73,7 +74,7 @@ def fit(
     x = features.astype(np.float64)
     present = np.unique(labels)
     if len(present) < 2:
-        raise DataError("the training images have one class only: a logistic regression needs two")
+        raise DataError(f"the training {nouns.items()} have one class only: a logistic regression needs two")
     cv = _cross_validate(x, labels, list(cs), folds, seed, groups, tick) if len(cs) > 1 else []
     c = min(cv, key=lambda row: (row["log_loss"], row["c"]))["c"] if cv else float(cs[0])
     standard = _standardise(x)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from jobs.randomness import generator
+from tlbatch import nouns
 
 
 class Sampler:
@@ -17,7 +18,7 @@ class Sampler:
 
     def __init__(self, n: int, batch_size: int, seed: int, steps_per_epoch: int | None = None) -> None:
         if n < 1:
-            raise ValueError("no training images to sample from")
+            raise ValueError(f"no training {nouns.items()} to sample from")
         self.n, self.batch_size, self.seed, self._fixed_steps = n, batch_size, seed, steps_per_epoch
         self._cached: tuple[int, Tensor] | None = None
 

@@ -17,6 +17,7 @@ from jobs.data.split import split_index
 from jobs.data.split_groups import units_of
 from jobs.training.batches import TARGET
 from jobs.training.settings import Settings
+from tlbatch import nouns
 from tlbatch.contracts.data import SourceParams
 from tlbatch.errors import DataError
 from tlbatch.roles import DATASET, overlap_input, source_input
@@ -78,7 +79,10 @@ def _source_parts(context: Context, settings: Settings, name: str, asked: Source
     split = split_source(name, entries, asked.split, asked.classes, held_back)
     shown = sum(why == HELD_BACK for _, why in split.left_out)
     if shown:
-        print(f"{name}: {shown} images train nothing, being (copies of) images that the target holds back", flush=True)
+        print(
+            f"{name}: {shown} {nouns.items()} train nothing, being (copies of) {nouns.items()} that the target holds back",
+            flush=True,
+        )
     classes = settings.classes if settings.strategy_entry.shared_classes else list(asked.classes)
     return Parts(split.train, split.validation, classes)
 
@@ -90,14 +94,15 @@ def target_parts(index: Sequence[IndexEntry], settings: Settings, pins: Pins | N
     train, validation = (split.train, split.validation) if fold is None else split.fold(fold)
     missing = sorted(set(settings.classes) - {entry.label for entry in train})
     if missing:
-        where = "the training images" if fold is None else f"the training images of fold {fold + 1}"
+        where = f"the training {nouns.items()}" if fold is None else f"the training {nouns.items()} of fold {fold + 1}"
         raise DataError(
-            f"{where} show nothing of {', '.join(missing[:5])}: add images, name fewer dataset.split.folds, or leave the class "
+            f"{where} show nothing of {', '.join(missing[:5])}: add {nouns.items()}, name fewer "
+            f"dataset.split.folds, or leave the class "
             "out (dataset.classes)"
         )
     if not validation and (settings.lr_candidates or _chooses(settings)):
         raise DataError(
-            "there are no validation images to choose by: raise dataset.split.validation, or say train.select: last"
+            f"there are no validation {nouns.items()} to choose by: raise dataset.split.validation, or say train.select: last"
         )
     return Parts(train, validation, settings.classes)
 

@@ -33,10 +33,10 @@ step_main("finetune", run, ["--task", sys.argv[1]])
 
 
 class Installation:
-    """``folder``: where commands run; ``site``: where the package is."""
+    """``folder``: where commands run; ``site``: where the package is; ``said``: all that commands printed so far."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.site = folder, folder / "site"
+        self.folder, self.site, self.said = folder, folder / "site", ""
         install(self.site)
 
     def environment(self, site: Path | None = None) -> dict[str, str]:
@@ -50,6 +50,7 @@ class Installation:
         result = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300)
         assert result.returncode == code, result.stdout + result.stderr
         assert "Traceback" not in result.stderr
+        self.said += result.stdout + result.stderr
         return result.stdout + result.stderr if code else result.stdout
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,6 +86,75 @@ def test_it_ran_to_a_report(place: Installation, ran: str) -> None:
     assert "data:image/svg+xml;base64," in page
     assert "broken.npy" in page
     assert "example:jitter and sd 0.2" in page
+
+
+OTHERS = re.compile(r"\b(images?|pictures?|photographs?)\b", re.IGNORECASE)
+READ = (".json", ".jsonl", ".html", ".md", ".csv", ".txt")
+
+
+def texts_of(value: Any) -> Iterator[str]:
+    """All text in a document but the names of its fields, which are the same for every kind."""
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from texts_of(each)
+    elif isinstance(value, str):
+        yield value
+
+
+def seen_of(name: str, data: bytes) -> str:
+    """What a person reads of a file in a store: a page without styles, scripts and what pictures are made of."""
+    text = data.decode()
+    if name.endswith(".json"):
+        return "\n".join(texts_of(json.loads(text)))
+    if name.endswith(".csv"):
+        return text.partition("\n")[2]  # its heading has fields' names
+    if name.endswith(".html"):
+        text = re.sub(r"<(style|script|svg)\b.*?</\1>", "", text, flags=re.DOTALL)
+        text = re.sub(r'\b(id|class|href|src|style|content|data-[a-z]+)="[^"]*"', "", text)
+    return text
+
+
+def test_its_items_are_called_series_everywhere(place: Installation, ran: str) -> None:
+    """On pages, in documents, logs, progress and on the terminal: nowhere is another kind's word."""
+    execution = json.loads(place.call("list", "--store", ran, "-o", "json"))[0]["id"]
+    out = f"called-{ran.partition(':')[0]}"
+    place.call("predict", "data/sine", out, "--model", f"{ran}#{execution}/mlp")
+    place.call("status", execution, "--store", ran)
+    place.call("report", "show", execution, "--store", ran)
+    place.call("check", "study.yaml", "--store", ran)
+    stores = [open_store(ran if ran.startswith("s3:") else str(place.folder / ran)), open_store(str(place.folder / out))]
+    files = [(stat.name, store.get(stat.name)) for store in stores for stat in store.list("") if stat.name.endswith(READ)]
+    seen = {name: seen_of(name, data) for name, data in files} | {"terminal": place.said}
+    others = [
+        f"{name}: {found[0]} ({text[max(found.start() - 60, 0) : found.end() + 40]!r})"
+        for name, text in seen.items()
+        for found in OTHERS.finditer(text)
+    ]
+    assert not others, "\n".join(others[:40])
+    for name, word in (
+        ("report/index.html", "test series"),
+        ("progress.json", "series"),
+        ("terminal", "series predicted"),
+        ("logs/", "validation series"),
+        ("logs/", "test series"),
+    ):
+        assert any(word in text for file, text in seen.items() if name in file), (name, word)
+
+
+@pytest.mark.parametrize(
+    ("command", "change", "code", "said"),
+    [
+        ("run", "dataset.split.train=640", 65, "ask for fewer, or add series"),
+        ("check", "dataset.url=nothing", 2, "; name one that holds series"),
+        ("check", "dataset.split.validation=0", 2, "needs validation series, and there are none"),
+    ],
+)
+def test_what_is_wrong_with_series_is_said_of_series(
+    place: Installation, command: str, change: str, code: int, said: str
+) -> None:
+    choosing = ["--set", "runs[0].train.select=best"] if "validation" in change else []
+    text = place.call(command, "study.yaml", "--store", "wrong", "--set", change, *choosing, code=code)
+    assert said in text, text
 
 
 def test_again_nothing_runs(place: Installation, ran: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tlbatch import nouns
 from tlbatch.champions.champion import Champion
 from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest, read_file
@@ -55,9 +56,6 @@ def asked_words(champion: Champion) -> str:
 
 ENOUGH_FRESH = 100
 """Fresh images from which their number is a model's first one (or as many as the test set has): about 6 points either way."""
-FRESH = "fresh image{s}, which no decision consulted"
-CORRECTED = "on the test images, without the luck of having been chosen there"
-FLATTERED = "on the test images that it was chosen on, which flatters it"
 
 
 @dataclass(frozen=True)
@@ -94,14 +92,15 @@ def own_number(
     if own is not None and enough:
         return own
     if corrected and corrected.get("metric") == metric:
-        return _own(corrected, CORRECTED)
-    return _own(measured, FLATTERED if asked else "on the test images" if asked == 0 else "")
+        return _own(corrected, f"on the test {nouns.items()}, without the luck of having been chosen there")
+    where = "" if asked is None else f"on the test {nouns.items()}"
+    return _own(measured, f"{where} that it was chosen on, which flatters it" if asked else where)
 
 
 def fresh_number(fresh: Mapping[str, Any] | None, metric: str) -> Own | None:
     """On however few fresh images."""
     images = int((fresh or {}).get("images") or 0)
-    where = f"on {images:,} {FRESH.format(s='s' if images > 1 else '')}"
+    where = f"on {nouns.count(images, 'fresh')}, which no decision consulted"
     return _own(((fresh or {}).get("metrics") or {}).get(metric), where) if images else None
 
 

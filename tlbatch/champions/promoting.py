@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tlbatch import nouns
 from tlbatch.champions.champion import ROOT, Champion, crown, find_champion, load_champion, terms
 from tlbatch.champions.judged import pinned_images, test_images
 from tlbatch.errors import StudyError
@@ -62,7 +63,8 @@ def _flattery(store: Store, champion: Champion, pins: InputRef) -> str:
     if own is not None and held is not None and {id_ for id_, _ in held} <= {id_ for id_, _ in own}:
         return ""
     return (
-        f" It may have been trained on test images that {champion.name} holds on to: on these it looks better than it is, "
+        f" It may have been trained on test {nouns.items()} that {champion.name} holds on to: on these it looks "
+        f"better than it is, "
         "and challengers have a harder stand."
     )
 
@@ -111,7 +113,7 @@ def _accuracies(store: Store, new: Champion, old: Champion | None) -> str:
         return ""
     if old is None or accuracy(old) is None:
         return f"; accuracy {value:.3f}"
-    other = "" if _same_images(store, new, old) else " on other test images"
+    other = "" if _same_images(store, new, old) else f" on other test {nouns.items()}"
     return f"; accuracy {value:.3f}, against {accuracy(old):.3f}{other}"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tlbatch import nouns
 from tlbatch.commands.options import kept_store_option, output_option, print_json
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def pull(
         click.echo(f"  {file}  {(folder / file).stat().st_size:,} bytes")
     for kind, check in card["check"].items():
         click.echo(
-            f"{kind}: largest difference of a probability from the evaluated model on {check['images']} test images: "
+            f"{kind}: largest difference of a probability from the evaluated model on {check['images']} test {nouns.items()}: "
             f"{check['difference']:.2g} (allowed: {check['tolerance']:g}); same class for {check['same_class']}"
         )
 
@@ -220,7 +221,7 @@ def _lines(found: Champion, fresh: Mapping[str, Any] | None, corrected: Mapping[
         ("since", f"{_when(found.crowned)} UTC, {found.by}"),
         *([(metric.replace("_", " "), own.words)] if own else []),
         *([("fresh", few.words)] if few and few != own else []),
-        ("test images", f"{asked_words(found)}{note}"),
+        (f"test {nouns.items()}", f"{asked_words(found)}{note}"),
         *((f" {name.replace('_', ' ')}", _estimate(value)) for name, value in sorted(found.metrics.items())),
         ("files", models),
     ]

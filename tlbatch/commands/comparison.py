@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tlbatch import nouns
 from tlbatch.display.tables import markdown, markdown_table
 from tlbatch.display.text import text_table
 from tlbatch.spreadsheet import csv_text
@@ -80,7 +81,7 @@ def _legend(document: dict[str, Any]) -> Block:
         )
         for side in document["executions"]
     )
-    return Block("", ("", "execution", "study", "ended (UTC)", "images", "best run"), rows, (0, 1, 2, 3, 5))
+    return Block("", ("", "execution", "study", "ended (UTC)", nouns.items(), "best run"), rows, (0, 1, 2, 3, 5))
 
 
 def _tests(document: dict[str, Any]) -> Block:
@@ -103,8 +104,10 @@ def _tests(document: dict[str, Any]) -> Block:
                 f"{_points(d['smallest']).lstrip('+')}",
             )
         )
-    columns = ("run", "against", "verdict", "points", "95 % interval", "p (Holm)", "images", "smallest")
-    return Block("Paired tests on the test images in both", columns if rows else (), tuple(rows), (0, 1, 2), tuple(lines))
+    columns = ("run", "against", "verdict", "points", "95 % interval", "p (Holm)", nouns.items(), "smallest")
+    return Block(
+        f"Paired tests on the test {nouns.items()} in both", columns if rows else (), tuple(rows), (0, 1, 2), tuple(lines)
+    )
 
 
 def _study(change: dict[str, Any]) -> Block | None:
@@ -134,7 +137,7 @@ def _images(change: dict[str, Any]) -> Block | None:
             lines.append(f"  and {len(found) - MOST_LISTED:,} more {kind}: -o json, or -o csv --table images, names all")
     if not lines:
         return None
-    return Block(f"Images: from {change['from']} to {change['to']}", lines=tuple(lines))
+    return Block(f"{nouns.items().capitalize()}: from {change['from']} to {change['to']}", lines=tuple(lines))
 
 
 def _image(kind: str, image: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tlbatch import nouns
 from tlbatch.commands.options import (
     context_option,
     follow_links_option,
@@ -182,13 +183,13 @@ def _relabelled(study: str, planned: Relabelling, store: str, dry_run: bool) -> 
     """What ``relabel`` says: counts, the changes, warnings."""
     out = sum(not change.after for change in planned.changes)
     would = "would be " if dry_run else ""
-    head = f"{study}: {_count(len(planned.changes) - out, 'label')} {would}changed, {_count(out, 'image')} {would}left out"
+    head = f"{study}: {_count(len(planned.changes) - out, 'label')} {would}changed, {nouns.count(out)} {would}left out"
     lines = [f"{head}; {planned.same} of {planned.lines} lines say what counts already"]
     for change in planned.changes[:MOST_CHANGES]:
         lines.append(f"  {change.path}: {change.before or 'left out'} → {change.after or 'left out'}")
     if len(planned.changes) > MOST_CHANGES:
         lines.append(f"  … and {len(planned.changes) - MOST_CHANGES} more (-o json lists all)")
-    lines += [f"{name} has no image any more: the class is gone from the study" for name in planned.emptied]
+    lines += [f"{name} has no {nouns.item()} any more: the class is gone from the study" for name in planned.emptied]
     if planned.changes and not dry_run:
         lines.append(f"kept in {store}/labels/{study}/corrections.csv; the next run learns from them, --undo takes them back")
     return lines

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tlbatch import nouns
 from tlbatch.commands.options import (
     context_option,
     follow_links_option,
@@ -72,6 +73,7 @@ def predict(source: str, out: str, output: str, **options: Any) -> int:
 
 def _prediction(source: str, out: str, profile: Profile, options: dict[str, Any]) -> Prediction:
     from tlbatch.commands.options import DEFAULT_STORE
+    from tlbatch.kinds import speak_of
     from tlbatch.prediction.model import choose_model
     from tlbatch.prediction.pictures import check_apart, list_pictures, place_of
     from tlbatch.prediction.request import Prediction
@@ -80,6 +82,7 @@ def _prediction(source: str, out: str, profile: Profile, options: dict[str, Any]
     pictures, target = place_of(source), place_of(out)
     check_apart(pictures, target)
     model = choose_model(options["model"], profile.store or DEFAULT_STORE)
+    speak_of(model.prepared.kind)
     return Prediction(
         model=model,
         source=pictures,
@@ -162,7 +165,9 @@ def _show(prediction: Prediction, output: str, computed: dict[str, int]) -> int:
     else:
         click.echo("\n".join(_lines(prediction, summary, computed)))
     if not summary["images"]:
-        raise DataError(f"{prediction.source}: none of its {summary['bad']} files is a usable image; bad.jsonl says why")
+        raise DataError(
+            f"{prediction.source}: none of its {summary['bad']} files is a usable {nouns.item()}; bad.jsonl says why"
+        )
     return 0
 
 
@@ -175,10 +180,10 @@ def _lines(prediction: Prediction, summary: dict[str, Any], computed: dict[str, 
     files = "1 file" if summary["bad"] == 1 else f"{summary['bad']} files"
     bad = f"; {files} cannot be used ({prediction.out.url}/bad.jsonl)" if summary["bad"] else ""
     return [
-        f"{images:,} images predicted by {prediction.model.name}{bad}",
+        f"{images:,} {nouns.items()} predicted by {prediction.model.name}{bad}",
         f"probabilities: {summary['probabilities']}",
         "",
-        *text_table(["class", "images", "share"], sorted(rows, key=lambda row: -counts[row[0]]), width=terminal_width()),
+        *text_table(["class", nouns.items(), "share"], sorted(rows, key=lambda row: -counts[row[0]]), width=terminal_width()),
         "",
         f"{prediction.out.url}/predictions/: {parts}; {computed['forward_passes']:,} forward passes now",
     ]

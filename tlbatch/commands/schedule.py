@@ -88,7 +88,7 @@ def history(name: str, store: str, output: str, limit: int) -> None:
     from dataclasses import asdict
 
     from tlbatch.display.text import text_table
-    from tlbatch.schedules.view import COLUMNS, cells, view
+    from tlbatch.schedules.view import cells, columns, view
     from tlbatch.store.opening import open_kept
 
     seen = view(open_kept(store), name)
@@ -97,7 +97,7 @@ def history(name: str, store: str, output: str, limit: int) -> None:
         print_json([asdict(record) for record in shown])
         return
     rows = [cells(record, seen.schedule.timezone, seen.schedule.promote_on) for record in shown]
-    click.echo("\n".join(text_table(COLUMNS, rows, left=(0, 1, 2, 6, 7), width=terminal_width())))
+    click.echo("\n".join(text_table(columns(), rows, left=(0, 1, 2, 6, 7), width=terminal_width())))
     if len(seen.firings) > limit:
         click.echo(f"{len(seen.firings) - limit} earlier ones: --limit {len(seen.firings)}", err=True)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tlbatch import nouns
 from tlbatch.commands.options import (
     DEFAULT_STORE,
     Command,
@@ -186,7 +187,7 @@ def _warn_of_bounds(loaded: LoadedStudy, store: Store) -> None:
     except Stopped:
         raise
     except TlbatchError as error:
-        click.echo(f"whether its class_bound is too fine for its test images is not known: {error}", err=True)
+        click.echo(f"whether its class_bound is too fine for its test {nouns.items()} is not known: {error}", err=True)
 
 
 def _say_applied(stored: StoredSchedule, output: str, *, asked: bool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tlbatch import nouns
 from tlbatch.commands.options import output_option, print_json, set_option, store_option
 from tlbatch.output import terminal_width
 
@@ -101,7 +102,7 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
         click.echo(note)
     if resolved.corrections:
         corrected, out = resolved.corrections["corrected"], resolved.corrections["left_out"]
-        click.echo(f"by hand (tlbatch data relabel): labels corrected: {corrected}, images left out: {out}")
+        click.echo(f"by hand (tlbatch data relabel): labels corrected: {corrected}, {nouns.items()} left out: {out}")
     click.echo()
     rows = [_row(fact) for fact in facts]
     columns = ["run", "network", "strategy", "input", "", "frozen", "trained", "parameters", "features"]

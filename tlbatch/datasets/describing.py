@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from tlbatch import nouns
 from tlbatch.datasets.listing import Listing
 from tlbatch.datasets.walk import SHOWN, examples
 
@@ -39,11 +40,12 @@ def listing_lines(listing: Listing) -> Iterator[str]:
         yield f"empty files: {len(empty)} ({examples(empty[:SHOWN], len(empty))})"
     if listing.empty_classes:
         named = examples(listing.empty_classes[:SHOWN], len(listing.empty_classes))
-        yield f"without images, and so no class: {len(listing.empty_classes)} ({named})"
+        yield f"without {nouns.items()}, and so no class: {len(listing.empty_classes)} ({named})"
     for left in listing.passed_over:
         yield f"left out: {left}"
     if listing.inner_parts:
         named = examples(listing.inner_parts[:SHOWN], len(listing.inner_parts))
         yield (
-            f"not used as parts: {named}; images are divided anew (a CSV file may say each image's part: dataset.labels.split)"
+            f"not used as parts: {named}; {nouns.items()} are divided anew (a CSV file may say each "
+            f"{nouns.item()}'s part: dataset.labels.split)"
         )

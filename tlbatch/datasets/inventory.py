@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from tlbatch import nouns
 from tlbatch.datasets.labelling import Labelled, label_files
 from tlbatch.datasets.layout import inner_parts, layout_of, refused_parts, written_parts
 from tlbatch.datasets.listing import ListedFile, Listing
@@ -33,7 +34,8 @@ def list_dataset(dataset: Dataset | Source, corrections: Mapping[str, str] | Non
     kept = [file for file in changed if file.label]
     if before and not kept:
         raise DataError(
-            f"{labelled.walk.url}: the corrections leave every image out; `tlbatch data relabel STUDY --undo` takes them back"
+            f"{labelled.walk.url}: the corrections leave every {nouns.item()} out; `tlbatch data relabel STUDY "
+            f"--undo` takes them back"
         )
     if dataset.labels is None and dataset.classes is None:
         _check_parts(labelled, kept)
@@ -94,7 +96,8 @@ def _chosen(labelled: Labelled, files: Sequence[ListedFile], classes: tuple[str,
         chosen, empty = classes, []
     if len(chosen) < 2:
         raise DataError(
-            f"{url}: a classifier needs at least two classes with images, and there is only {chosen[0]!r}{_within(files)}"
+            f"{url}: a classifier needs at least two classes with {nouns.items()}, and there is only "
+            f"{chosen[0]!r}{_within(files)}"
         )
     kept = tuple(sorted((file for file in files if file.label in set(chosen)), key=lambda file: file.path))
     _check_opened(labelled, kept, counts)
@@ -108,7 +111,7 @@ def _check_opened(labelled: Labelled, files: Iterable[ListedFile], counts: Mappi
     for file in files if shut else ():
         if file.path in shut and counts[file.label] == 1:
             raise DataError(
-                f"{labelled.walk.url}/{file.path}: {file.problem}, so that class {file.label!r} has no image: fix its "
+                f"{labelled.walk.url}/{file.path}: {file.problem}, so that class {file.label!r} has no {nouns.item()}: fix its "
                 "permissions, or leave the class out by naming the others in dataset.classes"
             )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tlbatch import nouns
 from tlbatch.datasets.foldertree import FoundFile, litter_of
 from tlbatch.datasets.labels import match_lines, read_labels
 from tlbatch.datasets.listing import ListedFile
@@ -35,7 +36,7 @@ def label_files(dataset: Dataset | Source) -> Labelled:
     """Every file that has a label, with aliases merged and groups; corrections are not applied. Raises as ``list_dataset``."""
     found = walk(dataset.url, follow_links=dataset.follow_links)
     if not found.files and dataset.url.startswith("s3://"):
-        raise DataError(f"dataset.url: there is nothing under {found.url}; fix the prefix, or upload the images")
+        raise DataError(f"dataset.url: there is nothing under {found.url}; fix the prefix, or upload the {nouns.items()}")
     if dataset.labels is not None:
         labelled = _by_csv(found, dataset.labels, kind_of(dataset.kind_name).suffixes)
     elif dataset.split.folders is not None:
@@ -57,7 +58,8 @@ def _by_class(found: Walk) -> Labelled:
     files = [_listed(file, file.path.partition("/")[0]) for file in inside]
     if not files:
         raise DataError(
-            f"{found.url} holds no folder with images: put them in a folder for each class, or name a CSV file (dataset.labels)"
+            f"{found.url} holds no folder with {nouns.items()}: put them in a folder for each class, or name a CSV "
+            f"file (dataset.labels)"
         )
     loose = tuple(file.path for file in found.files if not _in_folder(file, ""))
     return Labelled(found, files, found.inner_folders(), len(loose), loose)
@@ -72,7 +74,9 @@ def _by_parts(found: Walk, folders: Mapping[Any, str]) -> Labelled:
         inside = [file for file in found.files if file.path.startswith(prefix) and _in_folder(file, prefix)]
         if not inside:
             near = suggestion(folder, sorted(path for path in found.folders if found.inner_folders(path)))
-            raise StudyError(f"dataset.split.folders.{part}: no class folder with images in {found.url}/{prefix}{near}")
+            raise StudyError(
+                f"dataset.split.folders.{part}: no class folder with {nouns.items()} in {found.url}/{prefix}{near}"
+            )
         files += [_listed(file, file.path.removeprefix(prefix).partition("/")[0], part) for file in inside]
         named += found.inner_folders(folder.strip("/"))
     used = {file.path for file in files}

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tlbatch import nouns
 from tlbatch.datasets.buckettree import walk_bucket
 from tlbatch.datasets.foldertree import FoundFile, Tree, is_of_the_system, walk_folder
 from tlbatch.errors import StudyError
@@ -91,12 +92,12 @@ def checked_folder(url: str, what: str = "") -> Path:
         root = Path(os.path.realpath(Path(url.removeprefix("file://")).expanduser()))
         if not root.is_dir():
             said = "is a file, not a folder" if root.exists() else "there is no such folder"
-            raise StudyError(f"{what}{root}: {said}; name one that holds images")
+            raise StudyError(f"{what}{root}: {said}; name one that holds {nouns.items()}")
         if root == Path("/") or is_of_the_system(root):
-            raise StudyError(f"{what}{root}: is a folder of the system, no dataset; name one that holds images")
+            raise StudyError(f"{what}{root}: is a folder of the system, no dataset; name one that holds {nouns.items()}")
     except (OSError, ValueError, RuntimeError) as error:
         said = getattr(error, "strerror", None) or str(error)
-        raise StudyError(f"{what}{url!r} is no folder's name ({said}); name one that holds images") from error
+        raise StudyError(f"{what}{url!r} is no folder's name ({said}); name one that holds {nouns.items()}") from error
     return root
 
 

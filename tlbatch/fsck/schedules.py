@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tlbatch import nouns
 from tlbatch.fsck.artifacts import Artifacts
 from tlbatch.fsck.champions import made_again, missing
 from tlbatch.fsck.finding import DELETE, LEAVE, SET_ASIDE, Finding, document, each_at_once
@@ -66,7 +67,7 @@ def _pinned(store: Store, name: str, artifacts: Artifacts) -> list[Finding]:
     if pins is None or not why:
         return []
     place = f"artifacts/{pins.ref.step}/{pins.ref.key}/manifest.json"
-    return [Finding(place, f"pinned images of {name}: {why}", LEAVE, made_again(store, pins.ref), pins.ref.key)]
+    return [Finding(place, f"pinned {nouns.items()} of {name}: {why}", LEAVE, made_again(store, pins.ref), pins.ref.key)]
 
 
 def _pins_gone(name: str, stats: Mapping[str, Stat], store: Store) -> list[Finding]:
@@ -76,4 +77,4 @@ def _pins_gone(name: str, stats: Mapping[str, Stat], store: Store) -> list[Findi
     decided = f"champions/{name.split('/')[1]}/decisions/"
     if place in stats or champion not in stats or not any(each.startswith(decided) for each in stats):
         return []
-    return [Finding(place, "it is gone, though its champion was decided on pinned images", LEAVE, PINS)]
+    return [Finding(place, f"it is gone, though its champion was decided on pinned {nouns.items()}", LEAVE, PINS)]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from tlbatch import nouns
 from tlbatch.champions.champion import ROOT as CHAMPIONS
 from tlbatch.errors import StudyError
 from tlbatch.fsck.artifacts import Artifacts, check_artifacts
@@ -109,7 +110,7 @@ def _word(name: str) -> str:
     if name.startswith(CHAMPIONS) and len(parts) in (2, 3):
         return f"champion {parts[1].removesuffix('.json')}" + (f" number {int(n)}" if (n := _serial(parts)) else "")
     if name.startswith(SCHEDULES) and len(parts) == 3 and parts[2] == "pins.json":
-        return f"pinned images of schedule {parts[1]}"
+        return f"pinned {nouns.items()} of schedule {parts[1]}"
     return ""
 
 

@@ -4,6 +4,6 @@ A kind's other half, which reads and computes, is where its entry's ``items_prog
 """
 
 from tlbatch.kinds.entry import Kind
-from tlbatch.kinds.registry import DEFAULT_KIND, KINDS, fed_shape, kind_field, kind_of
+from tlbatch.kinds.registry import DEFAULT_KIND, KINDS, fed_shape, kind_field, kind_of, speak_of
 
-__all__ = ["DEFAULT_KIND", "KINDS", "Kind", "fed_shape", "kind_field", "kind_of"]
+__all__ = ["DEFAULT_KIND", "KINDS", "Kind", "fed_shape", "kind_field", "kind_of", "speak_of"]

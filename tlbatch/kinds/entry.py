@@ -33,7 +33,8 @@ def nothing(input: ResolvedInput) -> str:
 class Kind:
     """A kind of data, as an entry of ``KINDS`` or of a plug-in (tlbatch.plugins).
 
-    ``item``, ``items``: what one and several are called. ``items_program``, ``feed_program``: ``module:object`` that reads and
+    ``item``, ``items``: what one and several are called, and, where that has another name, ``content``, ``contents`` what is in
+    them, of which there may be copies (tlbatch.nouns). ``items_program``, ``feed_program``: ``module:object`` that reads and
     shows items (jobs.data.items.ItemKind) and that feeds networks (jobs.kinds.feed.Feed). ``suffixes``: which of several files
     of one name a line of a CSV means. ``settings``: what may be set of the dataset (``kind: {name: {…}}``); ``input``: of a
     run's input, over ``defaults``; each None where nothing may be.
@@ -54,6 +55,8 @@ class Kind:
     small: Callable[[ResolvedInput], bool]
     item: str = "item"
     items: str = "items"
+    content: str = ""
+    contents: str = ""
     suffixes: frozenset[str] = frozenset()
     settings: type[Part] | None = None
     input: type[Part] | None = None

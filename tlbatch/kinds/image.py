@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from tlbatch.backbones.preprocessing import NORMALIZATIONS, SCRATCH_INPUT, fed_shape, mismatch
 from tlbatch.kinds.entry import Kind
+from tlbatch.nouns import IMAGES
 from tlbatch.schema.base import Fraction, Part, Positive
 
 SMALL_INPUT = 64
@@ -105,8 +107,7 @@ def scaling(input: Mapping[str, Any]) -> str:
 IMAGE = Kind(
     name="image",
     title="pictures: JPEG, PNG, WebP, TIFF and more",
-    item="image",
-    items="images",
+    **asdict(IMAGES),
     items_program="jobs.kinds.image.items:IMAGE",
     feed_program="jobs.kinds.image.feed:FEED",
     suffixes=SUFFIXES,

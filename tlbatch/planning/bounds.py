@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from tlbatch import nouns
 from tlbatch.datasets.listing import Listing
 from tlbatch.spec import Study
 
@@ -36,12 +37,12 @@ def coarse_bounds(study: Study, listing: Listing) -> Iterator[str]:
     if not coarse:
         return
     said = [
-        f"{name} will have about {count} test image{'s' if count > 1 else ''}, so that one is {100 / count:.1f} points of its "
-        f"recall, more than its bound of {100 * bounds[name]:.1f}"
+        f"{name} will have about {nouns.count(count, 'test')}, so that one is "
+        f"{100 / count:.1f} points of its recall, more than its bound of {100 * bounds[name]:.1f}"
         for count, name in coarse[:NAMED]
     ]
     more = f"; so it is with {len(coarse) - NAMED} more classes" if len(coarse) > NAMED else ""
     yield (
-        f"schedule.class_bound: {'; '.join(said)}{more}: such a bound cannot be told from chance, and one image alone refuses "
-        "nobody; ask for more test images (dataset.split.test) or widen it"
+        f"schedule.class_bound: {'; '.join(said)}{more}: such a bound cannot be told from chance, and one "
+        f"{nouns.item()} alone refuses nobody; ask for more test {nouns.items()} (dataset.split.test) or widen it"
     )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pkgutil import resolve_name
 from typing import Any
 
+from tlbatch import nouns
 from tlbatch.contracts.data import OverlapParams, PrepareParams, SourceParams
 from tlbatch.contracts.evaluation import EvaluateRunParams, EvaluateZeroLabelParams
 from tlbatch.contracts.models import Backbone, ExtractParams, FinetuneParams, Model, Views
@@ -110,7 +111,7 @@ def _sources(resolved: ResolvedStudy, run: ResolvedRun) -> dict[str, SourceParam
             classes = tuple(each for each in resolved.data.classes if each in classes)
         if not classes:
             raise DataError(
-                f"sources.{name}: {resolved.sources[name].url} has no image of the target's classes "
+                f"sources.{name}: {resolved.sources[name].url} has no {nouns.item()} of the target's classes "
                 f"({', '.join(resolved.data.classes[:5])}), by which {run.name} learns: say which mean the same "
                 f"(sources.{name}.aliases), or leave it out"
             )

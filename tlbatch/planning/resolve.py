@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from tlbatch import nouns
 from tlbatch.backbones.catalogue import described
 from tlbatch.backbones.imagenet import class_mapping
 from tlbatch.datasets.describing import listing_facts, listing_lines
@@ -79,7 +80,7 @@ def check_parts(listing: Listing) -> None:
         if missing:
             some = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
             raise DataError(
-                f"{listing.url}: its {part} part has no image of {some}: put some there, or leave the class out "
+                f"{listing.url}: its {part} part has no {nouns.item()} of {some}: put some there, or leave the class out "
                 "(dataset.classes)"
             )
 

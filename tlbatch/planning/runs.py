@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from tlbatch import nouns
 from tlbatch.kinds import DEFAULT_KIND, Kind, kind_field, kind_of
 from tlbatch.kinds.image import Augmentation
 from tlbatch.planning.resolved_weights import ResolvedWeights
@@ -168,12 +169,21 @@ def seen_in_pretraining(classes: Mapping[str, Any] | list[str], covered: bool, t
     import re
 
     if not trained_on:
-        return {"level": "unknown", "why": "nothing is known about the images the weights were trained on"}
+        return {"level": "unknown", "why": f"nothing is known about the {nouns.items()} the weights were trained on"}
     names = list(classes)
     if trained_on.startswith("ImageNet") and names and all(re.search(r"n\d{8}", name) for name in names):
-        return {"level": "same images", "why": f"the classes carry WordNet numbers: these are images of {trained_on} itself"}
+        return {
+            "level": "same images",
+            "why": f"the classes carry WordNet numbers: these are {nouns.items()} of {trained_on} itself",
+        }
     if not trained_on.startswith("ImageNet"):
-        return {"level": "unknown", "why": f"images that {trained_on} learned from may be among these: they were not compared"}
+        return {
+            "level": "unknown",
+            "why": f"{nouns.items()} that {trained_on} learned from may be among these: they were not compared",
+        }
     if covered:
-        return {"level": "same classes", "why": f"{trained_on} has these classes, and may have these very images"}
-    return {"level": "unknown", "why": f"{trained_on} does not cover these classes; its images may still be among these"}
+        return {"level": "same classes", "why": f"{trained_on} has these classes, and may have these very {nouns.items()}"}
+    return {
+        "level": "unknown",
+        "why": f"{trained_on} does not cover these classes; its {nouns.items()} may still be among these",
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tlbatch import nouns
 from tlbatch.datasets.listing import ListedFile
 from tlbatch.datasets.walk import walk
 from tlbatch.errors import DataError, StudyError
@@ -16,7 +17,7 @@ def list_pictures(url: str, *, follow_links: bool = False) -> tuple[ListedFile, 
     """
     found = walk(url, follow_links=follow_links, what="", way="--follow-links")
     if not found.files:
-        raise DataError(f"{url}: there is nothing to predict; name a folder or s3://BUCKET/PREFIX with images")
+        raise DataError(f"{url}: there is nothing to predict; name a folder or s3://BUCKET/PREFIX with {nouns.items()}")
     return tuple(ListedFile(file.path, file.size, file.etag.strip('"'), "", problem=file.problem) for file in found.files)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from tlbatch import nouns
 from tlbatch.contracts.prediction import PredictParams
 from tlbatch.datasets.listing import ListedFile
 from tlbatch.errors import StudyError
@@ -125,7 +126,7 @@ def _refusal(url: str, present: Mapping[str, Any], prediction: Prediction, diffe
     if "model" in differs:
         said = f"of another model ({model_words(present.get('identity') or {})}, not {prediction.model.name})"
     elif "source" in differs:
-        said = f"of other pictures ({present.get('source')})"
+        said = f"of other {nouns.contents()} ({present.get('source')})"
     else:
         said = f"made with {WORDS[differs[0]].format(json.dumps(present.get(differs[0])))}"
     return f"{url} has predictions {said}: name another place for these, or replace those with --overwrite"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from tlbatch import nouns
 from tlbatch.champions.champion import Champion
 from tlbatch.errors import StudyError
 from tlbatch.schedules.schedule import SWAPS, place
@@ -77,7 +78,7 @@ def change_pins(store: Store, name: str, change: Callable[[Pins], Pins]) -> Pins
     for _ in range(SWAPS):
         before, condition = _present(store, name)
         if before is None:
-            raise StudyError(f"{name} has pinned no test images yet: its first firing does")
+            raise StudyError(f"{name} has pinned no test {nouns.items()} yet: its first firing does")
         try:
             after = change(before)
             store.put(place(name, FILE), after.to_json(), **condition)

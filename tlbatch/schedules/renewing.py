@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+from tlbatch import nouns
 from tlbatch.champions.judged import fresh_pins, pinned_images
 from tlbatch.errors import StudyError
 from tlbatch.schedules.pins import change_pins, load_pins
@@ -22,18 +23,21 @@ def renew(store: Store, name: str) -> str:
     schedule = schedule_of(load_schedule(store, name).loaded)
     pins = load_pins(store, name)
     if pins is None:
-        raise StudyError(f"{name} has pinned no test images yet: its first firing does")
+        raise StudyError(f"{name} has pinned no test {nouns.items()} yet: its first firing does")
     waiting, now = Counter(fresh_pins(store, pins.ref)), pinned_images(store, pins.ref) or frozenset()
     missing = sorted({label for _, label in now} - set(waiting))
     if waiting.total() < FEWEST or missing:
         lack = f", and none of {', '.join(missing[:3])}{' and more' if len(missing) > 3 else ''}" if missing else ""
         raise StudyError(
-            f"{name}: other test images must be such that no champion trained on them; {waiting.total():,} wait so far{lack}. "
-            f"Of all new images {schedule.fresh:.0%} wait (schedule.fresh, at most as many as are pinned): let more come in, "
+            f"{name}: other test {nouns.items()} must be such that no champion trained on them; {waiting.total():,} "
+            f"wait so far{lack}. "
+            f"Of all new {nouns.items()} {schedule.fresh:.0%} wait (schedule.fresh, at most as many as are pinned): "
+            f"let more come in, "
             "or raise it"
         )
     change_pins(store, name, lambda present: replace(present, renew=present.version))
     return (
-        f"{name}: the next firing pins {waiting.total():,} other test images (version {pins.version + 1}), on which nobody has "
+        f"{name}: the next firing pins {waiting.total():,} other test {nouns.items()} (version {pins.version + 1}), "
+        f"on which nobody has "
         f"trained or decided; the {len(now):,} of version {pins.version} train from then on"
     )

@@ -8,6 +8,7 @@ from html import escape
 from importlib import resources
 from typing import Any
 
+from tlbatch import nouns
 from tlbatch.champions.judged import Own
 from tlbatch.output import json_printable
 from tlbatch.schedules.trendchart import draw_trend
@@ -29,7 +30,6 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri
 MOST_DRAWN = 400
 """The newest firings that the chart shows; the table has all."""
 ORDER = ("first", "promoted", "refused", "same", "beaten", "succeeded", "unchanged", "failed", "cancelled", "skipped", "missed")
-FLATTERED = "The champion was chosen on these images, which flatters it here: its own number stands above and in the table."
 WORDS = {"first": "became the first champion"}
 KINDS = {"first": "good", "promoted": "good", "failed": "bad", "missed": "bad", "beaten": "bad", "refused": ""}
 DOT = '<svg width="14" height="14" aria-hidden="true"><circle class="challenger{}" cx="7" cy="7" r="4.5"/></svg>'
@@ -44,6 +44,11 @@ LEGEND = (
     (SIGN.format("✗"), "failed"),
     (SIGN.format("○"), "missed"),
 )
+
+
+def _flattered() -> str:
+    which = f"The champion was chosen on these {nouns.items()}, which flatters it here"
+    return f"{which}: its own number stands above and in the table."
 
 
 def trend_page(name: str, firings: Sequence[Mapping[str, Any]], terms: Sequence[Mapping[str, Any]]) -> str:
@@ -92,7 +97,7 @@ def _stands(terms: Sequence[Term], points: Sequence[Point], metric: str) -> str:
     judged = [point.own for point in points if point.own and point.standing == now.serial]
     own = judged[-1] if judged else now.own
     value = f" It has {metric.replace('_', ' ')} {in_words(metric, _value(own))} {own.where}".rstrip() + "." if own else ""
-    asked = f" Its test images were asked {_asked(now.asked)} when it was crowned." if now.asked else ""
+    asked = f" Its test {nouns.items()} were asked {_asked(now.asked)} when it was crowned." if now.asked else ""
     return f"The champion is number {now.serial}, {now.run}: since {day(now.when)}, {now.by}.{value}{asked}"
 
 
@@ -124,10 +129,10 @@ def _chart(points: Sequence[Point], terms: Sequence[Term], metric: str) -> str:
     after = [term for term in terms if term.when >= drawn[0].when] if len(points) > len(drawn) else terms
     cut = f"<p class='note'>The newest {MOST_DRAWN} firings.</p>" if len(points) > len(drawn) else ""
     region = '<div class="scroll newest" role="region" tabindex="0" aria-label="Chart of the trend">'
-    heading = f'<h2 id="trend">{escape(metric.replace("_", " ").capitalize())} on the pinned test images</h2>'
+    heading = f'<h2 id="trend">{escape(metric.replace("_", " ").capitalize())} on the pinned test {nouns.items()}</h2>'
     figure = f"<figure>{draw_trend(drawn, after, metric, alt)}</figure>"
     legend = "".join(f"<li>{sign}{text}</li>" for sign, text in LEGEND)
-    above = f'{heading}\n<p class="note">{FLATTERED}</p>\n<ul class="legend">{legend}</ul>'
+    above = f'{heading}\n<p class="note">{_flattered()}</p>\n<ul class="legend">{legend}</ul>'
     return f'<section aria-labelledby="trend">\n{above}\n{region}{figure}</div>\n{cut}</section>\n'
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from tlbatch import nouns
 from tlbatch.champions.champion import Champion, load_champion
 from tlbatch.champions.judged import Own, fresh_number, own_number, times
 from tlbatch.schedules.concluding import TREND
@@ -22,8 +23,11 @@ from tlbatch.store import Store
 RUNNING = "running"
 SENTENCE_LENGTH = 90
 WORN_AFTER = 100  #: questions to one test set, after which others are advised (as jobs.promotion.sentences does)
-COLUMNS = ["fired", "by", "state", "champion", "test: new", "test: old", "asked", "images", "execution", ""]
-"""``champion``: the own number of who stands after it; ``test``: challenger and champion on the pinned test images."""
+
+
+def columns() -> list[str]:
+    """``champion``: the own number of who stands after it; ``test``: challenger and champion on the pinned test images."""
+    return ["fired", "by", "state", "champion", "test: new", "test: old", "asked", nouns.items(), "execution", ""]
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def lines(seen: View, now: float | None = None) -> list[str]:
         "champion": _champion(seen),
         metric: own.words if own else "",
         "fresh": _fresh(seen),
-        "test images": _worn(seen),
+        f"test {nouns.items()}": _worn(seen),
         "last firing": _last(seen),
         "missed": _missed(seen),
         "trend": seen.page,
@@ -120,7 +124,7 @@ def lines(seen: View, now: float | None = None) -> list[str]:
 
 
 def cells(record: FiringRecord, timezone: str, metric: str) -> list[str]:
-    """A firing's texts under COLUMNS."""
+    """A firing's texts under ``columns``."""
     both: Mapping[str, Any] = record.metrics.get(metric) or {}
     state = f"{record.state}, {record.outcome}" if record.outcome else record.state
     values = [_value(both.get(who)) for who in ("challenger", "champion")]
@@ -190,8 +194,8 @@ def _fresh(seen: View) -> str:
     if few is not None:
         return few.words if few != _own(seen) else ""
     if not seen.schedule.fresh:
-        return "none: schedule.fresh is 0, so the champion has no number but that of the images it was chosen on"
-    return f"none yet: {seen.schedule.fresh:.0%} of new images judge the champion before they train"
+        return f"none: schedule.fresh is 0, so the champion has no number but that of the {nouns.items()} it was chosen on"
+    return f"none yet: {seen.schedule.fresh:.0%} of new {nouns.items()} judge the champion before they train"
 
 
 def _worn(seen: View) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from tlbatch import nouns
 from tlbatch.backbones import names as known
 from tlbatch.errors import StudyError
 from tlbatch.roles import SOURCE
@@ -127,7 +128,8 @@ def _augmentation(place: Place) -> Iterator[Mistake]:
             yield Mistake((*place.path, "views"), text, None, rests_on)
     elif run.augmentation is not None and not run.views:
         text = (
-            "has no effect on features, which are extracted once: say views: 4 for four augmented views of each image, "
+            f"has no effect on features, which are extracted once: say views: 4 for four augmented views of each "
+            f"{nouns.item()}, "
             "or strategy: {finetune: {unfreeze: none}}"
         )
         yield Mistake(path, text, None, (*rests_on, (*place.path, "views")))
@@ -166,8 +168,8 @@ def _training(place: Place) -> Iterator[Mistake]:
     }
     for name, needed in needs.items():
         if without and needed:
-            way = "say select: last" if name == "select" else "give dataset.split.validation some images"
-            yield Mistake((*path, name), f"needs validation images, and there are none: {way}", None, rests_on)
+            way = "say select: last" if name == "select" else f"give dataset.split.validation some {nouns.items()}"
+            yield Mistake((*path, name), f"needs validation {nouns.items()}, and there are none: {way}", None, rests_on)
     if train.warmup_epochs >= train.epochs and train.warmup_epochs > 0:
         yield Mistake((*path, "warmup_epochs"), f"must be less than epochs ({train.epochs})")
     classes = place.study.dataset.classes
@@ -189,7 +191,7 @@ def _input(place: Place) -> Iterator[Mistake]:
         yield Mistake((*path, "crop"), f"goes with resize: crop, not {given.resize}")
     scratch = run.model.scratch
     if isinstance(scratch, Scratch) and given.grayscale and given.normalize not in (None, "unit", "symmetric"):
-        text = "has a mean for each of three channels, and a grey image has one: use unit or symmetric"
+        text = f"has a mean for each of three channels, and a grey {nouns.item()} has one: use unit or symmetric"
         yield Mistake((*path, "normalize"), text, None, ((*path, "grayscale"),))
     if not isinstance(scratch, Scratch) or given.size is None:
         return
@@ -215,7 +217,11 @@ def _input_size(place: Place) -> Iterator[Mistake]:
         return
     path: Path = (*place.path, "input", "size") if given.size else (*place.path, "model", "weights")
     up_to = f" up to layer {model.layer}" if model.layer else ""
-    takes = f"images of {allowed[0]} pixels only" if allowed[0] == allowed[1] else f"images of {allowed[0]} pixels or more"
+    takes = (
+        f"{nouns.items()} of {allowed[0]} pixels only"
+        if allowed[0] == allowed[1]
+        else f"{nouns.items()} of {allowed[0]} pixels or more"
+    )
     if given.size:
         text = f"{model.backbone}{up_to} takes {takes}, not {size}: write {allowed[0]}"
     else:
@@ -229,14 +235,14 @@ def _resized(place: Place) -> Iterator[Mistake]:
     if not isinstance(given, dict) and given.crop is not None and (given.size or 224) / given.crop > MOST_RESIZED:
         size = given.size or 224
         scaled = f"{size} / {given.crop:g} = {size / given.crop:,.0f} pixels a side"
-        text = f"{scaled} are more than the {MOST_RESIZED:,} that images are scaled to"
+        text = f"{scaled} are more than the {MOST_RESIZED:,} that {nouns.items()} are scaled to"
         yield Mistake((*place.path, "input", "crop"), f"{text}: write {math.ceil(100 * size / MOST_RESIZED) / 100:g} or more")
 
 
 def _batch_statistics(place: Place) -> Iterator[Mistake]:
     head = place.run.model.own_head
     if head is not None and head.batch_norm and head.dense and place.run.train.batch_size == 1:
-        text = "the head's batch_norm has no statistics of one image: write 2 or more, or remove head.batch_norm"
+        text = f"the head's batch_norm has no statistics of one {nouns.item()}: write 2 or more, or remove head.batch_norm"
         yield Mistake((*place.path, "train", "batch_size"), text, None, ((*place.path, "model"),))
 
 

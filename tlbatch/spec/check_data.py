@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+from tlbatch import nouns
 from tlbatch.schema.yamltree import Mistake, Path
 from tlbatch.spec.cron import cron_mistake
 from tlbatch.spec.dataset import Dataset, Images, Source, Split
@@ -94,7 +95,7 @@ def _amounts(split: Split) -> Iterator[Mistake]:
     if split.train == 0:
         yield Mistake((*SPLIT, "train"), "nothing to train on")
     if split.test == 0:
-        yield Mistake((*SPLIT, "test"), "nothing to test on: a comparison needs images that no training has seen")
+        yield Mistake((*SPLIT, "test"), f"nothing to test on: a comparison needs {nouns.items()} that no training has seen")
 
 
 def _ready_made(dataset: Dataset) -> Iterator[Mistake]:
@@ -118,7 +119,7 @@ def _ready_made(dataset: Dataset) -> Iterator[Mistake]:
 
 
 def _contradiction(path: Path, by: str) -> Mistake:
-    return Mistake(path, f"{by} says already which image is in which part: remove one of the two")
+    return Mistake(path, f"{by} says already which {nouns.item()} is in which part: remove one of the two")
 
 
 def _groups(dataset: Dataset | Source, at: Path) -> Iterator[Mistake]:
@@ -148,12 +149,15 @@ def _repeat(study: Study) -> Iterator[Mistake]:
     labels = study.dataset.labels
     fractions = [split.train, split.validation, split.test]
     if split.folds is not None:
-        yield Mistake(path, "folds draw other training images already: remove one of the two")
+        yield Mistake(path, f"folds draw other training {nouns.items()} already: remove one of the two")
     elif split.folders is not None or (labels is not None and labels.split is not None):
-        yield Mistake(path, "the data says which images train: there is nothing to redraw")
+        yield Mistake(path, f"the data says which {nouns.items()} train: there is nothing to redraw")
     elif split.train is None:
         yield Mistake(
-            path, "nothing to redraw from: say how many images train, fewer than validation and test leave", None, (SPLIT,)
+            path,
+            f"nothing to redraw from: say how many {nouns.items()} train, fewer than validation and test leave",
+            None,
+            (SPLIT,),
         )
     elif all(isinstance(part, float) for part in fractions) and sum(part or 0 for part in fractions) > 1 - 1e-9:
         yield Mistake(path, "nothing to redraw from: train, validation and test are the whole", None, (SPLIT,))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
 from tlbatch.errors import StudyError
 from tlbatch.home import expanded
+from tlbatch.kinds import speak_of
 from tlbatch.schema.yamltree import Mistake, Path, Tree, read_tree
 from tlbatch.spec.check import check_study
 from tlbatch.spec.decode import decode
@@ -68,6 +70,8 @@ def _load(text: str, name: str, overrides: Sequence[str], path: FilePath | None,
     if not unreadable:
         _resolve_paths(tree, overridden, folder)
         study, mistakes = decode(tree.value, tree.written)
+        with suppress(StudyError):  # a kind that is not there is a mistake that ``check_study`` tells
+            speak_of(study.dataset.kind_name if study else None)
         told = {mistake.path for mistake in tree.mistakes if mistake.path}
         tree.mistakes += [mistake for mistake in mistakes if mistake.path not in told]
         tree.mistakes += check_study(study) if study else _check_what_is_right(tree.value, tree.mistakes)

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jobs.reporting.figures.style import DASHES, GRID, MUTED, SERIES, canvas
+from tlbatch import nouns
 
 LEGEND_ROW = 17
 
@@ -39,7 +40,7 @@ def draw_coverage(lines: Sequence[Line]) -> Figure:
     """Accuracy (%) on the most confident share (%) of the test images."""
     with canvas(340, 250 + LEGEND_ROW * len(lines)) as (figure, axes):
         _plot(axes, lines)
-        axes.set_xlabel("answered: most confident share of images, %")
+        axes.set_xlabel(f"answered: most confident share of {nouns.items()}, %")
         axes.set_ylabel("accuracy on these, %")
         figure.legend(loc="outside upper left")
         return figure

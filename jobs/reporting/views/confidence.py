@@ -11,6 +11,7 @@ from jobs.reporting.figures.style import Drawn, Figures
 from jobs.reporting.formatting import number
 from jobs.reporting.sources import RunSource
 from jobs.reporting.validation import standing
+from tlbatch import nouns
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def _coverage(runs: list[RunSource], colours: dict[str, int], figures: Figures) 
             lines.append(Line(run.name, x, y, colours[run.name]))
     if not lines:
         return None
-    alt = "Accuracy on the most confident share of the test images: " + "; ".join(line.label for line in lines)
+    alt = f"Accuracy on the most confident share of the test {nouns.items()}: " + "; ".join(line.label for line in lines)
     return figures.add("coverage", alt, draw_coverage(lines))
 
 

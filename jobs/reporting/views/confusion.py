@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from jobs.reporting.figures.classes import draw_confusion
 from jobs.reporting.figures.style import Drawn, Figures
-from jobs.reporting.formatting import plural
 from jobs.reporting.sources import RunSource
+from tlbatch import nouns
 
 LARGE_FROM = 13  #: classes from which on a matrix is scrolled
 ALL_UP_TO = 60  #: classes up to which the page has every run's matrix, not only that of the run it is about
@@ -53,7 +53,7 @@ def build_confusion(run: RunSource, classes: Sequence[str], figures: Figures, *,
     """The confusion of a run's first seed. ``first``: it is the run that the page is about."""
     matrix = confusion_of(run, len(classes))
     right, total = int(matrix.trace()), int(matrix.sum())
-    alt = f"Confusion matrix of {run.name}: {right:,} of {plural(total, 'test image')} on the diagonal."
+    alt = f"Confusion matrix of {run.name}: {right:,} of {nouns.count(total, 'test')} on the diagonal."
     large = len(classes) >= LARGE_FROM
     return Confusion(
         run=run.name,

@@ -13,6 +13,7 @@ from jobs.reporting.formatting import listing, plural
 from jobs.reporting.pictures import Picture, spread, stored_item
 from jobs.reporting.pinned import Pinned, left_out
 from jobs.reporting.sources import Sources
+from tlbatch import nouns
 
 SAMPLES = 14
 MOST_LISTED = 40
@@ -79,7 +80,7 @@ def _corrections(applied: Mapping[str, int]) -> str:
     """What people changed of the dataset's own labels; "" where nothing."""
     changed, out = applied.get("corrected", 0), applied.get("left_out", 0)
     said = [f"{plural(changed, 'label')} corrected"] if changed else []
-    said += [f"{plural(out, 'image')} left out"] if out else []
+    said += [f"{nouns.count(out)} left out"] if out else []
     return f"By hand (tlbatch data relabel): {' and '.join(said)}." if said else ""
 
 
@@ -89,9 +90,12 @@ def _sources(sources: Sources) -> str:
     for name, facts in sources.learnt_from.items():
         bad = f" ({plural(facts['bad'], 'file')} could not be used)" if facts["bad"] else ""
         shared = f", {facts['shared']:,} of them (near) copies of the target's" if facts.get("shared") else ""
-        what = f"{plural(facts['images'], 'image')} of {plural(len(facts['classes']), 'class', 'classes')}"
+        what = f"{nouns.count(facts['images'])} of {plural(len(facts['classes']), 'class', 'classes')}"
         said.append(f"{name}, {what}{shared}{bad}")
-    end = "nothing is judged on them, and none of their pictures that the target holds back, or near copies of such, trains"
+    end = (
+        f"nothing is judged on them, and none of their {nouns.contents()} that the target holds back, or near copies of such, "
+        "trains"
+    )
     return f"Sources, from which runs may learn, too: {'; '.join(said)}; {end}." if said else ""
 
 

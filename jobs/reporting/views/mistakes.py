@@ -18,6 +18,7 @@ from jobs.reporting.formatting import listing, number, percent
 from jobs.reporting.pictures import Picture, artifact_picture, stored_item
 from jobs.reporting.sources import RunSource, Sources
 from jobs.reporting.views.confusion import Confusion, build_confusion, confusion_of, taken_for
+from tlbatch import nouns
 
 MOST_ERRORS, MOST_SUSPECTS, MOST_WORST, MOST_PREDICTIONS = 21, 21, 10, 21
 GALLERY_SIDE = 180
@@ -95,7 +96,8 @@ def unjudged_training_labels(sources: Sources) -> str:
     by = f"{listing(judging)} {'judges' if len(judging) == 1 else 'judge'} them"
     way = "a run on cached features, or dataset.split.folds, would judge them"
     return (
-        f"{listing(unjudged)} {'leaves' if one else 'leave'} the labels of the training images unjudged, having learnt from "
+        f"{listing(unjudged)} {'leaves' if one else 'leave'} the labels of the training {nouns.items()} unjudged, "
+        f"having learnt from "
         f"them; {by if judging else way}."
     )
 

@@ -13,6 +13,7 @@ from jobs.reporting.formatting import interval_points, p_value, percent, signed_
 from jobs.reporting.sentences import contrast_sentence
 from jobs.reporting.tables import Row, Table
 from jobs.statistics.differences import Difference
+from tlbatch import nouns
 
 KINDS = {"previous": "the run before", "control": "control", "zero_label": "no labels"}
 
@@ -61,7 +62,7 @@ def draw_accuracies(table: Table, figures: Figures) -> Drawn | None:
     if not rows:
         return None
     alt = "Test accuracy with 95 % intervals: " + "; ".join(f"{row.label} {row.text}" for row in rows)
-    return figures.add("accuracy", alt, draw_intervals(rows, "accuracy on the test images, %"))
+    return figures.add("accuracy", alt, draw_intervals(rows, f"accuracy on the test {nouns.items()}, %"))
 
 
 def _estimate(row: Row) -> Estimate | None:

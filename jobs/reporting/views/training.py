@@ -12,6 +12,7 @@ from jobs.reporting.figures.style import Drawn, Figures
 from jobs.reporting.formatting import backbone_name, count, duration, fed, listing, plural, recipe
 from jobs.reporting.pictures import artifact_picture
 from jobs.reporting.sources import RunSource
+from tlbatch import nouns
 from tlbatch.contracts.reports import AskedRun
 from tlbatch.plugins import find
 from tlbatch.spec.added import added_name, name_and_settings
@@ -64,7 +65,7 @@ def _training(run: RunSource, analysis: Analysis, figures: Figures) -> Training:
     drawn = {}
     if curves is not None:
         for quantity in ("accuracy", "loss"):
-            over = f"on training and validation images over {plural(curves.epochs, 'epoch')}"
+            over = f"on training and validation {nouns.items()} over {plural(curves.epochs, 'epoch')}"
             alt = f"{quantity.capitalize()} of {run.name} {over}. {curves.sentence}"
             drawn[quantity] = figures.add(f"curves-{run.name}-{quantity}", alt, draw_curves(curves, quantity))
     model = run.first_model
@@ -87,7 +88,10 @@ def _training(run: RunSource, analysis: Analysis, figures: Figures) -> Training:
 def _without_epochs(run: RunSource) -> str:
     chosen = run.card.get("logistic") or {}
     if chosen.get("c") is not None:
-        return f"No epochs: a logistic regression, its C = {chosen['c']:g} chosen by cross-validation on the training images."
+        return (
+            f"No epochs: a logistic regression, its C = {chosen['c']:g} chosen by cross-validation on the "
+            f"training {nouns.items()}."
+        )
     return "No curves: this training left no epochs."
 
 
