@@ -62,15 +62,16 @@ MUTATIONS = (
         2,
         "tests/jobs/training/test_trainer.py::test_stopped_and_resumed_equals_uninterrupted",
         "jobs/training/trainer.py",
-        "        self._train_mode()\n        while place.step",
-        "        if place.step == 0:\n            self._train_mode()\n        while place.step",
+        "        self._stages.train_mode(self.phases.batch_norm, self.recipe.train.batch_size)\n        while place.step",
+        "        if place.step == 0:\n"
+        "            self._stages.train_mode(self.phases.batch_norm, self.recipe.train.batch_size)\n        while place.step",
     ),
     Mutation(
         2,
         "tests/jobs/training/test_trainer.py::test_stopped_and_resumed_equals_uninterrupted",
         "jobs/training/trainer.py",
-        "        self._stages.freeze(unfrozen_at(self._names, self.recipe.finetune, place.epoch))\n",
-        "        self._stages.freeze(unfrozen_at(self._names, self.recipe.finetune, place.epoch if place.step == 0 else 9))\n",
+        "        self._stages.freeze(self.phases.at(self._names, place.epoch))\n",
+        "        self._stages.freeze(self.phases.at(self._names, place.epoch if place.step == 0 else 9))\n",
     ),
     Mutation(
         2,

@@ -11,6 +11,7 @@ from jobs.strategies.network import train_network
 from jobs.training.learning import Learning
 from jobs.training.outcome import Outcome
 from jobs.training.penalty import l2_sp
+from jobs.training.phases import Phases
 from jobs.training.settings import Settings
 from jobs.training.split_data import Parts
 from tlbatch.strategies.finetune import Finetune
@@ -18,6 +19,14 @@ from tlbatch.strategies.finetune import Finetune
 
 def train(context: Context, settings: Settings, parts: Parts, device: torch.device) -> Outcome:
     """On the target's items."""
-    held = settings.own.l2_sp if isinstance(settings.own, Finetune) else None
-    penalty = None if held is None else partial(l2_sp, held.alpha, held.beta)
-    return train_network(context, settings, parts, device, lambda feeds: Learning(feeds, penalty=penalty))
+    own = settings.own
+    if not isinstance(own, Finetune):
+        raise TypeError(f"settings of fine-tuning are a Finetune, not a {type(own).__name__}")
+    penalty = None if own.l2_sp is None else partial(l2_sp, own.l2_sp.alpha, own.l2_sp.beta)
+    return train_network(context, settings, parts, device, lambda feeds: Learning(feeds, penalty=penalty), phases_of(own))
+
+
+def phases_of(own: Finetune) -> Phases:
+    """Which stages learn when, as a study sets it."""
+    named = None if own.unfreeze == "all" else () if own.unfreeze == "none" else tuple(own.unfreeze)
+    return Phases(named, own.warm_up, own.gradual, own.lr_scale, own.lr_decay, own.batch_norm)

@@ -6,6 +6,7 @@ A strategy that feeds such a network with other batches, or minimises something 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -21,6 +22,7 @@ from jobs.training.layers import learning_stages
 from jobs.training.learning import Learning
 from jobs.training.loading import item_feed
 from jobs.training.outcome import Outcome, outcome_of
+from jobs.training.phases import EVERYTHING, Phases
 from jobs.training.settings import Settings
 from jobs.training.split_data import Parts
 
@@ -36,8 +38,12 @@ def train_network(
     parts: Parts,
     device: torch.device,
     learning: Callable[[Mapping[str, Feed]], Learning],
+    phases: Phases = EVERYTHING,
 ) -> Outcome:
-    """A scratch CNN, or a backbone with its head. ``learning``: of what each role feeds, what the loop is handed."""
+    """A scratch CNN, or a backbone with its head.
+
+    ``learning``: of what each role feeds, what the loop is handed; ``phases``: which of the network's stages learn when.
+    """
     pretrained = None if settings.backbone is None else load_pretrained(context, settings.backbone)
 
     def build() -> nn.Module:
@@ -47,10 +53,10 @@ def train_network(
         return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     first = [build()]
-    learning_stages(first[0], settings.finetune)  # what does not fit is said before a thousand images are decoded
+    learning_stages(first[0], phases)  # what does not fit is said before a thousand images are decoded
     feeds = {role: item_feed(context, settings, parts, device, role) for role in parts.roles}
     feed = feeds[TARGET]
     if settings.params.augmentation and (sheet := varied_sheet(feed, feed_of(settings.input))) is not None:
         context.out("augmented.jpg").write_bytes(sheet)
-    trained = fit(context, settings, lambda: first.pop() if first else build(), learning(feeds))
+    trained = fit(context, settings, lambda: first.pop() if first else build(), replace(learning(feeds), phases=phases))
     return outcome_of(context, settings, trained, feed, feed.shape)

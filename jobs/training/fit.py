@@ -89,7 +89,7 @@ class _Course:
 
 def _search(settings: Settings, learning: Learning) -> Search:
     """Of a task whose rate is ``auto``; without candidates where the study names it."""
-    train, warm_up = settings.train, settings.finetune.warm_up if settings.finetune else 0
+    train, warm_up = settings.train, learning.phases.warm_up
     steps = learning.sampler(train, settings.seed).steps
     return Search.of(settings.lr_candidates, train, warm_up=warm_up, steps=steps, fresh=settings.fresh)
 

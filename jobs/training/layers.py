@@ -8,9 +8,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from jobs.training.phases import unfrozen_ever
+from jobs.training.phases import Phases
 from jobs.training.protocol import Trainable
-from tlbatch.strategies.finetune import Finetune
 
 Row = dict[str, Any]
 
@@ -35,9 +34,9 @@ def layer_table(network: nn.Module, shape: tuple[int, ...], learning: Iterable[s
     return rows
 
 
-def learning_stages(network: nn.Module, finetune: Finetune | None) -> tuple[str, ...]:
+def learning_stages(network: nn.Module, phases: Phases) -> tuple[str, ...]:
     """Names of the stages that learn at some time. Raises StudyError for a stage that the network does not have."""
-    return unfrozen_ever([stage.name for stage in cast(Trainable, network).stages], finetune)
+    return phases.ever([stage.name for stage in cast(Trainable, network).stages])
 
 
 def stage_table(network: nn.Module, learning: Iterable[str]) -> list[Row]:

@@ -9,6 +9,7 @@ from jobs.randomness import seed_of
 from jobs.training.batches import TARGET, Feed
 from jobs.training.objective import BuildObjective, on_target
 from jobs.training.penalty import BuildPenalty
+from jobs.training.phases import EVERYTHING, Phases
 from jobs.training.sampling import Sampler
 from tlbatch.spec.train import Train
 
@@ -18,14 +19,16 @@ class Learning:
     """``feeds`` by role: the target's, on whose validation images epochs and rates are chosen, and those of sources.
 
     ``penalty``: a term of the weights that is added to the objective, and no part of the loss that is recorded, as a weight
-    decay is none. ``batch_sizes``: images a step of a role, where not ``train.batch_size``. The target's images make the
-    epochs; those of other roles come in passes of their own, as long as these need.
+    decay is none. ``phases``: which stages learn when, and how fast. ``batch_sizes``: images a step of a role, where not
+    ``train.batch_size``. The target's images make the epochs; those of other roles come in passes of their own, as long as
+    these need.
     """
 
     feeds: Mapping[str, Feed]
     objective: BuildObjective = on_target
     batch_sizes: Mapping[str, int] = field(default_factory=dict)
     penalty: BuildPenalty | None = None
+    phases: Phases = EVERYTHING
 
     @property
     def target(self) -> Feed:

@@ -15,13 +15,15 @@ from jobs.context import Context
 from jobs.training.batches import Feed
 from jobs.training.fit import Trained
 from jobs.training.logistic import Fitted
+from jobs.training.phases import EVERYTHING, Phases
 from jobs.training.settings import Settings
 from jobs.training.validation import validation_logits
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training came to: ``network`` holds the selected weights; ``shape`` is that of one input to it.
+    """What a training came to: ``network`` holds the selected weights; ``shape`` is that of one input to it; ``phases`` says
+    which of its stages learnt.
 
     ``logits`` [m, classes] of the validation images; ``history`` as in history.json.
     """
@@ -31,6 +33,7 @@ class Outcome:
     logits: NDArray[np.float64]
     history: Mapping[str, Any]
     logistic: Fitted | None = None
+    phases: Phases = EVERYTHING
 
 
 def outcome_of(context: Context, settings: Settings, trained: Trained, feed: Feed, shape: tuple[int, ...]) -> Outcome:
@@ -49,7 +52,7 @@ def outcome_of(context: Context, settings: Settings, trained: Trained, feed: Fee
         "epoch_seconds": place.seconds,
         "images_per_s": trainer.images_per_s,
     }
-    return Outcome(network, shape, logits.double().numpy(), history)
+    return Outcome(network, shape, logits.double().numpy(), history, phases=trainer.phases)
 
 
 def _device_name(device: torch.device) -> str:

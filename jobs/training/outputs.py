@@ -19,6 +19,7 @@ from jobs.training.lineage import trained_on
 from jobs.training.outcome import Outcome
 from jobs.training.settings import Settings
 from jobs.training.split_data import Parts
+from tlbatch import nouns
 from tlbatch.errors import StudyError
 from tlbatch.plugins import used
 from tlbatch.spec.added import added_to_model
@@ -28,7 +29,7 @@ DIVERGED = "training diverged in its last epoch; lower train.lr"
 
 
 def write_outputs(context: Context, settings: Settings, parts: Parts, outcome: Outcome) -> None:
-    finite(outcome.logits, "outputs for validation images", DIVERGED, StudyError)
+    finite(outcome.logits, f"outputs for validation {nouns.items()}", DIVERGED, StudyError)
     context.write_json(
         "card.json", {**_card(settings, parts, outcome), "trained_on": trained_on(context, settings.params.model.backbone)}
     )
@@ -60,7 +61,7 @@ def _validation(parts: Parts, logits: NDArray[np.float64]) -> dict[str, Any]:
 
 def _card(settings: Settings, parts: Parts, outcome: Outcome) -> dict[str, Any]:
     params, network = settings.params.as_json(), outcome.network
-    learning = learning_stages(network, settings.finetune)
+    learning = learning_stages(network, outcome.phases)
     rows = stage_table(network, learning)
     asked = ("model", "input", "strategy", "augmentation", "train", "classes", "seed", "fold", "redraw", "precision")
     fitted = outcome.logistic

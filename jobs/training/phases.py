@@ -2,45 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 from tlbatch.errors import StudyError
-from tlbatch.strategies.finetune import Finetune
 
 
-def unfrozen_ever(stages: Sequence[str], finetune: Finetune | None) -> tuple[str, ...]:
-    """The stages (input to head, as in ``stages``) that learn at some time. None: a scratch model, which learns whole.
+@dataclass(frozen=True)
+class Phases:
+    """Which stages of a network (input to head) learn when, and how fast; as it stands: all of them, always, equally.
 
-    Raises StudyError for a stage that the network does not have.
+    ``unfrozen``: those that learn at some time, beside the last one, the head, which always does; None: all. ``warm_up``:
+    epochs of the head alone before. ``gradual``: one stage more, from the last back, every so many epochs; None: all at once.
+    ``lr_scale``: stage -> factor on the learning rate, times ``lr_decay`` for every stage between it and the head.
+    ``batch_norm``: of stages that learn (jobs.training.protocol.Trainable.train_mode).
     """
-    if finetune is None:
-        return tuple(stages)
-    named = () if isinstance(finetune.unfreeze, str) else finetune.unfreeze
-    unknown = [name for name in (*named, *finetune.lr_scale) if name not in stages]
-    if unknown:
-        raise StudyError(f"no stage {', '.join(map(repr, unknown))} in this network: it has {', '.join(stages)}")
-    if finetune.unfreeze == "all":
-        return tuple(stages)
-    return tuple(name for name in stages if name in named or name == stages[-1])
+
+    unfrozen: tuple[str, ...] | None = None
+    warm_up: int = 0
+    gradual: int | None = None
+    lr_scale: Mapping[str, float] = field(default_factory=dict)
+    lr_decay: float = 1.0
+    batch_norm: Literal["auto", "eval", "train"] = "train"
+
+    def ever(self, stages: Sequence[str]) -> tuple[str, ...]:
+        """The stages that learn at some time. Raises StudyError for a stage that the network does not have."""
+        named = self.unfrozen or ()
+        unknown = [name for name in (*named, *self.lr_scale) if name not in stages]
+        if unknown:
+            raise StudyError(f"no stage {', '.join(map(repr, unknown))} in this network: it has {', '.join(stages)}")
+        if self.unfrozen is None:
+            return tuple(stages)
+        return tuple(name for name in stages if name in named or name == stages[-1])
+
+    def at(self, stages: Sequence[str], epoch: int) -> tuple[str, ...]:
+        """The stages that learn in ``epoch`` (from 0): the head in warm-up, then all, or one more every ``gradual`` epochs."""
+        ever = self.ever(stages)
+        *backbone, head = ever
+        if epoch < self.warm_up:
+            return (head,)
+        if self.gradual is None:
+            return ever
+        open_stages = 1 + (epoch - self.warm_up) // self.gradual
+        return (*backbone[max(0, len(backbone) - open_stages) :], head)
+
+    def scales(self, stages: Sequence[str]) -> dict[str, float]:
+        """Stage -> factor on the learning rate."""
+        far = len(stages) - 1
+        return {name: self.lr_scale.get(name, 1.0) * self.lr_decay ** (far - i) for i, name in enumerate(stages)}
 
 
-def unfrozen_at(stages: Sequence[str], finetune: Finetune | None, epoch: int) -> tuple[str, ...]:
-    """The stages that learn in ``epoch`` (from 0): the head in warm-up, then all, or one more every ``gradual`` epochs."""
-    ever = unfrozen_ever(stages, finetune)
-    if finetune is None:
-        return ever
-    *backbone, head = ever
-    if epoch < finetune.warm_up:
-        return (head,)
-    if finetune.gradual is None:
-        return ever
-    open_stages = 1 + (epoch - finetune.warm_up) // finetune.gradual
-    return (*backbone[max(0, len(backbone) - open_stages) :], head)
-
-
-def lr_scales(stages: Sequence[str], finetune: Finetune | None) -> dict[str, float]:
-    """Stage -> factor on the learning rate: its own, times ``lr_decay`` for every stage between it and the head."""
-    if finetune is None:
-        return dict.fromkeys(stages, 1.0)
-    far = len(stages) - 1
-    return {name: finetune.lr_scale.get(name, 1.0) * finetune.lr_decay ** (far - i) for i, name in enumerate(stages)}
+EVERYTHING = Phases()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jobs.training.trainer import DivergedError, Recipe, Trainer
@@ -110,7 +110,7 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
 
 def try_lr(recipe: Recipe, lr: float, epochs: int, build: Callable[[Recipe], Trainer]) -> Trial:
     """Train briefly at ``lr``; ``build`` makes the trainer (fresh, or put back where a checkpoint had it)."""
-    short = Recipe(trial_train(recipe.train, epochs), recipe.classes, recipe.seed, lr, recipe.finetune, recipe.bf16)
+    short = replace(recipe, train=trial_train(recipe.train, epochs), lr=lr)
     trainer = build(short)
     try:
         trainer.run()

@@ -13,21 +13,18 @@ from tlbatch.schema.base import Part
 from tlbatch.spec.model import Logistic
 from tlbatch.spec.train import Train
 from tlbatch.strategies import Strategy, settings_of, strategy_of
-from tlbatch.strategies.finetune import Finetune
 
 
 @dataclass(frozen=True)
 class Settings:
     """``params`` are the task's; the other fields are what the strategy and the training loop want of them.
 
-    ``strategy_entry`` describes the strategy; ``own`` is what is set of it, ``finetune`` the same where that freezes stages
-    (None: all learns).
+    ``strategy_entry`` describes the strategy; ``own`` is what is set of it.
     """
 
     params: FinetuneParams
     strategy_entry: Strategy
     own: Part | None
-    finetune: Finetune | None
     logistic: Logistic | None
 
     @staticmethod
@@ -37,8 +34,7 @@ class Settings:
         entry, head = strategy_of(params.strategy), params.model.head or {}
         own = entry.settings.of(settings_of(params.strategy)) if entry.settings else None
         logistic = head.get("logistic") if "logistic" in entry.heads else None
-        finetune = own if isinstance(own, Finetune) else None
-        return Settings(params, entry, own, finetune, None if logistic is None else Logistic.of(logistic))
+        return Settings(params, entry, own, None if logistic is None else Logistic.of(logistic))
 
     @property
     def train(self) -> Train:
@@ -93,4 +89,4 @@ class Settings:
         return list(self.train.lr_candidates) if self.train.lr == "auto" else []
 
     def recipe(self, lr: float) -> Recipe:
-        return Recipe(self.train, self.classes, self.seed, lr, self.finetune, self.bf16)
+        return Recipe(self.train, self.classes, self.seed, lr, self.bf16)

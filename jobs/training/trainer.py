@@ -18,14 +18,12 @@ from jobs.training.checkpoints import Snapshot, optimizer_tensors, restore_optim
 from jobs.training.learning import Learning, learning_of
 from jobs.training.objective import Forward
 from jobs.training.optimizers import build_optimizer, set_lr
-from jobs.training.phases import lr_scales, unfrozen_at, unfrozen_ever
 from jobs.training.protocol import Trainable
 from jobs.training.schedules import Plateau, lr_factor
 from jobs.training.selection import BestEpoch, Patience
 from jobs.training.validation import loss_and_accuracy, validation_logits
 from tlbatch.errors import StudyError
 from tlbatch.spec.train import Train
-from tlbatch.strategies.finetune import Finetune
 
 
 class DivergedError(StudyError):
@@ -34,13 +32,12 @@ class DivergedError(StudyError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one training goes: ``train`` with a number for ``lr``; ``finetune`` None where everything learns from the start."""
+    """How one training goes: ``train`` with a number for ``lr``. What learns when is the strategy's to say (Learning)."""
 
     train: Train
     classes: list[str]
     seed: int
     lr: float
-    finetune: Finetune | None = None
     bf16: bool = False
 
 
@@ -84,7 +81,8 @@ class Trainer:
         self._stages = cast(Trainable, network)
         self.device = next(network.parameters()).device
         train, names = recipe.train, [stage.name for stage in self._stages.stages]
-        learning, scales = unfrozen_ever(names, recipe.finetune), lr_scales(names, recipe.finetune)
+        self.phases = learning_on.phases
+        learning, scales = self.phases.ever(names), self.phases.scales(names)
         self.optimizer = build_optimizer(train, [(n, list(self._stages.parameters_of(n)), scales[n]) for n in learning])
         self._objective = learning_on.objective(train, recipe.classes, learning_on.feeds)
         self._penalty = learning_on.penalty(network) if learning_on.penalty else None  # before restore: of the initial weights
@@ -130,8 +128,8 @@ class Trainer:
 
     def _epoch(self) -> None:
         place, started = self.place, time.monotonic() - self.place.seconds_so_far
-        self._stages.freeze(unfrozen_at(self._names, self.recipe.finetune, place.epoch))
-        self._train_mode()
+        self._stages.freeze(self.phases.at(self._names, place.epoch))
+        self._stages.train_mode(self.phases.batch_norm, self.recipe.train.batch_size)
         while place.step < self._sampler.steps:
             self._batch()
             place.step += 1
@@ -140,10 +138,6 @@ class Trainer:
         judged = self._validate()
         self._record(judged, time.monotonic() - started)
         self._tick(self, True)
-
-    def _train_mode(self) -> None:
-        mode = self.recipe.finetune.batch_norm if self.recipe.finetune else "train"
-        self._stages.train_mode(mode, self.recipe.train.batch_size)
 
     def _batch(self) -> None:
         train, place = self.recipe.train, self.place

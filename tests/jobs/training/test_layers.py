@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from jobs.training.layers import layer_table, learning_stages, stage_table
+from jobs.training.phases import Phases
 from jobs.training.protocol import HeadOnly
-from tlbatch.strategies.finetune import Finetune
 
 
 class Named:
@@ -73,7 +73,7 @@ def test_looking_changes_nothing() -> None:
 
 def test_stages_sum_up_the_layers() -> None:
     network = Small()
-    rows = stage_table(network, learning_stages(network, Finetune(unfreeze="none")))
+    rows = stage_table(network, learning_stages(network, Phases(())))
     assert [(row["name"], row["trainable"]) for row in rows] == [("body", False), ("head", True)]
     layers = layer_table(network, (3, 6), ())
     assert rows[0]["parameters"] == sum(row["parameters"] for row in layers if row["stage"] == "body")

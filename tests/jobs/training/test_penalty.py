@@ -10,9 +10,11 @@ import torch
 from torch.nn import functional
 
 from jobs.randomness import seed_layers
+from jobs.strategies.finetune import phases_of
 from jobs.training.batches import TARGET
 from jobs.training.learning import Learning
 from jobs.training.penalty import l2_sp
+from jobs.training.phases import Phases
 from jobs.training.protocol import HEAD
 from jobs.training.trainer import Recipe, Trainer
 from tests.jobs.training.test_trainer import TinyFeed, TinyNetwork, _assert_equal, _state
@@ -29,8 +31,9 @@ def trainer(
     finetune: Finetune | None, tick: Any = lambda trainer, end: None, alpha: float = ALPHA, lr: float = 0.05
 ) -> Trainer:
     train = Train(epochs=2, batch_size=8, optimizer="sgd", momentum=0.0, lr=lr, select="last")
-    held = Learning({TARGET: TinyFeed()}, penalty=partial(l2_sp, alpha, BETA))
-    return Trainer(TinyNetwork(), held, Recipe(train, ["a", "b", "c"], seed=1, lr=lr, finetune=finetune), tick)
+    phases = Phases() if finetune is None else phases_of(finetune)
+    held = Learning({TARGET: TinyFeed()}, penalty=partial(l2_sp, alpha, BETA), phases=phases)
+    return Trainer(TinyNetwork(), held, Recipe(train, ["a", "b", "c"], seed=1, lr=lr), tick)
 
 
 @pytest.mark.parametrize("finetune", [None, HIGH], ids=["all", "high"])
@@ -92,7 +95,7 @@ def test_who_goes_on_is_held_to_the_first_start() -> None:
     stopped = trainer(HIGH, stop)
     with pytest.raises(Stopped):
         stopped.run()
-    free = Trainer(TinyNetwork(), TinyFeed(), stopped.recipe)
+    free = Trainer(TinyNetwork(), Learning({TARGET: TinyFeed()}, phases=phases_of(HIGH)), stopped.recipe)
     assert stopped.snapshot().tensors.keys() == free.snapshot().tensors.keys()
     resumed = trainer(HIGH)
     resumed.restore(stopped.snapshot())

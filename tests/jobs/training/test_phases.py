@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.training.phases import lr_scales, unfrozen_at, unfrozen_ever
+from jobs.strategies.finetune import phases_of
+from jobs.training.phases import Phases
 from tlbatch.errors import StudyError
 from tlbatch.strategies.finetune import Finetune
 
@@ -12,8 +13,8 @@ STAGES = ["stem", "low", "high", "head"]
 
 
 def test_a_scratch_network_learns_whole() -> None:
-    assert unfrozen_ever(STAGES, None) == tuple(STAGES)
-    assert unfrozen_at(STAGES, None, 0) == tuple(STAGES)
+    assert Phases().ever(STAGES) == tuple(STAGES)
+    assert Phases().at(STAGES, 0) == tuple(STAGES)
 
 
 @pytest.mark.parametrize(
@@ -21,23 +22,23 @@ def test_a_scratch_network_learns_whole() -> None:
     [("none", ("head",)), ("all", tuple(STAGES)), (("low",), ("low", "head")), (("high", "stem"), ("stem", "high", "head"))],
 )
 def test_the_head_always_learns(unfreeze: object, expected: tuple[str, ...]) -> None:
-    assert unfrozen_ever(STAGES, Finetune(unfreeze=unfreeze)) == expected
+    assert phases_of(Finetune(unfreeze=unfreeze)).ever(STAGES) == expected
 
 
 def test_warm_up_then_one_more_stage_from_the_last_back() -> None:
-    finetune = Finetune(unfreeze="all", warm_up=2, gradual=2)
-    seen = [len(unfrozen_at(STAGES, finetune, epoch)) for epoch in range(9)]
+    phases = phases_of(Finetune(unfreeze="all", warm_up=2, gradual=2))
+    seen = [len(phases.at(STAGES, epoch)) for epoch in range(9)]
     assert seen == [1, 1, 2, 2, 3, 3, 4, 4, 4]
-    assert unfrozen_at(STAGES, finetune, 2) == ("high", "head")
+    assert phases.at(STAGES, 2) == ("high", "head")
 
 
 def test_rates_fall_with_the_distance_from_the_head() -> None:
-    scales = lr_scales(STAGES, Finetune(lr_decay=0.5, lr_scale={"low": 0.1}))
+    scales = phases_of(Finetune(lr_decay=0.5, lr_scale={"low": 0.1})).scales(STAGES)
     assert scales == {"stem": 0.125, "low": pytest.approx(0.025), "high": 0.5, "head": 1.0}
 
 
 def test_unknown_stages_are_named_with_those_there_are() -> None:
     with pytest.raises(StudyError, match="no stage 'block9' in this network: it has stem, low, high, head"):
-        unfrozen_ever(STAGES, Finetune(unfreeze=("block9",)))
+        phases_of(Finetune(unfreeze=("block9",))).ever(STAGES)
     with pytest.raises(StudyError, match="no stage 'top'"):
-        unfrozen_ever(STAGES, Finetune(lr_scale={"top": 2.0}))
+        phases_of(Finetune(lr_scale={"top": 2.0})).ever(STAGES)

@@ -10,6 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from jobs.randomness import generator
+from jobs.strategies.finetune import phases_of
+from jobs.training.batches import TARGET
+from jobs.training.learning import Learning
+from jobs.training.phases import Phases
 from jobs.training.protocol import HEAD
 from jobs.training.trainer import DivergedError, Recipe, Trainer
 from tlbatch.errors import Stopped
@@ -74,9 +78,13 @@ class TinyFeed:
         yield self._images(self.validation_labels[8:], "validation", 1)
 
 
-def _recipe(finetune: Finetune | None = None, **train: Any) -> Recipe:
+def _recipe(**train: Any) -> Recipe:
     settings = {"epochs": 4, "batch_size": 8, "lr": 0.01, **train}
-    return Recipe(Train(**settings), ["a", "b", "c"], seed=1, lr=float(settings["lr"]), finetune=finetune)
+    return Recipe(Train(**settings), ["a", "b", "c"], seed=1, lr=float(settings["lr"]))
+
+
+def fed(phases: Phases) -> Learning:
+    return Learning({TARGET: TinyFeed()}, phases=phases)
 
 
 def _state(trainer: Trainer) -> dict[str, Tensor]:
@@ -106,8 +114,9 @@ RECIPES: dict[str, Recipe] = {
     "sgd, averaged, cosine": _recipe(optimizer="sgd", ema=0.9, schedule="cosine", warmup_epochs=1, class_weights="balanced"),
     "plateau, stopping": _recipe(schedule="plateau", early_stopping=EarlyStopping(patience=1), lr=0.05, epochs=6),
     "steps": _recipe(steps_per_epoch=3, optimizer="adam"),
-    "gradual": _recipe(Finetune(warm_up=1, gradual=1, lr_decay=0.5, lr_scale={"low": 0.1}), epochs=5),
+    "gradual": _recipe(epochs=5),
 }
+GRADUAL = phases_of(Finetune(warm_up=1, gradual=1, lr_decay=0.5, lr_scale={"low": 0.1}))
 
 
 @pytest.mark.promise(2)
@@ -117,8 +126,8 @@ def test_stopped_and_resumed_equals_uninterrupted(name: str, stop_at: int | str)
     """Fails when going on leaves out the optimizer's state or the place in the epoch, does not seed dropout by the place in the
     training, or sets modes and stages only where an epoch begins (each was tried).
     """
-    recipe = RECIPES[name]
-    whole = Trainer(TinyNetwork(), TinyFeed(), recipe)
+    recipe, phases = RECIPES[name], GRADUAL if name == "gradual" else Phases()
+    whole = Trainer(TinyNetwork(), fed(phases), recipe)
     whole.run()
     snapshots = []
     ticks, steps_before = 0, 0
@@ -133,11 +142,11 @@ def test_stopped_and_resumed_equals_uninterrupted(name: str, stop_at: int | str)
             snapshots.append(trainer.snapshot())
             raise Stopped("now")
 
-    stopped = Trainer(TinyNetwork(), TinyFeed(), recipe, tick)
+    stopped = Trainer(TinyNetwork(), fed(phases), recipe, tick)
     with pytest.raises(Stopped):
         stopped.run()
     torch.manual_seed(99)  # another process has another state of the default generator
-    resumed = Trainer(TinyNetwork(), TinyFeed(), recipe)
+    resumed = Trainer(TinyNetwork(), fed(phases), recipe)
     resumed.restore(snapshots[0])
     resumed.run()
     _assert_equal(_state(resumed), _state(whole))
@@ -171,7 +180,7 @@ def test_the_best_epoch_before_a_stop_is_kept() -> None:
 def test_frozen_stages_are_untouched() -> None:
     network = TinyNetwork()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    trainer = Trainer(network, TinyFeed(), _recipe(Finetune(unfreeze=("high",)), ema=0.5, weight_decay=0.1))
+    trainer = Trainer(network, fed(phases_of(Finetune(unfreeze=("high",)))), _recipe(ema=0.5, weight_decay=0.1))
     trainer.run()
     after = _state(trainer)
     assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("low."))
