@@ -1,4 +1,7 @@
-"""Whether confidences are shares: expected calibration error, what chance alone would show, and temperature scaling."""
+"""Scores of the probabilities themselves, and whether confidences are shares.
+
+Log loss and Brier score; expected calibration error, what chance alone would show, and temperature scaling.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,17 @@ from tlbatch import nouns
 BINS = 15
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 AT_BOUND = 1e-3  #: distance from a bound, as a natural logarithm, below which a temperature is at it
+
+
+@metric("log_loss", "log loss", higher_is_better=False)
+def log_loss(w: Weighted) -> Floats:
+    """Nats an image."""
+    return w.mean(w.predictions.log_losses)
+
+
+@metric("brier", "Brier score", higher_is_better=False)
+def brier(w: Weighted) -> Floats:
+    return w.mean(w.predictions.brier_scores)
 
 
 def bins_of(confidence: Floats, bins: int = BINS) -> Ints:

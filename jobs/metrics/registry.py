@@ -14,7 +14,7 @@ from jobs.statistics.predictions import Floats, Weighted
 from tlbatch.errors import StudyError
 from tlbatch.plugins import find, program
 
-MODULES = ("classification", "ranking", "scoring", "calibration")
+MODULES = ("classification", "ranking", "calibration")
 Function = Callable[[Weighted], Floats]
 
 

@@ -16,8 +16,7 @@ from jobs.statistics.corrections import benjamini_hochberg
 from jobs.statistics.differences import paired_difference
 from jobs.statistics.permutation import one_sided
 from jobs.statistics.predictions import Predictions
-from jobs.statistics.ratios import ratio_p, standard_error
-from jobs.statistics.units import differences
+from jobs.statistics.units import differences, ratio_p, standard_error
 
 
 @dataclass(frozen=True)

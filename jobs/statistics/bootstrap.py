@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from jobs.statistics.predictions import Floats, Ints, Predictions, Weighted
-from jobs.statistics.ratios import ratio_p
+from jobs.statistics.units import ratio_p
 
 LARGE, LARGE_RESAMPLES, RESAMPLES = 100_000, 1000, 2000
 CHUNK_VALUES = 2**19  #: weights in memory at a time: stays in a core's cache

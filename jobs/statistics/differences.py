@@ -16,7 +16,7 @@ import numpy as np
 
 from jobs.statistics.clusters import degrees_of_freedom, design_effect, kish, telling_units
 from jobs.statistics.corrections import holm, holm_levels
-from jobs.statistics.crossed import mean_squares
+from jobs.statistics.over_seeds import mean_squares
 from jobs.statistics.permutation import two_sided
 from jobs.statistics.power import smallest_difference, smallest_over_seeds
 from jobs.statistics.score import PairedScore, SeedSpread

@@ -20,7 +20,7 @@ JUST = 1e-12  #: the bound nearest to zero of an interval that leaves it out
 
 @dataclass(frozen=True)
 class SeedSpread:
-    """What ``seeds`` seeds add to the variance of a mean over them (mean squares of jobs.statistics.crossed over all values).
+    """What ``seeds`` seeds add to the variance of a mean over them (mean squares of ``over_seeds`` over all values).
 
     ``between``: mean square of seeds; ``rest``: of what neither seeds nor units explain; both over seeds times units.
     """

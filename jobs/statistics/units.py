@@ -1,4 +1,4 @@
-"""Units: what is independent in a test set, and what is summed over each. Pure."""
+"""Units: what is independent in a test set, what is summed over each, and how sure a mean over them is. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 Groups = Sequence[str] | Ints
 """One name or number an image, equal where images belong to one unit."""
+NOTHING = 1e-12  #: an error so small is none
 
 
 def numbered(groups: Groups) -> Ints:
@@ -42,3 +44,16 @@ def sides(right_a: Bools, right_b: Bools, groups: Groups) -> tuple[int, int]:
     """Units of which a gets more images right than b, and those of which b does."""
     found = differences(right_a, right_b, groups)
     return int((found > 0).sum()), int((found < 0).sum())
+
+
+def ratio_p(gain: float, error: float, units: int) -> float:
+    """One-sided p-value, by Student's t, of a gain with this standard error over ``units`` units. 1 where there is no error."""
+    return float(special.stdtr(max(units - 1, 1), -gain / error)) if error >= NOTHING else 1.0
+
+
+def standard_error(values: NDArray[np.generic], groups: Groups) -> float:
+    """Of the mean of ``values`` [n] over units (Cochran 1977, ratio of unit sums to sizes); no less than one image moves it."""
+    place = numbered(groups)
+    sums, sizes, n = unit_sums(values, place), unit_sizes(place), len(place)
+    rest = sums - sums.sum() / n * sizes
+    return float(max(np.sqrt((rest**2).sum() * len(sizes) / max(len(sizes) - 1, 1)), 1.0) / n)

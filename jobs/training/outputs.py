@@ -15,11 +15,12 @@ from torch import Tensor
 from jobs.context import Context
 from jobs.finite import finite
 from jobs.training.layers import layer_table, learning_stages, stage_table
-from jobs.training.lineage import trained_on
 from jobs.training.outcome import Outcome
 from jobs.training.settings import Settings
 from jobs.training.split_data import Parts
 from tlbatch import nouns
+from tlbatch.backbones.catalogue import WeightInfo, weights_of
+from tlbatch.contracts.models import Backbone, Weights
 from tlbatch.errors import StudyError
 from tlbatch.plugins import used
 from tlbatch.spec.added import added_to_model
@@ -80,3 +81,25 @@ def _card(settings: Settings, parts: Parts, outcome: Outcome) -> dict[str, Any]:
         "logistic": None if fitted is None else {"c": fitted.c, "cv": fitted.cv},
         **({"plugins": plugins} if (plugins := used(added_to_model(params["model"]))) else {}),
     }
+
+
+def trained_on(context: Context, backbone: Backbone | None) -> str:
+    """What the weights that it started from had seen, in words, oldest first.
+
+    "" where nothing is known, or nothing was seen (random weights, scratch models).
+    """
+    if backbone is None:
+        return ""
+    weights = backbone.weights
+    if weights.kind == "run":
+        before = context.input("source").read_json("card.json").get("trained_on")
+        return f"{before}, then {weights.from_}" if before else str(weights.from_)
+    if weights.kind in ("random", "none"):
+        return ""
+    return next((published.trained_on for published in weights_of(backbone.name or "") if _is(published, weights)), "")
+
+
+def _is(published: WeightInfo, weights: Weights) -> bool:
+    if weights.kind == "named":
+        return published.name == weights.name
+    return bool(published.hash) and (weights.sha256 or "").startswith(published.hash)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +16,9 @@ from tlbatch.datasets.partnames import kind_of_part
 from tlbatch.datasets.walk import SHOWN, LeftOut, examples
 from tlbatch.errors import DataError, StudyError
 from tlbatch.schema.nearest import suggestion
-from tlbatch.spec.dataset import Dataset, Source
+from tlbatch.spec.dataset import Dataset, Images, Source
+
+_OF_THE_TARGET = re.compile(rf"\bdataset\.({'|'.join([*Images.model_fields, 'split'])})\b")
 
 
 def list_dataset(dataset: Dataset | Source, corrections: Mapping[str, str] | None = None) -> Listing:
@@ -141,3 +144,12 @@ def _inner_parts(labelled: Labelled, files: Iterable[ListedFile]) -> tuple[str, 
     """Folders such as ``cat/train``, where nothing else says how the images are divided."""
     by_folder = all(file.part is None for file in labelled.files) and bool(labelled.named)
     return inner_parts(file.path for file in files) if by_folder else ()
+
+
+def list_source(name: str, source: Source) -> Listing:
+    """One of a study's sources, listed as its dataset is; what is wrong is said by its own name. Raises as ``list_dataset``."""
+    try:
+        return list_dataset(source)
+    except (StudyError, DataError) as error:
+        said = _OF_THE_TARGET.sub(rf"sources.{name}.\1", str(error))
+        raise type(error)(said if said != str(error) else f"sources.{name}: {said}") from error

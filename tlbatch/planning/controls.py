@@ -14,8 +14,8 @@ from typing import Any
 
 from tlbatch.backbones.handcrafted import HAND_CRAFTED, HAND_CRAFTED_INPUT
 from tlbatch.kinds import DEFAULT_KIND
-from tlbatch.planning.resolved_weights import ResolvedWeights
 from tlbatch.planning.runs import ResolvedRun, plain
+from tlbatch.planning.weights import ResolvedWeights
 from tlbatch.spec.added import added_name
 from tlbatch.spec.model import Head, Logistic
 from tlbatch.spec.train import EarlyStopping, Train

@@ -13,9 +13,9 @@ from tlbatch import nouns
 from tlbatch.backbones.catalogue import described
 from tlbatch.backbones.imagenet import class_mapping
 from tlbatch.datasets.describing import listing_facts, listing_lines
+from tlbatch.datasets.inventory import list_source
 from tlbatch.datasets.listing import Listing
 from tlbatch.datasets.relabelling import list_corrected
-from tlbatch.datasets.sources import list_source
 from tlbatch.errors import DataError
 from tlbatch.planning.bounds import coarse_bounds
 from tlbatch.planning.champion_tasks import ChampionState, resolve_champion
@@ -23,9 +23,8 @@ from tlbatch.planning.controls import Images, resolve_controls
 from tlbatch.planning.make import make_plan
 from tlbatch.planning.plan import Plan
 from tlbatch.planning.resolved import ListedData, ResolvedStudy, ZeroLabel
-from tlbatch.planning.resolved_weights import ResolvedWeights
 from tlbatch.planning.runs import ResolvedRun, resolve_runs, seen_in_pretraining
-from tlbatch.planning.weights import has_imagenet_head, resolve_weights
+from tlbatch.planning.weights import ResolvedWeights, has_imagenet_head, resolve_weights
 from tlbatch.spec import LoadedStudy, Run, Study
 from tlbatch.spec.added import added_name
 from tlbatch.spec.load import is_file_like

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from tlbatch import nouns
 from tlbatch.kinds import DEFAULT_KIND, Kind, kind_field, kind_of
 from tlbatch.kinds.image import Augmentation
-from tlbatch.planning.resolved_weights import ResolvedWeights
+from tlbatch.planning.weights import ResolvedWeights
 from tlbatch.spec import Run, Study
 from tlbatch.spec.added import added_name, added_to_model, name_and_settings, resolved
 from tlbatch.spec.model import FromRun

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tlbatch.errors import CorruptArtifactError, StudyError
-from tlbatch.planning.resolved_weights import ResolvedWeights
+from tlbatch.planning.weights import ResolvedWeights
 from tlbatch.records.executions import Execution, list_executions
 from tlbatch.spec.model import FromRun
 from tlbatch.store import Store

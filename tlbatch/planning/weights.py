@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from tlbatch.backbones.catalogue import BackboneInfo, OtherInfo, WeightInfo, bac
 from tlbatch.backbones.names import backbone_hint
 from tlbatch.backbones.weightfiles import FOLDER, STORE_PREFIX, Place, fetch, find_weight, place_of
 from tlbatch.errors import StudyError
-from tlbatch.planning.resolved_weights import ResolvedWeights
 from tlbatch.plugins import installed
 from tlbatch.schema.nearest import suggestion
 from tlbatch.spec.load import is_file_like
@@ -21,11 +20,23 @@ from tlbatch.spec.model import FromRun
 from tlbatch.spec.study import Run
 from tlbatch.store import Store
 from tlbatch.store.artifacts import file_sha256
+from tlbatch.tasks import InputRef
 
 RANDOM_SEED = 0
 IMAGENET = "ImageNet-1k"
 IMAGENET_CLASSES = 1000
 LONGEST_HEADER = 100_000_000
+
+
+@dataclass(frozen=True)
+class ResolvedWeights:
+    """Which weights (part of the key) and where their bytes are (not part of it). ``source`` is an earlier study's model."""
+
+    params: dict[str, Any]
+    location: str | None = None
+    own_input: dict[str, Any] = field(default_factory=dict)
+    source: InputRef | None = None
+    trained_on: str = ""
 
 
 def resolve_weights(run: Run, store: Store) -> ResolvedWeights:

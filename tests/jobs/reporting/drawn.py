@@ -174,7 +174,7 @@ def draw_study(
 
 def _resolved(trained: list[Trained]) -> tuple[list[ResolvedRun], list[ResolvedRun]]:
     """Runs and controls as far as planning's contrasts look at them."""
-    from tlbatch.planning.resolved_weights import ResolvedWeights
+    from tlbatch.planning.weights import ResolvedWeights
 
     def resolve(run: Trained) -> ResolvedRun:
         weights = ResolvedWeights({"kind": "named" if run.pretrained else "random"}) if "backbone" in run.model else None

@@ -20,8 +20,8 @@ from tlbatch.planning.controls import resolve_controls
 from tlbatch.planning.make import make_plan
 from tlbatch.planning.resolve import document_of, zero_labels
 from tlbatch.planning.resolved import ListedData, ResolvedStudy
-from tlbatch.planning.resolved_weights import ResolvedWeights
 from tlbatch.planning.runs import resolve_runs
+from tlbatch.planning.weights import ResolvedWeights
 from tlbatch.spec import Run, load_study, parse_study
 from tlbatch.spec.model import FromRun
 from tlbatch.store import open_store

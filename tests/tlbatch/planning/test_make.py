@@ -11,8 +11,8 @@ from tlbatch.planning import Node, Plan
 from tlbatch.planning.controls import Images, resolve_controls
 from tlbatch.planning.make import make_plan
 from tlbatch.planning.resolved import ListedData, ResolvedStudy
-from tlbatch.planning.resolved_weights import ResolvedWeights
 from tlbatch.planning.runs import contrasts, resolve_runs
+from tlbatch.planning.weights import ResolvedWeights
 from tlbatch.spec import Run, parse_study
 from tlbatch.tasks import InputRef
 

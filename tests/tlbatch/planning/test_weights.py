@@ -12,8 +12,7 @@ import pytest
 
 from tlbatch.backbones.catalogue import backbones, weights_of
 from tlbatch.errors import StudyError
-from tlbatch.planning.resolved_weights import ResolvedWeights
-from tlbatch.planning.weights import has_imagenet_head, mirror, places, resolve_weights, safetensors_shapes
+from tlbatch.planning.weights import ResolvedWeights, has_imagenet_head, mirror, places, resolve_weights, safetensors_shapes
 from tlbatch.spec import parse_study
 from tlbatch.store import Store
 from tlbatch.store.artifacts import file_sha256
