@@ -45,13 +45,16 @@ def _run(places: list[str], html: Path | None) -> None:
         from jobs.comparing.sides import load_sides
     except ModuleNotFoundError as error:
         raise StudyError(f"comparing needs {error.name}: pip install 'tlbatch[data]'") from error
+    from tlbatch.kinds import speak_of
     from tlbatch.reports.listing import find_reports
     from tlbatch.store import open_store
 
     with tempfile.TemporaryDirectory(prefix="tlbatch-compare-") as scratch:
         shared = os.environ.get("TLBATCH_CACHE")
         cache = Path(shared) / "files" if shared else Path(scratch)
-        comparison = compare(load_sides(find_reports(open_store("."), places), cache))
+        sides = load_sides(find_reports(open_store("."), places), cache)
+        speak_of(sides[0].sources.kind)
+        comparison = compare(sides)
         if html is None:
             print(output.json_printable(json.dumps(build_document(comparison), ensure_ascii=False, sort_keys=True)))
         else:

@@ -19,6 +19,7 @@ from jobs.reporting.sentences import contrast_sentence
 from jobs.reporting.sources import RunSource
 from jobs.reporting.tables import build_table, values_of
 from jobs.reporting.validation import standing
+from tlbatch.kinds import kind_field
 
 FORMAT = 1
 
@@ -32,6 +33,7 @@ def build_document(comparison: Comparison) -> dict[str, Any]:
         "table": build_table(ordered_runs(comparison)).document(),
         "pairs": [_pair(pair) for pair in comparison.pairs],
         "changes": [_changes(comparison.first, changes) for changes in comparison.changes],
+        **kind_field(comparison.first.sources.kind),
     }
     cleaned = finite(document)
     assert isinstance(cleaned, dict)

@@ -19,6 +19,7 @@ from jobs.training.outputs import unshared
 from tlbatch import nouns
 from tlbatch.champions.exporting import Request
 from tlbatch.errors import DataError
+from tlbatch.kinds import speak_of
 from tlbatch.store import open_store
 from tlbatch.tasks import Task
 
@@ -33,6 +34,7 @@ def export(request: Request, out: Path, scratch: Path) -> None:
     artifacts = [context.input(role) for role in sorted(context.roles("model:"), key=_fold)]
     networks = [load_trained(context, artifact).eval() for artifact in artifacts]
     card = artifacts[0].read_json("card.json")
+    speak_of(card["input"].get("kind"))
     evaluated = load_evaluated(context, request, card)
     whole = Whole(networks, card["input"], evaluated.temperature)
     names = _write_networks(networks, out)

@@ -122,6 +122,9 @@ def test_its_items_are_called_series_everywhere(place: Installation, ran: str) -
     place.call("status", execution, "--store", ran)
     place.call("report", "show", execution, "--store", ran)
     place.call("check", "study.yaml", "--store", ran)
+    place.call("run", "study.yaml", "--store", ran)  # nothing is left to compute: another execution to compare with
+    both = [each["id"] for each in json.loads(place.call("list", "--store", ran, "-o", "json"))]
+    place.call("report", "compare", *both[:2], "--store", ran)
     stores = [open_store(ran if ran.startswith("s3:") else str(place.folder / ran)), open_store(str(place.folder / out))]
     files = [(stat.name, store.get(stat.name)) for store in stores for stat in store.list("") if stat.name.endswith(READ)]
     seen = {name: seen_of(name, data) for name, data in files} | {"terminal": place.said}
@@ -137,6 +140,7 @@ def test_its_items_are_called_series_everywhere(place: Installation, ran: str) -
         ("terminal", "series predicted"),
         ("logs/", "validation series"),
         ("logs/", "test series"),
+        ("terminal", "are the same series with the same labels"),
     ):
         assert any(word in text for file, text in seen.items() if name in file), (name, word)
 

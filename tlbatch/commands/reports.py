@@ -213,7 +213,9 @@ def compare(executions: tuple[str, ...], store: str, output: str, file: Path | N
 
 def _compared(document: dict[str, Any], output: str, table: str, width: int | None) -> str:
     from tlbatch.commands.comparison import as_csv, as_markdown, as_text
+    from tlbatch.kinds import speak_of
 
+    speak_of(document.get("kind"))
     if output == "json":
         return json_printable(json.dumps(document, indent=1, ensure_ascii=False)) + "\n"
     if output in ("csv", "md"):
