@@ -25,7 +25,7 @@ LAYERS = """
 tlbatch.cli
 tlbatch.commands
 tlbatch.fsck
-tlbatch.schedules
+tlbatch.schedules tlbatch.advice
 tlbatch.display tlbatch.forecast tlbatch.prediction tlbatch.preemption tlbatch.doctor
 tlbatch.execution
 tlbatch.backends tlbatch.credentials

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "init": ("tlbatch.commands.studies:init", "Write a commented study that runs, fitted to a folder of images."),
     "check": ("tlbatch.commands.studies:check", "Say what a study would do: the plan, what is cached, parameters, time."),
+    "advise": ("tlbatch.commands.advise:advise", "Say which pretrained network to take, and how, before anything is trained."),
     "schema": ("tlbatch.commands.studies:schema", "Print the JSON Schema of a study, for editors."),
     "run": ("tlbatch.commands.run:run", "Run a study on this machine."),
     "test-preempt": (

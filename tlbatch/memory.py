@@ -63,8 +63,9 @@ def forecast_mib(node: Node, resolved: ResolvedStudy) -> int | None:
     network = network_of(run, len(resolved.data.classes))
     if network is None:
         return None
-    batch = EXTRACTION_BATCH * THREADS if node.step == "extract" else VALIDATION_BATCH
-    pixels = 0 if node.step == "extract" else _pixels(run, images)
+    by_rows = STEPS[node.step].reuses  # extract, probe: a few batches at a time, rows go to disk
+    batch = EXTRACTION_BATCH * THREADS if by_rows else VALIDATION_BATCH
+    pixels = 0 if by_rows else _pixels(run, images)
     return _mib(WEIGHTS_FED * network.weights + batch * WORKING_FED * network.working + pixels)
 
 

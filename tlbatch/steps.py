@@ -20,7 +20,8 @@ class Step:
     ``torch``: its program imports torch. ``saves``: it writes a checkpoint when it is asked to stop; others commit as they go.
     ``sharded``: several pods may share its work. ``reuses``: earlier outputs of the same extractor save it work, and for that
     reason its outputs need not be kept. ``memory_mib``: what it holds at its most, where that depends on nothing.
-    ``resources_of``: the step whose resources it takes; it has none of its own. ``planned``: ``module:function`` that adds
+    ``resources_of``: the step whose resources it takes; it has none of its own. ``page``: what it leaves is what people read:
+    it is copied to the execution's ``report/``. ``planned``: ``module:function`` that adds
     its task to a study's plan once all runs have theirs (``tlbatch.planning.make``); others are planned with each run, or
     (``predict``) not at all.
     """
@@ -35,6 +36,7 @@ class Step:
     reuses: bool = False
     memory_mib: int | None = None
     resources_of: str = ""
+    page: bool = False
     planned: str = ""
 
 
@@ -43,13 +45,19 @@ _STEPS = (  # in the order of displays and reports
     Step("pin", 2, "data", memory_mib=150),
     Step("overlap", 1, "data", memory_mib=250),
     Step("extract", 1, "extract", compute=True, torch=True, sharded=True, reuses=True),
+    Step("probe", 1, "extract", compute=True, torch=True, sharded=True, reuses=True),
     Step("finetune", 3, "finetune", compute=True, torch=True, saves=True),
     Step("evaluate", 3, "evaluate", compute=True, torch=True),
     Step("decide", 3, "data", memory_mib=300, planned="tlbatch.planning.make:add_decision"),
-    Step("report", 9, "data", memory_mib=700, planned="tlbatch.planning.report_task:add_report"),
+    Step("advise", 1, "data", memory_mib=1500, page=True),
+    Step("report", 9, "data", memory_mib=700, page=True, planned="tlbatch.planning.report_task:add_report"),
     Step("predict", 2, "evaluate", compute=True, torch=True, sharded=True, resources_of="evaluate"),
 )
 STEPS: Mapping[str, Step] = MappingProxyType({step.name: step for step in _STEPS})
+
+
+PAGES = tuple(step.name for step in _STEPS if step.page)
+"""Steps whose task is an execution's last, called as they are: its page."""
 
 
 def place_of(step: str) -> int:

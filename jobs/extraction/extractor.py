@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from jobs.context import Context
 from jobs.extraction.folding import fold_batch_norms
@@ -30,13 +30,21 @@ from jobs.randomness import generator
 from tlbatch.contracts.models import ExtractParams
 
 BATCH = {"cpu": 8, "cuda": 64}
+Folded = TypeVar("Folded", bound=nn.Module)
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class RowNetwork(Protocol):
+    """What puts out a row an item: a backbone cut at a layer, or all layers of one. ``dim``: values of a row."""
+
+    @property
+    def dim(self) -> int: ...
 
 
 class Extractor:
     """Items to features. ``batch``: items a forward pass takes. The backbone is its own from here on."""
 
-    def __init__(self, backbone: Backbone, settings: Mapping[str, Any], precision: str, device: torch.device) -> None:
+    def __init__(self, backbone: Any, settings: Mapping[str, Any], precision: str, device: torch.device) -> None:
         self.device, self.batch = device, BATCH[device.type]
         self._dtype, self._normalise = DTYPES[precision], feed_of(settings).normaliser(settings)
         backbone.to(device)
@@ -53,7 +61,7 @@ class Extractor:
             features = self._network()(fed).float().cpu().numpy()
         return np.asarray(finite(features, "features"), np.float32)
 
-    def _network(self) -> Backbone:
+    def _network(self) -> nn.Module:
         """On a CPU this thread's own."""
         return self._backbone if self.device.type == "cuda" else self._copies.get()
 
@@ -65,7 +73,7 @@ def open_backbone(context: Context) -> Backbone:
     return fold(lambda: build_backbone(params.as_json(), params.input, pretrained))
 
 
-def fold(build: Callable[[], Backbone]) -> Backbone:
+def fold(build: Callable[[], Folded]) -> Folded:
     """What ``build`` makes, for computing alone: BatchNorms folded where that changes nothing, no gradients."""
     backbone = build()
     if not fold_batch_norms(backbone, _noise(backbone)):
@@ -75,7 +83,7 @@ def fold(build: Callable[[], Backbone]) -> Backbone:
     return backbone
 
 
-def _noise(backbone: Backbone) -> Tensor:
+def _noise(backbone: Any) -> Tensor:
     return torch.randn((1, *backbone.fed), generator=generator("noise"))
 
 

@@ -26,7 +26,7 @@ from tlbatch.errors import StudyError
 from tlbatch.kinds import fed_shape
 from tlbatch.spec.added import added_name
 
-__all__ = ["build_backbone", "build_classifier", "build_head", "build_network"]
+__all__ = ["Draft", "build_backbone", "build_classifier", "build_head", "build_network", "draft_of", "load_state"]
 
 MODEL_SIZE, NOISE_SIZE = 224, 128
 
@@ -68,11 +68,11 @@ def build_backbone(
         raise ValueError("a backbone needs its weights (jobs.models.pretrained.load_pretrained)")
     source = pretrained.architecture or {"backbone": model["backbone"]["name"]}
     wanted = model.get("layer") or pretrained.layer
-    draft = _draft(source, pretrained)
+    draft = draft_of(source, pretrained)
     layer = _layer(draft, wanted)
     backbone = _cut(draft, layer, model.get("pool") or "avg", input, source)
     if pretrained.state is not None:
-        _load(backbone.body, draft, pretrained)
+        load_state(backbone.body, draft, pretrained)
     return backbone
 
 
@@ -93,7 +93,7 @@ def _scratch(scratch: Mapping[str, Any], fed: tuple[int, ...], seed: int) -> tup
 
 
 @dataclass(frozen=True)
-class _Draft:
+class Draft:
     """A whole network before it is cut. ``keys``: all names of its state."""
 
     name: str
@@ -104,17 +104,18 @@ class _Draft:
     head: str | None = None
 
 
-def _draft(source: Mapping[str, Any], pretrained: Pretrained) -> _Draft:
+def draft_of(source: Mapping[str, Any], pretrained: Pretrained) -> Draft:
+    """The whole network that ``source`` names: {"backbone": name} or {"scratch": …, "fed": …}."""
     if "scratch" in source:
         fed = tuple(source["fed"])
         small, parts = _scratch(source["scratch"], fed, 0)
-        return _Draft("the source model", small, parts, fed[0], frozenset(small.state_dict()))
+        return Draft("the source model", small, parts, fed[0], frozenset(small.state_dict()))
     architecture = find(source["backbone"])
     body = _body(architecture, pretrained)
     division, head = architecture.division, architecture.head
     if division is None:
         division, head = derive_division(body, 3, _own_size(architecture, body))
-    return _Draft(architecture.name, body, division, 3, frozenset(body.state_dict()), head)
+    return Draft(architecture.name, body, division, 3, frozenset(body.state_dict()), head)
 
 
 def _body(architecture: Architecture, pretrained: Pretrained) -> nn.Module:
@@ -136,14 +137,14 @@ def _own_size(architecture: Architecture, body: nn.Module) -> int:
     return int(own[-1]) if own else int(fixed) if isinstance(fixed, int) else MODEL_SIZE
 
 
-def _layer(draft: _Draft, wanted: str | None) -> Layer:
+def _layer(draft: Draft, wanted: str | None) -> Layer:
     found = draft.division.layer(wanted)
     if found is None:
         raise StudyError(f"unknown layer {wanted!r} of {draft.name}: it has {', '.join(draft.division.names())}")
     return found
 
 
-def _cut(draft: _Draft, layer: Layer, pool: str, input: Mapping[str, Any], source: Mapping[str, Any]) -> Backbone:
+def _cut(draft: Draft, layer: Layer, pool: str, input: Mapping[str, Any], source: Mapping[str, Any]) -> Backbone:
     fed = (draft.channels, *fed_shape(input)[1:])
     try:
         return Backbone(draft.body, draft.division, layer, pool, fed=fed, architecture=source)
@@ -154,7 +155,8 @@ def _cut(draft: _Draft, layer: Layer, pool: str, input: Mapping[str, Any], sourc
         ) from error
 
 
-def _load(body: nn.Module, draft: _Draft, pretrained: Pretrained) -> None:
+def load_state(body: nn.Module, draft: Draft, pretrained: Pretrained) -> None:
+    """Put the weights into what is left of the draft's network. Raises StudyError where they do not fit."""
     assert pretrained.state is not None
     state = convert(draft.name, body, pretrained.state)
     fit_state(body, state, known=draft.keys, what=pretrained.label, of=draft.name)
@@ -175,9 +177,9 @@ class Classifier(nn.Module):
 
 def build_classifier(backbone: Mapping[str, Any], pretrained: Pretrained) -> Classifier:
     """``backbone``: {name, weights}. In eval mode. Raises StudyError where the weights have no classifier."""
-    draft = _draft({"backbone": backbone["name"]}, pretrained)
+    draft = draft_of({"backbone": backbone["name"]}, pretrained)
     size = _own_size(find(backbone["name"]), draft.body)
     drop_modules(draft.body, unreached(draft.body, walk(draft.body, Tap(""), (1, 3, size, size))))
     if pretrained.state is not None:
-        _load(draft.body, draft, pretrained)
+        load_state(draft.body, draft, pretrained)
     return Classifier(draft.body)

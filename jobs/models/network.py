@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,18 @@ class Shape:
             last = values[0] == values[1] != values[2]
             return Shape(values, "map_last" if last else "map")
         return Shape(values, "tokens" if len(values) == 2 else "vector")
+
+    @property
+    def size(self) -> int:
+        """All values."""
+        return math.prod(self.values)
+
+    @property
+    def channels(self) -> int:
+        """Values that are left once places are pooled; all of a vector's."""
+        if self.kind == "vector":
+            return self.size
+        return self.values[0] if self.kind in ("map", "row") else self.values[-1]
 
     @property
     def map(self) -> tuple[int, int, int] | None:
@@ -86,17 +99,11 @@ class Backbone(nn.Module):
     @property
     def dim(self) -> int:
         """Features an image."""
-        values = self.shape.values
-        if self.pool != "flatten" and self.shape.kind != "vector":
-            return values[0] if self.shape.kind in ("map", "row") else values[-1]
-        total = 1
-        for value in values:
-            total *= value
-        return total
+        return self.shape.size if self.pool == "flatten" else self.shape.channels
 
     def forward(self, x: Tensor) -> Tensor:
         """Features [n, dim]; one-channel images are repeated for networks that take three."""
-        return self._pooled(self._output(x)[0])
+        return pooled(self._output(x)[0], self.shape, self.pool)
 
     def maps(self, x: Tensor) -> Tensor | None:
         """[n, c, h, w]: what the layer puts out before pooling, else (a dense layer) the last map before it; None: no maps."""
@@ -106,8 +113,9 @@ class Backbone(nn.Module):
         """``maps`` and ``forward`` of one pass: features depend on the maps, so gradients run from them to the maps."""
         output, seen = self._output(x)
         if self.shape.map:
-            return _channels_first(output, self.shape), self._pooled(output)
-        return (None if seen is None or self._last is None else _channels_first(seen, self._last.shape)), self._pooled(output)
+            return _channels_first(output, self.shape), pooled(output, self.shape, self.pool)
+        maps = None if seen is None or self._last is None else _channels_first(seen, self._last.shape)
+        return maps, pooled(output, self.shape, self.pool)
 
     def _output(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """What the layer puts out, as the library orders it, and the last map before it where the layer itself is none."""
@@ -118,12 +126,14 @@ class Backbone(nn.Module):
         assert caught.output is not None
         return caught.output, caught.seen
 
-    def _pooled(self, output: Tensor) -> Tensor:
-        output = _channels_first(output, self.shape)
-        if self.shape.kind == "vector" or self.pool == "flatten":
-            return output.flatten(1)
-        over = {"tokens": (1,), "row": (2,)}.get(self.shape.kind, (2, 3))
-        return output.mean(dim=over) if self.pool == "avg" else output.amax(dim=over)
+
+def pooled(output: Tensor, shape: Shape, pool: str) -> Tensor:
+    """[n, d] of what a layer of this shape puts out: the average or maximum over places (``avg``, ``max``), or all values."""
+    output = _channels_first(output, shape)
+    if shape.kind == "vector" or pool == "flatten":
+        return output.flatten(1)
+    over = {"tokens": (1,), "row": (2,)}.get(shape.kind, (2, 3))
+    return output.mean(dim=over) if pool == "avg" else output.amax(dim=over)
 
 
 def _channels_first(output: Tensor, shape: Shape) -> Tensor:

@@ -7,7 +7,7 @@ module keeps it and ends the forward pass. Modules that were not reached until t
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,6 +75,43 @@ def _hooks(network: nn.Module, tap: Tap, caught: Caught, also: str | None) -> It
     finally:
         for handle in handles:
             handle.remove()
+
+
+@dataclass(frozen=True)
+class Ear:
+    """Where to listen on the way, and what to make of what is heard, at once."""
+
+    tap: Tap
+    take: Callable[[Tensor], Tensor]
+
+
+def hear(network: nn.Module, ears: Sequence[Ear], end: Tap, x: Tensor) -> tuple[list[Tensor], Tensor]:
+    """Run ``network`` once up to ``end``: what each ear took the first time that it heard something, and the end's output.
+
+    Raises ValueError where an ear heard nothing on the way.
+    """
+    heard: dict[int, Tensor] = {}
+    handles = [_listen(network, number, ear, heard) for number, ear in enumerate(ears)]
+    try:
+        output = run_to(network, end, x).output
+    finally:
+        for handle in handles:
+            handle.remove()
+    missed = [ear.tap.path for number, ear in enumerate(ears) if number not in heard]
+    if missed or output is None:
+        raise ValueError(f"nothing came by {', '.join(missed)}")
+    return [heard[number] for number in range(len(ears))], output
+
+
+def _listen(network: nn.Module, number: int, ear: Ear, heard: dict[int, Tensor]) -> Any:
+    def take(value: Tensor) -> None:
+        if number not in heard:
+            heard[number] = ear.take(value)
+
+    module = network.get_submodule(ear.tap.path)
+    if ear.tap.at_input:
+        return module.register_forward_pre_hook(lambda _module, args: take(args[0]))
+    return module.register_forward_hook(lambda _module, _args, output: take(output))
 
 
 @dataclass(frozen=True)

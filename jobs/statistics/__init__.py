@@ -17,5 +17,7 @@ calibrated     what chance makes of the calibration error of a perfect model
 sequential     tests and intervals that may be looked at again and again
 chance         whether a share is above chance
 macro_f1       the difference of two models' macro F1
+cross_validated  shares and differences where the models that judge share training images
+ranks          agreement of two rankings
 estimate       a value with its interval
 """

@@ -13,8 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.studies.kept import KeptBackend
 from tests.studies.nights import Night, Nights
 from tests.studies.shapes import SPLIT, Bench, draw_shapes, head
+from tlbatch.execution.driver import Silent
+from tlbatch.execution.launch import run_study
+from tlbatch.spec import parse_study
 from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import Manifest, load_manifest
 from tlbatch.tasks import InputRef, task_name
@@ -39,6 +43,7 @@ STUDY = (
 schedule: {cron: "0 3 * * *", timezone: Asia/Shanghai}
 """
 )
+ADVICE = "advise: {candidates: [{backbone: squeezenet1_1, weights: random}], images: 20}\n"
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,12 @@ class Season:
     nights: Nights
     first: Night
     second: Night
+    advice: Night
 
     def tasks(self) -> dict[str, InputRef]:
-        """Every task of the second night by name: all steps, the champion's evaluation among them."""
-        plan = self.second.execution.load_plan() or {}
-        return {name: InputRef(t["step"], t["key"], t["digest"]) for name, t in plan["tasks"].items()}
+        """Every task of the second night by name, the champion's evaluation among them, and of advice: all steps."""
+        plans = [(night.execution.load_plan() or {})["tasks"] for night in (self.advice, self.second)]
+        return {name: InputRef(t["step"], t["key"], t["digest"]) for plan in plans for name, t in plan.items()}
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +68,19 @@ def season(tmp_path_factory: pytest.TempPathFactory) -> Season:
     nights.study.write_text(STUDY)
     first = nights.fire()
     draw_shapes(nights.images, 4, first=700)
-    return Season(nights, first, nights.fire())
+    return Season(nights, first, nights.fire(), _advice(nights))
+
+
+def _advice(nights: Nights) -> Night:
+    """On the same pictures, asked in the same store."""
+    text = nights.study.read_text()
+    asked = parse_study(
+        text[: text.index("schedule:")].replace("name: shapes", "name: shapes-advice", 1) + ADVICE, folder=nights.folder
+    )
+    store = open_store(str(nights.store))
+    outcome = run_study(asked, store, KeptBackend(store, 1), Silent(), lambda execution: None)
+    assert outcome.state == "succeeded", [work.sentence for work in outcome.works if work.state == "failed"]
+    return Night(outcome.execution)
 
 
 def digests(store: Store) -> dict[str, str]:

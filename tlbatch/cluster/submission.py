@@ -143,12 +143,14 @@ def check_visible(study: Study) -> None:
                 f"{what}.url: {url} is a folder of this machine, which pods cannot see: "
                 f"`tlbatch data put {url} s3://BUCKET/NAME`, then {what}.url: s3://BUCKET/NAME (or --set {what}.url=s3://BUCKET/NAME)"
             )
-    for i, run in enumerate(study.runs):
-        weights = run.model.weights
+    asked = [(f"runs[{i}].model", run.model.weights) for i, run in enumerate(study.runs)]
+    if study.advise is not None:
+        asked = [(f"advise.candidates[{i}]", each.weights) for i, each in enumerate(study.advise.candidates)]
+    for place, weights in asked:
         if isinstance(weights, str) and is_file_like(weights) and "://" not in weights and not weights.startswith("store:"):
             name = weights.rpartition("/")[2]
             wrong.append(
-                f"runs[{i}].model.weights: {weights} is a file of this machine, which pods cannot see: "
+                f"{place}.weights: {weights} is a file of this machine, which pods cannot see: "
                 f"`tlbatch weights mirror {weights}` puts it into the store, then weights: store:weights/{name}"
             )
     if wrong:

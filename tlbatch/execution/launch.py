@@ -20,11 +20,11 @@ from tlbatch.planning.resolve import plan_study
 from tlbatch.records.executions import Execution, new_execution_id
 from tlbatch.reports.listing import load_report, report_place
 from tlbatch.spec import LoadedStudy
+from tlbatch.steps import STEPS
 from tlbatch.store import Store
 from tlbatch.store.artifacts import Artifact, Manifest, load_manifest
 from tlbatch.store.layout import check_format
 
-REPORT = "report"
 COPIES_AT_ONCE = 8
 
 
@@ -77,7 +77,7 @@ def run_study(
 
 def publish_report(execution: Execution, works: Iterable[TaskState]) -> None:
     """Copy the report's files to the execution. Nothing where only a part of the plan was asked for."""
-    report = next((work for work in works if work.node.step == REPORT), None)
+    report = next((work for work in works if STEPS[work.node.step].page), None)
     if report is None or report.ref is None:
         return
     manifest = load_manifest(execution.store, report.ref.step, report.ref.key)

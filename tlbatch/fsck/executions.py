@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from tlbatch.fsck.artifacts import Artifacts, sha256_of
 from tlbatch.fsck.finding import LEAVE, RESTORE, Finding, document, each_at_once, why_damaged
 from tlbatch.records.executions import FINAL_STATES, ROOT, Execution, PlanShape, StatusShape
+from tlbatch.steps import PAGES
 from tlbatch.store import NotFoundError, Stat, Store
 from tlbatch.store.artifacts import FileEntry, Manifest
 from tlbatch.store.documents import DamagedError, as_is, checked, parse, read
@@ -80,14 +81,14 @@ def _events(store: Store, name: str) -> None:
             raise DamagedError(store.url, name, "a line of it is not JSON") from error
 
 
-def report_key(execution: Execution) -> str:
-    """Key of the report's artifact by status or plan; "" where neither says it."""
+def page_artifact(execution: Execution) -> tuple[str, str]:
+    """Step and key of the artifact that ``report/`` is a copy of, by status or plan; the key is "" where neither says it."""
     for file in ("status.json", "plan.json"):
         tasks = _said(execution, file).get("tasks")
-        task = tasks.get("report") if isinstance(tasks, dict) else None
-        if task and task.get("key"):
-            return str(task["key"])
-    return ""
+        for step in PAGES if isinstance(tasks, dict) else ():
+            if (tasks.get(step) or {}).get("key"):
+                return step, str(tasks[step]["key"])
+    return "report", ""
 
 
 def _report_copy(
@@ -96,7 +97,7 @@ def _report_copy(
     copies = {file for file in files if file.startswith("report/")}
     if not copies and _state(execution) != "succeeded":
         return []
-    manifest = artifacts.sound.get(("report", report_key(execution)))
+    manifest = artifacts.sound.get(page_artifact(execution))
     if manifest is None:  # nothing to hold it against: what is read of it must be readable
         name = execution.name("report/report.json")
         why = document(store, name, as_is) if "report/report.json" in copies else None

@@ -30,11 +30,11 @@ AddStep = Callable[[PlanBuilder, ResolvedStudy, Mapping[str, str]], dict[str, st
 def make_plan(resolved: ResolvedStudy) -> Plan:
     """A prepare of each dataset, with a schedule the pins, for each run its tasks, then what the table of steps adds."""
     builder = PlanBuilder(resolved.study.name)
-    prepared = {DATASET: builder.add(_prepare(DATASET, resolved.study.dataset, resolved.data))}
+    prepared = {DATASET: builder.add(prepare_node(DATASET, resolved.study.dataset, resolved.data))}
     overlaps: dict[str, str] = {}
     for name, source in resolved.study.sources.items():
         role = source_input(name)
-        prepared[role] = builder.add(_prepare(role, source, resolved.sources[name]))
+        prepared[role] = builder.add(prepare_node(role, source, resolved.sources[name]))
         if source.near_duplicates and resolved.study.dataset.near_duplicates:
             overlaps[overlap_input(name)] = builder.add(_overlap(role, resolved.study.dataset, prepared))
     if resolved.defended:
@@ -64,7 +64,7 @@ def add_decision(builder: PlanBuilder, resolved: ResolvedStudy, needs: Mapping[s
     return {"decision": builder.add(decide_node(defended, resolved.study, [run.name for run in resolved.runs], needs))}
 
 
-def _prepare(role: str, dataset: Dataset | Source, data: ListedData) -> Node:
+def prepare_node(role: str, dataset: Dataset | Source, data: ListedData) -> Node:
     params = PrepareParams(
         dataset=data.digest,
         stored_size=dataset.stored_size,
@@ -96,7 +96,7 @@ def _kind_of_data(dataset: Dataset | Source) -> dict[str, Any]:
     return {
         "kind": name,
         "settings": settings_by(kind_of(name).settings, name_and_settings(dataset.kind)[1]),
-        **_plugins([name]),
+        **plugins_of([name]),
     }
 
 
@@ -154,7 +154,7 @@ def _add_run(
     return roles
 
 
-def _plugins(names: Iterable[str]) -> dict[str, Any]:
+def plugins_of(names: Iterable[str]) -> dict[str, Any]:
     """Which versions of plug-ins a task is planned with; nothing where none adds to it, so that its key is the same as ever."""
     found = used(names)
     return {"plugins": found} if found else {}
@@ -165,7 +165,7 @@ def _metrics(resolved: ResolvedStudy) -> dict[str, Any]:
     return {"metrics": resolved.study.metrics} if resolved.study.metrics else {}
 
 
-def _given(run: ResolvedRun) -> dict[str, Any]:
+def given_of(run: ResolvedRun) -> dict[str, Any]:
     """What a task of the run needs for its backbone: an earlier study's model, or where the weights' bytes are."""
     weights = run.weights
     given = {"source": weights.source} if weights and weights.source else {}
@@ -186,7 +186,7 @@ def _extract(resolved: ResolvedStudy, run: ResolvedRun, role: str, prepared: str
         input=run.input,
         precision=run.precision,
         views=views,
-        **_plugins(run.added_to_features),
+        **plugins_of(run.added_to_features),
     )
     name = run.model["backbone"]["name"] or "source"
     return Node(
@@ -194,10 +194,10 @@ def _extract(resolved: ResolvedStudy, run: ResolvedRun, role: str, prepared: str
         step="extract",
         params=params.as_json(),
         needs={DATASET: prepared} | (resolved.pinned if views else {}),
-        weight=_weight(run),
+        weight=weight_of(run),
         runs=(run.name,),
         shape=f"extract:{name}:{run.kind.measure(run.input)}",
-        **_given(run),
+        **given_of(run),
     )
 
 
@@ -225,18 +225,18 @@ def _finetune(
         precision=run.precision,
         views=run.views,
         **sources,
-        **_plugins(run.added),
+        **plugins_of(run.added),
     )
     return Node(
         name=f"finetune:{run.name}:{part}",
         step="finetune",
         params=params.as_json(),
         needs={**read, **resolved.pinned},
-        weight="light" if run.on_features else _weight(run),
+        weight="light" if run.on_features else weight_of(run),
         runs=(run.name,),
         shape=f"finetune:{run.name}:{run.kind.measure(run.input)}",
         units=float(run.train.epochs),
-        **_given(run),
+        **given_of(run),
     )
 
 
@@ -249,7 +249,7 @@ def _evaluate(resolved: ResolvedStudy, run: ResolvedRun, models: dict[str, str],
         redraw=resolved.study.repeat.redraw == "train",
         precision=run.precision,
         **_metrics(resolved),
-        **_plugins([*run.added, *resolved.study.metrics]),
+        **plugins_of([*run.added, *resolved.study.metrics]),
     )
     needs = {"dataset": "prepare", **resolved.pinned, **models} | ({"features": features} if features else {})
     return Node(
@@ -257,10 +257,10 @@ def _evaluate(resolved: ResolvedStudy, run: ResolvedRun, models: dict[str, str],
         step="evaluate",
         params=params.as_json(),
         needs=needs,
-        weight=_weight(run),
+        weight=weight_of(run),
         runs=(run.name,),
         shape=f"evaluate:{run.name}:{run.kind.measure(run.input)}",
-        **_given(run),
+        **given_of(run),
     )
 
 
@@ -276,7 +276,7 @@ def _zero_label(resolved: ResolvedStudy, zero: ZeroLabel) -> Node:
         input=zero.input,
         mapping={name: tuple(outputs) for name, outputs in zero.mapping.items()},
         **_metrics(resolved),
-        **_plugins([*added_to_model({"backbone": zero.backbone}), *resolved.study.metrics]),
+        **plugins_of([*added_to_model({"backbone": zero.backbone}), *resolved.study.metrics]),
     ).as_json()
     locations = {"weights": zero.location} if zero.location else {}
     shape = f"evaluate:{zero.backbone['name']}:{kind_of(zero.input.get('kind')).measure(zero.input)}"
@@ -284,5 +284,5 @@ def _zero_label(resolved: ResolvedStudy, zero: ZeroLabel) -> Node:
     return Node(f"evaluate:{zero.name}", "evaluate", params, needs, locations=locations, runs=(zero.name,), shape=shape)
 
 
-def _weight(run: ResolvedRun) -> str:
+def weight_of(run: ResolvedRun) -> str:
     return "light" if run.kind.small(run.input) else "heavy"

@@ -17,6 +17,7 @@ from tlbatch.datasets.inventory import list_source
 from tlbatch.datasets.listing import Listing
 from tlbatch.datasets.relabelling import list_corrected
 from tlbatch.errors import DataError
+from tlbatch.planning.advice import make_advice_plan, resolve_candidates
 from tlbatch.planning.bounds import coarse_bounds
 from tlbatch.planning.champion_tasks import ChampionState, resolve_champion
 from tlbatch.planning.controls import Images, resolve_controls
@@ -38,8 +39,21 @@ def plan_study(loaded: LoadedStudy, store: Store, defence: ChampionState | None 
 
     With a ``defence`` (a schedule's firing) the plan also pins validation and test and decides about the champion.
     """
+    if loaded.study.advise is not None:
+        resolved = resolve_advice(loaded, store)
+        return resolved, make_advice_plan(resolved)
     resolved = resolve(loaded, store, defence)
     return resolved, make_plan(resolved)
+
+
+def resolve_advice(loaded: LoadedStudy, store: Store) -> ResolvedStudy:
+    """As ``resolve``, of a study that asks for advice: its runs are the candidates, and nothing else follows from it."""
+    study = loaded.study
+    listing = list_corrected(study, store)
+    check_parts(listing)
+    runs = resolve_candidates(study, _weights_of(store), resolve_precision(study.resources.gpu))
+    document = document_of(loaded)
+    return ResolvedStudy(study, _listed(listing), runs, document=document, corrections=_corrections(listing))
 
 
 def resolve(loaded: LoadedStudy, store: Store, defence: ChampionState | None = None) -> ResolvedStudy:
@@ -170,7 +184,9 @@ def document_of(loaded: LoadedStudy) -> dict[str, Any]:
             dataset.pop(where, None)
     for run in document.get("runs", []):
         run.pop("resources", None)
-        weights = run.get("model", {}).get("weights")
+    models = [run["model"] for run in document.get("runs", []) if "model" in run]
+    for model in (*models, *document.get("advise", {}).get("candidates", ())):
+        weights = model.get("weights")
         if isinstance(weights, str) and is_file_like(weights):
-            run["model"]["weights"] = PurePosixPath(weights).name
+            model["weights"] = PurePosixPath(weights).name
     return document

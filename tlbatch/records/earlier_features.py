@@ -17,12 +17,13 @@ from tlbatch.store.documents import read_disposable, sealed, shaped
 from tlbatch.tasks import InputRef, Task, task_key
 
 MOST = 4  # extractions looked at: the newest ones have nearly all images
-EXTRACTOR = ("backbone", "layer", "pool", "input", "precision")
+EXTRACTOR = ("backbone", "layer", "layers", "pool", "input", "precision")
+"""Of those a step's parameters have."""
 
 
 def extractor_of(task: Task) -> str:
     """A key over what decides the features of one image."""
-    params = {name: task.params[name] for name in EXTRACTOR}
+    params = {name: task.params[name] for name in EXTRACTOR if name in task.params}
     views = task.params.get("views") or {}
     params |= {name: task.params[name] for name in ("plugins",) if name in task.params}
     params["views"] = {"count": views.get("count", 0), "augmentation": views.get("augmentation")}

@@ -13,6 +13,7 @@ from typing import Any
 
 from tlbatch.errors import CorruptArtifactError, StudyError
 from tlbatch.records.executions import ROOT, Execution, ExecutionSummary, find_execution, list_executions
+from tlbatch.steps import PAGES
 from tlbatch.store import NotFoundError, Store
 from tlbatch.store.artifacts import Manifest, load_manifest, read_file, set_aside_names
 from tlbatch.store.documents import UNREADABLE, DamagedError, checked, decoded, read, tell
@@ -158,7 +159,7 @@ def report_manifest(execution: Execution) -> Manifest:
     """The manifest of the report's artifact, with the sha256 of each of its files. Raises StudyError."""
     manifest = _manifest(execution)
     if manifest is None:
-        key, url = _key(execution), execution.store.url
+        (_, key), url = page_task(execution), execution.store.url
         there = f"its manifest is not in {url}{_aside(execution)}"
         again = f"`tlbatch run --task {key[:12]} --store {url}` makes it again" if key else "the same study again makes one"
         raise StudyError(
@@ -170,25 +171,28 @@ def report_manifest(execution: Execution) -> Manifest:
 
 def _aside(execution: Execution) -> str:
     """Where a damaged one was set aside, its name."""
-    key = _key(execution)
-    names = set_aside_names(execution.store, "report", key) if key else []
+    step, key = page_task(execution)
+    names = set_aside_names(execution.store, step, key) if key else []
     return f" (damaged, it was set aside: {names[-1]})" if names else ""
 
 
 def _manifest(execution: Execution) -> Manifest | None:
-    key = _key(execution)
-    return load_manifest(execution.store, "report", key) if key else None
+    step, key = page_task(execution)
+    return load_manifest(execution.store, step, key) if key else None
 
 
-def _key(execution: Execution) -> str:
-    """Of the report's task, by the status, or by the plan where that is damaged or gone; "" where neither says it."""
+def page_task(execution: Execution) -> tuple[str, str]:
+    """Step and key of the task that makes the execution's page: ``report`` but for executions of another purpose.
+
+    By the status, or by the plan where that is damaged or gone; the key is "" where neither says it.
+    """
     try:
         said = execution.load_status() or execution.load_plan()
     except DamagedError as error:
         tell(error)
         said = execution.load_plan()
-    task = ((said or {}).get("tasks") or {}).get("report") or {}
-    return str(task.get("key") or "")
+    tasks = (said or {}).get("tasks") or {}
+    return next(((step, str(tasks[step].get("key") or "")) for step in PAGES if tasks.get(step)), ("report", ""))
 
 
 def since_when(text: str, now: float | None = None) -> float:

@@ -15,7 +15,7 @@ from tlbatch.schema.yamltree import Mistake, Path
 from tlbatch.spec.added import added_name, check_added
 from tlbatch.spec.check_data import check_data
 from tlbatch.spec.check_kind import KIND, check_kind
-from tlbatch.spec.check_model import check_model
+from tlbatch.spec.check_model import check_candidate, check_model
 from tlbatch.spec.model import Scratch
 from tlbatch.spec.study import Run, Study
 
@@ -42,7 +42,7 @@ Check = Callable[[Place], Iterator[Mistake]]
 def check_study(study: Study) -> list[Mistake]:
     """Every mistake of a well-typed study."""
     mistakes = [*check_data(study), *_names(study), *_shared_augmentations(study), *_unread_sources(study)]
-    mistakes += [*check_kind(study), *_metrics(study)]
+    mistakes += [*check_kind(study), *_metrics(study), *_advise(study)]
     if any(mistake.path[:2] == KIND for mistake in mistakes):
         return mistakes
     for number, run in enumerate(study.runs):
@@ -88,6 +88,18 @@ def _metrics(study: Study) -> Iterator[Mistake]:
         yield from check_added("metrics", name, ("metrics", number))
         if name in study.metrics[:number]:
             yield Mistake(("metrics", number), f"{name} is there already")
+
+
+def _advise(study: Study) -> Iterator[Mistake]:
+    asked = study.advise
+    if asked is None:
+        return
+    for number, candidate in enumerate(asked.candidates):
+        path: Path = ("advise", "candidates", number)
+        yield from check_added("backbones", candidate.backbone, (*path, "backbone"))
+        yield from check_candidate(candidate, path)
+        if candidate in asked.candidates[:number]:
+            yield Mistake(path, f"is candidate {asked.candidates.index(candidate)} already")
 
 
 def _added(run: Run, path: Path) -> Iterator[Mistake]:

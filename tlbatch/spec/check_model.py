@@ -8,6 +8,7 @@ from tlbatch.backbones import names as known
 from tlbatch.schema.nearest import suggestion
 from tlbatch.schema.yamltree import Mistake, Path
 from tlbatch.spec.added import added_name
+from tlbatch.spec.advise import Candidate
 from tlbatch.spec.model import FromRun, Model
 from tlbatch.spec.study import Run
 from tlbatch.strategies import CheckedRun
@@ -28,6 +29,12 @@ def check_model(run: Run, path: Path, study_name: str) -> Iterator[Mistake]:
         yield from _backbone(model, model.backbone, at)
     if run.strategy_settings is not None:
         yield from run.strategy_entry.check(_checked(run, (*path, "strategy", run.strategy_entry.name), at))
+
+
+def check_candidate(candidate: Candidate, path: Path) -> Iterator[Mistake]:
+    """Mistakes in a backbone that advice is asked of."""
+    if isinstance(candidate.backbone, str):
+        yield from _backbone(Model(backbone=candidate.backbone, weights=candidate.weights), candidate.backbone, path)
 
 
 def _checked(run: Run, path: Path, model_path: Path) -> CheckedRun:

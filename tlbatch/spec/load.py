@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -124,12 +124,22 @@ def _resolve_paths(tree: Tree, overridden: list[Path], folder: FilePath) -> None
     for path, dataset in places.items():
         if isinstance(dataset, dict) and isinstance(dataset.get("url"), str) and dataset["url"]:
             dataset["url"] = _absolute(dataset["url"], start((*path, "url")))
-    runs = tree.value.get("runs")
+    for path, model in _models(tree.value):
+        weights = model.get("weights")
+        if isinstance(weights, str) and is_file_like(weights):
+            model["weights"] = _absolute(weights, start((*path, "weights")))
+
+
+def _models(study: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """What may name weights, with its place: runs' models, and the backbones that advice is asked of."""
+    runs, advise = study.get("runs"), study.get("advise")
+    asked = advise.get("candidates") if isinstance(advise, dict) else None
     for i, run in enumerate(runs if isinstance(runs, list) else ()):
-        model = run.get("model") if isinstance(run, dict) else None
-        weights = model.get("weights") if isinstance(model, dict) else None
-        if isinstance(model, dict) and isinstance(weights, str) and is_file_like(weights):
-            model["weights"] = _absolute(weights, start(("runs", i, "model", "weights")))
+        if isinstance(run, dict) and isinstance(run.get("model"), dict):
+            yield ("runs", i, "model"), run["model"]
+    for i, candidate in enumerate(asked if isinstance(asked, list) else ()):
+        if isinstance(candidate, dict):
+            yield ("advise", "candidates", i), candidate
 
 
 def is_file_like(weights: str) -> bool:

@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag, create_model
 from tlbatch.kinds.image import Augmentation, Input
 from tlbatch.schema.base import Name, Part
 from tlbatch.spec.added import AddedName, AddedSettings, whose
+from tlbatch.spec.advise import Advise
 from tlbatch.spec.dataset import Dataset, Repeat, Source
 from tlbatch.spec.model import Model
 from tlbatch.spec.resources import Resources, Schedule, StudyResources
@@ -106,5 +107,8 @@ class Study(Part):
     )
     augmentations: dict[str, Augmentation] = Field(default_factory=dict, description="name -> changes, for runs to name")
     runs: Annotated[tuple[Run, ...], Field(min_length=1, description="what is compared, in this order")]
+    advise: Advise | None = Field(
+        default=None, description="instead of training the runs: advice which backbone to take (`tlbatch advise` writes it)"
+    )
     resources: StudyResources = StudyResources()
     schedule: Schedule | None = Field(default=None, description="when the study runs again, and what promotes a model")

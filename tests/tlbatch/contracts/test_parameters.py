@@ -15,6 +15,7 @@ import pytest
 from jobs.context import Context
 from tests.tlbatch.planning.test_champion_tasks import SCHEDULE
 from tests.tlbatch.planning.test_keys import CLASSES, FIRINGS, IMAGES, SPECS, TEXT, weights_for
+from tlbatch.contracts.advice import AdviseParams, ProbeParams
 from tlbatch.contracts.base import Parameters
 from tlbatch.contracts.data import PinParams, PrepareParams
 from tlbatch.contracts.evaluation import DecideParams, EvaluateChampionParams, EvaluateRunParams, EvaluateZeroLabelParams
@@ -22,6 +23,7 @@ from tlbatch.contracts.models import ExtractParams, FinetuneParams, Trained
 from tlbatch.contracts.prediction import PredictParams
 from tlbatch.contracts.reports import ReportParams
 from tlbatch.errors import OtherVersionError
+from tlbatch.planning.advice import make_advice_plan, resolve_candidates
 from tlbatch.planning.champion_tasks import resolve_champion
 from tlbatch.planning.controls import resolve_controls
 from tlbatch.planning.make import make_plan
@@ -36,6 +38,8 @@ from tlbatch.store.directory import DirectoryStore
 from tlbatch.tasks import Task, task_name
 
 OF_STEP: dict[str, type[Parameters]] = {
+    "probe": ProbeParams,
+    "advise": AdviseParams,
     "prepare": PrepareParams,
     "pin": PinParams,
     "extract": ExtractParams,
@@ -61,7 +65,16 @@ def plan_of(study: Study, folder: Path, firing: str | None = None) -> Plan:
 def nodes(folder: Path) -> list[Node]:
     plans = [plan_of(load_study(path).study, folder) for path in sorted(SPECS.glob("*.yaml"))]
     plans += [plan_of(parse_study(TEXT + SCHEDULE).study, folder, firing) for firing in FIRINGS]
+    plans.append(advice_plan())
     return [node for plan in plans for node in plan]
+
+
+def advice_plan() -> Plan:
+    study = parse_study(
+        TEXT + "advise: {candidates: [{backbone: mobilenet_v2}, {backbone: squeezenet1_1}], images: 50}\n"
+    ).study
+    runs = resolve_candidates(study, weights_for, "fp32")
+    return make_advice_plan(ResolvedStudy(study, ListedData("pets", CLASSES, "listing"), runs))
 
 
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:

@@ -1,0 +1,165 @@
+"""``tlbatch advise``: which backbone and which layer, before anything is trained."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlbatch.commands.options import (
+    context_option,
+    namespace_option,
+    output_option,
+    print_json,
+    set_option,
+    store_option,
+)
+
+if TYPE_CHECKING:
+    from tlbatch.execution.launch import Outcome
+    from tlbatch.spec import LoadedStudy
+    from tlbatch.store import Store
+
+
+@click.command()
+@click.argument("study", type=click.Path(), metavar="STUDY|FOLDER")
+@click.option("--candidates", default=None, metavar="NAME[=WEIGHTS],…", help="Backbones to judge.  [default: the study's]")
+@click.option("--budget", default=None, metavar="IMAGES|TIME", help="At most so many images (500), or about so long (10m).")
+@click.option("--layers", is_flag=True, help="Judge every stage of each candidate, and draw accuracy by depth.")
+@store_option
+@set_option
+@output_option
+@click.option(
+    "--write", "target", type=click.Path(path_type=Path), default=None, metavar="FILE", help="Write a study that does it."
+)
+@click.option("--cores", type=click.IntRange(1), default=None, help="CPU cores to use.  [default: all]")
+@click.option("-q", "--quiet", is_flag=True, help="Only the result.")
+@click.option("--cluster", is_flag=True, help="On the cluster: as `tlbatch submit` sends a study.")
+@context_option
+@namespace_option
+def advise(
+    study: str,
+    candidates: str | None,
+    budget: str | None,
+    layers: bool,
+    store: str,
+    overrides: tuple[str, ...],
+    output: str,
+    target: Path | None,
+    cores: int | None,
+    quiet: bool,
+    cluster: bool,
+    context: str | None,
+    namespace: str | None,
+) -> int:
+    """Say which pretrained network to take for STUDY, or for a FOLDER of images, how, and how sure that is.
+
+    One forward pass an image and candidate gives all layers; only training and validation images are read, no test image.
+    Run again, it computes nothing. In FOLDER there is a folder of images per class, as for `tlbatch init`.
+
+    \b
+    tlbatch advise photos/ --write study.yaml
+    tlbatch advise study.yaml --candidates mobilenet_v2,efficientnet_lite0 --budget 500
+    tlbatch advise study.yaml --layers -o json
+    tlbatch advise study.yaml --cluster     (its data and weights in S3)
+    """
+    from tlbatch.advice.studies import advice_study, candidates_of, load_subject, parsed_budget, parsed_candidates
+    from tlbatch.store import open_store
+
+    subject, folder = load_subject(study, overrides)
+    limit = parsed_budget(budget) if budget else {}
+    if target is not None:
+        _refuse_existing(target)
+    if cluster:
+        return _send(subject, folder, candidates, limit, layers, context, namespace, output)
+    opened = open_store(store)
+    asked = parsed_candidates(candidates) if candidates else candidates_of(subject, opened, folder=folder)
+    loaded = advice_study(subject, asked, limit, "stages" if layers else "last")
+    outcome = _run(loaded, opened, cores, quiet=quiet or output == "json")
+    if outcome.report is not None:
+        _told(outcome, loaded, subject, target, output)
+    elif output == "json":
+        print_json({"id": outcome.execution.id, "state": outcome.state})
+    else:
+        from tlbatch.display.progress import show_outcome
+
+        show_outcome(outcome)
+    return outcome.exit_code
+
+
+def _run(loaded: LoadedStudy, store: Store, cores: int | None, *, quiet: bool) -> Outcome:
+    from tlbatch.backends.local import LocalBackend
+    from tlbatch.display.progress import Display
+    from tlbatch.execution.launch import run_study
+
+    backend = LocalBackend(store, cores or len(os.sched_getaffinity(0)))
+    display = Display(store, quiet=quiet)
+    announce = lambda execution: display.say(f"{execution.id} in {store.url}")  # noqa: E731
+    outcome = run_study(loaded, store, backend, display, announce, display.say)
+    display.close()
+    return outcome
+
+
+def _told(outcome: Outcome, loaded: LoadedStudy, subject: LoadedStudy, target: Path | None, output: str) -> None:
+    """What was advised, what it costs here, and the study that does it."""
+    from tlbatch.advice.costs import costs
+    from tlbatch.advice.reading import load_advice
+    from tlbatch.advice.studies import advised_study
+
+    advice = load_advice(outcome.execution)
+    text = advised_study(loaded, f"{subject.study.name[:32].rstrip('-')}-advised", advice["runs"])
+    estimate = costs(outcome.execution.store, outcome.works, advice, text, loaded.folder)
+    if target is not None:
+        target.write_text(text, encoding="utf-8")
+    if output == "json":
+        document: dict[str, Any] = {"id": outcome.execution.id, "state": outcome.state, "report": outcome.place}
+        print_json({**document, "advice": advice, "cost": estimate.to_json(), "study": text})
+        return
+    from tlbatch.display.progress import show_outcome
+
+    show_outcome(outcome)
+    for line in estimate.lines():
+        click.echo(f"\n{line}")
+    if target is not None:
+        click.echo(f"\n{target}: written; next: tlbatch check {target}", err=True)
+
+
+def _refuse_existing(target: Path) -> None:
+    from tlbatch.errors import StudyError
+
+    if target.exists():
+        raise StudyError(f"{target}: is there already; name another file, or remove it")
+
+
+def _send(
+    subject: LoadedStudy,
+    folder: bool,
+    candidates: str | None,
+    budget: dict[str, int],
+    layers: bool,
+    context: str | None,
+    namespace: str | None,
+    output: str,
+) -> int:
+    """The driver's Job: it plans and walks the very same study. Raises StudyError for what pods could not see."""
+    from tlbatch.advice.studies import advice_study, candidates_of, parsed_candidates
+    from tlbatch.cluster import open_cluster
+    from tlbatch.cluster.submission import build_request, submit, user_name
+    from tlbatch.profiles import load_profile
+    from tlbatch.store import open_store
+
+    profile = load_profile(context, {"namespace": namespace})
+    profile.point_to_endpoint()
+    store = open_store(profile.checked_store())
+    asked = parsed_candidates(candidates) if candidates else candidates_of(subject, store, folder=folder)
+    loaded = advice_study(subject, asked, budget, "stages" if layers else "last")
+    request = build_request(loaded, profile.site(), user=user_name())
+    execution = submit(request, store, open_cluster(profile.namespace, profile.kube_context))
+    if output == "json":
+        print_json({"id": execution.id, "store": store.url, "namespace": profile.namespace})
+    else:
+        click.echo(execution.id)
+        click.echo(f"tlbatch status -w {execution.id}, then tlbatch report {execution.id}", err=True)
+    return 0
