@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jobs.advice.choice import Contender
 from jobs.statistics.ranks import weighted_tau
@@ -60,6 +61,18 @@ def rankings(contenders: Sequence[Contender], truth: dict[str, float]) -> list[R
     """
     values = {name: {each.name: score(each) for each in contenders} for name, score in SCORES.items()}
     return rank_scores(values, truth)
+
+
+def stored_values(candidates: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
+    """Score -> candidate -> value, from the candidates of an ``advice.json``."""
+    found: dict[str, dict[str, float | None]] = {name: {} for name in SCORES}
+    for each in candidates:
+        layer = next(layer for layer in each["layers"] if layer["name"] == each["judged_layer"])
+        own = {"probe": layer["probe"]["value"], "knn": layer["knn"]["value"], LARGEST: each["parameters"]}
+        own |= {name: layer[name] for name in ("logme", "h_score")} | {name: each[name] for name in ("leep", "nce", TOP1)}
+        for name, value in own.items():
+            found[name][each["name"]] = value
+    return found
 
 
 def rank_scores(values: dict[str, dict[str, float | None]], truth: dict[str, float]) -> list[Ranking]:

@@ -48,7 +48,7 @@ def advice_document(
         "ties": [rival.contender.name for rival in choice.ties],
         "comparisons": [_rival(rival) for rival in choice.rivals],
         "gain_over_random": choice.gain.to_json() if choice.gain else None,
-        "candidates": [_candidate(each) for each in judged],
+        "candidates": [_candidate(each, choice) for each in judged],
         "scores": [each.__dict__ | {"title": each.title} for each in ranked],
         "runs": recommended_runs(choice),
         "sentences": list(said),
@@ -99,9 +99,11 @@ def _cells(judged: Judged, layer: JudgedLayer, title: str) -> list[str]:
     ]
 
 
-def _candidate(judged: Judged) -> dict[str, Any]:
+def _candidate(judged: Judged, choice: Choice) -> dict[str, Any]:
+    layer = next((each.layer.name for each in choice.contenders if each.judged is judged), judged.default)
     return {
         **judged.asked.as_json(),
+        "judged_layer": layer,
         "default_layer": judged.default,
         "leep": judged.leep,
         "nce": judged.nce,

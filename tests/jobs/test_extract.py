@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 import torch
 
-import jobs.extract
+import jobs.extraction.rows
 from jobs.context import Context
 from jobs.data.features import load_features, load_views
 from jobs.data.index import load_index, read_stored
 from jobs.data.row_store import open_rows
 from jobs.data.split import split_index
-from jobs.extract import put_together, run
+from jobs.extract import run
 from jobs.extraction.extractor import Extractor
+from jobs.extraction.rows import put_together
 from jobs.kinds.image.augmentation import apply, draw
 from jobs.kinds.image.pixels import load_pixels, normaliser
 from jobs.models.building import build_backbone
@@ -211,11 +212,11 @@ def test_a_shard_whose_parts_go_because_another_commits_is_done(
     late = extraction.context(shard=(1, 2))
 
     def too_late(*arguments: Any) -> None:
-        monkeypatch.setattr(jobs.extract, "put_together", put_together)
+        monkeypatch.setattr(jobs.extraction.rows, "put_together", put_together)
         extraction.run(shard=(1, 2))
         put_together(*arguments)
 
-    monkeypatch.setattr(jobs.extract, "put_together", too_late)
+    monkeypatch.setattr(jobs.extraction.rows, "put_together", too_late)
     run(late)
     manifest = late.finish()  # from its own checked copies: who commits second takes what the first has committed
     winner = extraction.run()

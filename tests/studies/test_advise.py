@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from jobs.models.library import find
 from tests.studies.kept import KeptBackend
 from tests.studies.shapes import draw_shapes
+from tlbatch.advice.outcomes import advices_of, check_advice
 from tlbatch.advice.reading import load_advice
 from tlbatch.advice.studies import advice_study, advised_study, candidates_of
 from tlbatch.execution.driver import Silent
@@ -184,3 +185,19 @@ def test_the_command(first: tuple[Path, Outcome]) -> None:
     check = [sys.executable, "-m", "tlbatch", "check", "advised.yaml", "--store", "store"]
     done = subprocess.run(check, cwd=folder, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr
+
+
+def test_advice_is_held_against_what_came_out(first: tuple[Path, Outcome]) -> None:
+    """Before the study has run there is nothing to say; after it the regret of the one candidate is 0."""
+    folder, outcome = first
+    store = open_store(str(folder / "store"))
+    before = check_advice(advices_of(store, "shapes")[-1])
+    assert (before.execution, before.outcomes, before.regret) == (outcome.execution.id, {}, None)
+    done = run_study(load_study(folder / "study.yaml"), store, KeptBackend(store, 2), Silent(), lambda execution: None)
+    assert done.state == "succeeded"
+    after = check_advice(outcome.execution)
+    assert done.report is not None
+    [run] = [run for run in done.report["runs"] if run["name"] == "features"]
+    assert after.outcomes["squeezenet1-1"].accuracy == run["metrics"]["accuracy"]["value"]
+    assert after.regret == 0.0
+    assert after.to_json()["regret"] == 0.0

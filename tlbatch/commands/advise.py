@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--write", "target", type=click.Path(path_type=Path), default=None, metavar="FILE", help="Write a study that does it."
 )
+@click.option("--check", "afterwards", is_flag=True, help="Hold earlier advice on STUDY against what came out.")
 @click.option("--cores", type=click.IntRange(1), default=None, help="CPU cores to use.  [default: all]")
 @click.option("-q", "--quiet", is_flag=True, help="Only the result.")
 @click.option("--cluster", is_flag=True, help="On the cluster: as `tlbatch submit` sends a study.")
@@ -48,6 +49,7 @@ def advise(
     overrides: tuple[str, ...],
     output: str,
     target: Path | None,
+    afterwards: bool,
     cores: int | None,
     quiet: bool,
     cluster: bool,
@@ -64,7 +66,10 @@ def advise(
     tlbatch advise study.yaml --candidates mobilenet_v2,efficientnet_lite0 --budget 500
     tlbatch advise study.yaml --layers -o json
     tlbatch advise study.yaml --cluster     (its data and weights in S3)
+    tlbatch advise study.yaml --check     (once the study has run: how good was the advice?)
     """
+    if afterwards:
+        return _check(study, store, output)
     from tlbatch.advice.studies import advice_study, candidates_of, load_subject, parsed_budget, parsed_candidates
     from tlbatch.store import open_store
 
@@ -162,4 +167,21 @@ def _send(
     else:
         click.echo(execution.id)
         click.echo(f"tlbatch status -w {execution.id}, then tlbatch report {execution.id}", err=True)
+    return 0
+
+
+def _check(text: str, store: str, output: str) -> int:
+    """Regret, every score's, and the store's history. Raises StudyError where there is no advice."""
+    from tlbatch.advice.display import show_check
+    from tlbatch.advice.outcomes import advices_of, check_advice
+    from tlbatch.spec import load_study
+    from tlbatch.store import open_store
+
+    opened = open_store(store)
+    name = load_study(text).study.name if Path(text).is_file() else text.rstrip("/").rpartition("/")[2]
+    checked = [check_advice(execution) for execution in advices_of(opened, name)]
+    if output == "json":
+        print_json([each.to_json() for each in checked])
+    else:
+        show_check(checked, name)
     return 0

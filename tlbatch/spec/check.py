@@ -94,6 +94,8 @@ def _advise(study: Study) -> Iterator[Mistake]:
     asked = study.advise
     if asked is None:
         return
+    if study.schedule is not None:
+        yield Mistake(("advise",), "is not for a study with a schedule, which trains: ask once, by `tlbatch advise`")
     for number, candidate in enumerate(asked.candidates):
         path: Path = ("advise", "candidates", number)
         yield from check_added("backbones", candidate.backbone, (*path, "backbone"))
