@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,27 +118,27 @@ def judge(
     return Judged(asked, tuple(judged), default, *head)
 
 
-def _span(spans: Sequence[dict[str, object]], default: str) -> str:
+def _span(spans: Sequence[dict[str, Any]], default: str) -> str:
     """The default layer's own name, where a stage's is said."""
     names = [str(span["name"]) for span in spans]
     return default if default in names else names[-1]
 
 
-def _wanted(spans: Sequence[dict[str, object]], layers: str, default: str) -> Iterator[dict[str, object]]:
+def _wanted(spans: Sequence[dict[str, Any]], layers: str, default: str) -> Iterator[dict[str, Any]]:
     """In the order of the data, the default layer among them."""
     ends = [span["name"] for span in spans if span["last"]]
     kept = {"all": [span["name"] for span in spans], "stages": ends, "last": ends[-LAST:]}[layers]
     yield from (span for span in spans if span["name"] in kept or span["name"] == default)
 
 
-def _judge_layer(span: dict[str, object], features: NDArray[np.float32], images: Images) -> JudgedLayer:
+def _judge_layer(span: dict[str, Any], features: NDArray[np.float32], images: Images) -> JudgedLayer:
     classes = len(images.classes)
     right = linear_probe(features, images.labels, images.units, classes)
     near = neighbours(features, images.labels, images.units, classes)
     return JudgedLayer(
         name=str(span["name"]),
         stage=str(span["stage"]),
-        dim=int(str(span["dim"])),
+        dim=int(span["dim"]),
         probe=share_of(right, images.units),
         knn=share_of(near, images.units),
         logme=logme(features, images.labels, classes),

@@ -30,6 +30,6 @@ def recommended_runs(choice: Choice) -> list[dict[str, Any]]:
         runs.insert(0, SCRATCH)
     if own is not choice.best:
         best = choice.best.judged.asked
-        model = {"candidate": best.asked, "head": {"logistic": {}}}
+        model: dict[str, Any] = {"candidate": best.asked, "head": {"logistic": {}}}
         runs.append({"name": f"features-{best.name}"[:40].rstrip("-"), "model": model})
     return runs

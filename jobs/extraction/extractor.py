@@ -63,7 +63,8 @@ class Extractor:
 
     def _network(self) -> nn.Module:
         """On a CPU this thread's own."""
-        return self._backbone if self.device.type == "cuda" else self._copies.get()
+        own: nn.Module = self._backbone if self.device.type == "cuda" else self._copies.get()
+        return own
 
 
 def open_backbone(context: Context) -> Backbone:

@@ -166,6 +166,8 @@ _register(
 
 LITE0_REPEATS = (1, 2, 2, 3, 3, 4, 1)
 """Blocks in each of EfficientNet-Lite0's seven stages (as EfficientNet-B0)."""
+LITE1_REPEATS = (1, 3, 3, 4, 4, 5, 1)
+"""Of EfficientNet-Lite1 and Lite2: 1.1 and 1.2 times as many, rounded up, but for the first and the last stage."""
 
 _register(
     "efficientnet_lite0",

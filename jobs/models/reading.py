@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from jobs.finite import finite
-from jobs.models.families import LITE0_REPEATS
+from jobs.models.families import LITE0_REPEATS, LITE1_REPEATS
 from tlbatch.errors import StudyError
 
 State = dict[str, Tensor]
@@ -60,11 +60,14 @@ def _tensors(loaded: Any, path: Path) -> State:
     return {str(name): tensor for name, tensor in loaded.items()}
 
 
-def convert_lite0(state: State) -> State:
-    """EfficientNet-Lite0 as TensorFlow's port to PyTorch names it, in timm's names. Other states stay as they are."""
+def convert_lite(state: State, repeats: Sequence[int] = LITE0_REPEATS) -> State:
+    """An EfficientNet-Lite as TensorFlow's port to PyTorch names it, in timm's names. Other states stay as they are.
+
+    ``repeats``: blocks in each of its seven stages.
+    """
     if "_conv_stem.weight" not in state:
         return state
-    places = [(stage, block) for stage, count in enumerate(LITE0_REPEATS) for block in range(count)]
+    places = [(stage, block) for stage, count in enumerate(repeats) for block in range(count)]
     outer = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
     first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
     other = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2"}
@@ -88,7 +91,8 @@ def convert_densenet(state: State) -> State:
 
 
 CONVERSIONS: dict[str, Callable[[State], State]] = {
-    "efficientnet_lite0": convert_lite0,
+    "efficientnet_lite0": convert_lite,
+    **dict.fromkeys(("tf_efficientnet_lite1", "tf_efficientnet_lite2"), lambda state: convert_lite(state, LITE1_REPEATS)),
     **dict.fromkeys(("densenet121", "densenet161", "densenet169", "densenet201"), convert_densenet),
 }
 """By backbone: from the names of a published file to the library's."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from jobs.models.building import build_backbone, build_classifier
 from jobs.models.library import find
 from jobs.models.pretrained import Pretrained
-from jobs.models.reading import convert_densenet, convert_lite0, fit_state, read_state
+from jobs.models.reading import convert_densenet, convert_lite, fit_state, read_state
 from tlbatch.backbones.catalogue import backbones
 from tlbatch.backbones.weightfiles import package_file
 from tlbatch.errors import StudyError
@@ -134,12 +134,12 @@ def test_efficientnet_lite0_as_published_fits_timms_network() -> None:
     path = package_file(weight)
     assert path is not None
     state = read_state(path)
-    converted = convert_lite0(state)
+    converted = convert_lite(state)
     expected = find("efficientnet_lite0").create_empty().state_dict()
     assert {name: tensor.shape for name, tensor in converted.items()} == {name: t.shape for name, t in expected.items()}
     assert torch.equal(converted["blocks.0.0.conv_pw.weight"], state["_blocks.0._project_conv.weight"])
     assert torch.equal(converted["blocks.5.3.bn3.running_var"], state["_blocks.14._bn2.running_var"])
-    assert convert_lite0(converted) == converted
+    assert convert_lite(converted) == converted
 
 
 def test_old_densenet_names() -> None:
