@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.context import Context
 from jobs.runtime import step_main
+from tlbatch import nouns
 
 if TYPE_CHECKING:
     from jobs.models.network import Backbone
