@@ -16,8 +16,8 @@ from tlbatch.contracts.models import Backbone
 from tlbatch.planning.make import given_of, plugins_of, prepare_node, weight_of
 from tlbatch.planning.plan import Node, Plan, PlanBuilder
 from tlbatch.planning.resolved import ResolvedStudy
-from tlbatch.planning.resolved_weights import ResolvedWeights
 from tlbatch.planning.runs import ResolvedRun, resolve_runs
+from tlbatch.planning.weights import ResolvedWeights
 from tlbatch.roles import DATASET
 from tlbatch.spec import Run, Study
 from tlbatch.spec.advise import FEWEST_IMAGES, Advise, Candidate
