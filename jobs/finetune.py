@@ -17,6 +17,8 @@ Files
 ``history.json``       {epochs: [{epoch, train_loss, train_accuracy, validation_loss, validation_accuracy, lr}], selected_epoch,
                        lr: {chosen, tried: [{lr, validation_accuracy, validation_loss, epochs}]}, stopped_early}
 ``validation.json``    {ids, labels, logits [m][classes]} of the validation images (with folds: of the fold held out)
+                       ``of``: roles of the sources whose held-out images these are, where target labels may not be read
+``adaptation.json``    {method, distance: {before, after}, places: {before: {role: [[x, y]]}, after: {..}}}; of ``adapt`` alone
 ``augmented.jpg``      training images as they are varied, a grid; only with an augmentation
 """
 

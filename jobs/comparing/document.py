@@ -63,7 +63,7 @@ def _side(side: Side) -> dict[str, Any]:
 
 
 def _run(side: Side, run: RunSource) -> dict[str, Any]:
-    curves = curves_of(list(run.histories.values()))
+    curves, validated = curves_of(list(run.histories.values())), standing(run)
     mean = {name: [round(float(value), 6) for value in curves.mean(name)] for name in SERIES} if curves else None
     return {
         "name": side.own_name(run),
@@ -73,7 +73,7 @@ def _run(side: Side, run: RunSource) -> dict[str, Any]:
         "deterministic": run.deterministic,
         "test_images": len(run.labels),
         "above_chance": asdict(run.above_chance) | {"shown": run.above_chance.shown},
-        "validation": asdict(standing(run)),
+        "validation": {"accuracy": validated.accuracy, "loss": validated.loss},
         **values_of(run),
         "curves": mean,
         "digest": run.evaluate.digest,

@@ -26,9 +26,14 @@ class Candidate:
     seed: int
     models: Mapping[str, InputRef] = field(default_factory=dict)
     validation: Mapping[str, float] | None = None
+    elsewhere: bool = False  #: validated on what a source holds out
 
-    def order(self, metric: str) -> tuple[float, float]:
-        """Sorts the best first: by the metric, then by log loss; last what was never validated."""
+    def order(self, metric: str) -> tuple[float, float, float]:
+        """Sorts the best first: by the metric, then by log loss. Then what was validated on images of a source, which says
+        nothing beside the target's; last what was never validated."""
+        return float(self.elsewhere), *self._order(metric)
+
+    def _order(self, metric: str) -> tuple[float, float]:
         if self.validation is None:
             return math.inf, math.inf
         value = self.validation[metric]
@@ -50,8 +55,9 @@ def candidates_of(context: Context, metric: str) -> list[Candidate]:
             seeds.setdefault(int(part.partition(":")[0]), {})[f"model:{part}"] = role
         for seed, roles in sorted(seeds.items()):
             refs = {name: context.task.inputs[role] for name, role in roles.items()}
-            scores = _validation([context.input(role) for role in roles.values()], metric)
-            found.append(Candidate(run, seed, refs, scores))
+            models = [context.input(role) for role in roles.values()]
+            elsewhere = any(model.read_json("validation.json").get("of") for model in models)
+            found.append(Candidate(run, seed, refs, _validation(models, metric), elsewhere))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jobs.reporting.adaptation import Adaptation, adaptations
 from jobs.reporting.cautions import warnings_of
 from jobs.reporting.contrasts import Contrast, planned_contrasts
 from jobs.reporting.curves import Curves, curves_of
@@ -24,20 +25,23 @@ class Analysis:
     data: DataCard
     records: tuple[TaskRecord, ...]
     warnings: tuple[str, ...]
+    adaptations: tuple[Adaptation, ...] = ()
 
 
 def analyse(sources: Sources) -> Analysis:
     """Compare the runs and put it into words."""
     contrasts = planned_contrasts(sources)
+    adapted = tuple(adaptations(sources, contrasts))
     records = task_records(sources.artifacts)
     curves = {run.name: found for run in sources.runs if (found := curves_of(list(run.histories.values())))}
     return Analysis(
         sources=sources,
         contrasts=tuple(contrasts),
         findings=find_words(sources, contrasts),
-        table=build_table(sources.runs),
+        table=build_table(sources.runs, {each.run.name: each.state for each in adapted}),
         curves=curves,
         data=DataCard.of(sources),
         records=tuple(records),
+        adaptations=adapted,
         warnings=tuple(warnings_of(sources, records)),
     )

@@ -10,7 +10,7 @@ from jobs.context import Context
 from jobs.reporting.analysis import Analysis
 from jobs.reporting.cautions import mismatch_of
 from jobs.reporting.formatting import backbone_name, count, fed, listing, percent, plural, recipe
-from jobs.reporting.sentences import contrast_sentence
+from jobs.reporting.sentences import contrast_sentence, validated_on
 from jobs.reporting.sources import RunSource
 from jobs.reporting.tables import METRICS, added_metrics, format_metric
 from jobs.reporting.validation import standing
@@ -74,7 +74,9 @@ def _data(run: RunSource, analysis: Analysis) -> Iterator[str]:
     yield ", ".join(f"{nouns.count(int(n), part)}" for part, n in known.items() if n is not None)
     same = " (all give the same model, which counts as one)" if run.deterministic else ""
     yield f"Seeds: {', '.join(str(seed) for seed in run.seeds)}{same}"
-    yield f"Accuracy on validation, by which it was chosen: {percent(standing(run).accuracy)}"
+    yield f"Accuracy on {validated_on(run)}, by which it was chosen: {percent(standing(run).accuracy)}"
+    if found := run.card.get("adaptation"):
+        yield f"Adaptation: {found['method']}, {found['target_labels']}; its settings chosen by {found['chosen_by']}"
 
 
 def _metrics(run: RunSource) -> Iterator[str]:

@@ -21,7 +21,7 @@ BETTER, WORSE, NOT_SHOWN = "better", "worse", "no difference shown"
 
 @dataclass(frozen=True)
 class Contrast:
-    """Run a against run b on the same test images. ``kind``: previous, control or zero_label."""
+    """Run a against run b on the same test images. ``kinds``: previous, control, adaptation or zero_label."""
 
     a: RunSource
     b: RunSource
@@ -71,13 +71,26 @@ def _compare(sources: Sources, name_a: str, name_b: str, kinds: tuple[str, ...])
     a, b = sources.run(name_a), sources.run(name_b)
     assert a is not None
     assert b is not None
-    rows = _same_images(a, b)
-    predicted_a, predicted_b = _predicted(a, b), _predicted(b, a)[:, rows]
-    if len(predicted_a) != len(predicted_b):
-        predicted_a, predicted_b = np.broadcast_arrays(predicted_a, predicted_b)
+    predicted_a, predicted_b = _both_predicted(a, b)
     accuracy = paired_difference(predicted_a == a.labels, predicted_b == a.labels, a.groups)
     f1 = f1_difference(a.labels, predicted_a, predicted_b, a.groups, len(sources.classes))
     return Contrast(a, b, kinds, accuracy, f1)
+
+
+def _both_predicted(a: RunSource, b: RunSource) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """[seeds, n] of each, of the same seeds and images."""
+    predicted_a, predicted_b = _predicted(a, b), _predicted(b, a)[:, _same_images(a, b)]
+    if len(predicted_a) != len(predicted_b):
+        predicted_a, predicted_b = np.broadcast_arrays(predicted_a, predicted_b)
+    return predicted_a, predicted_b
+
+
+def compared_rows(
+    a: RunSource, b: RunSource
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64], NDArray[np.str_]]:
+    """Which images a, and b, gets right [seeds, n]; their labels [n] and units [n]."""
+    predicted_a, predicted_b = _both_predicted(a, b)
+    return predicted_a == a.labels, predicted_b == a.labels, a.labels, np.asarray(a.groups)
 
 
 def _predicted(run: RunSource, other: RunSource) -> NDArray[np.int64]:

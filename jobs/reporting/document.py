@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from jobs.data.index import load_index
+from jobs.reporting.adaptation import rows_of
 from jobs.reporting.analysis import Analysis
 from jobs.reporting.cautions import mismatch_of
 from jobs.reporting.contrasts import Contrast
@@ -38,6 +39,7 @@ def build_document(analysis: Analysis) -> dict[str, Any]:
         "beats_no_labels": findings.beats_no_labels,
         "table": analysis.table.document(),
         "contrasts": [_contrast(contrast) for contrast in analysis.contrasts],
+        **({"adaptation": rows} if (rows := [row for each in analysis.adaptations for row in rows_of(each)]) else {}),
         "runs": [_run(run, analysis.curves.get(run.name)) for run in analysis.sources.runs],
         "data": _data(analysis),
         "tasks": [record.document() for record in analysis.records],
@@ -84,7 +86,11 @@ def _run(run: RunSource, curves: Curves | None) -> dict[str, Any]:
         "deterministic": run.deterministic,
         "test_images": len(run.labels),
         "above_chance": asdict(chance) | {"shown": chance.shown},
-        "validation": {"accuracy": validated.accuracy, "log_loss": validated.loss},
+        "validation": {
+            "accuracy": validated.accuracy,
+            "log_loss": validated.loss,
+            **({"elsewhere": list(validated.elsewhere)} if validated.elsewhere else {}),
+        },
         **values_of(run),
         "by_seed": run.metrics.get("seeds", {}),
         "curves": _curves(curves) if curves else None,

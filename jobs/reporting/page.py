@@ -17,6 +17,7 @@ from jobs.reporting.figures.style import Drawn, Figures
 from jobs.reporting.formatting import duration, number, plural
 from jobs.reporting.lineage import versions_of
 from jobs.reporting.sentences import HARMED, HELPED, Findings, tested_on
+from jobs.reporting.views.adaptation import build_adaptation
 from jobs.reporting.views.champion import build_champion
 from jobs.reporting.views.confidence import build_confidence
 from jobs.reporting.views.dataset import build_data
@@ -51,6 +52,7 @@ def render_page(analysis: Analysis, figures: Figures) -> str:
         warnings=analysis.warnings,
         champion=build_champion(analysis),
         results=build_results(analysis, figures),
+        adaptation=build_adaptation(analysis, figures),
         trainings=build_trainings(analysis, figures),
         feature_maps=build_feature_maps(analysis),
         mistakes=build_mistakes(analysis, figures, index),

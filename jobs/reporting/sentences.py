@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from jobs.reporting.adaptation import Adaptation, adaptation_sentences, adaptations, claim, subject_of
 from jobs.reporting.chance import chance_sentence, doubt
 from jobs.reporting.contrasts import BETTER, NOT_SHOWN, WORSE, Contrast, compared_seeds, find
 from jobs.reporting.formatting import (
@@ -53,7 +54,12 @@ def find_words(sources: Sources, contrasts: Sequence[Contrast]) -> Findings:
     subject = best([run for run in sources.asked_for if run.asked.pretrained])
     control = find(contrasts, subject, "control") if subject else None
     zero = find(contrasts, champion, "zero_label") if champion else None
-    headline, lead = transfer_claim(control, len(contrasts)) if control else untested_claim(champion, subject)
+    adapted = adaptations(sources, contrasts)
+    aim = subject_of(adapted) if control is None else None
+    if aim is not None:
+        headline, lead = claim(aim, len(contrasts))
+    else:
+        headline, lead = transfer_claim(control, len(contrasts)) if control else untested_claim(champion, subject)
     beats = None if zero is None else zero.verdict == BETTER
     if zero is not None and not beats:
         lead = f"{labels_claim(zero)}; {headline[0].lower()}{headline[1:]}: {lead}"
@@ -65,14 +71,20 @@ def find_words(sources: Sources, contrasts: Sequence[Contrast]) -> Findings:
         *decides.sentences,
         *([beats_sentence(zero)] if zero is not None and beats else []),
         *other_verdicts(contrasts, told),
+        *adaptation_sentences(adapted, sources, aim.run if aim else None),
         *neighbours(contrasts),
         *chance_sentence(sources.runs),
         *smallest_sentence(contrasts),
         *scope_sentence(sources),
         *seen_sentence(sources),
     ]
-    verdict = VERDICTS[control.verdict] if control else NOT_TESTED
+    verdict = VERDICTS[control.verdict] if control else _state(aim) if aim else NOT_TESTED
     return Findings(verdict, headline, lead, tuple(sentences), champion, subject, beats)
+
+
+def _state(aim: Adaptation) -> str:
+    """As a verdict of the whole report."""
+    return aim.state if aim.state in (HELPED, HARMED) else NO_DIFFERENCE
 
 
 # -- the first sentence ---------------------------------------------------------------------------------------------------
@@ -129,7 +141,13 @@ def best_sentence(champion: RunSource) -> str:
     tested = f"{accuracy(champion)} on the test {nouns.items()}{interval_of(champion, ', ', '')}{doubt(champion)}"
     if not math.isfinite(validated):
         return f"No run was validated, so none is best by validation; the study's first is {champion.name} ({tested})."
-    return f"Best run by validation: {champion.name} ({percent(validated)} on validation; {tested})."
+    return f"Best run by validation: {champion.name} ({percent(validated)} on {validated_on(champion)}; {tested})."
+
+
+def validated_on(run: RunSource) -> str:
+    """'validation', or of which source its validation images are."""
+    elsewhere = standing(run).elsewhere
+    return f"{nouns.items()} that {listing(elsewhere)} holds out, none of the target's" if elsewhere else "validation"
 
 
 def beats_sentence(zero: Contrast) -> str:

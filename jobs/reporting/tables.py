@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,14 +72,16 @@ class Table:
         }
 
 
-def build_table(runs: Sequence[RunSource]) -> Table:
-    """Runs first, then what they are held against, in the study's order."""
+def build_table(runs: Sequence[RunSource], states: Mapping[str, str] | None = None) -> Table:
+    """Runs first, then what they are held against, in the study's order. ``states``: what adaptation did, by run."""
     ordered = sorted(runs, key=lambda run: ("run", "control", "zero_label").index(run.role))
     added = {name: title for run in ordered for name, title in added_metrics(run).items()}
     heads = {**SHOWN, **added}
     metrics = [name for name in heads if any(run.score(name) for run in ordered)]
     columns = [heads[name] for name in metrics]
     extra: dict[str, Callable[[RunSource], Cell]] = {"trained": _trained, "time": _time}
+    if states:
+        extra = {"adaptation": lambda run: Cell(states.get(run.name, "–")), **extra}
     rows = []
     for run in ordered:
         cells = [_metric(name, run.score(name)) for name in metrics] + [cell(run) for cell in extra.values()]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jobs.reporting.adaptation import adapted
 from jobs.reporting.chance import doubt
 from jobs.reporting.contrasts import BETTER, NOT_SHOWN, WORSE, Contrast, find
 from jobs.reporting.formatting import backbone_name, interval_points, listing, p_value, points, recipe, signed_points
@@ -31,7 +32,7 @@ def what_decides(runs: Sequence[RunSource], contrasts: Sequence[Contrast]) -> De
     """
     families: dict[str, list[RunSource]] = {}
     for run in runs:
-        if run.asked.pretrained:
+        if run.asked.pretrained and not adapted(run):
             families.setdefault(json.dumps([_source(run), run.asked.input], sort_keys=True), []).append(run)
     said, told = [], []
     for family in families.values():

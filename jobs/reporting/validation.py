@@ -15,14 +15,23 @@ from tlbatch.store.artifacts import Artifact
 
 @dataclass(frozen=True)
 class Standing:
-    """Validation accuracy and log loss of a run, means over its seeds and folds; NaN where it was never validated."""
+    """Validation accuracy and log loss of a run, means over its seeds and folds; NaN where it was never validated.
+
+    ``elsewhere``: the sources whose held-out images these are, where the run reads no validation label of the target.
+    """
 
     accuracy: float
     loss: float
+    elsewhere: tuple[str, ...] = ()
 
     @property
-    def order(self) -> tuple[float, float]:
-        """Sorts the best first: highest accuracy, then lowest loss."""
+    def order(self) -> tuple[bool, float, float]:
+        """Sorts the best first: highest accuracy, then lowest loss; first those that were validated on the target: what a run
+        gets on images of a source says nothing beside it."""
+        return bool(self.elsewhere), *self._order
+
+    @property
+    def _order(self) -> tuple[float, float]:
         return (-self.accuracy if math.isfinite(self.accuracy) else 1.0, self.loss if math.isfinite(self.loss) else math.inf)
 
 
@@ -31,7 +40,8 @@ def standing(run: RunSource) -> Standing:
     scores = [_of_model(artifact) for _, artifact in sorted(run.finetune.items(), key=lambda item: str(item[0]))]
     if not scores:
         return Standing(math.nan, math.nan)
-    return Standing(float(np.mean([s.accuracy for s in scores])), float(np.mean([s.loss for s in scores])))
+    mean = float(np.mean([s.accuracy for s in scores])), float(np.mean([s.loss for s in scores]))
+    return Standing(*mean, tuple(dict.fromkeys(name for s in scores for name in s.elsewhere)))
 
 
 def best(runs: Sequence[RunSource]) -> RunSource | None:
@@ -45,7 +55,8 @@ def _of_model(artifact: Artifact) -> Standing:
     labels = np.asarray(document.get("labels", []), dtype=np.int64)
     if logits.ndim == 2 and len(logits) == len(labels) > 0:
         loss = -log_softmax(logits)[np.arange(len(labels)), labels].mean()
-        return Standing(float((logits.argmax(axis=1) == labels).mean()), float(loss))
+        elsewhere = tuple(str(role).partition(":")[2] for role in document.get("of", ()))
+        return Standing(float((logits.argmax(axis=1) == labels).mean()), float(loss), elsewhere)
     return _selected_epoch(artifact)
 
 

@@ -59,14 +59,14 @@ def fit_logistic(context: Context, settings: Settings, parts: Parts, device: tor
         groups=parts.groups() * views,
         tick=tick,
     )
-    network = _logistic_head(fitted, len(parts.classes))
+    network = logistic_head(fitted, len(parts.classes))
     logits = validation_logits(network, feature_feed(features, parts, settings.seed, torch.device("cpu")), False)
     context.made |= {"device": "cpu", "epoch_seconds": []}
     history = {"epochs": [], "selected_epoch": 0, "lr": {"chosen": None, "tried": []}, "stopped_early": False}
     return Outcome(network, (features.dim,), logits.double().numpy(), history, fitted)
 
 
-def _logistic_head(fitted: Fitted, n_classes: int) -> HeadOnly:
+def logistic_head(fitted: Fitted, n_classes: int) -> HeadOnly:
     head = build_head(fitted.weight.shape[1], n_classes, {"logistic": {}}, seed=0, init="glorot")
     with torch.no_grad():
         classifier: Any = head.classifier

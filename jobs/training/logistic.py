@@ -64,9 +64,13 @@ def fit(
     folds: int,
     seed: int,
     groups: Sequence[str] | None = None,
+    weights: Floats | None = None,
     tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> Fitted:
     """``features`` [n, d], ``labels`` [n] in 0..n_classes-1; images of one of ``groups`` stay in one fold.
+
+    ``weights`` [n]: how much each image counts, in fitting and where it is held out (importance-weighted cross-validation:
+    Sugiyama, Krauledat and Mueller 2007).
 
     The C with the lowest mean held-out log loss is taken (the smallest of equals). Classes without images get a very low logit.
     Raises DataError where the images have one class only. ``tick`` is called after every fit.
@@ -75,10 +79,10 @@ def fit(
     present = np.unique(labels)
     if len(present) < 2:
         raise DataError(f"the training {nouns.items()} have one class only: a logistic regression needs two")
-    cv = _cross_validate(x, labels, list(cs), folds, seed, groups, tick) if len(cs) > 1 else []
+    cv = _cross_validate(x, labels, list(cs), folds, seed, groups, weights, tick) if len(cs) > 1 else []
     c = min(cv, key=lambda row: (row["log_loss"], row["c"]))["c"] if cv else float(cs[0])
     standard = _standardise(x)
-    weight, bias = _solve(standard(x), labels, c)
+    weight, bias = _solve(standard(x), labels, c, weights)
     if standard.basis is not None:
         weight = weight @ standard.basis.T
     weight = weight / standard.scale
@@ -88,13 +92,13 @@ def fit(
     return Fitted(whole_weight, whole_bias, c, cv)
 
 
-def _solve(z: Floats, labels: Ints, c: float, start: Any = None) -> tuple[Floats, Floats]:
+def _solve(z: Floats, labels: Ints, c: float, counts: Floats | None = None, start: Any = None) -> tuple[Floats, Floats]:
     """Weights [classes present, d] and biases; two classes get opposite logits, half each (softmax = sigmoid)."""
     from sklearn.linear_model import LogisticRegression
 
     model = start if start is not None else LogisticRegression(C=c, max_iter=MAX_ITERATIONS, tol=1e-5)
     model.C = c
-    model.fit(z, labels)
+    model.fit(z, labels, sample_weight=counts)
     weight, bias = np.asarray(model.coef_), np.asarray(model.intercept_)
     if len(weight) == 1:
         return np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
@@ -108,6 +112,7 @@ def _cross_validate(
     folds: int,
     seed: int,
     groups: Sequence[str] | None,
+    counts: Floats | None,
     tick: Callable[[int, int], None],
 ) -> list[dict[str, Any]]:
     """For each C the mean held-out log loss and accuracy over the folds; each fold standardises by its own training part."""
@@ -125,21 +130,23 @@ def _cross_validate(
             max_iter=MAX_ITERATIONS, tol=1e-4, warm_start=True
         )  # from weak to strong: each start is near
         for i in np.argsort(cs):
-            weight, bias = _solve(inner, labels[kept], cs[i], model)
-            loss, hits = _judge(outer @ weight.T + bias, labels[held], np.unique(labels[kept]))
+            weight, bias = _solve(inner, labels[kept], cs[i], None if counts is None else counts[kept], model)
+            own = None if counts is None else counts[held]
+            loss, hits = _judge(outer @ weight.T + bias, labels[held], np.unique(labels[kept]), own)
             losses[i] += loss
             right[i] += hits
             tick(number * len(cs) + int(i) + 1, len(parts) * len(cs) + 1)
-    n = sum(len(held) for held in parts)
+    n = sum(len(held) if counts is None else float(counts[held].sum()) for held in parts)
     return [{"c": float(c), "log_loss": float(losses[i] / n), "accuracy": float(right[i] / n)} for i, c in enumerate(cs)]
 
 
-def _judge(logits: Floats, labels: Ints, classes: Ints) -> tuple[float, float]:
-    """Summed log loss (a class the fold never saw: -log 1e-12) and number right."""
+def _judge(logits: Floats, labels: Ints, classes: Ints, counts: Floats | None = None) -> tuple[float, float]:
+    """Summed log loss (a class the fold never saw: -log 1e-12) and number right; by what each counts."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     p = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
     truth = np.where((labels[:, None] == classes[None]).any(axis=1), (p * (labels[:, None] == classes[None])).sum(axis=1), 0.0)
-    return float(-np.log(np.maximum(truth, 1e-12)).sum()), float((classes[logits.argmax(axis=1)] == labels).sum())
+    losses, right = -np.log(np.maximum(truth, 1e-12)), classes[logits.argmax(axis=1)] == labels
+    return (float(losses.sum()), float(right.sum())) if counts is None else (float(losses @ counts), float(right @ counts))
 
 
 def _folds(labels: Ints, folds: int, seed: int, groups: Sequence[str] | None) -> list[Ints]:

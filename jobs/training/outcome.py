@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from jobs.context import Context
-from jobs.training.batches import Feed
+from jobs.training.batches import TARGET, Feed
 from jobs.training.fit import Trained
 from jobs.training.logistic import Fitted
 from jobs.training.phases import EVERYTHING, Phases
@@ -25,7 +25,8 @@ class Outcome:
     """What a training came to: ``network`` holds the selected weights; ``shape`` is that of one input to it; ``phases`` says
     which of its stages learnt.
 
-    ``logits`` [m, classes] of the validation images; ``history`` as in history.json.
+    ``logits`` [m, classes] of the validation images of the roles in ``judged_on``, one after the other; ``history`` as in
+    history.json. ``facts``: what else its card says. ``documents``: other files of JSON that it leaves, by name.
     """
 
     network: nn.Module
@@ -34,6 +35,9 @@ class Outcome:
     history: Mapping[str, Any]
     logistic: Fitted | None = None
     phases: Phases = EVERYTHING
+    judged_on: tuple[str, ...] = (TARGET,)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    documents: Mapping[str, Any] = field(default_factory=dict)
 
 
 def outcome_of(context: Context, settings: Settings, trained: Trained, feed: Feed, shape: tuple[int, ...]) -> Outcome:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
 from jobs.context import Context
 from jobs.finite import finite
+from jobs.training.batches import TARGET
 from jobs.training.layers import layer_table, learning_stages, stage_table
 from jobs.training.outcome import Outcome
 from jobs.training.settings import Settings
@@ -35,7 +35,9 @@ def write_outputs(context: Context, settings: Settings, parts: Parts, outcome: O
         "card.json", {**_card(settings, parts, outcome), "trained_on": trained_on(context, settings.params.model.backbone)}
     )
     context.write_json("history.json", outcome.history)
-    context.write_json("validation.json", _validation(parts, outcome.logits))
+    context.write_json("validation.json", _validation(parts, outcome))
+    for name, document in outcome.documents.items():
+        context.write_json(name, document)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in outcome.network.state_dict().items()}
     for name, tensor in state.items():
         finite(tensor, f"weights of {name}", DIVERGED, StudyError)
@@ -52,11 +54,14 @@ def unshared(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
-def _validation(parts: Parts, logits: NDArray[np.float64]) -> dict[str, Any]:
+def _validation(parts: Parts, outcome: Outcome) -> dict[str, Any]:
+    judged = [parts.of(role) for role in outcome.judged_on]
+    elsewhere = outcome.judged_on != (TARGET,)
     return {
-        "ids": [entry.id for entry in parts.validation],
-        "labels": parts.labels(parts.validation).tolist(),
-        "logits": np.round(logits.astype(np.float64), DECIMALS).tolist(),
+        "ids": [entry.id for each in judged for entry in each.validation],
+        "labels": [label for each in judged for label in each.labels(each.validation).tolist()],
+        "logits": np.round(outcome.logits.astype(np.float64), DECIMALS).tolist(),
+        **({"of": list(outcome.judged_on)} if elsewhere else {}),
     }
 
 
@@ -79,6 +84,7 @@ def _card(settings: Settings, parts: Parts, outcome: Outcome) -> dict[str, Any]:
         "selected_epoch": outcome.history["selected_epoch"],
         "lr": outcome.history["lr"]["chosen"],
         "logistic": None if fitted is None else {"c": fitted.c, "cv": fitted.cv},
+        **outcome.facts,
         **({"plugins": plugins} if (plugins := used(added_to_model(params["model"]))) else {}),
     }
 

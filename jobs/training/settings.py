@@ -68,6 +68,11 @@ class Settings:
         return None if backbone is None else backbone.as_json()
 
     @property
+    def labels_read(self) -> int | None:
+        """How many labels of the target's training images are read, a class; None: all, and those of validation."""
+        return self.strategy_entry.labels_read(settings_of(self.params.strategy))
+
+    @property
     def weights(self) -> Weights | None:
         """Which weights the backbone starts from; None for a scratch model."""
         backbone = self.params.model.backbone

@@ -16,6 +16,7 @@ from jobs.data.source_split import HELD_BACK, split_source
 from jobs.data.split import split_index
 from jobs.data.split_groups import units_of
 from jobs.training.batches import TARGET
+from jobs.training.hidden_labels import HIDDEN, hide_labels
 from jobs.training.settings import Settings
 from tlbatch import nouns
 from tlbatch.contracts.data import SourceParams
@@ -48,8 +49,8 @@ class Parts:
         return [TARGET, *self.sources]
 
     def labels(self, entries: Entries) -> Tensor:
-        """int64 [n]"""
-        places = {name: place for place, name in enumerate(self.classes)}
+        """int64 [n]; -1 where the strategy may not read it."""
+        places = {HIDDEN: -1} | {name: place for place, name in enumerate(self.classes)}
         return torch.tensor([places[entry.label] for entry in entries], dtype=torch.int64)
 
     def groups(self) -> list[str]:
@@ -59,13 +60,16 @@ class Parts:
 
 
 def load_parts(context: Context, settings: Settings) -> Parts:
-    """The split of the prepared target, or one of its folds, and those of the sources.
+    """The split of the prepared target, or one of its folds, and those of the sources; without labels that may not be read.
 
     Raises DataError where one leaves a class without training images.
     """
     params, index = settings.params, load_index(context.input(DATASET))
     target = target_parts(index, settings, pins_of(context))
     held_back = {entry.id for entry in index} - {entry.id for entry in target.train}
+    if (shown := settings.labels_read) is not None:
+        train = hide_labels(target.train, shown, settings.seed)
+        target = replace(target, train=train, validation=hide_labels(target.validation, 0, settings.seed))
     sources = {
         source_input(name): _source_parts(context, settings, name, asked, held_back) for name, asked in params.sources.items()
     }
@@ -100,7 +104,7 @@ def target_parts(index: Sequence[IndexEntry], settings: Settings, pins: Pins | N
             f"dataset.split.folds, or leave the class "
             "out (dataset.classes)"
         )
-    if not validation and (settings.lr_candidates or _chooses(settings)):
+    if not validation and settings.labels_read is None and (settings.lr_candidates or _chooses(settings)):
         raise DataError(
             f"there are no validation {nouns.items()} to choose by: raise dataset.split.validation, or say train.select: last"
         )

@@ -8,6 +8,7 @@ an optimiser, a schedule, frozen stages or a decay that suit the fine-tuning of 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -49,7 +50,7 @@ def resolve_controls(runs: Sequence[ResolvedRun], images: Images) -> list[Resolv
     has no twin of its own here: it is held against the study's scratch runs and the hand-crafted features.
     """
     controls: dict[str, ResolvedRun] = {}
-    held = [run for run in runs if run.pretrained and run.control != "none"]
+    held = [run for run in runs if run.pretrained and run.control != "none" and run.strategy_entry.own_controls is None]
     for run in held:
         if run.model["backbone"]["name"] is None:
             continue
@@ -59,7 +60,22 @@ def resolve_controls(runs: Sequence[ResolvedRun], images: Images) -> list[Resolv
         controls[content] = replace(present, control_for=(*present.control_for, run.name))
     pictures = [run.name for run in held if run.kind.name == DEFAULT_KIND]
     hand_crafted = [_hand_crafted(pictures)] if pictures else []
-    return _named_apart([run.name for run in runs], [*controls.values(), *hand_crafted])
+    return _named_apart([run.name for run in runs], [*controls.values(), *hand_crafted, *_own(runs)])
+
+
+def _own(runs: Sequence[ResolvedRun]) -> list[ResolvedRun]:
+    """Controls that strategies bring, equal ones once, without those that are runs of the study itself.
+
+    They are planned whatever ``control`` says: without them nobody knows whether an adaptation helps.
+    """
+    asked, found = {run.content for run in runs}, dict[str, ResolvedRun]()
+    for run in runs:
+        for control, _ in run.own_controls:
+            if control.content not in asked:
+                present = found.get(control.content, control)
+                found[control.content] = replace(present, control_for=(*present.control_for, run.name))
+    names = Counter(control.name for control in found.values())
+    return [c if names[c.name] == 1 else replace(c, name=f"{c.control_for[0]}-{c.name}") for c in found.values()]
 
 
 def _random(run: ResolvedRun) -> ResolvedRun:

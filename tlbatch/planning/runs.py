@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +18,7 @@ from tlbatch.spec import Run, Study
 from tlbatch.spec.added import added_name, added_to_model, name_and_settings, resolved
 from tlbatch.spec.model import FromRun
 from tlbatch.spec.train import Train
-from tlbatch.strategies import Strategy, strategy_of
+from tlbatch.strategies import Strategy, settings_of, strategy_of
 
 WeightsFor = Callable[[Run], ResolvedWeights]
 
@@ -46,7 +47,23 @@ class ResolvedRun:
     @property
     def scratch(self) -> bool:
         """Whether it learns from the study's own labels alone, and trains all of its network."""
-        return not self.control_for and not self.pretrained
+        return not self.control_for and not self.pretrained and not self.strategy_entry.reads_sources
+
+    @property
+    def content(self) -> str:
+        """All that it is but its name and what it is for: equal ones are one run."""
+        parts = [self.model, self.strategy, self.input, plain(self.train), self.augmentation, self.views, self.precision]
+        return json.dumps(parts, sort_keys=True)
+
+    @property
+    def own_controls(self) -> list[tuple[ResolvedRun, bool]]:
+        """Those that its strategy brings, and whether each is tested: the very run with another strategy."""
+        entry = self.strategy_entry
+        if entry.own_controls is None or self.control_for:
+            return []
+        model = "scratch" if "scratch" in self.model else "backbone"
+        own = entry.own_controls(settings_of(self.strategy), model)
+        return [(replace(self, name=each.name, strategy=each.strategy, control="none"), each.tested) for each in own]
 
     @property
     def strategy_entry(self) -> Strategy:
@@ -152,16 +169,29 @@ def contrasts(runs: list[ResolvedRun], controls: list[ResolvedRun]) -> list[dict
 
     Each run against the one before it (``kind: previous``, ``b`` named), and each pretrained run against its control
     (``kind: control``): of the ``candidates`` (its own control, the hand-crafted features, the scratch runs) the best on
-    validation, so that there is one comparison however many candidates there are.
+    validation, so that there is one comparison however many candidates there are. A run whose strategy brings controls of its
+    own (``kind: adaptation``) is held against those of them that are tested, and against nothing else.
     """
     planned: list[dict[str, Any]] = [{"a": run.name, "b": before.name, "kind": "previous"} for before, run in pairwise(runs)]
     scratch = [run.name for run in runs if run.scratch]
     for run in runs:
+        if run.strategy_entry.own_controls is not None:
+            planned += _adaptations(run, [*runs, *controls])
+            continue
         own = [control.name for control in controls if run.name in control.control_for]
         candidates = [*own, *scratch]
         if run.pretrained and candidates:
             planned.append({"a": run.name, "kind": "control", "candidates": candidates})
     return planned
+
+
+def _adaptations(run: ResolvedRun, others: list[ResolvedRun]) -> list[dict[str, Any]]:
+    found = []
+    for control, tested in run.own_controls:
+        other = next((each for each in others if each.content == control.content), None)
+        if tested and other is not None and other is not run:
+            found.append({"a": run.name, "b": other.name, "kind": "adaptation"})
+    return found
 
 
 def seen_in_pretraining(classes: Mapping[str, Any] | list[str], covered: bool, trained_on: str) -> dict[str, str]:

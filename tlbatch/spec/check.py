@@ -129,6 +129,21 @@ def _strategy(place: Place) -> Iterator[Mistake]:
         yield Mistake(path, text, None, rests_on)
 
 
+def _held_out(place: Place) -> Iterator[Mistake]:
+    """Without the target's validation labels, what a source holds out is all that there is to choose and calibrate by."""
+    entry, settings = place.run.strategy_entry, place.run.strategy_settings
+    if settings is None or entry.labels_read(settings.model_dump(mode="json")) is None or not place.study.sources:
+        return
+    for source in place.study.sources.values():
+        if source.split.validation or source.split.folders or (source.labels and source.labels.split):
+            return
+    text = (
+        f"{place.run.name} reads no validation label of the target, so it is chosen and calibrated by what a source holds out, "
+        "and none holds out any: give one split: {validation: 0.15}"
+    )
+    yield Mistake(("sources",), text, None, ((*place.path, "strategy"),))
+
+
 def _augmentation(place: Place) -> Iterator[Mistake]:
     run, path = place.run, (*place.path, "augmentation")
     rests_on: tuple[Path, ...] = ((*place.path, "model"), (*place.path, "strategy"), ("augmentations",))
@@ -159,6 +174,10 @@ def _head(place: Place) -> Iterator[Mistake]:
     rests_on: tuple[Path, ...] = ((*place.path, "strategy"),)
     if head is None and "added" not in run.strategy_entry.heads and run.model.scratch is None:
         yield Mistake(path, f"strategy {run.strategy_entry.name} trains no head of a plug-in", None, rests_on)
+    if head is not None and head.logistic is None and "dense" not in run.strategy_entry.heads:
+        yield Mistake(
+            path, f"{run.strategy_entry.name} trains a logistic regression: write head: {{logistic: {{}}}}", None, rests_on
+        )
     if head is None or head.logistic is None:
         return
     if "logistic" not in run.strategy_entry.heads and run.model.scratch is None:
@@ -268,6 +287,7 @@ def _control(place: Place) -> Iterator[Mistake]:
 
 RUN_CHECKS: tuple[Check, ...] = (
     _strategy,
+    _held_out,
     _augmentation,
     _head,
     _training,

@@ -3,7 +3,7 @@
 A strategy's other half, which trains, is where its entry's ``program`` says (``jobs.strategies``).
 """
 
-from tlbatch.strategies.entry import CheckedRun, Strategy
+from tlbatch.strategies.entry import CheckedRun, OwnControl, Strategy
 from tlbatch.strategies.registry import STRATEGIES, default_strategy, settings_of, strategy_of
 
-__all__ = ["STRATEGIES", "CheckedRun", "Strategy", "default_strategy", "settings_of", "strategy_of"]
+__all__ = ["STRATEGIES", "CheckedRun", "OwnControl", "Strategy", "default_strategy", "settings_of", "strategy_of"]

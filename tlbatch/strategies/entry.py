@@ -43,6 +43,20 @@ def nothing_learns(settings: Mapping[str, Any], stages: Sequence[str]) -> tuple[
     return ()
 
 
+def all_labels(settings: Mapping[str, Any]) -> int | None:
+    return None
+
+
+@dataclass(frozen=True)
+class OwnControl:
+    """A control that a strategy brings: the very run, learning by this ``strategy`` instead. ``tested``: whether the
+    difference is a planned comparison; else it is only shown beside it."""
+
+    name: str
+    strategy: str | dict[str, Any]
+    tested: bool
+
+
 @dataclass(frozen=True)
 class Strategy:
     """One way to learn.
@@ -54,7 +68,10 @@ class Strategy:
     ``consumes``: inputs, or features that an extract task leaves before. ``settings``: what may be set (``strategy: {name:
     {…}}``), None where nothing may. ``heads``: which heads it trains: dense, logistic, added (plug-ins'). ``whole``: whether
     parts of the backbone may learn. ``check``: mistakes that its settings make with a run. ``learning(settings, stages)``: the
-    stages of a backbone that learn. ``phrase``: what a run is called in reports, from its settings and layer; ``detail``: of
+    stages of a backbone that learn. ``labels_read``: from its settings, how many labels of the target's training images it
+    reads, a class; None: all of them, and those of validation. The others it is not handed, nor any of validation.
+    ``own_controls``: from its settings, and whether its model is ``scratch`` or a ``backbone``; with them, none of those that
+    pretrained runs have is planned. ``phrase``: what a run is called in reports, from its settings and layer; ``detail``: of
     its settings, in tables.
     """
 
@@ -73,6 +90,8 @@ class Strategy:
     check: Check = nothing_wrong
     detail: Callable[[Mapping[str, Any]], str] = no_detail
     learning: Callable[[Mapping[str, Any], Sequence[str]], tuple[str, ...]] = nothing_learns
+    labels_read: Callable[[Mapping[str, Any]], int | None] = all_labels
+    own_controls: Callable[[Mapping[str, Any], str], Iterator[OwnControl]] | None = None
 
     def __post_init__(self) -> None:
         unknown = sorted(self.roles - {TARGET, SOURCE})

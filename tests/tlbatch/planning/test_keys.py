@@ -47,9 +47,9 @@ def of_spec(path: Path) -> dict[str, str]:
     runs = resolve_runs(loaded.study, weights_for, "fp32")
     data = ListedData("pets", CLASSES, "listing")
     zero = zero_labels(runs, {"cat": [281, 282], "dog": [200, 201]})
-    return keys(
-        make_plan(ResolvedStudy(loaded.study, data, runs, resolve_controls(runs, IMAGES), zero, document=document_of(loaded)))
-    )
+    sources = {name: ListedData(name, CLASSES, f"listing of {name}") for name in loaded.study.sources}
+    controls, document = resolve_controls(runs, IMAGES), document_of(loaded)
+    return keys(make_plan(ResolvedStudy(loaded.study, data, runs, controls, zero, document=document, sources=sources)))
 
 
 def of_firing(defence: ChampionState, folder: Path) -> dict[str, str]:

@@ -1,0 +1,154 @@
+"""A logistic regression on cached features of labelled sources, brought together with those of the target first. ``adapt``.
+
+What is chosen, is chosen by what may be read: C by cross-validation over the labelled images that train (weighted, where they
+are), the head's calibration by what the sources hold out; the target's validation images only with ``target_labels: all``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from jobs.adaptation.methods import METHODS, Aligned, Floats
+from jobs.adaptation.seen import places, proxy_distance
+from jobs.context import Context
+from jobs.strategies.features import logistic_head
+from jobs.training.batches import TARGET
+from jobs.training.loading import Features, load_run_features
+from jobs.training.logistic import Fitted
+from jobs.training.logistic import fit as fit_logistic
+from jobs.training.outcome import Outcome
+from jobs.training.settings import Settings
+from jobs.training.split_data import Parts
+from tlbatch import nouns
+from tlbatch.strategies.adapt import SOURCE_ONLY, TARGET_ONLY, Adapt, read_in_words
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Features of a role's training images, all their views one after the other, and what there is to know of them.
+
+    ``labels`` int64 [n], -1 where not to be read; ``groups`` [n]: copies of a picture share a name.
+    """
+
+    x: Floats
+    labels: NDArray[np.int64]
+    groups: list[str]
+
+    @staticmethod
+    def of(features: Features, parts: Parts, role: str) -> Domain:
+        views, n = features.train.shape[:2]
+        labels = np.tile(parts.labels(parts.train).numpy(), views)
+        groups = [f"{role} {group}" for group in parts.groups()] * views
+        return Domain(features.train.reshape(views * n, -1).astype(np.float64), labels, groups)
+
+
+def train(context: Context, settings: Settings, parts: Parts, device: torch.device) -> Outcome:
+    """The head is one of raw target features: what was done to them is folded into its weights."""
+    how, logistic = settings.own, settings.logistic
+    assert isinstance(how, Adapt)
+    assert logistic is not None
+    features = {role: load_run_features(context, settings, parts, role) for role in parts.roles}
+    domains = {role: Domain.of(features[role], parts.of(role), role) for role in parts.roles}
+    sources = np.concatenate([domain.x for role, domain in domains.items() if role != TARGET])
+    context.progress(0, 1, "fits", f"{how.method}: {len(sources)} source and {len(domains[TARGET].x)} target {nouns.items()}")
+    aligned = METHODS[how.method](sources, domains[TARGET].x, dimensions=how.dimensions, seed=settings.seed)
+
+    def tick(done: int, total: int) -> None:
+        context.check_stop()
+        context.progress(done, total, "fits", f"logistic regression, fit {done} of {total}")
+
+    x, labels, groups, weights = _learnt_from(how, domains, aligned)
+    fitted = fit_logistic(
+        x.astype(np.float32),
+        labels,
+        len(parts.classes),
+        cs=logistic.c,
+        folds=logistic.folds,
+        seed=settings.seed,
+        groups=groups,
+        weights=weights,
+        tick=tick,
+    )
+    judged_on = (
+        (TARGET,) if settings.labels_read is None else tuple(role for role in parts.sources if parts.of(role).validation)
+    )
+    logits = [_judged(role, features[role].validation.astype(np.float64), aligned, fitted) for role in judged_on]
+    context.made |= {"device": "cpu", "epoch_seconds": []}
+    history = {"epochs": [], "selected_epoch": 0, "lr": {"chosen": None, "tried": []}, "stopped_early": False}
+    on_raw = _of_raw_features(fitted, aligned)
+    return Outcome(
+        logistic_head(on_raw, len(parts.classes)),
+        (sources.shape[1],),
+        np.concatenate(logits) if logits else np.zeros((0, len(parts.classes))),
+        history,
+        on_raw,
+        judged_on=judged_on,
+        facts={"adaptation": _facts(how, domains, aligned, labels, judged_on)},
+        documents={"adaptation.json": _seen(how, domains, aligned)},
+    )
+
+
+def _learnt_from(
+    how: Adapt, domains: Mapping[str, Domain], aligned: Aligned
+) -> tuple[Floats, NDArray[np.int64], list[str], Floats | None]:
+    """Features where the classifier learns, labels, groups and weights: the sources', and the target's that have labels."""
+    sources = {} if how.method == TARGET_ONLY else {role: each for role, each in domains.items() if role != TARGET}
+    target = domains[TARGET]
+    shown = np.flatnonzero(target.labels >= 0) if how.method != SOURCE_ONLY else np.zeros(0, dtype=np.int64)
+    x = [*(aligned.carry(each.x) for each in sources.values()), aligned.project(target.x[shown])]
+    labels = np.concatenate([*(each.labels for each in sources.values()), target.labels[shown]])
+    groups = [group for each in sources.values() for group in each.groups] + [target.groups[i] for i in shown]
+    weights = None if aligned.weights is None else np.concatenate([aligned.weights, np.ones(len(shown))])
+    return np.concatenate(x), labels, groups, weights
+
+
+def _judged(role: str, x: Floats, aligned: Aligned, fitted: Fitted) -> Floats:
+    if not len(x):
+        return np.zeros((0, len(fitted.bias)))
+    z = aligned.project(x) if role == TARGET else aligned.carry(x)
+    return np.asarray(z @ fitted.weight.T + fitted.bias)
+
+
+def _of_raw_features(fitted: Fitted, aligned: Aligned) -> Fitted:
+    """The same logits of target features x as they come: of (x - shift) @ basis."""
+    weight = fitted.weight if aligned.basis is None else fitted.weight @ aligned.basis.T
+    return Fitted(weight, fitted.bias - weight @ aligned.shift, fitted.c, fitted.cv)
+
+
+def _facts(
+    how: Adapt, domains: Mapping[str, Domain], aligned: Aligned, labels: NDArray[np.int64], judged_on: tuple[str, ...]
+) -> dict[str, Any]:
+    """What the card says: by what it was chosen, and which labels were read."""
+    read = 0 if how.method == SOURCE_ONLY else int((domains[TARGET].labels >= 0).sum())
+    return {
+        "method": how.method,
+        "target_labels": read_in_words(how.model_dump(mode="json")),
+        "target_labels_read": read,
+        "learnt_from": len(labels),
+        "chosen_by": "cross-validation on what trains with labels"
+        + (", weighted as they are" if aligned.weights is not None else ""),
+        "calibrated_on": list(judged_on),
+        **aligned.facts,
+    }
+
+
+def _seen(how: Adapt, domains: Mapping[str, Domain], aligned: Aligned) -> dict[str, Any]:
+    before = {role: each.x for role, each in domains.items()}
+    after = {role: aligned.project(x) if role == TARGET else aligned.carry(x) for role, x in before.items()}
+    found = {"before": before, "after": after}
+
+    def distance(at: Mapping[str, Floats]) -> float | None:
+        return proxy_distance(np.concatenate([x for role, x in at.items() if role != TARGET]), at[TARGET])
+
+    return {
+        "method": how.method,
+        "distance": {name: distance(at) for name, at in found.items()},
+        "places": {name: places(at) for name, at in found.items()},
+        **aligned.facts,
+    }

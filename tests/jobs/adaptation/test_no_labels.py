@@ -1,0 +1,89 @@
+"""With ``target_labels: none`` no label of the target decides anything: others lead to the very same bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load
+from sklearn.linear_model import LogisticRegression
+
+from jobs.data.features import load_features
+from jobs.training.hidden_labels import HIDDEN
+from jobs.training.settings import Settings
+from jobs.training.split_data import load_parts
+from tests.jobs.adaptation.bench import FILMS, TwoDomains
+from tests.jobs.conftest import CLASSES, Bench
+from tlbatch.contracts.models import FinetuneParams
+from tlbatch.store.artifacts import open_artifact
+
+METHODS = ["source_only", "coral", "subspace", "optimal_transport", "reweight"]
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> TwoDomains:
+    torch.set_num_threads(1)
+    return TwoDomains(Bench(tmp_path, 120))
+
+
+@pytest.mark.promise(5)
+@pytest.mark.parametrize("method", METHODS)
+def test_other_target_labels_lead_to_the_same_bytes(two: TwoDomains, method: str) -> None:
+    """Labels of the target's training and validation images are shuffled. Fails when any of them is read, for fitting,
+    weighting, choosing or calibrating: the model, its card and its validation would change."""
+    params = two.params("adapt", settings={"method": method})
+    first = two.outputs(params, two.target, two.source)
+    assert two.outputs(params, two.relabelled(), two.source) == first
+    source = [{**entry, "label": CLASSES[(CLASSES.index(entry["label"]) + 1) % 3]} for entry in two.source]
+    assert two.outputs(params, two.target, source)["model.safetensors"] != first["model.safetensors"]
+
+
+@pytest.mark.parametrize("labels", ["few", "all"])
+def test_those_that_are_to_be_read_are(two: TwoDomains, labels: str) -> None:
+    """And with few, none of validation."""
+    params = two.params("adapt", settings={"method": "coral", "target_labels": labels, "few": 2})
+    first = two.outputs(params, two.target, two.source)
+    assert two.outputs(params, two.relabelled(("train",)), two.source)["model.safetensors"] != first["model.safetensors"]
+    again = two.outputs(params, two.relabelled(("validation",)), two.source)
+    assert (again == first) == (labels == "few")
+    card = json.loads(first["card.json"])["adaptation"]
+    assert card["target_labels_read"] == (6 if labels == "few" else 48)
+    assert card["calibrated_on"] == ([FILMS] if labels == "few" else ["target"])
+
+
+def test_who_may_not_read_them_is_not_handed_them(two: TwoDomains) -> None:
+    from jobs.context import Context
+    from tlbatch.tasks import Task
+
+    params = two.params("adapt", settings={"method": "coral"})
+    context = Context(two.bench.store, Task("finetune", params, two.inputs(two.target, two.source)), "a1", two.bench.root / "s")
+    parts = load_parts(context, Settings.of(context.read_params(FinetuneParams)))
+    assert {entry.label for entry in (*parts.train, *parts.validation)} == {HIDDEN}
+    assert set(parts.labels(parts.train).tolist()) == {-1}
+    assert not any(name in str(entry) for entry in (*parts.train, *parts.validation) for name in CLASSES)
+    assert {entry.label for entry in parts.of(FILMS).train} == set(CLASSES)
+
+
+def test_source_only_is_a_logistic_regression_on_the_source(two: TwoDomains) -> None:
+    """By scikit-learn alone, on features read here: what every adaptation is held against."""
+    params = two.params("adapt", settings={"method": "source_only"})
+    files = two.outputs(params, two.target, two.source)
+    weights, card = load(files["model.safetensors"]), json.loads(files["card.json"])
+    ref = two.bench.inputs["features"]
+    artifact = open_artifact(two.bench.store, ref.step, ref.key, two.bench.root / "cache")
+    assert artifact is not None
+    trains = [entry for entry in two.source if entry["part"] == "train"]
+    x = load_features(artifact, [entry["id"] for entry in trains]).astype(np.float64)
+    y = [CLASSES.index(entry["label"]) for entry in trains]
+    mean, sd = x.mean(axis=0), x.std(axis=0)
+    theirs = LogisticRegression(C=card["logistic"]["c"], max_iter=5000, tol=1e-8).fit((x - mean) / sd, y)
+    test = load_features(artifact, [entry["id"] for entry in two.target]).astype(np.float64)
+    logits = test @ weights["head.classifier.weight"].T.astype(np.float64) + weights["head.classifier.bias"]
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    assert np.allclose(powers / powers.sum(axis=1, keepdims=True), theirs.predict_proba((test - mean) / sd), atol=2e-3)
+    held = json.loads(files["validation.json"])
+    assert held["of"] == [FILMS]
+    assert sorted(held["ids"]) == sorted(entry["id"] for entry in two.source if entry["part"] == "validation")
