@@ -15,6 +15,7 @@ from jobs.advice.scores import h_score, leep, logme, nce
 from jobs.data.features import DESCRIPTION, load_features
 from jobs.statistics.cross_validated import cross_validated_share
 from jobs.statistics.units import numbered
+from tlbatch import nouns
 from tlbatch.contracts.advice import AskedCandidate
 from tlbatch.errors import DataError
 from tlbatch.store.artifacts import Artifact
@@ -91,8 +92,8 @@ def images_of(items: Sequence[Item], classes: Sequence[str], whole: int) -> Imag
     labels = np.array([place[item.label] for item in items], dtype=np.int64)
     if len(items) < FEWEST or len(np.unique(labels)) < 2:
         raise DataError(
-            f"{len(items)} training and validation images of {len(np.unique(labels))} classes are too few to judge by: advice "
-            f"needs {FEWEST} of two classes"
+            f"{len(items)} training and validation {nouns.items()} of {len(np.unique(labels))} classes are too few to judge "
+            f"by: advice needs {FEWEST} of two classes"
         )
     return Images(
         tuple(item.id for item in items), labels, numbered(np.array([item.unit for item in items])), tuple(classes), whole

@@ -9,6 +9,7 @@ from jobs.advice.baselines import LARGEST, TOP1, Ranking
 from jobs.advice.choice import ENOUGH, LABELS_TO_TUNE, MARGIN, Choice, Contender, Rival
 from jobs.advice.judging import Images
 from jobs.reporting.formatting import interval_points, listing, p_value, percent, plural, points
+from tlbatch import nouns
 
 HOWS = {
     "features": "take its features and train a head on them",
@@ -40,8 +41,8 @@ def sentences(choice: Choice, ranked: Sequence[Ranking], images: Images) -> list
 
 def _how_sure(choice: Choice) -> str:
     own = choice.recommended
-    said = f"a linear probe on it is right on {percent(own.accuracy)} of the images that it had not seen (95 % interval "
-    said += f"{percent(own.layer.probe.low)} to {percent(own.layer.probe.high)})"
+    said = f"a linear probe on it is right on {percent(own.accuracy)} of the {nouns.items()} that it had not seen "
+    said += f"(95 % interval {percent(own.layer.probe.low)} to {percent(own.layer.probe.high)})"
     if not choice.rivals:
         return f"{said}. There was no other candidate to compare it with."
     if not choice.ties:
@@ -72,7 +73,7 @@ def _which(choice: Choice) -> Iterator[str]:
     elif any(rival.contender.cost < best.cost for rival in choice.ties):
         yield (
             f"What is cheaper among these was right at least {points(MARGIN)} less often, so the best as measured is "
-            "recommended; other images might name another."
+            f"recommended; other {nouns.items()} might name another."
         )
 
 
@@ -140,7 +141,7 @@ def _read(images: Images) -> str:
     groups = f" in {units:,} units" if units != images.n else ""
     classes = plural(len(images.classes), "class", "classes")
     return (
-        f"Judged on {images.n:,} training and validation images{groups} of {classes}; no test image was read. The probe is a "
-        f"logistic regression (C = {C:g} on standardised features), trained on {FOLDS - 1} of {FOLDS} folds and judged on the "
-        "rest; intervals allow for the folds' shared training images."
+        f"Judged on {images.n:,} training and validation {nouns.items()}{groups} of {classes}; no test {nouns.item()} was "
+        f"read. The probe is a logistic regression (C = {C:g} on standardised features), trained on {FOLDS - 1} of {FOLDS} "
+        f"folds and judged on the rest; intervals allow for the folds' shared training {nouns.items()}."
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tlbatch import nouns
 from tlbatch.display.text import duration
 from tlbatch.execution.task_state import TaskState
 from tlbatch.forecast import gibibytes, memory_facts
@@ -40,7 +41,7 @@ class Costs:
         """For people."""
         if self.rate:
             passes = f"{self.forward_passes:,} forward passes take about {duration(self.forward_passes / self.rate)}"
-            yield f"Here ({self.device}, {self.threads} threads, {self.rate:g} images/s as measured), {passes}."
+            yield f"Here ({self.device}, {self.threads} threads, {self.rate:g} {nouns.items()}/s as measured), {passes}."
         if self.memory_mib is not None:
             yield f"Of the study that does it, {self.task} holds most: about {gibibytes(self.memory_mib)} of memory."
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from tlbatch import nouns
 from tlbatch.advice.outcomes import Checked
 from tlbatch.display.text import text_table
 from tlbatch.output import terminal_width
@@ -28,8 +29,9 @@ def show_check(checked: Sequence[Checked], study: str) -> None:
 def _sentence(checked: Checked, study: str) -> str:
     if not checked.outcomes:
         return (
-            f"{checked.execution} advised {checked.advised}, and nothing has come out yet: no execution of the same images in "
-            f"this store has a run with one of the {checked.candidates} candidates. Run {study}, or what --write wrote."
+            f"{checked.execution} advised {checked.advised}, and nothing has come out yet: no execution of the same "
+            f"{nouns.items()} in this store has a run with one of the {checked.candidates} candidates. "
+            f"Run {study}, or what --write wrote."
         )
     if checked.regret is None:
         others = len(checked.outcomes)

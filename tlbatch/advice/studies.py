@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from tlbatch import nouns
 from tlbatch.backbones.catalogue import backbones
 from tlbatch.errors import StudyError
 from tlbatch.init import starter_study
@@ -89,7 +90,7 @@ def parsed_budget(text: str) -> dict[str, int]:
     try:
         return {"seconds": seconds(text)}
     except ValueError as error:
-        raise StudyError(f"--budget {text}: expected a number of images (500) or a time (90s, 10m, 1h)") from error
+        raise StudyError(f"--budget {text}: expected a number of {nouns.items()} (500) or a time (90s, 10m, 1h)") from error
 
 
 def advice_study(
