@@ -12,10 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tlbatch.errors import StudyError
+
 Floats = NDArray[np.float64]
 
 SHRINK = 0.1
 """Of CORAL: this share of the mean variance is added to each covariance, so that directions with none can be scaled."""
+MOST_FEATURES = 4096
+"""Of CORAL: a covariance has the square of so many values, and its root takes the cube of so many steps."""
 VARIANCE = 0.95
 TRANSPORTED = 3000
 """Optimal transport takes at most so many images of each domain: its plan has as many entries as there are pairs."""
@@ -51,6 +55,11 @@ def coral(source: Floats, target: Floats, **_: Any) -> Aligned:
     Sun, Feng and Saenko (2016), "Return of frustratingly easy domain adaptation": x → (x - mean_s) C_s^-½ C_t^½ + mean_t. There
     C + I; here C + ``SHRINK`` · its mean variance · I, so that the units of features do not matter.
     """
+    if source.shape[1] > MOST_FEATURES:
+        raise StudyError(
+            f"strategy.adapt.method: coral turns covariances of at most {MOST_FEATURES:,} features, and there are "
+            f"{source.shape[1]:,}: write model.pool: avg, or method: subspace"
+        )
     mean_s, mean_t = source.mean(axis=0), target.mean(axis=0)
     recolour = _power(_covariance(source), -0.5) @ _power(_covariance(target), 0.5)
     return Aligned(carry=lambda x: (x - mean_s) @ recolour + mean_t, shift=np.zeros(source.shape[1]))

@@ -10,6 +10,7 @@ from sklearn.decomposition import PCA
 from jobs.adaptation import methods
 from jobs.adaptation.methods import METHODS, Floats
 from jobs.adaptation.seen import places, proxy_distance
+from tlbatch.errors import StudyError
 
 CHANCE = np.random.default_rng(0)
 
@@ -47,6 +48,13 @@ def test_coral_gives_the_target_mean_and_covariance(domains: tuple[Floats, Float
     moved = methods.coral(source, target).carry(source)
     assert np.allclose(moved.mean(axis=0), target.mean(axis=0))
     assert np.allclose(np.cov(moved, rowvar=False), np.cov(target, rowvar=False), atol=1e-8)
+
+
+def test_coral_of_a_flattened_map_is_refused_before_it_fills_the_memory() -> None:
+    """25,088 features of VGG's last map: two covariances of 5 GB each, and a day for their roots."""
+    few = np.zeros((3, methods.MOST_FEATURES + 1))
+    with pytest.raises(StudyError, match=r"coral turns covariances .* 4,097: write model\.pool: avg, or method: subspace"):
+        methods.coral(few, few)
 
 
 def test_subspace_is_scikit_learns_components_turned(domains: tuple[Floats, Floats]) -> None:
