@@ -16,6 +16,7 @@ from tlbatch.backbones.handcrafted import HAND_CRAFTED, feature_count
 from tlbatch.entries import Measures
 from tlbatch.kinds import fed_shape
 from tlbatch.planning import Node
+from tlbatch.planning.advice import images_asked
 from tlbatch.planning.resolved import ListedData, ResolvedStudy
 from tlbatch.planning.runs import ResolvedRun
 from tlbatch.plugins import call, find
@@ -34,6 +35,7 @@ WORKING_TRAINED, WORKING_FED = 0.5, 1.2
 """Of a stage's largest layer (in and out), an image: beside what is kept while training, and in a forward pass alone."""
 VALIDATION_BATCH, EXTRACTION_BATCH, THREADS = 64, 8, 2
 IMAGES_IN_MEMORY = 2 * 2**30  # of one part; more lie in a file
+IMAGENET_CLASSES = 1000
 FEATURE_COPIES = 6.0  # of float32 features: as read, and in float64 as they are and standardised
 
 
@@ -53,6 +55,8 @@ def forecast_mib(node: Node, resolved: ResolvedStudy) -> int | None:
         return STEPS[node.step].memory_mib
     run = next((run for run in [*resolved.runs, *resolved.controls] if run.name in node.runs), None)
     images = sum(data.listing.count(b'"path"') for data in _read(run, node, resolved))
+    if node.step == "advise":
+        return _advise(resolved, images)
     if run is None:
         return _zero_label(node)
     if node.step == "finetune":
@@ -88,6 +92,16 @@ def _finetune(run: ResolvedRun, images: int, classes: int) -> int | None:
     copies = WEIGHTS_TRAINED[run.train.optimizer] + bool(settings_of(run.strategy).get("l2_sp"))  # which keeps the start, too
     weights = copies * network.learning + WEIGHTS_FED * frozen
     return _mib(weights + max(train, validate) + _pixels(run, images))
+
+
+def _advise(resolved: ResolvedStudy, images: int) -> int | None:
+    """The rows of one candidate at a time, and copies of its widest layer. Test images among ``images`` are counted, too."""
+    infos = [described(run.model["backbone"]["name"]) for run in resolved.runs]
+    wide = [[layer.channels for layer in info.layers] for info in infos if info is not None]
+    if len(wide) < len(infos):
+        return None
+    read = min(images, images_asked(resolved) or images)
+    return _mib(4.0 * read * max(sum(each) + IMAGENET_CLASSES + FEATURE_COPIES * max(each) for each in wide))
 
 
 def _zero_label(node: Node) -> int | None:

@@ -49,7 +49,7 @@ _STEPS = (  # in the order of displays and reports
     Step("finetune", 3, "finetune", compute=True, torch=True, saves=True),
     Step("evaluate", 3, "evaluate", compute=True, torch=True),
     Step("decide", 3, "data", memory_mib=300, planned="tlbatch.planning.make:add_decision"),
-    Step("advise", 1, "data", memory_mib=1500, page=True),
+    Step("advise", 2, "data", page=True),
     Step("report", 9, "data", memory_mib=700, page=True, planned="tlbatch.planning.report_task:add_report"),
     Step("predict", 2, "evaluate", compute=True, torch=True, sharded=True, resources_of="evaluate"),
 )

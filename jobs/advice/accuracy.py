@@ -13,8 +13,11 @@ Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 Features = NDArray[np.float32]
 NEIGHBOURS = 5
-C = 0.01
-"""Inverse penalty of the linear probe on standardised features: fixed, so that nothing is chosen on what is held out."""
+C = 0.1
+"""Inverse penalty of the linear probe on standardised features: fixed, so that nothing is chosen on what is held out.
+
+Of 0.01, 0.1 and 1 the one that is within a fraction of a point of the best at every depth of MobileNetV2 on photographs.
+"""
 FOLDS = 5
 BLOCK = 512
 
