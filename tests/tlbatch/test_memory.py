@@ -73,3 +73,18 @@ def test_networks_that_nobody_measured_are_unknown() -> None:
 @pytest.mark.parametrize(("quantity", "mib"), [("3Gi", 3072), ("512Mi", 512), ("2G", 1907), ("1048576", 1), ("1.5Gi", 1536)])
 def test_quantities_are_kubernetes_own(quantity: str, mib: int) -> None:
     assert mebibytes(quantity) == mib
+
+
+def test_two_domains_on_features_take_more_than_one() -> None:
+    """Measured with 512 features of 3,000 and 1,000 images: 60 MiB (reweight) to 187 MiB (optimal transport) beside the
+    libraries, where one domain's features would take 47; here they are 1,280."""
+    from tests.tlbatch.planning.test_adapt_controls import resolved as adapting
+    from tests.tlbatch.planning.test_adapt_controls import run as adapts
+    from tlbatch.memory import LIBRARIES_MIB, _finetune
+
+    study = adapting(adapts("coral"))
+    alone = next(control for control in study.controls if control.name == "target-supervised")
+    both, one = (_finetune(each, 4000, 2) for each in (study.runs[0], alone))
+    assert both is not None
+    assert one is not None
+    assert both - LIBRARIES_MIB > 187 > one - LIBRARIES_MIB
