@@ -18,7 +18,7 @@ import pytest
 
 from docs.hooks import LATER, command_reference, commands, meaning, study_reference
 from tests.docs.pages import FENCE, ROOT, pages
-from tlbatch import errors
+from tlbatch import errors, nouns
 from tlbatch.spec import json_schema
 from tlbatch.strategies import STRATEGIES
 
@@ -91,6 +91,7 @@ def test_every_command_has_its_section_and_every_option_its_words() -> None:
 
 def test_sections_of_the_report_are_called_so() -> None:
     templates = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "jobs").rglob("*.html.jinja"))
+    templates = re.sub(r"\{\{ nouns\.(\w+)\(\) \}\}", lambda noun: str(getattr(nouns, noun[1])()), templates)
     told = pages()["docs/reports.md"].partition("## What is on the page")[2].partition("\n## ")[0]
     names = re.findall(r"(?<!\*)\*([A-Z][^*]+)\*(?!\*)", told)
     assert len(names) > 10
@@ -138,7 +139,15 @@ def texts() -> tuple[tuple[str, int | None], ...]:
 
 def text_of(node: ast.JoinedStr | ast.Constant) -> str:
     parts = node.values if isinstance(node, ast.JoinedStr) else [node]
-    return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in parts).replace("`", "")
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else filled_in(part) for part in parts).replace("`", "")
+
+
+def filled_in(part: ast.expr) -> str:
+    """What an item is called (tlbatch.nouns), as it is called of images; `…` for all else."""
+    call = part.value if isinstance(part, ast.FormattedValue) else part
+    if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) == "nouns":
+        return f"… {nouns.items()}" if call.func.attr == "count" else str(getattr(nouns, call.func.attr)())
+    return "…"
 
 
 def explained() -> Iterator[tuple[str, int | None]]:
