@@ -18,7 +18,7 @@ from tests.studies.nights import Night, Nights
 from tests.studies.shapes import SPLIT, Bench, draw_shapes, head
 from tlbatch.execution.driver import Silent
 from tlbatch.execution.launch import run_study
-from tlbatch.spec import parse_study
+from tlbatch.spec import LoadedStudy, parse_study
 from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import Manifest, load_manifest
 from tlbatch.tasks import InputRef, task_name
@@ -43,6 +43,20 @@ STUDY = (
 schedule: {cron: "0 3 * * *", timezone: Asia/Shanghai}
 """
 )
+ADAPTATION = """\
+apiVersion: tlbatch/v1
+kind: Study
+name: shapes-adaptation
+dataset: {url: images, split: {train: 32, validation: 16, test: 32}}
+sources: {films: {url: films, split: {validation: 0.25}}}
+control: none
+precision: fp32
+runs:
+  - name: aligned
+    model: {backbone: squeezenet1_1, weights: random, head: {logistic: {c: [1.0]}}}
+    strategy: {adapt: {method: subspace}}
+    input: {size: 32}
+"""
 ADVICE = "advise: {candidates: [{backbone: squeezenet1_1, weights: random}], images: 20}\n"
 
 
@@ -54,10 +68,11 @@ class Season:
     first: Night
     second: Night
     advice: Night
+    adaptation: Night
 
     def tasks(self) -> dict[str, InputRef]:
-        """Every task of the second night by name, the champion's evaluation among them, and of advice: all steps."""
-        plans = [(night.execution.load_plan() or {})["tasks"] for night in (self.advice, self.second)]
+        """Each task by name: of the second night, its champion among them, of advice, of adaptation: every step."""
+        plans = [(night.execution.load_plan() or {})["tasks"] for night in (self.adaptation, self.advice, self.second)]
         return {name: InputRef(t["step"], t["key"], t["digest"]) for plan in plans for name, t in plan.items()}
 
 
@@ -68,7 +83,7 @@ def season(tmp_path_factory: pytest.TempPathFactory) -> Season:
     nights.study.write_text(STUDY)
     first = nights.fire()
     draw_shapes(nights.images, 4, first=700)
-    return Season(nights, first, nights.fire(), _advice(nights))
+    return Season(nights, first, nights.fire(), _advice(nights), _adaptation(nights))
 
 
 def _advice(nights: Nights) -> Night:
@@ -77,6 +92,16 @@ def _advice(nights: Nights) -> Night:
     asked = parse_study(
         text[: text.index("schedule:")].replace("name: shapes", "name: shapes-advice", 1) + ADVICE, folder=nights.folder
     )
+    return _run_beside(nights, asked)
+
+
+def _adaptation(nights: Nights) -> Night:
+    """From other pictures to these, in the same store."""
+    draw_shapes(nights.folder / "films", 16, first=800)
+    return _run_beside(nights, parse_study(ADAPTATION, folder=nights.folder))
+
+
+def _run_beside(nights: Nights, asked: LoadedStudy) -> Night:
     store = open_store(str(nights.store))
     outcome = run_study(asked, store, KeptBackend(store, 1), Silent(), lambda execution: None)
     assert outcome.state == "succeeded", [work.sentence for work in outcome.works if work.state == "failed"]

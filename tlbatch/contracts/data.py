@@ -48,6 +48,7 @@ class PrepareParams(Stored):
 class OverlapParams(Stored):
     """How items of both datasets are stored. ``plugins``: what it was planned with."""
 
+    stored_size: int
     plugins: dict[str, dict[str, str]] = Field(default_factory=dict)
 
 

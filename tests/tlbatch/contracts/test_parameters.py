@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from jobs.context import Context
+from tests.tlbatch.planning.test_adapt_controls import HEAD as ADAPTING
+from tests.tlbatch.planning.test_adapt_controls import run as adapting
 from tests.tlbatch.planning.test_champion_tasks import SCHEDULE
 from tests.tlbatch.planning.test_keys import CLASSES, FIRINGS, IMAGES, SPECS, TEXT, weights_for
 from tlbatch.contracts.advice import AdviseParams, ProbeParams
 from tlbatch.contracts.base import Parameters
-from tlbatch.contracts.data import PinParams, PrepareParams
+from tlbatch.contracts.data import OverlapParams, PinParams, PrepareParams
 from tlbatch.contracts.evaluation import DecideParams, EvaluateChampionParams, EvaluateRunParams, EvaluateZeroLabelParams
 from tlbatch.contracts.models import ExtractParams, FinetuneParams, Trained
 from tlbatch.contracts.prediction import PredictParams
@@ -42,6 +44,7 @@ OF_STEP: dict[str, type[Parameters]] = {
     "advise": AdviseParams,
     "prepare": PrepareParams,
     "pin": PinParams,
+    "overlap": OverlapParams,
     "extract": ExtractParams,
     "finetune": FinetuneParams,
     "evaluate:trained": EvaluateRunParams,
@@ -59,13 +62,16 @@ def plan_of(study: Study, folder: Path, firing: str | None = None) -> Plan:
     defended = resolve_champion(FIRINGS[firing], study, store, CLASSES) if firing else None
     zero = zero_labels(runs, {"cat": [281, 282], "dog": [200, 201]})
     data = ListedData("pets", CLASSES, "listing")
-    return make_plan(ResolvedStudy(study, data, runs, resolve_controls(runs, IMAGES), zero, defended=defended))
+    sources = {name: ListedData(name, CLASSES, f"listing of {name}") for name in study.sources}
+    controls = resolve_controls(runs, IMAGES)
+    return make_plan(ResolvedStudy(study, data, runs, controls, zero, defended=defended, sources=sources))
 
 
 def nodes(folder: Path) -> list[Node]:
     plans = [plan_of(load_study(path).study, folder) for path in sorted(SPECS.glob("*.yaml"))]
     plans += [plan_of(parse_study(TEXT + SCHEDULE).study, folder, firing) for firing in FIRINGS]
     plans.append(advice_plan())
+    plans.append(plan_of(parse_study(ADAPTING + adapting("coral", method="coral")).study, folder))
     return [node for plan in plans for node in plan]
 
 
