@@ -58,8 +58,9 @@ def costs(store: Store, works: Iterable[TaskState], advice: dict[str, Any], stud
             probed += int(found.get("forward_passes", 0))
             made = found if work.name == f"probe:{name}" else made
     resolved, plan = plan_study(parse_study(study, "the advised study", folder=folder), store)
-    held = [fact for fact in memory_facts(resolved, plan) if fact.needed_mib is not None]
-    most = max(held, key=lambda fact: fact.needed_mib or 0, default=None)
+    facts = memory_facts(resolved, plan)
+    known = all(fact.needed_mib is not None for fact in facts)  # else the one that holds most may be among the others
+    most = max(facts, key=lambda fact: fact.needed_mib or 0) if known else None
     return Costs(
         forward_passes=int(advice["images"]["whole"]),
         probed=probed,
