@@ -12,7 +12,8 @@ Files
                        sources: {role: training images} where there are any,
                        stages: [{name, parameters, trainable}], layers: [{name, shape, parameters, trainable, stage}],
                        parameters, trainable_parameters,
-                       selected_epoch (from 1; 0 without epochs), lr, logistic: {c, cv: [{c, log_loss, accuracy}]} or null,
+                       selected_epoch (from 1; 0 without epochs), lr, logistic: {c, cv: [{c, log_loss, accuracy}]} or null
+                       (cv empty: nothing to choose by), and of such heads prototypes: {scale}, knn: {k, cv: [{k, accuracy}]},
                        plugins: {name: {package, version, sha256}} of those that the network is built with, if any}
 ``history.json``       {epochs: [{epoch, train_loss, train_accuracy, validation_loss, validation_accuracy, lr}], selected_epoch,
                        lr: {chosen, tried: [{lr, validation_accuracy, validation_loss, epochs}]}, stopped_early}

@@ -24,6 +24,7 @@ COMMANDS = {
     "advise": ("tlbatch.commands.advise:advise", "Say which pretrained network to take, and how, before anything is trained."),
     "schema": ("tlbatch.commands.studies:schema", "Print the JSON Schema of a study, for editors."),
     "run": ("tlbatch.commands.run:run", "Run a study on this machine."),
+    "curve": ("tlbatch.commands.curve:curve", "Say how accurate a study is with few labels, and what more would bring."),
     "test-preempt": (
         "tlbatch.commands.preemption:test_preempt",
         "Interrupt a study's tasks on purpose and compare what they leave.",

@@ -21,12 +21,15 @@ from tlbatch.planning.resolved import ListedData, ResolvedStudy
 from tlbatch.planning.runs import ResolvedRun
 from tlbatch.plugins import call, find
 from tlbatch.spec.added import added_name
+from tlbatch.spec.model import fitted_head
 from tlbatch.steps import STEPS
 from tlbatch.strategies import settings_of
 
 MIB = 2**20
 LIBRARIES_MIB = 760
 """A process that has imported torch and what belongs to it, before it has made anything."""
+TORCH_MIB = 450
+"""Of these, torch alone: what tasks hold less that do without it."""
 WEIGHTS_TRAINED = {"sgd": 5.0, "rmsprop": 5.0, "adam": 6.0, "adamw": 6.0}
 """Copies of what learns: itself, its gradients, the optimiser's state, the best epoch's and a checkpoint's."""
 WEIGHTS_FED = 2.0
@@ -55,6 +58,8 @@ def forecast_mib(node: Node, resolved: ResolvedStudy) -> int | None:
     """MiB at most; None where it is not known: a network that the catalogue does not describe."""
     if STEPS[node.step].memory_mib is not None:
         return STEPS[node.step].memory_mib
+    if node.step == "curve":
+        return _curve(node, resolved)
     run = next((run for run in [*resolved.runs, *resolved.controls] if run.name in node.runs), None)
     images = sum(data.listing.count(b'"path"') for data in _read(run, node, resolved))
     if node.step == "advise":
@@ -106,6 +111,14 @@ def _advise(resolved: ResolvedStudy, images: int) -> int | None:
         return None
     read = min(images, images_asked(resolved) or images)
     return _mib(4.0 * read * max(sum(each) + IMAGENET_CLASSES + FEATURE_COPIES * max(each) for each in wide))
+
+
+def _curve(node: Node, resolved: ResolvedStudy) -> int | None:
+    """Of the run with the widest features: they are held one run after the other."""
+    images = resolved.data.listing.count(b'"path"')
+    sizes = [(feature_size(run), run.views + 1) for run in resolved.runs if run.name in node.runs]
+    known = [dim * views for dim, views in sizes if dim is not None]
+    return _mib(FEATURE_COPIES * 4 * images * max(known)) - TORCH_MIB if len(known) == len(sizes) else None
 
 
 def _zero_label(node: Node) -> int | None:
@@ -200,7 +213,8 @@ def _added(run: ResolvedRun, classes: int) -> Network | None:
 def head_parameters(head: Mapping[str, Any], features: int, classes: int) -> int | None:
     """Weights and biases of a head as a plan has it; None where it is a plug-in's that does not say."""
     if (name := added_name(head)) is None:
-        return dense_parameters([features, *head["dense"], classes])
+        kept = {"prototypes": features * classes, "knn": 0}  # images that it keeps are no weights
+        return kept.get(fitted_head(head) or "", dense_parameters([features, *head["dense"], classes]))
     found: int | None = call(name, find("heads", name).parameters, features, classes, head[name])
     return found
 

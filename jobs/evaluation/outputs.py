@@ -20,6 +20,7 @@ from jobs.finite import finite
 from jobs.kinds import feed_of
 from jobs.kinds.feed import Normalise, laid_out
 from jobs.models.building import build_head
+from jobs.models.fitted_heads import make_room
 from jobs.statistics.predictions import Floats, Ints
 from jobs.training.items import load_items
 from tlbatch import nouns
@@ -88,6 +89,7 @@ def head_logits(artifact: Artifact, features: NDArray[np.float32], device: torch
     card = artifact.read_json("card.json")
     state = {name.removeprefix("head."): t for name, t in load_file(artifact.path("model.safetensors")).items()}
     head = build_head(features.shape[1], len(card["classes"]), card["model"]["head"], seed=0, init="torch")
+    make_room(head, state)
     head.load_state_dict(state)
     head.to(device).eval()
     return cast(Floats, finite(head(torch.from_numpy(features).to(device)).double().cpu().numpy(), "outputs of the head"))

@@ -73,8 +73,8 @@ def out_of_fold(
     Of ``cs`` (inverse penalties on standardised features) the one with the lowest held-out log loss is taken. Where there is
     nothing to compare with (all other images are of one class), all classes are equally likely.
     """
+    from jobs.heads.logistic import fit
     from jobs.metrics.calibration import softmax
-    from jobs.training.logistic import fit
 
     folds = folds_of(labels, groups)
     numbers, features = np.unique(folds), narrowed(features)

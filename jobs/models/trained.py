@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jobs.context import Context
 from jobs.models.building import build_network
+from jobs.models.fitted_heads import make_room
 from jobs.models.network import Network
 from jobs.models.pretrained import BODY, Pretrained, load_pretrained, load_source
 from jobs.models.reading import State, fit_state, read_state
@@ -25,7 +26,9 @@ def load_trained(context: Context, artifact: Artifact) -> Network:
     if card["model"].get("scratch") is not None:
         _fit(network, state)
     else:
-        _fit(network.head, {name.removeprefix("head."): t for name, t in state.items() if name.startswith("head.")})
+        of_head = {name.removeprefix("head."): t for name, t in state.items() if name.startswith("head.")}
+        make_room(network.head, of_head)
+        _fit(network.head, of_head)
     return network.eval()
 
 

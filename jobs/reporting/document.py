@@ -46,6 +46,7 @@ def build_document(analysis: Analysis) -> dict[str, Any]:
         "versions": versions_of(list(analysis.records)),
         "document": params.document,
         **_defended(analysis),
+        **({"labels": curve} if (curve := analysis.sources.curve) else {}),
     }
     cleaned = finite(document)
     assert isinstance(cleaned, dict)

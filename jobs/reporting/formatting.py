@@ -12,6 +12,7 @@ from tlbatch.contracts.reports import AskedRun
 from tlbatch.kinds import kind_of
 from tlbatch.plugins import find
 from tlbatch.spec.added import added_name
+from tlbatch.spec.model import fitted_head
 from tlbatch.strategies import settings_of, strategy_of
 
 MINUS = "\u2212"
@@ -111,8 +112,15 @@ def recipe(asked: AskedRun) -> str:
         return "logistic regression on colour histograms and HOG, no network"
     layer = f"layer {model.layer}" if model.layer else "the last layer"
     start = "" if asked.pretrained or model.scratch is not None else ", random weights"
-    head = f", {find('heads', name).title}" if (name := added_name(model.head)) else ""
+    head = f", {title}" if (title := _head_title(model.head)) else ""
     return f"{strategy_of(strategy).phrase(settings_of(strategy), layer)}{head}{start}"
+
+
+def _head_title(head: Mapping[str, Any] | None) -> str:
+    """Of what is more than a layer or a logistic regression."""
+    if (name := added_name(head)) is not None:
+        return str(find("heads", name).title)
+    return {"prototypes": "nearest class mean", "knn": "nearest neighbours"}.get(fitted_head(head) or "", "")
 
 
 def fed(settings: Mapping[str, Any], *, scale: bool = True) -> str:

@@ -16,6 +16,8 @@ from tlbatch.contracts.reports import AskedRun, ReportParams
 from tlbatch.roles import is_source, overlap_input
 from tlbatch.store.artifacts import Artifact
 
+CURVE = "curve"
+
 
 @dataclass(frozen=True)
 class Score:
@@ -170,6 +172,12 @@ class Sources:
         """The strongest of the rows that used no labels, or None. There is one a backbone; more is a harder bar."""
         rows = [run for run in self.runs if run.role == "zero_label"]
         return max(rows, key=lambda run: float((run.probabilities(run.seeds[0]).argmax(1) == run.labels).mean()), default=None)
+
+    @cached_property
+    def curve(self) -> dict[str, Any] | None:
+        """``curve.json`` (jobs.curve); None where the study asked for none."""
+        artifact = self.artifacts.get(CURVE)
+        return None if artifact is None else dict(artifact.read_json("curve.json"))
 
     @cached_property
     def card(self) -> dict[str, Any]:

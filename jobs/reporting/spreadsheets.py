@@ -7,7 +7,7 @@ from typing import Any
 
 from jobs.context import Context
 from jobs.reporting.analysis import Analysis
-from jobs.reporting.sources import RunSource
+from jobs.reporting.sources import CURVE, RunSource
 from tlbatch.spreadsheet import csv_text
 
 Line = Sequence[Any]
@@ -38,6 +38,8 @@ def write_spreadsheets(context: Context, analysis: Analysis) -> None:
         "units",
     )
     _write(context, "contrasts.csv", heading, list(_contrasts(analysis)))
+    if CURVE in analysis.sources.artifacts:
+        context.out("curve.csv").write_bytes(analysis.sources.artifacts[CURVE].read_bytes("curve.csv"))
     _write(context, "suspects.csv", ("path", "label", "labelled", *SUSPECT, "run"), list(_suspects(analysis)))
 
 

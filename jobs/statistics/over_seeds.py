@@ -50,8 +50,16 @@ def widened(value: float, low: float, high: float, by_seed: Floats, resampled: F
     between = float(np.var(by_seed, ddof=1))
     rest = float(np.nanvar(resampled - resampled.mean(axis=0), axis=1).sum()) / (seeds - 1)
     images = float(np.nanvar(resampled.mean(axis=0)))
-    excess, alone = max(between - rest, 0.0) / seeds, max(between - rest / 2, 0.0) / seeds
-    floor = max(between, rest) / seeds
+    return widened_by(value, low, high, seeds, between / seeds, rest / seeds, images)
+
+
+def widened_by(
+    value: float, low: float, high: float, seeds: int, between: float, rest: float, images: float
+) -> tuple[float, float]:
+    """The same from variances: of the mean over ``seeds`` as they vary (``between``), what of that is chance (``rest``), and of
+    the mean over other test images."""
+    excess, alone = max(between - rest, 0.0), max(between - rest / 2, 0.0)
+    floor = max(between, rest)
     df = max((seeds - 1) * ((images + excess) / floor) ** 2, seeds - 1.0) if floor > 1e-15 else math.inf
     normal, joint, own = quantile(math.inf, LEVEL), quantile(df, LEVEL), quantile(seeds - 1.0, LEVEL)
 

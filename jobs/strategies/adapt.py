@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 from jobs.adaptation.methods import METHODS, Aligned, Floats
 from jobs.adaptation.seen import places, proxy_distance
 from jobs.context import Context
+from jobs.heads.logistic import Fitted
+from jobs.heads.logistic import fit as fit_logistic
 from jobs.strategies.features import logistic_head
 from jobs.training.batches import TARGET
 from jobs.training.loading import Features, load_run_features
-from jobs.training.logistic import Fitted
-from jobs.training.logistic import fit as fit_logistic
 from jobs.training.outcome import Outcome
 from jobs.training.settings import Settings
 from jobs.training.split_data import Parts
 from tlbatch import nouns
+from tlbatch.spec.model import Logistic
 from tlbatch.strategies.adapt import SOURCE_ONLY, TARGET_ONLY, Adapt, read_in_words
 
 
@@ -50,9 +51,8 @@ class Domain:
 
 def train(context: Context, settings: Settings, parts: Parts, device: torch.device) -> Outcome:
     """The head is one of raw target features: what was done to them is folded into its weights."""
-    how, logistic = settings.own, settings.logistic
+    how, logistic = settings.own, Logistic.of(settings.model["head"]["logistic"])
     assert isinstance(how, Adapt)
-    assert logistic is not None
     features = {role: load_run_features(context, settings, parts, role) for role in parts.roles}
     domains = {role: Domain.of(features[role], parts.of(role), role) for role in parts.roles}
     sources = np.concatenate([domain.x for role, domain in domains.items() if role != TARGET])

@@ -1,19 +1,20 @@
-"""A head on cached features: dense layers, or a logistic regression. ``features``."""
+"""A head on cached features: dense layers, or one that is fitted at once. ``features``."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from jobs.context import Context
+from jobs.heads.fitting import FittedHead, fit_head
+from jobs.heads.logistic import Fitted
+from jobs.heads.neighbours import Neighbours
+from jobs.heads.prototypes import ClassMeans
 from jobs.models.building import build_head
+from jobs.models.fitted_heads import make_room
 from jobs.training.fit import train as fit
 from jobs.training.loading import feature_feed, load_run_features
-from jobs.training.logistic import Fitted
-from jobs.training.logistic import fit as fit_logistic_regression
 from jobs.training.outcome import Outcome, outcome_of
 from jobs.training.protocol import HeadOnly
 from jobs.training.settings import Settings
@@ -23,7 +24,7 @@ from jobs.training.validation import validation_logits
 
 def train(context: Context, settings: Settings, parts: Parts, device: torch.device) -> Outcome:
     """The head that the study asks for."""
-    train_one = train_head if settings.logistic is None else fit_logistic
+    train_one = train_head if settings.fitted is None else fit_at_once
     return train_one(context, settings, parts, device)
 
 
@@ -39,27 +40,30 @@ def train_head(context: Context, settings: Settings, parts: Parts, device: torch
     return outcome_of(context, settings, fit(context, settings, build, feed), feed, (features.dim,))
 
 
-def fit_logistic(context: Context, settings: Settings, parts: Parts, device: torch.device) -> Outcome:
-    """A logistic regression, its C by cross-validation on the training images (all their views; copies stay together)."""
-    assert settings.logistic is not None
+def fit_at_once(context: Context, settings: Settings, parts: Parts, device: torch.device) -> Outcome:
+    """A head without epochs, on the training images and all their views; what it chooses, it chooses there.
+
+    Copies of a picture and images of a group stay in one fold.
+    """
     features = load_run_features(context, settings, parts)
     views, n = features.train.shape[:2]
 
     def tick(done: int, total: int) -> None:
         context.check_stop()
-        context.progress(done, total, "fits", f"logistic regression, fit {done} of {total}")
+        context.progress(done, total, "fits", f"{settings.fitted}, fit {done} of {total}")
 
-    fitted = fit_logistic_regression(
+    head = settings.model["head"]
+    fitted = fit_head(
+        head,
         features.train.reshape(views * n, -1),
         np.tile(parts.labels(parts.train).numpy(), views),
         len(parts.classes),
-        cs=settings.logistic.c,
-        folds=settings.logistic.folds,
         seed=settings.seed,
         groups=parts.groups() * views,
         tick=tick,
     )
-    network = logistic_head(fitted, len(parts.classes))
+    print(f"{settings.fitted}: {fitted.sentence}", flush=True)
+    network = HeadOnly(as_layer(fitted, build_head(features.dim, len(parts.classes), head, seed=0, init="glorot")))
     logits = validation_logits(network, feature_feed(features, parts, settings.seed, torch.device("cpu")), False)
     context.made |= {"device": "cpu", "epoch_seconds": []}
     history = {"epochs": [], "selected_epoch": 0, "lr": {"chosen": None, "tried": []}, "stopped_early": False}
@@ -67,9 +71,20 @@ def fit_logistic(context: Context, settings: Settings, parts: Parts, device: tor
 
 
 def logistic_head(fitted: Fitted, n_classes: int) -> HeadOnly:
-    head = build_head(fitted.weight.shape[1], n_classes, {"logistic": {}}, seed=0, init="glorot")
-    with torch.no_grad():
-        classifier: Any = head.classifier
-        classifier.weight.copy_(torch.from_numpy(fitted.weight))
-        classifier.bias.copy_(torch.from_numpy(fitted.bias))
-    return HeadOnly(head)
+    """A logistic regression as a network."""
+    return HeadOnly(as_layer(fitted, build_head(fitted.weight.shape[1], n_classes, {"logistic": {}}, seed=0, init="glorot")))
+
+
+def as_layer(fitted: FittedHead, head: nn.Module) -> nn.Module:
+    """The head with what was fitted in it, in float32."""
+    if isinstance(fitted, Fitted):
+        state = {"classifier.weight": fitted.weight, "classifier.bias": fitted.bias}
+    elif isinstance(fitted, ClassMeans):
+        state = {"means": fitted.means}
+    else:
+        assert isinstance(fitted, Neighbours)
+        state = {"items": fitted.items, "classes": np.eye(fitted.n_classes)[fitted.labels], "votes": np.ones(fitted.k)}
+    tensors = {name: torch.from_numpy(values).float() for name, values in state.items()}
+    make_room(head, tensors)
+    head.load_state_dict(tensors)
+    return head

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from jobs.context import Context
+from jobs.heads.fitting import FittedHead
 from jobs.training.batches import TARGET, Feed
 from jobs.training.fit import Trained
-from jobs.training.logistic import Fitted
 from jobs.training.phases import EVERYTHING, Phases
 from jobs.training.settings import Settings
 from jobs.training.validation import validation_logits
@@ -26,14 +26,15 @@ class Outcome:
     which of its stages learnt.
 
     ``logits`` [m, classes] of the validation images of the roles in ``judged_on``, one after the other; ``history`` as in
-    history.json. ``facts``: what else its card says. ``documents``: other files of JSON that it leaves, by name.
+    history.json; ``fitted``: of a head that was fitted at once.
+    ``facts``: what else its card says. ``documents``: other files of JSON that it leaves, by name.
     """
 
     network: nn.Module
     shape: tuple[int, ...]
     logits: NDArray[np.float64]
     history: Mapping[str, Any]
-    logistic: Fitted | None = None
+    fitted: FittedHead | None = None
     phases: Phases = EVERYTHING
     judged_on: tuple[str, ...] = (TARGET,)
     facts: Mapping[str, Any] = field(default_factory=dict)

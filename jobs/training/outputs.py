@@ -70,7 +70,7 @@ def _card(settings: Settings, parts: Parts, outcome: Outcome) -> dict[str, Any]:
     learning = learning_stages(network, outcome.phases)
     rows = stage_table(network, learning)
     asked = ("model", "input", "strategy", "augmentation", "train", "classes", "seed", "fold", "redraw", "precision")
-    fitted = outcome.logistic
+    chosen = {} if outcome.fitted is None else {str(settings.fitted): outcome.fitted.chosen}
     return {
         **{name: params[name] for name in asked},
         "views": settings.params.views,
@@ -83,7 +83,8 @@ def _card(settings: Settings, parts: Parts, outcome: Outcome) -> dict[str, Any]:
         "trainable_parameters": sum(row["parameters"] for row in rows if row["trainable"]),
         "selected_epoch": outcome.history["selected_epoch"],
         "lr": outcome.history["lr"]["chosen"],
-        "logistic": None if fitted is None else {"c": fitted.c, "cv": fitted.cv},
+        "logistic": None,
+        **chosen,
         **outcome.facts,
         **({"plugins": plugins} if (plugins := used(added_to_model(params["model"]))) else {}),
     }

@@ -10,7 +10,8 @@ from jobs.training.trainer import Recipe
 from tlbatch.contracts.models import FinetuneParams, Weights
 from tlbatch.plugins import check_used
 from tlbatch.schema.base import Part
-from tlbatch.spec.model import Logistic
+from tlbatch.spec.added import added_name
+from tlbatch.spec.model import fitted_head
 from tlbatch.spec.train import Train
 from tlbatch.strategies import Strategy, settings_of, strategy_of
 
@@ -19,13 +20,14 @@ from tlbatch.strategies import Strategy, settings_of, strategy_of
 class Settings:
     """``params`` are the task's; the other fields are what the strategy and the training loop want of them.
 
-    ``strategy_entry`` describes the strategy; ``own`` is what is set of it.
+    ``strategy_entry`` describes the strategy; ``own`` is what is set of it; ``fitted``: the head that is fitted at once, by
+    name (None: it is trained).
     """
 
     params: FinetuneParams
     strategy_entry: Strategy
     own: Part | None
-    logistic: Logistic | None
+    fitted: str | None
 
     @staticmethod
     def of(params: FinetuneParams) -> Settings:
@@ -33,8 +35,8 @@ class Settings:
         check_used(params.plugins)
         entry, head = strategy_of(params.strategy), params.model.head or {}
         own = entry.settings.of(settings_of(params.strategy)) if entry.settings else None
-        logistic = head.get("logistic") if "logistic" in entry.heads else None
-        return Settings(params, entry, own, None if logistic is None else Logistic.of(logistic))
+        fitted = None if added_name(head) else fitted_head(head)
+        return Settings(params, entry, own, fitted if fitted in entry.heads else None)
 
     @property
     def train(self) -> Train:

@@ -114,4 +114,4 @@ def target_parts(index: Sequence[IndexEntry], settings: Settings, pins: Pins | N
 def _chooses(settings: Settings) -> bool:
     train = settings.train
     by_epoch = train.select == "best" or train.early_stopping is not None or train.schedule == "plateau"
-    return by_epoch and settings.logistic is None
+    return by_epoch and settings.fitted is None

@@ -56,6 +56,10 @@ runs:
     model: {backbone: squeezenet1_1, weights: random, head: {logistic: {c: [1.0]}}}
     strategy: {adapt: {method: subspace}}
     input: {size: 32}
+  - name: few
+    model: {backbone: squeezenet1_1, weights: random, head: {prototypes: {}}}
+    input: {size: 32}
+curve: {labels: [1, 2]}
 """
 ADVICE = "advise: {candidates: [{backbone: squeezenet1_1, weights: random}], images: 20}\n"
 

@@ -102,17 +102,19 @@ class Bench:
         place = {"shard": "shards/00.tar", "offset": offset, "size": len(content), "format": kind}
         self.entries.append({"id": name, "path": f"{label}/{number}.{kind}", "label": label, **sides, **free, **place})
 
-    def put_features(self, dim: int = 10, views: int = 0) -> None:
+    def put_features(self, dim: int = 10, views: int = 0, role: str = "features", signal: float = 3) -> None:
         """An extract artifact: the class's place in the first dimensions, plus noise of the picture's own."""
         files = {"features.json": json.dumps({"dim": dim, "layer": "last", "pool": "avg", "views": views}).encode()}
         by_id = {entry["id"]: entry for entry in self.entries}
         for kind, count in (("features", None), ("views", views)):
             for name, ids in groups(kind, by_id).items() if count != 0 else ():
-                rows = [_feature(by_id[image], dim, view) for image in ids for view in (range(count) if count else [None])]
+                rows = [
+                    _feature(by_id[image], dim, view, signal) for image in ids for view in (range(count) if count else [None])
+                ]
                 shape = (len(ids), count, dim) if count else (len(ids), dim)
                 write_rows(self.root / "rows", kind, shape, ids, (row.tobytes() for row in rows))
                 files[name] = (self.root / "rows").read_bytes()
-        self.put("extract", "features", files)
+        self.put("extract", role, files)
 
     def params(self, **given: Any) -> dict[str, Any]:
         """Of a scratch CNN; ``train`` and ``finetune`` (then ``strategy``) take a study's words."""
@@ -162,10 +164,10 @@ class Bench:
             self.store.delete([stat.name for stat in self.store.list(f"{folder}/{self.task(params).key}/")])
 
 
-def _feature(entry: dict[str, Any], dim: int, view: int | None) -> np.ndarray:
+def _feature(entry: dict[str, Any], dim: int, view: int | None, signal: float) -> np.ndarray:
     chance = np.random.default_rng([int(entry["id"][:8], 16), 0 if view is None else view + 1])
     feature = chance.normal(size=dim).astype(np.float32)
-    feature[CLASSES.index(entry["label"])] += 3
+    feature[CLASSES.index(entry["label"])] += signal
     return feature
 
 

@@ -9,6 +9,8 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from jobs.data.features import load_features
+from jobs.evaluation.outputs import head_logits
 from jobs.finetune import run
 from jobs.models.building import build_network
 from jobs.models.pretrained import Pretrained
@@ -171,6 +173,27 @@ def test_a_logistic_regression_chooses_its_c_and_leaves_logits(bench: Any, views
     validation = artifact.read_json("validation.json")
     assert (np.argmax(validation["logits"], axis=1) == validation["labels"]).mean() >= 0.9
     assert set(load_file(artifact.path("model.safetensors"))) == {"head.classifier.weight", "head.classifier.bias"}
+
+
+@pytest.mark.parametrize(("name", "settings"), [("prototypes", {"scale": 10.0}), ("knn", {"k": [1, 3, 5], "folds": 4})])
+@pytest.mark.parametrize("views", [0, 2])
+def test_heads_for_few_labels_leave_ordinary_models(bench: Any, name: str, settings: dict[str, Any], views: int) -> None:
+    """A file of tensors and a card, from which evaluation and prediction build the same head; twice the same bytes."""
+    bench.put_features(views=views)
+    model = bench.model("squeezenet1_1", **{name: settings})
+    params = bench.params(model=model, strategy="features", views=views, augmentation=AUGMENTED if views else None)
+    context = bench.context(params, "a")
+    artifact = bench.finished(context)
+    card, validation = artifact.read_json("card.json"), artifact.read_json("validation.json")
+    assert card[name]
+    assert card["logistic"] is None
+    assert (np.argmax(validation["logits"], axis=1) == validation["labels"]).mean() >= 0.9
+    features = load_features(context.input("features"), validation["ids"])
+    np.testing.assert_allclose(head_logits(artifact, features, torch.device("cpu")), validation["logits"], atol=1e-5)
+    first = artifact.path("model.safetensors").read_bytes()
+    again = bench.context(params, "b")
+    run(again)
+    assert again.out("model.safetensors").read_bytes() == first
 
 
 # -- splits ---------------------------------------------------------------------------------------------------------------

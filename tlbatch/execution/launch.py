@@ -52,15 +52,18 @@ def run_study(
     observer: Observer,
     announce: Callable[[Execution], None],
     say: Callable[[str], None] = lambda text: None,
+    only: str | None = None,
 ) -> Outcome:
     """Run what the store does not have yet. Raises Stopped on SIGINT and SIGTERM, after the tasks saved their state.
 
-    ``say`` hears what people should know of the dataset before it is used.
+    ``say`` hears what people should know of the dataset before it is used. ``only``: the task that is wanted, with what it
+    needs, in place of all that lead to the report.
     """
     check_format(store)
     resolved, plan = plan_study(loaded, store)
-    for note in resolved.notes:
+    for note in resolved.notes if only is None else (*resolved.notes, *resolved.cautions):
         say(note)
+    plan = plan if only is None else plan.leading_to(only)
     plan = with_deadlines(plan, loaded.study)
     execution = Execution(store, new_execution_id(loaded.study.name))
     execution.save_study(yaml.safe_dump(loaded.document, sort_keys=False, allow_unicode=True))

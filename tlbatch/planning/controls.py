@@ -18,7 +18,7 @@ from tlbatch.kinds import DEFAULT_KIND
 from tlbatch.planning.runs import ResolvedRun, plain
 from tlbatch.planning.weights import ResolvedWeights
 from tlbatch.spec.added import added_name
-from tlbatch.spec.model import Head, Logistic
+from tlbatch.spec.model import FITTED, Head, Logistic, fitted_head
 from tlbatch.spec.train import EarlyStopping, Train
 
 RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
@@ -78,7 +78,7 @@ def _own(runs: Sequence[ResolvedRun]) -> list[ResolvedRun]:
     return [c if names[c.name] == 1 else replace(c, name=f"{c.control_for[0]}-{c.name}") for c in found.values()]
 
 
-def _random(run: ResolvedRun) -> ResolvedRun:
+def random_twin(run: ResolvedRun) -> ResolvedRun:
     """The run with random weights of its network; what is done with them is still the run's."""
     weights = ResolvedWeights({"kind": "random", "seed": 0}, own_input=run.own_input)
     model = {**run.model, "backbone": {**run.model["backbone"], "weights": weights.params}}
@@ -88,16 +88,17 @@ def _random(run: ResolvedRun) -> ResolvedRun:
 def _full(run: ResolvedRun, images: Images) -> ResolvedRun:
     everything = {"unfreeze": "all", "warm_up": 0, "gradual": None, "lr_scale": {}, "lr_decay": 1.0}
     everything["batch_norm"] = "train"  # random weights bring no statistics worth keeping
-    base, head = _random(run), run.model["head"]
+    base, head = random_twin(run), run.model["head"]
     if added_name(head) is None:
-        head = {**head, "logistic": None, "dropout": min(head["dropout"], MOST_DROPOUT)}
+        dense = {name: value for name, value in head.items() if name not in FITTED}
+        head = {**dense, "logistic": None, "dropout": min(head["dropout"], MOST_DROPOUT)}
     train = _recipe(run.train, RATES, images)
     return replace(base, model={**base.model, "head": head}, strategy={"finetune": everything}, train=train)
 
 
 def _cheap(run: ResolvedRun, images: Images) -> ResolvedRun:
-    base, logistic = _random(run), run.on_features and run.model["head"].get("logistic") is not None
-    train = run.train if logistic else _recipe(run.train, HEAD_RATES, images)  # a logistic head chooses C itself
+    base, fitted = random_twin(run), run.on_features and fitted_head(run.model["head"]) is not None
+    train = run.train if fitted else _recipe(run.train, HEAD_RATES, images)  # a fitted head chooses what it has to itself
     return replace(base, strategy="features", augmentation=None, train=train)
 
 

@@ -124,7 +124,8 @@ def _folds(resolved: ResolvedStudy) -> list[int | None]:
     return [None] if folds is None else list(range(folds))
 
 
-def _redraws(resolved: ResolvedStudy) -> list[int | None]:
+def redraws(resolved: ResolvedStudy) -> list[int | None]:
+    """For each seed, itself where it draws training images of its own."""
     repeat = resolved.study.repeat
     return [seed if repeat.redraw == "train" else None for seed in repeat.seeds]
 
@@ -141,10 +142,10 @@ def _add_run(
     also = overlaps if run.strategy_entry.reads_sources else {}
     features: dict[str, str] = {}
     for role, name in read.items() if run.on_features else ():
-        node = _extract(resolved, run, role, name)
+        node = extract_node(resolved, run, role, name)
         features[task_of("features", role)] = roles[node.name] = builder.add(node)
     models: dict[str, str] = {}
-    for seed, redraw in zip(resolved.study.repeat.seeds, _redraws(resolved), strict=True):
+    for seed, redraw in zip(resolved.study.repeat.seeds, redraws(resolved), strict=True):
         for fold in _folds(resolved):
             part = f"{seed}" if fold is None else f"{seed}:{fold}"
             node = _finetune(resolved, run, seed, redraw, fold, part, {**read, **also, **features})
@@ -173,12 +174,12 @@ def given_of(run: ResolvedRun) -> dict[str, Any]:
     return {"given": given, "locations": locations}
 
 
-def _extract(resolved: ResolvedStudy, run: ResolvedRun, role: str, prepared: str) -> Node:
+def extract_node(resolved: ResolvedStudy, run: ResolvedRun, role: str, prepared: str) -> Node:
     """Of one dataset. Views are of the target's training images."""
     views = None
     if run.views and role == DATASET:
-        redraws = tuple(_redraws(resolved))
-        views = Views(count=run.views, augmentation=run.augmentation, redraws=redraws, **resolved.division)
+        drawn = tuple(redraws(resolved))
+        views = Views(count=run.views, augmentation=run.augmentation, redraws=drawn, **resolved.division)
     params = ExtractParams(
         backbone=Backbone.of(run.model["backbone"]),
         layer=run.model["layer"],

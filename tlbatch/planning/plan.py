@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tlbatch.tasks import InputRef, Task
@@ -59,6 +59,15 @@ class Plan:
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes.values())
 
+    def leading_to(self, name: str) -> Plan:
+        """The part of it that ``name`` needs, and itself."""
+        wanted, left = set[str](), [name]
+        while left:
+            node = self.nodes[left.pop()]
+            wanted.add(node.name)
+            left += [need for need in node.needs.values() if need not in wanted]
+        return Plan(self.study, {each: node for each, node in self.nodes.items() if each in wanted})
+
     def needed_by(self, name: str) -> list[Node]:
         """All nodes that need ``name``, directly or not, in the plan's order."""
         reached = {name}
@@ -88,6 +97,14 @@ class PlanBuilder:
             raise ValueError(f"two different tasks are called {node.name}")
         self._nodes[node.name] = node
         return node.name
+
+    def add_apart(self, node: Node) -> str:
+        """Likewise; where a different one has its name, it gets another."""
+        taken = {name for name, present in self._nodes.items() if _content(present) != _content(node)}
+        name = node.name
+        while name in taken:
+            name = f"{name}-control"
+        return self.add(replace(node, name=name))
 
     def build(self) -> Plan:
         return Plan(self._study, dict(self._nodes))

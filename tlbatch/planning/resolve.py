@@ -28,6 +28,7 @@ from tlbatch.planning.runs import ResolvedRun, resolve_runs, seen_in_pretraining
 from tlbatch.planning.weights import ResolvedWeights, has_imagenet_head, resolve_weights
 from tlbatch.spec import LoadedStudy, Run, Study
 from tlbatch.spec.added import added_name
+from tlbatch.spec.curve import curve_cautions
 from tlbatch.spec.load import is_file_like
 from tlbatch.store import Store
 
@@ -76,7 +77,7 @@ def resolve(loaded: LoadedStudy, store: Store, defence: ChampionState | None = N
         document=document_of(loaded),
         corrections=_corrections(listing),
         defended=resolve_champion(defence, study, store, data.classes) if defence is not None else None,
-        cautions=tuple(coarse_bounds(study, listing)),
+        cautions=(*coarse_bounds(study, listing), *curve_cautions(study)),
     )
 
 

@@ -16,9 +16,15 @@ from tlbatch.spec.added import added_name, check_added
 from tlbatch.spec.check_data import check_data
 from tlbatch.spec.check_kind import KIND, check_kind
 from tlbatch.spec.check_model import check_candidate, check_model
-from tlbatch.spec.model import Scratch
+from tlbatch.spec.curve import check_curve
+from tlbatch.spec.model import FITTED, Scratch
 from tlbatch.spec.study import Run, Study
 
+TITLES = {
+    "logistic": "a logistic regression",
+    "prototypes": "a head of class means",
+    "knn": "a head of nearest neighbours",
+}
 MOST_RESIZED = 8192
 """Pixels of the shorter side that an image is scaled to at most, before its centre is cut out."""
 
@@ -52,7 +58,7 @@ def check_study(study: Study) -> list[Mistake]:
         mistakes += check_model(run, ("runs", number), study.name)
         for check in RUN_CHECKS:
             mistakes += check(Place(study, run, number))
-    return mistakes
+    return mistakes if mistakes else [*check_curve(study)]
 
 
 def _names(study: Study) -> Iterator[Mistake]:
@@ -178,14 +184,16 @@ def _head(place: Place) -> Iterator[Mistake]:
         yield Mistake(
             path, f"{run.strategy_entry.name} trains a logistic regression: write head: {{logistic: {{}}}}", None, rests_on
         )
-    if head is None or head.logistic is None:
         return
-    if "logistic" not in run.strategy_entry.heads and run.model.scratch is None:
-        text = "a logistic regression cannot be trained end to end: use strategy: features, or head: {dense: []}"
-        yield Mistake((*path, "logistic"), text, None, rests_on)
-    others = [name for name in ("dense", "dropout", "batch_norm") if getattr(head, name)]
+    if head is None or head.fitted is None:
+        return
+    fitted = head.fitted
+    if fitted not in run.strategy_entry.heads and run.model.scratch is None:
+        text = f"{TITLES[fitted]} cannot be trained end to end: use strategy: features, or head: {{dense: []}}"
+        yield Mistake((*path, fitted), text, None, rests_on)
+    others = [name for name in ("dense", "dropout", "batch_norm", *FITTED) if name != fitted and getattr(head, name)]
     if others:
-        yield Mistake(path, f"logistic stands alone: remove {' and '.join(others)}, or logistic")
+        yield Mistake(path, f"{fitted} stands alone: remove {' and '.join(others)}, or {fitted}")
 
 
 def _training(place: Place) -> Iterator[Mistake]:
@@ -193,11 +201,11 @@ def _training(place: Place) -> Iterator[Mistake]:
     split = place.study.dataset.split
     without = split.validation == 0 and split.folds is None
     rests_on: tuple[Path, ...] = (("dataset", "split"),)
-    logistic = run.model.own_head.logistic if run.model.own_head else None
+    fitted = run.model.own_head.fitted if run.model.own_head else None
     needs = {
         "early_stopping": train.early_stopping is not None,
         "lr": train.lr == "auto",
-        "select": train.select == "best" and logistic is None,
+        "select": train.select == "best" and fitted is None,
     }
     for name, needed in needs.items():
         if without and needed:

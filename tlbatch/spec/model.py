@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
@@ -34,13 +35,51 @@ class Logistic(Part):
     folds: Annotated[int, Field(ge=2, le=20)] = Field(default=5, description="of the cross-validation")
 
 
+class Prototypes(Part):
+    """The nearest class: cosine to the mean of each class's normalised features, times ``scale`` (Snell et al. 2017)."""
+
+    scale: Positive = Field(default=10.0, description="of the cosines, before the softmax")
+
+
+class Knn(Part):
+    """The classes of the nearest training images by cosine, one vote each; equal votes: the nearer ones."""
+
+    k: Count | Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
+        default=(1, 3, 5, 9, 15), description="neighbours; of several the best by stratified cross-validation on train"
+    )
+    folds: Annotated[int, Field(ge=2, le=20)] = Field(default=5, description="of the cross-validation")
+
+
+def _left_out(value: object) -> bool:
+    """Heads that came later are not in parameters that do not ask for them: keys stay what they were."""
+    return value is None
+
+
 class Head(Part):
-    """Dense layers (ReLU) with dropout before the classifier; ``dense: []`` is a linear head. Or a logistic regression."""
+    """Dense layers (ReLU) with dropout before the classifier; ``dense: []`` is a linear head. Or one that is fitted at once."""
 
     dense: tuple[Count, ...] = Field(default=(), description="units of each layer before the classifier")
     dropout: Dropout = Field(default=0.0, description="after every dense layer; with none, before the classifier")
     batch_norm: bool = Field(default=False, description="batch normalisation after every dense layer")
     logistic: Logistic | None = Field(default=None, description="instead of dense layers; only with strategy: features")
+    prototypes: Prototypes | None = Field(
+        default=None, description="likewise: the nearest class mean, for few labels", exclude_if=_left_out
+    )
+    knn: Knn | None = Field(default=None, description="likewise: the nearest training images", exclude_if=_left_out)
+
+    @property
+    def fitted(self) -> str | None:
+        """Which head it is that is fitted at once, without epochs; None: dense layers."""
+        return next((name for name in FITTED if getattr(self, name) is not None), None)
+
+
+FITTED = ("logistic", "prototypes", "knn")
+"""Heads that are fitted to features at once: no epochs, no learning rate, nothing chosen on validation."""
+
+
+def fitted_head(head: Mapping[str, Any] | None) -> str | None:
+    """The same of a head as a plan or a card has it; None for dense layers and those of plug-ins."""
+    return next((name for name in FITTED if (head or {}).get(name) is not None), None)
 
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from tlbatch.kinds.image import Augmentation, Input
 from tlbatch.schema.base import Name, Part
 from tlbatch.spec.added import AddedName, AddedSettings, whose
 from tlbatch.spec.advise import Advise
+from tlbatch.spec.curve import Curve
 from tlbatch.spec.dataset import Dataset, Repeat, Source
 from tlbatch.spec.model import Model
 from tlbatch.spec.resources import Resources, Schedule, StudyResources
@@ -110,5 +111,6 @@ class Study(Part):
     advise: Advise | None = Field(
         default=None, description="instead of training the runs: advice which backbone to take (`tlbatch advise` writes it)"
     )
+    curve: Curve | None = Field(default=None, description="asks how many labels it takes: accuracy with few labels a class")
     resources: StudyResources = StudyResources()
     schedule: Schedule | None = Field(default=None, description="when the study runs again, and what promotes a model")

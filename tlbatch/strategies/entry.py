@@ -66,7 +66,8 @@ class Strategy:
     nothing else. ``shared_classes``: a source's images count by the target's classes, and those of others are left out; else
     a source has classes of its own.
     ``consumes``: inputs, or features that an extract task leaves before. ``settings``: what may be set (``strategy: {name:
-    {…}}``), None where nothing may. ``heads``: which heads it trains: dense, logistic, added (plug-ins'). ``whole``: whether
+    {…}}``), None where nothing may. ``heads``: which heads it trains: dense, those fitted at once
+    (tlbatch.spec.model.FITTED), added (plug-ins'). ``whole``: whether
     parts of the backbone may learn. ``check``: mistakes that its settings make with a run. ``learning(settings, stages)``: the
     stages of a backbone that learn. ``labels_read``: from its settings, how many labels of the target's training images it
     reads, a class; None: all of them, and those of validation. The others it is not handed, nor any of validation.

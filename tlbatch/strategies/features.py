@@ -1,4 +1,4 @@
-"""``features``: a head, dense or logistic, on features that are extracted once."""
+"""``features``: a head, dense or fitted at once, on features that are extracted once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FEATURES = Strategy(
     program="jobs.strategies.features:train",
     model="backbone",
     consumes="features",
-    heads=frozenset({"dense", "logistic", "added"}),
+    heads=frozenset({"dense", "logistic", "prototypes", "knn", "added"}),
     default=True,
     phrase=lambda settings, layer: f"head on the features of {layer}",
 )

@@ -16,6 +16,7 @@ from tlbatch import nouns
 from tlbatch.contracts.reports import AskedRun
 from tlbatch.plugins import find
 from tlbatch.spec.added import added_name, name_and_settings
+from tlbatch.spec.model import fitted_head
 
 MOST_AUGMENTED = 3
 MAP_SIDE = 420
@@ -86,13 +87,25 @@ def _training(run: RunSource, analysis: Analysis, figures: Figures) -> Training:
 
 
 def _without_epochs(run: RunSource) -> str:
-    chosen = run.card.get("logistic") or {}
-    if chosen.get("c") is not None:
-        return (
-            f"No epochs: a logistic regression, its C = {chosen['c']:g} chosen by cross-validation on the "
-            f"training {nouns.items()}."
-        )
-    return "No curves: this training left no epochs."
+    name = fitted_head(run.card)
+    if name is None:
+        return "No curves: this training left no epochs."
+    chosen = run.card[name]
+    if name == "prototypes":
+        nearest = "is of the class whose mean its features are nearest to, by cosine"
+        return f"No epochs: each {nouns.item()} {nearest}; nothing was chosen."
+    what, letter = {
+        "logistic": ("a logistic regression", "C"),
+        "knn": (f"a vote of the nearest training {nouns.items()}", "k"),
+    }[name]
+    how = f"chosen by cross-validation on the training {nouns.items()}" if chosen["cv"] else _not_chosen(run, name)
+    return f"No epochs: {what}, its {letter} = {chosen[letter.lower()]:g} {how}."
+
+
+def _not_chosen(run: RunSource, name: str) -> str:
+    asked = (run.asked.model.head or {}).get(name) or {}
+    several = isinstance(values := asked.get("c" if name == "logistic" else "k"), list | tuple) and len(values) > 1
+    return "by default, as there were too few labels to choose by" if several else "as the study asks"
 
 
 def _facts(run: RunSource) -> list[tuple[str, str]]:
@@ -106,7 +119,7 @@ def _facts(run: RunSource) -> list[tuple[str, str]]:
     if trained is not None:
         facts.append(("parameters", f"{count(trained)} trained of {count(whole)}"))
     train = asked.train or {}
-    if train and not card.get("logistic"):
+    if train and fitted_head(card) is None:
         rate = (card.get("lr") or {}) if isinstance(card.get("lr"), dict) else {"chosen": card.get("lr")}
         lr = rate.get("chosen") if rate.get("chosen") is not None else train.get("lr")
         kept = {"best": "best on validation kept", "last": "last epoch kept"}.get(str(train.get("select")), "")

@@ -7,7 +7,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from jobs.training.logistic import _folds, fit
+from jobs.heads.folds import folds_of
+from jobs.heads.logistic import DEFAULT_C, fit
 from tlbatch.errors import DataError
 
 
@@ -53,10 +54,22 @@ def test_one_class_is_refused_in_words() -> None:
 def test_folds_are_stratified_and_keep_groups_together() -> None:
     labels = np.arange(40) % 2
     groups = [f"pair{index // 4}-{index % 2}" for index in range(40)]
-    parts = _folds(labels.astype(np.int64), 5, 0, groups)
+    parts = folds_of(labels.astype(np.int64), 5, 0, groups)
     assert sorted(np.concatenate(parts)) == list(range(40))
     for part in parts:
         assert abs(int((labels[part] == 0).sum()) - 4) <= 1
         for other in parts:
             if other is not part:
                 assert not {groups[i] for i in part} & {groups[i] for i in other}
+
+
+def test_one_label_a_class_has_the_default_c() -> None:
+    """Nothing held out is of a class that was learnt, so that every C is as bad: the smallest was taken, which learns least."""
+    x, y = _clouds(4, 6, 4)
+    for groups in (None, ["a", "b", "c", "d"]):
+        fitted = fit(x, y, 4, cs=[1e-4, 1e-2, 10.0], folds=5, seed=0, groups=groups)
+        assert (fitted.c, fitted.cv) == (DEFAULT_C, [])
+        assert "too few labels" in fitted.sentence
+    copies = fit(np.repeat(x, 3, axis=0), np.repeat(y, 3), 4, cs=[1e-4, 10.0], folds=5, seed=0, groups=list("aaabbbcccddd"))
+    assert copies.c == DEFAULT_C  # copies of one picture are one label
+    assert fit(x, y, 4, cs=[0.3], folds=5, seed=0).sentence == "C = 0.3"

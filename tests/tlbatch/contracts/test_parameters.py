@@ -19,6 +19,7 @@ from tests.tlbatch.planning.test_champion_tasks import SCHEDULE
 from tests.tlbatch.planning.test_keys import CLASSES, FIRINGS, IMAGES, SPECS, TEXT, weights_for
 from tlbatch.contracts.advice import AdviseParams, ProbeParams
 from tlbatch.contracts.base import Parameters
+from tlbatch.contracts.curve import CurveParams
 from tlbatch.contracts.data import OverlapParams, PinParams, PrepareParams
 from tlbatch.contracts.evaluation import DecideParams, EvaluateChampionParams, EvaluateRunParams, EvaluateZeroLabelParams
 from tlbatch.contracts.models import ExtractParams, FinetuneParams, Trained
@@ -39,6 +40,7 @@ from tlbatch.steps import STEPS
 from tlbatch.store.directory import DirectoryStore
 from tlbatch.tasks import Task, task_name
 
+CURVE = "curve: {labels: [1, 5], draws: 6}\n"
 OF_STEP: dict[str, type[Parameters]] = {
     "probe": ProbeParams,
     "advise": AdviseParams,
@@ -50,6 +52,7 @@ OF_STEP: dict[str, type[Parameters]] = {
     "evaluate:trained": EvaluateRunParams,
     "evaluate:zero_label": EvaluateZeroLabelParams,
     "evaluate:champion": EvaluateChampionParams,
+    "curve": CurveParams,
     "decide": DecideParams,
     "report": ReportParams,
     "predict": PredictParams,
@@ -72,6 +75,7 @@ def nodes(folder: Path) -> list[Node]:
     plans += [plan_of(parse_study(TEXT + SCHEDULE).study, folder, firing) for firing in FIRINGS]
     plans.append(advice_plan())
     plans.append(plan_of(parse_study(ADAPTING + adapting("coral", method="coral")).study, folder))
+    plans.append(plan_of(parse_study(TEXT + CURVE, overrides=["runs[linear].model.head={prototypes: {}}"]).study, folder))
     return [node for plan in plans for node in plan]
 
 

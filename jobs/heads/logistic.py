@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.heads.folds import can_fold, folds_of
 from tlbatch import nouns
 from tlbatch.errors import DataError
 
+DEFAULT_C = 1.0
+"""Where several C may be chosen from and nothing tells them apart: no class has two images that may lie in two folds."""
 MAX_ITERATIONS = 2000
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -28,6 +31,21 @@ class Fitted:
     bias: Floats
     c: float
     cv: list[dict[str, Any]]
+    only: bool = False  #: whether one C was asked for
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        return {"c": self.c, "cv": self.cv}
+
+    @property
+    def sentence(self) -> str:
+        if self.cv:
+            return f"C = {self.c:g}, chosen by cross-validation"
+        return f"C = {self.c:g}" + ("" if self.only else ": too few labels to choose by")
+
+    def logits(self, features: NDArray[np.float32]) -> Floats:
+        """[n, classes] of raw features [n, d]."""
+        return np.asarray(features.astype(np.float64) @ self.weight.T + self.bias)
 
 
 @dataclass(frozen=True)
@@ -72,15 +90,18 @@ def fit(
     ``weights`` [n]: how much each image counts, in fitting and where it is held out (importance-weighted cross-validation:
     Sugiyama, Krauledat and Mueller 2007).
 
-    The C with the lowest mean held-out log loss is taken (the smallest of equals). Classes without images get a very low logit.
+    The C with the lowest mean held-out log loss is taken (the smallest of equals); ``DEFAULT_C`` where no class has images in
+    two folds, as with one label a class. Classes without images get a very low logit.
     Raises DataError where the images have one class only. ``tick`` is called after every fit.
     """
     x = features.astype(np.float64)
     present = np.unique(labels)
     if len(present) < 2:
         raise DataError(f"the training {nouns.items()} have one class only: a logistic regression needs two")
-    cv = _cross_validate(x, labels, list(cs), folds, seed, groups, weights, tick) if len(cs) > 1 else []
-    c = min(cv, key=lambda row: (row["log_loss"], row["c"]))["c"] if cv else float(cs[0])
+    choose = len(cs) > 1 and can_fold(labels, groups)
+    cv = _cross_validate(x, labels, list(cs), folds, seed, groups, weights, tick) if choose else []
+    without = DEFAULT_C if len(cs) > 1 else float(cs[0])
+    c = min(cv, key=lambda row: (row["log_loss"], row["c"]))["c"] if cv else without
     standard = _standardise(x)
     weight, bias = _solve(standard(x), labels, c, weights)
     if standard.basis is not None:
@@ -89,7 +110,7 @@ def fit(
     bias = bias - weight @ standard.mean
     whole_weight, whole_bias = np.zeros((n_classes, x.shape[1])), np.full(n_classes, bias.min() - 20.0)
     whole_weight[present], whole_bias[present] = weight, bias
-    return Fitted(whole_weight, whole_bias, c, cv)
+    return Fitted(whole_weight, whole_bias, c, cv, only=len(cs) == 1)
 
 
 def _solve(z: Floats, labels: Ints, c: float, counts: Floats | None = None, start: Any = None) -> tuple[Floats, Floats]:
@@ -118,7 +139,7 @@ def _cross_validate(
     """For each C the mean held-out log loss and accuracy over the folds; each fold standardises by its own training part."""
     from sklearn.linear_model import LogisticRegression
 
-    parts = _folds(labels, folds, seed, groups)
+    parts = folds_of(labels, folds, seed, groups)
     losses, right = np.zeros(len(cs)), np.zeros(len(cs))
     for number, held in enumerate(parts):
         kept = np.setdiff1d(np.arange(len(labels)), held)
@@ -147,22 +168,3 @@ def _judge(logits: Floats, labels: Ints, classes: Ints, counts: Floats | None = 
     truth = np.where((labels[:, None] == classes[None]).any(axis=1), (p * (labels[:, None] == classes[None])).sum(axis=1), 0.0)
     losses, right = -np.log(np.maximum(truth, 1e-12)), classes[logits.argmax(axis=1)] == labels
     return (float(losses.sum()), float(right.sum())) if counts is None else (float(losses @ counts), float(right @ counts))
-
-
-def _folds(labels: Ints, folds: int, seed: int, groups: Sequence[str] | None) -> list[Ints]:
-    """Disjoint index sets, stratified as far as groups allow: in seeded order, each goes to the fold short of its class."""
-    names = np.asarray(groups if groups is not None else np.arange(len(labels)).astype(str))
-    members: dict[str, list[int]] = {}
-    for index, name in enumerate(names):
-        members.setdefault(str(name), []).append(index)
-    order = sorted(members)
-    np.random.default_rng(seed).shuffle(order)
-    order.sort(key=lambda name: -len(members[name]))
-    parts: list[list[int]] = [[] for _ in range(folds)]
-    counts = np.zeros((folds, int(labels.max()) + 1))
-    for name in order:
-        label = int(labels[members[name][0]])
-        fold = min(range(folds), key=lambda f: (counts[f, label], len(parts[f]), f))
-        parts[fold] += members[name]
-        counts[fold, label] += len(members[name])
-    return [np.array(sorted(part), dtype=np.int64) for part in parts if part]

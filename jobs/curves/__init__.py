@@ -1,0 +1,1 @@
+"""Label curves: draws of few labels, heads fitted to them, and what their accuracies say of more labels."""

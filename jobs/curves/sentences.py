@@ -1,0 +1,103 @@
+"""A label curve in words: whether transfer pays, up to how many labels, what twice as many would bring, and to which class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tlbatch import nouns
+
+MOST_CLASSES = 3
+
+
+def sentences_of(run: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
+    """Of one run of ``curve.json``, the most important first."""
+    return [*_transfer(run), *_more(run), *_classes(run, document)]
+
+
+def _transfer(run: Mapping[str, Any]) -> Iterator[str]:
+    points, name = run["points"], run["name"]
+    if run["control"] is None:
+        yield f"{name} has no control: whether its features help is not said."
+        return
+    verdicts = [(point["labels"], point["verdict"]) for point in points]
+    helped, harmed, still = ([n for n, each in verdicts if each == kind] for kind in ("helped", "harmed", "open"))
+    last = verdicts[-1][0]
+    if helped:
+        most = max((point for point in points if point["labels"] in helped), key=lambda point: point["gain"]["value"])
+        gained = f"most with {_count(most['labels'])}: {_gain(most['gain'])}"
+        if len(helped) == len(verdicts):
+            yield f"{name}: transfer pays at every number of labels that was asked, {_span(helped)} a class ({gained})."
+        else:
+            yield f"{name}: transfer pays with {_listed(helped)} labels a class ({gained})."
+        after = [n for n, each in verdicts if n > max(helped)]
+        if after:
+            text = "no difference is shown" if all(n in still for n in after) else "it is not shown to help"
+            why = "transfer has stopped paying there, or there is too little to see it by"
+            yield f"{name}: from {_count(after[0])} a class on, {text} (up to {last}): {why}."
+    elif still:
+        yield f"{name}: no gain over {run['control']} is shown at any number of labels ({_listed(still)} a class)."
+    if harmed:
+        worst = min((point for point in points if point["labels"] in harmed), key=lambda point: point["gain"]["value"])
+        most = f"{_gain(worst['gain'])} with {_count(worst['labels'])}"
+        yield f"{name}: transfer harms with {_listed(harmed)} labels a class ({most})."
+
+
+def _more(run: Mapping[str, Any]) -> Iterator[str]:
+    twice, name = run["twice"], run["name"]
+    if twice is None:
+        yield f"{name}: what more labels would bring is not predicted: the law needs four numbers of labels or more."
+        return
+    gain, accuracy = twice["gain"], twice["accuracy"]
+    less = " (it may bring nothing)" if gain["low"] <= 0 else ""
+    yield (
+        f"{name}: twice the labels, {twice['labels']} a class instead of {twice['over']}: {_points(gain['value'])} points "
+        f"[{_points(gain['low'])}, {_points(gain['high'])}]{less}, to {_percent(accuracy)}."
+    )
+
+
+def _classes(run: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[str]:
+    name, found = run["name"], run["classes"]
+    if not found:
+        few = len(document["labels"]) < 2 or document["labels"][-1] < 2 * document["labels"][0]
+        why = (
+            "the numbers of labels are too near to each other"
+            if few
+            else f"the classes have fewer than ten test {nouns.items()}"
+        )
+        yield f"{name}: which classes need labels most is not said: {why}."
+        return
+    gaining = sorted((each for each in found if each["verdict"] == "gains"), key=lambda each: -each["slope"]["value"])
+    losing = [each for each in found if each["verdict"] == "loses"]
+    if gaining:
+        told = "; ".join(f"{each['class']} {_gain(each['slope'])}" for each in gaining[:MOST_CLASSES])
+        more = f", and {len(gaining) - MOST_CLASSES} more" if len(gaining) > MOST_CLASSES else ""
+        yield f"{name}: recall gained by each doubling of the labels: {told}{more}; of the other classes none is shown."
+    else:
+        yield f"{name}: of no class is it shown that more labels raise its recall."
+    if losing:
+        yield f"{name}: with more labels recall falls for {', '.join(each['class'] for each in losing)}."
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f}".replace("-", "−")
+
+
+def _gain(gain: Mapping[str, float]) -> str:
+    return f"{_points(gain['value'])} points [{_points(gain['low'])}, {_points(gain['high'])}]"
+
+
+def _percent(found: Mapping[str, float]) -> str:
+    return f"{100 * found['value']:.1f} % [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
+
+
+def _count(labels: int) -> str:
+    return "1 label" if labels == 1 else f"{labels} labels"
+
+
+def _span(labels: Sequence[int]) -> str:
+    return f"{labels[0]} to {labels[-1]}" if len(labels) > 1 else str(labels[0])
+
+
+def _listed(labels: Sequence[int]) -> str:
+    return ", ".join(str(each) for each in labels[:-1]) + (" and " if len(labels) > 1 else "") + str(labels[-1])

@@ -1,0 +1,83 @@
+"""The label curve in a plan: its features are those of the study's own runs and controls, and nothing is extracted twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.tlbatch.planning.test_make import IMAGES, TEXT, weights_for
+from tlbatch.errors import StudyError
+from tlbatch.planning.controls import resolve_controls
+from tlbatch.planning.make import make_plan
+from tlbatch.planning.plan import Plan
+from tlbatch.planning.resolved import ListedData, ResolvedStudy
+from tlbatch.planning.runs import resolve_runs
+from tlbatch.spec import parse_study
+from tlbatch.spec.curve import curve_cautions
+
+FITTED = ("runs[linear].model.head={prototypes: {}}", "runs[dense].model.head={logistic: {}}")
+
+
+def plan_of(*overrides: str) -> Plan:
+    study = parse_study(TEXT, overrides=overrides).study
+    runs = resolve_runs(study, weights_for, "fp32")
+    return make_plan(ResolvedStudy(study, ListedData("pets", ("cat", "dog"), "d"), runs, resolve_controls(runs, IMAGES)))
+
+
+def extracted(plan: Plan) -> list[str]:
+    return [node.name for node in plan if node.step == "extract"]
+
+
+def test_it_shares_the_features_of_runs_and_cheap_controls() -> None:
+    plain, plan = plan_of(*FITTED), plan_of(*FITTED, "curve={}")
+    assert extracted(plan) == extracted(plain)
+    needs = plan.nodes["curve"].needs
+    assert needs["features:linear"] == needs["features:dense"] == "extract:linear"
+    assert needs["control:linear"] == needs["control:dense"] == "extract:linear-random"
+    assert plan.nodes["report"].needs["curve"] == "curve"
+    assert {name: node.params for name, node in plain.nodes.items() if name != "report"} == {
+        name: node.params for name, node in plan.nodes.items() if name not in ("report", "curve")
+    }
+
+
+@pytest.mark.parametrize("control", ["none", "full"])
+def test_without_cheap_controls_it_has_features_of_random_weights_extracted(control: str) -> None:
+    plan = plan_of(*FITTED, f"control={control}", "curve={}")
+    name = plan.nodes["curve"].needs["control:linear"]
+    assert plan.nodes[name].params["backbone"]["weights"] == {"kind": "random", "seed": 0}
+    assert name not in plan_of(*FITTED, f"control={control}").nodes
+
+
+def test_the_command_runs_no_more_than_it_needs() -> None:
+    part = plan_of(*FITTED, "curve={}").leading_to("curve")
+    assert {node.step for node in part} == {"prepare", "extract", "curve"}
+    assert extracted(part) == ["extract:linear", "extract:linear-random"]
+
+
+def test_a_run_that_bears_the_name_of_a_control_is_no_clash() -> None:
+    taken = "runs[tuned]={name: linear-random, model: {backbone: mobilenet_v2, layer: stage3, head: {knn: {}}}}"
+    plan = plan_of(*FITTED, taken, "control=none", "curve={}")
+    assert plan.nodes["curve"].needs["control:linear"] == "extract:linear-random-control"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["curve={}"], "curve: no run has features with a head that is fitted at once"),
+        ([*FITTED, "curve={labels: [5, 2, 2]}"], "curve.labels: must rise: write [2, 5]"),
+        ([*FITTED, "curve={draws: 3}"], "curve.draws: must be at least 5"),
+        ([*FITTED, "curve={labels: [0]}"], "curve.labels[0]: must be at least 1"),
+    ],
+)
+def test_what_cannot_be_is_said(overrides: list[str], said: str) -> None:
+    with pytest.raises(StudyError) as error:
+        parse_study(TEXT, overrides=overrides)
+    assert said in str(error.value)
+
+
+def test_runs_that_will_have_none_are_named() -> None:
+    study: Any = parse_study(TEXT, overrides=[*FITTED, "curve={}"]).study
+    (said,) = curve_cautions(study)
+    assert said.startswith("curve: cnn, tuned will have none")
+    assert list(curve_cautions(parse_study(TEXT).study)) == []
