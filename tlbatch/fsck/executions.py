@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from tlbatch.fsck.artifacts import Artifacts, sha256_of
 from tlbatch.fsck.finding import LEAVE, RESTORE, Finding, document, each_at_once, why_damaged
@@ -86,8 +87,9 @@ def page_artifact(execution: Execution) -> tuple[str, str]:
     for file in ("status.json", "plan.json"):
         tasks = _said(execution, file).get("tasks")
         for step in PAGES if isinstance(tasks, dict) else ():
-            if (tasks.get(step) or {}).get("key"):
-                return step, str(tasks[step]["key"])
+            task: Any = tasks.get(step)
+            if task and task.get("key"):
+                return step, str(task["key"])
     return "report", ""
 
 

@@ -110,7 +110,10 @@ def test_scores_are_held_against_top1() -> None:
 def test_a_score_no_better_than_top1_is_shown_as_such_and_tau_comes_with_eight() -> None:
     names = [f"n{number}" for number in range(FOR_TAU)]
     truth = {name: 0.5 + 0.05 * number for number, name in enumerate(names)}
-    values = {"top1": {n: float(i) for i, n in enumerate(names)}, "logme": {n: float(-i) for i, n in enumerate(names)}}
+    values: dict[str, dict[str, float | None]] = {
+        "top1": {name: float(number) for number, name in enumerate(names)},
+        "logme": {name: float(-number) for number, name in enumerate(names)},
+    }
     by = {each.score: each for each in rank_scores(values, truth)}
     assert by["top1"].tau == pytest.approx(1.0)
     assert by["logme"].beats_top1 is False

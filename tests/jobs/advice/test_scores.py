@@ -26,7 +26,7 @@ def evidence_by_optimiser(f: np.ndarray, y: np.ndarray) -> float:
 
     starts = [(0.0, 0.0), (3.0, 2.0), (-2.0, 1.0)]
     found = [minimize(negative, start, method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-10}) for start in starts]
-    return -min(each.fun for each in found) / len(y)
+    return -float(min(each.fun for each in found)) / len(y)
 
 
 @pytest.mark.parametrize(("n", "d"), [(40, 5), (30, 60)])
