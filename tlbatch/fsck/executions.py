@@ -85,9 +85,9 @@ def _events(store: Store, name: str) -> None:
 def page_artifact(execution: Execution) -> tuple[str, str]:
     """Step and key of the artifact that ``report/`` is a copy of, by status or plan; the key is "" where neither says it."""
     for file in ("status.json", "plan.json"):
-        tasks = _said(execution, file).get("tasks")
+        tasks: Any = _said(execution, file).get("tasks")
         for step in PAGES if isinstance(tasks, dict) else ():
-            task: Any = tasks.get(step)
+            task = tasks.get(step)
             if task and task.get("key"):
                 return step, str(task["key"])
     return "report", ""
