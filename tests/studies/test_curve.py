@@ -77,8 +77,9 @@ def test_the_command_is_shared_with_the_study(place: Bench) -> None:
 def test_their_models_predict_as_they_were_judged(place: Bench, run: str) -> None:
     outcome = place.run("curve={labels: [1, 2, 5, 10]}")
     out = place.folder / f"said-{run}"
-    tlbatch(place, "predict", "--model", f"{place.store}#few/{run}", str(place.images), str(out), "--format", "csv")
-    said = {row["path"]: row for file in out.rglob("*.csv") for row in csv.DictReader(file.open())}
+    tlbatch(place, "predict", "--model", f"{place.store}#few/{run}", str(place.images), str(out))
+    lines = [line for file in out.rglob("*.jsonl") for line in file.read_text().splitlines()]
+    said = {row["path"]: row for row in map(json.loads, lines)}
     work = next(each for each in outcome.works if each.name == f"evaluate:{run}")
     file = next((place.store / "artifacts/evaluate" / work.ref.key).rglob("predictions.json"))
     judged = json.loads(file.read_text())
