@@ -9,16 +9,20 @@ import json
 import sys
 from typing import Any
 
+from tlbatch import output
+
 
 def main() -> None:
     from jobs.advice.baselines import rank_scores, stored_values
     from jobs.reporting.document import finite
+    from tlbatch.store.documents import parse
 
-    asked = json.load(sys.stdin)
+    asked = parse(sys.stdin.read())
     values = stored_values(asked["candidates"])
     ranked: list[Any] = [each.__dict__ | {"title": each.title} for each in rank_scores(values, asked["truth"])]
     json.dump(finite(ranked), sys.stdout)
 
 
 if __name__ == "__main__":
+    output.install()
     main()

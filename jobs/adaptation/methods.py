@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tlbatch import nouns
 from tlbatch.errors import StudyError
 
 Floats = NDArray[np.float64]
@@ -120,7 +121,7 @@ def _plan(source: Floats, target: Floats) -> Floats:
     cost = np.asarray(ot.dist(source, target))
     found, log = ot.emd(ot.unif(len(source)), ot.unif(len(target)), cost / max(float(cost.max()), 1e-300), 10_000_000, log=True)
     if log["warning"]:
-        raise RuntimeError(f"optimal transport of {cost.shape} images: {log['warning']}")
+        raise RuntimeError(f"optimal transport of {cost.shape} {nouns.items()}: {log['warning']}")
     return np.asarray(found, dtype=np.float64)
 
 

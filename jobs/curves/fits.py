@@ -19,6 +19,7 @@ from jobs.finite import finite
 from jobs.heads.fitting import fit_head
 from tlbatch.contracts.curve import CurveParams, CurveRun
 from tlbatch.errors import DeadlineError, Stopped
+from tlbatch.store.documents import parse
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -154,7 +155,7 @@ def _saved(context: Context) -> dict[str, dict[str, Any]]:
     files = context.latest_checkpoint()
     if not files:
         return {}
-    found: dict[str, dict[str, Any]] = json.loads(files[SAVED].read_text(encoding="utf-8"))
+    found: dict[str, dict[str, Any]] = parse(files[SAVED].read_bytes())
     print(f"going on after {len(found)} fits", flush=True)
     return found
 

@@ -15,6 +15,7 @@ from tlbatch.errors import StudyError, TlbatchError
 from tlbatch.records.executions import Execution, find_execution, list_executions
 from tlbatch.reports.listing import load_report
 from tlbatch.store import Store
+from tlbatch.store.documents import parse
 from tlbatch.tasks import load_task
 
 SUCCEEDED = "succeeded"
@@ -133,5 +134,5 @@ def _ranked(candidates: list[dict[str, Any]], found: Mapping[str, Outcome], pyth
     done = subprocess.run(command, input=asked, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode:
         raise TlbatchError(f"ranking the scores ended with {done.returncode}: {done.stderr.strip().splitlines()[-1:]}")
-    ranked: list[dict[str, Any]] = json.loads(done.stdout)
+    ranked: list[dict[str, Any]] = parse(done.stdout)
     return ranked

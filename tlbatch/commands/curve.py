@@ -103,9 +103,9 @@ def _print(outcome: Outcome, output: str) -> None:
 
 
 def _document(outcome: Outcome) -> dict[str, Any]:
-    import json
+    from tlbatch.store.documents import parse
 
-    found: dict[str, Any] = json.loads(_file(outcome, "curve.json"))
+    found: dict[str, Any] = parse(_file(outcome, "curve.json"))
     return found
 
 

@@ -50,7 +50,7 @@ def build_adaptation(analysis: Analysis, figures: Figures) -> AdaptationSection 
     drawn = _picture(subject.run, figures) if subject else None
     caption = (
         f"{subject.run.name}, seed {subject.run.seeds[0]}: the first two principal components of {nouns.items()} of each "
-        "domain, of all together, before and after. A picture shows two of many dimensions: it proves nothing."
+        "domain, of all together, before and after. A drawing shows two of many dimensions: it proves nothing."
         if subject and drawn
         else ""
     )

@@ -36,6 +36,8 @@ ELSEWHERE = {
     "tlbatch/planning/weights.py",
     "tlbatch/backbones/imagenet.py",
     "tlbatch/backbones/catalogue.py",
+    "tlbatch/backbones/top1.py",
+    "tlbatch/profiles.py",
     "tlbatch/champions/exporting.py",
     "tlbatch/backends/processes.py",
     "tlbatch/reports/comparing.py",
