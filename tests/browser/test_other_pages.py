@@ -28,8 +28,7 @@ def test_it_is_quiet_asks_nothing_and_fits(browser: Browser, other_page: Path, w
     assert outside == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+@pytest.mark.parametrize(("scheme", "width"), [("light", PHONE), ("dark", DESKTOP)])
 def test_axe_finds_no_serious_fault(browser: Browser, other_page: Path, width: int, scheme: Any) -> None:
     found = Opened(browser, other_page, width, color_scheme=scheme)
     found.unfold()

@@ -81,6 +81,7 @@ def test_another_layer_is_taken_only_where_it_is_shown_to_be_better() -> None:
     assert choose([better, FLOOR], images()).recommended.layer.name == "other0"
 
 
+@pytest.mark.slow
 def test_the_luckiest_of_many_layers_of_noise_is_not_taken() -> None:
     """Twenty layers that are equally right by chance: Holm's correction; in 200 draws it is wrong in one of twenty at most."""
     chance, taken = np.random.default_rng(0), 0

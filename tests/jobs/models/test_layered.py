@@ -25,7 +25,7 @@ def weights(name: str) -> Pretrained:
     return Pretrained("weights", find(name).create_seeded(5).state_dict())
 
 
-@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v2", "regnet_y_400mf"])
+@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v2", pytest.param("regnet_y_400mf", marks=pytest.mark.slow)])
 def test_one_pass_gives_what_each_cut_network_gives(name: str) -> None:
     """A catalogue's division, and one that is derived. Mutation tried: pooled after the pass; in-place ReLUs changed layers."""
     backbone = {"name": name, "weights": {"kind": "file"}}
