@@ -14,20 +14,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from jobs.runtime import Context, step_main
-from tlbatch.kinds import kind_of
+from tlbatch import nouns
+from tlbatch.roles import DATASET, SOURCE, TARGET
 
 if TYPE_CHECKING:
     from jobs.data.index import IndexEntry
     from jobs.data.items import CopyFinder, ItemKind, SpooledItem
     from tlbatch.contracts.data import OverlapParams
     from tlbatch.store.artifacts import Artifact
-
-IN_FLIGHT_BYTES = 64 * 2**20
 
 
 def params_of(context: Context) -> OverlapParams:
@@ -55,15 +53,14 @@ def run(context: Context) -> None:
 
         def progress(done: int, total: int) -> None:
             context.check_stop()
-            context.progress(done, total, kind_of(params.kind).items, "looking for copies")
+            context.progress(done, total, nouns.items(), "looking for copies")
 
         found, method = finder.find(items, progress)
     document = overlap_document(found, ids, method)
     context.made |= {"images": len(items), "duplicates_s": round(time.monotonic() - started, 2)}
     context.write_json(OVERLAP_FILE, document)
-    words = kind_of(params.kind)
-    shared = sum(len(group["source"]) for group in document["groups"])
-    print(f"{shared} {words.items} of {_source(context)} are near copies of the target's", flush=True)
+    shared = sum(len(group[SOURCE]) for group in document["groups"])
+    print(f"{shared} {nouns.items()} of {_source(context)} are near copies of the target's", flush=True)
 
 
 def _source(context: Context) -> str:
@@ -75,11 +72,10 @@ def _compared(context: Context, kind: ItemKind, finder: CopyFinder) -> tuple[dic
     """Which content ids each dataset has, by role; and every distinct item, those of both once, in the finder."""
     from jobs.data.index import load_index
     from jobs.data.items import SpooledItem
-    from tlbatch.roles import DATASET
 
     ids: dict[str, set[str]] = {}
     distinct: dict[str, tuple[Artifact, IndexEntry]] = {}
-    for name, role in (("target", DATASET), ("source", _source(context))):
+    for name, role in ((TARGET, DATASET), (SOURCE, _source(context))):
         artifact = context.input(role)
         entries = load_index(artifact)
         ids[name] = {entry.id for entry in entries}
@@ -89,7 +85,7 @@ def _compared(context: Context, kind: ItemKind, finder: CopyFinder) -> tuple[dic
         number = None if likeness is None else finder.add(likeness)
         items.append(SpooledItem(entry.id, entry.offset, entry.size, entry.format, entry.facts, True, number))
         context.check_stop()
-        context.progress(done, len(distinct), kind_of(params_of(context).kind).items, "reading")
+        context.progress(done, len(distinct), nouns.items(), "reading")
     return ids, items
 
 
@@ -97,7 +93,7 @@ def _likenesses(
     context: Context, kind: ItemKind, wanted: list[tuple[Artifact, IndexEntry]]
 ) -> Iterator[tuple[IndexEntry, bytes | None]]:
     """What each stored item is compared by, in order, read and decoded in parallel; None where it is not compared."""
-    from jobs.data.fetching import ahead
+    from jobs.data.fetching import in_threads
     from jobs.data.index import read_stored
     from tlbatch.datasets.listing import ListedFile
 
@@ -109,11 +105,7 @@ def _likenesses(
         file = ListedFile(entry.path, len(data), "", entry.label)
         return entry, kind.read(file, data, settings, compare=True).likeness
 
-    pool = ThreadPoolExecutor(context.threads, thread_name_prefix="read")
-    try:
-        yield from ahead(pool, read, wanted, lambda one: one[1].size, IN_FLIGHT_BYTES)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    yield from in_threads(context.threads, read, wanted, lambda one: one[1].size)
 
 
 if __name__ == "__main__":

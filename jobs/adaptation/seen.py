@@ -29,8 +29,8 @@ def proxy_distance(source: Floats, target: Floats) -> float | None:
         return None
     x, domain = np.concatenate([spread(source, n), spread(target, n)]), np.repeat([0, 1], n)
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    told = cross_val_score(make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500)), x, domain, cv=folds)
-    return round(float(np.clip(2 * (1 - 2 * (1 - told.mean())), 0.0, 2.0)), 4)
+    right = cross_val_score(make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500)), x, domain, cv=folds)
+    return round(float(np.clip(2 * (1 - 2 * (1 - right.mean())), 0.0, 2.0)), 4)
 
 
 def places(domains: Mapping[str, Floats]) -> dict[str, list[list[float]]]:

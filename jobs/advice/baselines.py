@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jobs.advice.choice import Contender
@@ -96,4 +96,4 @@ def _against(ranking: Ranking, top1: Ranking) -> Ranking:
     if ranking.score == TOP1 or not both or ranking.below is None or top1.below is None:
         return ranking
     better = ranking.tau > top1.tau if ranking.tau is not None and top1.tau is not None else ranking.below < top1.below
-    return Ranking(**{**ranking.__dict__, "beats_top1": better})
+    return replace(ranking, beats_top1=better)

@@ -15,7 +15,7 @@ from jobs.curves.draws import Draw, draws_of, usual_labels
 from jobs.data.index import IndexEntry, load_index
 from jobs.data.pins import pins_of
 from jobs.data.split import split_index
-from jobs.data.split_groups import units_of
+from jobs.data.split_groups import unit_names
 from tlbatch import nouns
 from tlbatch.contracts.curve import CurveParams
 from tlbatch.errors import DataError
@@ -49,11 +49,11 @@ class Labelled:
     @cached_property
     def train_units(self) -> list[str]:
         """For each training image a name that its copies, and the images of its group, share."""
-        return _unit_names(self.train)
+        return unit_names(self.train)
 
     @cached_property
     def test_units(self) -> list[str]:
-        return _unit_names(self.test)
+        return unit_names(self.test)
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -81,8 +81,3 @@ def load_labelled(context: Context, params: CurveParams) -> Labelled:
     left_out = [{"labels": each, "class": smallest, "images": counts[smallest]} for each in asked if each not in labels]
     draws = draws_of(split.train, params.classes, params.draws, params.split.seed)
     return Labelled(split.train, split.test, tuple(params.classes), tuple(draws), tuple(labels), tuple(left_out))
-
-
-def _unit_names(entries: Entries) -> list[str]:
-    names = {id(entry): unit.entries[0].id for unit in units_of(entries) for entry in unit.entries}
-    return [names[id(entry)] for entry in entries]

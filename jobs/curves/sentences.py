@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from jobs.reporting.formatting import listing
 from tlbatch import nouns
 
 MOST_CLASSES = 3
@@ -29,18 +30,18 @@ def _transfer(run: Mapping[str, Any]) -> Iterator[str]:
         if len(helped) == len(verdicts):
             yield f"{name}: transfer pays at every number of labels that was asked, {_span(helped)} a class ({gained})."
         else:
-            yield f"{name}: transfer pays with {_listed(helped)} labels a class ({gained})."
+            yield f"{name}: transfer pays with {listing([*map(str, helped)])} labels a class ({gained})."
         after = [n for n, each in verdicts if n > max(helped)]
         if after:
             text = "no difference is shown" if all(n in still for n in after) else "it is not shown to help"
             why = "transfer has stopped paying there, or there is too little to see it by"
             yield f"{name}: from {_count(after[0])} a class on, {text} (up to {last}): {why}."
     elif still:
-        yield f"{name}: no gain over {run['control']} is shown at any number of labels ({_listed(still)} a class)."
+        yield f"{name}: no gain over {run['control']} is shown at any number of labels ({listing([*map(str, still)])} a class)."
     if harmed:
         worst = min((point for point in points if point["labels"] in harmed), key=lambda point: point["gain"]["value"])
         most = f"{_gain(worst['gain'])} with {_count(worst['labels'])}"
-        yield f"{name}: transfer harms with {_listed(harmed)} labels a class ({most})."
+        yield f"{name}: transfer harms with {listing([*map(str, harmed)])} labels a class ({most})."
 
 
 def _more(run: Mapping[str, Any]) -> Iterator[str]:
@@ -70,9 +71,9 @@ def _classes(run: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[st
     gaining = sorted((each for each in found if each["verdict"] == "gains"), key=lambda each: -each["slope"]["value"])
     losing = [each for each in found if each["verdict"] == "loses"]
     if gaining:
-        told = "; ".join(f"{each['class']} {_gain(each['slope'])}" for each in gaining[:MOST_CLASSES])
+        steepest = "; ".join(f"{each['class']} {_gain(each['slope'])}" for each in gaining[:MOST_CLASSES])
         more = f", and {len(gaining) - MOST_CLASSES} more" if len(gaining) > MOST_CLASSES else ""
-        yield f"{name}: recall gained by each doubling of the labels: {told}{more}; of the other classes none is shown."
+        yield f"{name}: recall gained by each doubling of the labels: {steepest}{more}; of the other classes none is shown."
     else:
         yield f"{name}: of no class is it shown that more labels raise its recall."
     if losing:
@@ -97,7 +98,3 @@ def _count(labels: int) -> str:
 
 def _span(labels: Sequence[int]) -> str:
     return f"{labels[0]} to {labels[-1]}" if len(labels) > 1 else str(labels[0])
-
-
-def _listed(labels: Sequence[int]) -> str:
-    return ", ".join(str(each) for each in labels[:-1]) + (" and " if len(labels) > 1 else "") + str(labels[-1])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from tlbatch.datasets.listing import ListedFile
 from tlbatch.errors import DataError, StudyError
 from tlbatch.store import NotFoundError, Store, open_store
 
+IN_FLIGHT_BYTES = 64 * 2**20
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 MOST_BYTES = 256 * 2**20
@@ -75,6 +76,17 @@ class Source:
 def _without_waiting(path: str, flags: int) -> int:
     """An opener that does not wait for the other end of a pipe that took a file's place."""
     return os.open(path, flags | os.O_NONBLOCK)
+
+
+def in_threads(
+    workers: int, function: Callable[[Item], Result], items: Iterable[Item], cost: Callable[[Item], int]
+) -> Generator[Result, None, None]:
+    """``map(function, items)`` on so many threads, in order; in flight is at most IN_FLIGHT_BYTES of cost, or one item."""
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="read")
+    try:
+        yield from ahead(pool, function, items, cost, IN_FLIGHT_BYTES)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def ahead(

@@ -8,9 +8,9 @@ from typing import Any
 
 from jobs.data.groups import group_copies
 from jobs.data.items import Likeness
+from tlbatch.roles import SOURCE, TARGET
 
 OVERLAP_FILE = "overlap.json"
-TARGET, SOURCE = "target", "source"
 
 
 def overlap_document(found: Sequence[Likeness], ids: Mapping[str, Collection[str]], method: str) -> dict[str, Any]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from threading import BoundedSemaphore
 from typing import TypeVar
 
-from jobs.data.fetching import Source, ahead
+from jobs.data.fetching import Source, in_threads
 from jobs.data.items import BadFile, BadItemError
 from tlbatch.datasets.listing import ListedFile
 
 T = TypeVar("T")
-IN_FLIGHT_BYTES = 64 * 2**20
 FETCHES = 12  # requests under way at once where the dataset is remote
 LEAST_BYTES = 256 * 1024  # what a file in flight counts at least
 
@@ -35,8 +33,4 @@ def read_files(
             return BadFile(file, str(error))
 
     workers = threads + (FETCHES if source.is_remote else 0)
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="read")
-    try:
-        yield from ahead(pool, read, files, lambda file: max(file.size, LEAST_BYTES), IN_FLIGHT_BYTES)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    yield from in_threads(workers, read, files, lambda file: max(file.size, LEAST_BYTES))

@@ -50,6 +50,12 @@ def units_of(entries: Sequence[IndexEntry]) -> list[Unit]:
     return sorted(units, key=lambda unit: by_content(unit.entries[0]))
 
 
+def unit_names(entries: Sequence[IndexEntry]) -> list[str]:
+    """For each entry a name that its unit shares: its copies, and the items of its group."""
+    names = {id(entry): unit.entries[0].id for unit in units_of(entries) for entry in unit.entries}
+    return [names[id(entry)] for entry in entries]
+
+
 def draw(units: Sequence[Unit], quotas: Mapping[str, Quota], rest: str, key: str) -> dict[str, list[Unit]]:
     """Units into bins: as many images of each class in each bin as its quota says, all others into ``rest``.
 

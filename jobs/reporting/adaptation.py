@@ -116,9 +116,9 @@ def _against(c: Contrast) -> str:
     )
 
 
-def adaptation_sentences(found: Sequence[Adaptation], sources: Sources, told: RunSource | None) -> list[str]:
+def adaptation_sentences(found: Sequence[Adaptation], sources: Sources, subject: RunSource | None) -> list[str]:
     """Each run's state, the classes that fell, how far the ceiling is, and by what the runs were chosen."""
-    said = [_sentence(each) for each in found if each.run is not told]
+    said = [_sentence(each) for each in found if each.run is not subject]
     said += [sentence for each in found if (sentence := _harm(each))]
     hopeless = [each.run.name for each in found if each.state == NO_BETTER_THAN_CHANCE]
     if hopeless:

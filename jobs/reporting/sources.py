@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.context import Context
+from jobs.data.overlaps import OVERLAP_FILE
 from jobs.statistics.chance import AboveChance, above_chance
 from tlbatch.contracts.reports import AskedRun, ReportParams
 from tlbatch.roles import is_source, overlap_input
@@ -198,7 +199,7 @@ class Sources:
                 facts = {"images": sum(counts.values()), "classes": counts, "bad": int(card.get("bad") or 0)}
                 name = role.partition(":")[2]
                 if (overlap := self.artifacts.get(overlap_input(name))) is not None:
-                    facts["shared"] = sum(len(group["source"]) for group in overlap.read_json("overlap.json")["groups"])
+                    facts["shared"] = sum(len(group["source"]) for group in overlap.read_json(OVERLAP_FILE)["groups"])
                 found[name] = facts
         return found
 

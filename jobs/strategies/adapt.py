@@ -21,8 +21,8 @@ from jobs.heads.logistic import Fitted
 from jobs.heads.logistic import fit as fit_logistic
 from jobs.strategies.features import logistic_head
 from jobs.training.batches import TARGET
-from jobs.training.loading import Features, load_run_features
-from jobs.training.outcome import Outcome
+from jobs.training.loading import Features, every_view, load_run_features
+from jobs.training.outcome import Outcome, fitted_outcome
 from jobs.training.settings import Settings
 from jobs.training.split_data import Parts
 from tlbatch import nouns
@@ -43,10 +43,8 @@ class Domain:
 
     @staticmethod
     def of(features: Features, parts: Parts, role: str) -> Domain:
-        views, n = features.train.shape[:2]
-        labels = np.tile(parts.labels(parts.train).numpy(), views)
-        groups = [f"{role} {group}" for group in parts.groups()] * views
-        return Domain(features.train.reshape(views * n, -1).astype(np.float64), labels, groups)
+        x, labels, groups = every_view(features, parts)
+        return Domain(x.astype(np.float64), labels, [f"{role} {group}" for group in groups])
 
 
 def train(context: Context, settings: Settings, parts: Parts, device: torch.device) -> Outcome:
@@ -79,14 +77,12 @@ def train(context: Context, settings: Settings, parts: Parts, device: torch.devi
         (TARGET,) if settings.labels_read is None else tuple(role for role in parts.sources if parts.of(role).validation)
     )
     logits = [_judged(role, features[role].validation.astype(np.float64), aligned, fitted) for role in judged_on]
-    context.made |= {"device": "cpu", "epoch_seconds": []}
-    history = {"epochs": [], "selected_epoch": 0, "lr": {"chosen": None, "tried": []}, "stopped_early": False}
     on_raw = _of_raw_features(fitted, aligned)
-    return Outcome(
+    return fitted_outcome(
+        context,
         logistic_head(on_raw, len(parts.classes)),
         (sources.shape[1],),
         np.concatenate(logits) if logits else np.zeros((0, len(parts.classes))),
-        history,
         on_raw,
         judged_on=judged_on,
         facts={"adaptation": _facts(how, domains, aligned, labels, judged_on)},

@@ -14,8 +14,8 @@ from jobs.heads.prototypes import ClassMeans
 from jobs.models.building import build_head
 from jobs.models.fitted_heads import make_room
 from jobs.training.fit import train as fit
-from jobs.training.loading import feature_feed, load_run_features
-from jobs.training.outcome import Outcome, outcome_of
+from jobs.training.loading import every_view, feature_feed, load_run_features
+from jobs.training.outcome import Outcome, fitted_outcome, outcome_of
 from jobs.training.protocol import HeadOnly
 from jobs.training.settings import Settings
 from jobs.training.split_data import Parts
@@ -46,7 +46,7 @@ def fit_at_once(context: Context, settings: Settings, parts: Parts, device: torc
     Copies of a picture and images of a group stay in one fold.
     """
     features = load_run_features(context, settings, parts)
-    views, n = features.train.shape[:2]
+    x, labels, groups = every_view(features, parts)
 
     def tick(done: int, total: int) -> None:
         context.check_stop()
@@ -55,19 +55,17 @@ def fit_at_once(context: Context, settings: Settings, parts: Parts, device: torc
     head = settings.model["head"]
     fitted = fit_head(
         head,
-        features.train.reshape(views * n, -1),
-        np.tile(parts.labels(parts.train).numpy(), views),
+        x,
+        labels,
         len(parts.classes),
         seed=settings.seed,
-        groups=parts.groups() * views,
+        groups=groups,
         tick=tick,
     )
     print(f"{settings.fitted}: {fitted.sentence}", flush=True)
     network = HeadOnly(as_layer(fitted, build_head(features.dim, len(parts.classes), head, seed=0, init="glorot")))
     logits = validation_logits(network, feature_feed(features, parts, settings.seed, torch.device("cpu")), False)
-    context.made |= {"device": "cpu", "epoch_seconds": []}
-    history = {"epochs": [], "selected_epoch": 0, "lr": {"chosen": None, "tried": []}, "stopped_early": False}
-    return Outcome(network, (features.dim,), logits.double().numpy(), history, fitted)
+    return fitted_outcome(context, network, (features.dim,), logits.double().numpy(), fitted)
 
 
 def logistic_head(fitted: Fitted, n_classes: int) -> HeadOnly:

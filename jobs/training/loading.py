@@ -52,6 +52,13 @@ def load_run_features(context: Context, settings: Settings, parts: Parts, role: 
     return Features(finite(train, "features"), finite(validation, "features"))
 
 
+def every_view(features: Features, parts: Parts) -> tuple[NDArray[np.float32], NDArray[np.int64], list[str]]:
+    """Of the training images and all their views, one view after the other: features [n, d], labels [n], groups [n]."""
+    views, n = features.train.shape[:2]
+    labels = np.tile(parts.labels(parts.train).numpy(), views)
+    return features.train.reshape(views * n, -1), labels, parts.groups() * views
+
+
 def feature_feed(features: Features, parts: Parts, seed: int, device: torch.device) -> FeatureFeed:
     train, validation = torch.from_numpy(features.train), torch.from_numpy(features.validation)
     return FeatureFeed(train, parts.labels(parts.train), validation, parts.labels(parts.validation), seed, device)

@@ -60,5 +60,14 @@ def outcome_of(context: Context, settings: Settings, trained: Trained, feed: Fee
     return Outcome(network, shape, logits.double().numpy(), history, phases=trainer.phases)
 
 
+def fitted_outcome(
+    context: Context, network: nn.Module, shape: tuple[int, ...], logits: NDArray[np.float64], fitted: FittedHead, **other: Any
+) -> Outcome:
+    """Of a head that was fitted at once: no epochs, on the CPU. ``other``: fields of Outcome."""
+    context.made |= {"device": "cpu", "epoch_seconds": []}
+    history = {"epochs": [], "selected_epoch": 0, "lr": {"chosen": None, "tried": []}, "stopped_early": False}
+    return Outcome(network, shape, logits, history, fitted, **other)
+
+
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -14,7 +14,7 @@ from jobs.data.overlaps import OVERLAP_FILE, held_back_of
 from jobs.data.pins import Pins, pins_of
 from jobs.data.source_split import HELD_BACK, split_source
 from jobs.data.split import split_index
-from jobs.data.split_groups import units_of
+from jobs.data.split_groups import unit_names
 from jobs.training.batches import TARGET
 from jobs.training.hidden_labels import HIDDEN, hide_labels
 from jobs.training.settings import Settings
@@ -55,8 +55,7 @@ class Parts:
 
     def groups(self) -> list[str]:
         """For each training image a name that its copies, and the images of its group, share."""
-        names = {id(entry): unit.entries[0].id for unit in units_of(self.train) for entry in unit.entries}
-        return [names[id(entry)] for entry in self.train]
+        return unit_names(self.train)
 
 
 def load_parts(context: Context, settings: Settings) -> Parts:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from jobs.models.library import find
 from tests.studies.kept import KeptBackend
-from tests.studies.shapes import draw_shapes
+from tests.studies.shapes import draw_shapes, head
 from tlbatch.advice.outcomes import advices_of, check_advice
 from tlbatch.advice.reading import load_advice
 from tlbatch.advice.studies import advice_study, advised_study, candidates_of
@@ -30,20 +30,10 @@ from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import Manifest, load_manifest
 
 TRAIN, VALIDATION, TEST = 12, 6, 8  # of each class
-STUDY = """
-apiVersion: tlbatch/v1
-kind: Study
-name: shapes
-dataset:
-  url: images
-  split: {folders: {train: train, validation: validation, test: test}}
-  near_duplicates: false
-control: none
-precision: fp32
-runs:
-  - name: features
-    model: {backbone: squeezenet1_1, weights: weights.safetensors, head: {logistic: {}}}
-"""
+STUDY = (
+    head("shapes", "folders: {train: train, validation: validation, test: test}")
+    + "  - name: features\n    model: {backbone: squeezenet1_1, weights: weights.safetensors, head: {logistic: {}}}\n"
+)
 
 
 def draw(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,6 @@ from tlbatch.commands.options import (
 if TYPE_CHECKING:
     from tlbatch.execution.launch import Outcome
     from tlbatch.spec import LoadedStudy
-    from tlbatch.store import Store
 
 
 @click.command()
@@ -71,6 +69,7 @@ def advise(
     if afterwards:
         return _check(study, store, output)
     from tlbatch.advice.studies import advice_study, candidates_of, load_subject, parsed_budget, parsed_candidates
+    from tlbatch.commands.here import run_here
     from tlbatch.store import open_store
 
     subject, folder = load_subject(study, overrides)
@@ -82,9 +81,9 @@ def advise(
     opened = open_store(store)
     asked = parsed_candidates(candidates) if candidates else candidates_of(subject, opened, folder=folder)
     loaded = advice_study(subject, asked, limit, "stages" if layers else "last")
-    outcome = _run(loaded, opened, cores, quiet=quiet or output == "json")
+    outcome = run_here(loaded, opened, cores, quiet=quiet or output == "json")
     if outcome.report is not None:
-        _told(outcome, loaded, subject, target, output)
+        _show(outcome, loaded, subject, target, output)
     elif output == "json":
         print_json({"id": outcome.execution.id, "state": outcome.state})
     else:
@@ -94,20 +93,7 @@ def advise(
     return outcome.exit_code
 
 
-def _run(loaded: LoadedStudy, store: Store, cores: int | None, *, quiet: bool) -> Outcome:
-    from tlbatch.backends.local import LocalBackend
-    from tlbatch.display.progress import Display
-    from tlbatch.execution.launch import run_study
-
-    backend = LocalBackend(store, cores or len(os.sched_getaffinity(0)))
-    display = Display(store, quiet=quiet)
-    announce = lambda execution: display.say(f"{execution.id} in {store.url}")  # noqa: E731
-    outcome = run_study(loaded, store, backend, display, announce, display.say)
-    display.close()
-    return outcome
-
-
-def _told(outcome: Outcome, loaded: LoadedStudy, subject: LoadedStudy, target: Path | None, output: str) -> None:
+def _show(outcome: Outcome, loaded: LoadedStudy, subject: LoadedStudy, target: Path | None, output: str) -> None:
     """What was advised, what it costs here, and the study that does it."""
     from tlbatch.advice.costs import costs
     from tlbatch.advice.reading import load_advice

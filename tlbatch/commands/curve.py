@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -55,20 +54,15 @@ def curve(
     tlbatch curve study.yaml --labels 1,2,5,10,20,50 --draws 10
     tlbatch curve study.yaml -o csv > curve.csv
     """
-    from tlbatch.backends.local import LocalBackend
-    from tlbatch.display.progress import Display, show_outcome
-    from tlbatch.execution.launch import run_study
+    from tlbatch.commands.here import run_here
+    from tlbatch.display.progress import show_outcome
     from tlbatch.spec import load_study
     from tlbatch.store import open_store
 
     loaded = load_study(study, (*overrides, *_asked(labels, draws)))
     if loaded.study.curve is None:
         loaded = load_study(study, (*overrides, "curve={}"))
-    opened = open_store(store)
-    display = Display(opened, quiet=quiet or output != "table")
-    backend = LocalBackend(opened, cores or len(os.sched_getaffinity(0)))
-    outcome = run_study(loaded, opened, backend, display, lambda execution: None, display.say, CURVE)
-    display.close()
+    outcome = run_here(loaded, open_store(store), cores, quiet=quiet or output != "table", announced=False, only=CURVE)
     if outcome.state != "succeeded":
         show_outcome(outcome)
         return outcome.exit_code

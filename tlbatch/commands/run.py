@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import click
@@ -35,21 +34,14 @@ def run(
         return replay(task, store)
     if study is None:
         raise click.UsageError("name a STUDY, or a task of the store by --task KEY")
-    from tlbatch.backends.local import LocalBackend
-    from tlbatch.display.progress import Display, not_scheduled, show_outcome
-    from tlbatch.execution.launch import run_study
+    from tlbatch.commands.here import run_here
+    from tlbatch.display.progress import not_scheduled, show_outcome
     from tlbatch.spec import load_study
     from tlbatch.store import open_store
 
     loaded = load_study(study, overrides)
-    opened = open_store(store)
-    backend = LocalBackend(opened, cores or len(os.sched_getaffinity(0)))
-    display = Display(opened, quiet=quiet or output == "json")
-    if loaded.study.schedule is not None:
-        display.say(not_scheduled(study, " --here"))
-    announce = lambda execution: display.say(f"{execution.id} in {opened.url}")  # noqa: E731
-    outcome = run_study(loaded, opened, backend, display, announce, display.say)
-    display.close()
+    note = not_scheduled(study, " --here") if loaded.study.schedule is not None else ""
+    outcome = run_here(loaded, open_store(store), cores, quiet=quiet or output == "json", note=note)
     if output == "json":
         print_json(as_json(outcome))
     else:

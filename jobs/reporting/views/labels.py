@@ -9,8 +9,7 @@ from typing import Any
 from jobs.reporting.analysis import Analysis
 from jobs.reporting.figures.labels import CurveLine, draw_label_curves
 from jobs.reporting.figures.style import Drawn, Figures
-from jobs.reporting.formatting import p_value, percent, plural
-from tlbatch import nouns
+from jobs.reporting.formatting import items_in_units, p_value, percent
 
 MARKS = {
     "helped": ("▲", "helped"),
@@ -74,7 +73,7 @@ def build_labels(analysis: Analysis, figures: Figures) -> LabelsView | None:
         points=tuple(line for run in document["runs"] for line in _points(run)),
         classes=tuple((run["name"], _slopes(run)) for run in document["runs"] if run["classes"]),
         draws=int(document["draws"]),
-        images=nouns.count(test, "test") + (f" in {plural(units, 'group')}" if units != test else ""),
+        images=items_in_units(test, units),
         left_out=tuple(
             f"{left['labels']} labels a class: {left['class']} trains with {left['images']}" for left in document["left_out"]
         ),
@@ -90,11 +89,11 @@ def _figure(document: Mapping[str, Any], figures: Figures) -> Drawn:
                 law = run["law"] if key == "accuracy" else None
                 twice = run["twice"] if key == "accuracy" else None
                 lines.append(CurveLine(str(name), found, place, key == "control", law, twice))
-    alt = f"Test accuracy by labels a class, with 95 % intervals: {'; '.join(map(_told, lines))}"
+    alt = f"Test accuracy by labels a class, with 95 % intervals: {'; '.join(map(_spoken, lines))}"
     return figures.add("labels", alt, draw_label_curves(lines))
 
 
-def _told(line: CurveLine) -> str:
+def _spoken(line: CurveLine) -> str:
     return f"{line.label} " + ", ".join(f"{labels}: {percent(each['value'])}" for labels, each in line.points)
 
 
