@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 import os
+import random
 import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -21,6 +24,15 @@ from tlbatch.store.directory import DirectoryStore
 START_TIMEOUT_S = 20.0
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it for its workers; tables that are not for a terminal have no width
 KEY, SECRET = "tlbatch-test", "tlbatch-test-secret"
+
+
+@pytest.fixture(autouse=True)
+def _same_chance() -> None:
+    """A test that draws from the libraries' own generators draws the same whatever ran before it in its worker."""
+    random.seed(0)
+    for name, seed in (("numpy", "random.seed"), ("torch", "manual_seed")):
+        if name in sys.modules:
+            operator.attrgetter(seed)(sys.modules[name])(0)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.noise import noise
+
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 TIMEOUT_S = 180.0
 STUDY = """
@@ -37,15 +39,13 @@ def dataset(bucket: str) -> str:
     """Eight small pictures in S3, all different."""
     import io
 
-    from PIL import Image
-
     from tlbatch.store.s3 import open_client
 
     prefix = secrets.token_hex(4)
     for label in ("a", "b"):
         for number in range(4):
             data = io.BytesIO()
-            Image.effect_noise((16, 16), 60 + number).save(data, "png")
+            noise(f"{number}", (16, 16), 60 + number).save(data, "png")
             open_client().put_object(Bucket=bucket, Key=f"{prefix}/{label}/{number}.png", Body=data.getvalue())
     return f"s3://{bucket}/{prefix}"
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from jobs.kinds.image.decode import BadItemError, decoded
 from jobs.models.reading import read_state
 from tests.faults.records import record
+from tests.noise import noise
 from tests.requirements import CHAOS
 from tlbatch.datasets.labels import read_labels
 from tlbatch.errors import TlbatchError
@@ -36,7 +36,7 @@ def picture(number: int) -> bytes:
     buffer = io.BytesIO()
     kind, mode = FORMATS[number % len(FORMATS)], ("RGB", "L", "P", "CMYK")[number // len(FORMATS) % 4]
     lacking = {"JPEG": "P", "PNG": "CMYK", "GIF": "CMYK", "WEBP": "CMYK", "BMP": "CMYK"}
-    image = Image.effect_noise((24 + number % 9, 20), 60)
+    image = noise(f"{number}", (24 + number % 9, 20), 60)
     image.convert("RGB" if mode == lacking.get(kind) else mode).save(buffer, kind)
     return buffer.getvalue()
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.faults.conftest import Season
 from tests.faults.records import record
+from tests.noise import noise
 from tests.requirements import chaos_only
 from tests.studies.shapes import head
 
@@ -59,13 +60,11 @@ def test_a_million_listed_files(tmp_path: Path) -> None:
 
 
 def test_a_thousand_classes(tmp_path: Path) -> None:
-    from PIL import Image
-
     for label in range(1000):
         folder = tmp_path / "images" / f"c{label:04}"
         folder.mkdir(parents=True)
         for number in range(5):
-            Image.effect_noise((16, 16), 80).convert("RGB").save(folder / f"{number}.png")
+            noise(f"{label} {number}", (16, 16), 80).convert("RGB").save(folder / f"{number}.png")
     (tmp_path / "study.yaml").write_text(STUDY + cnn(0))
     done, seconds, _ = tlbatch("run", str(tmp_path / "study.yaml"), "--store", str(tmp_path / "store"), "-q")
     assert done.returncode == 0, done.stderr

@@ -7,8 +7,9 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from PIL import ImageDraw
 
+from tests.noise import noise
 from tests.studies.kept import KeptBackend
 from tlbatch.execution.driver import Silent
 from tlbatch.execution.launch import Outcome, run_study
@@ -60,7 +61,7 @@ def draw_shapes(folder: Path, count: int, first: int = 0) -> None:
         for number in range(first, first + count):
             chance = random.Random(f"{label}{number}")
             colour = tuple(chance.randrange(120, 256) for _ in range(3))
-            image = Image.effect_noise((40, 40), 40).convert("RGB").point(lambda value: value // 3)
+            image = noise(f"{label}{number}", (40, 40), 40).convert("RGB").point(lambda value: value // 3)
             image.putpixel((0, 0), (number % 256, number // 256, 7))
             x, y, side = chance.randrange(2, 12), chance.randrange(2, 12), chance.randrange(18, 26)
             draw = ImageDraw.Draw(image)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
+from tests.noise import noise
 from tests.studies.shapes import Bench, draw_shapes
 from tlbatch.cli import main
 from tlbatch.commands.comparison import SIGNS, as_text
@@ -32,7 +32,7 @@ def changed(first_run: tuple[Bench, Outcome], tmp_path_factory: pytest.TempPathF
     (bench.images / "disc/002.png").rename(bench.images / "square/was-a-disc.png")
     (bench.images / "square/003.png").rename(bench.images / "square/renamed.png")
     (bench.images / "square/004.png").write_bytes(b"no picture")
-    Image.effect_noise((40, 40), 90).convert("RGB").save(bench.images / "square/005.png")
+    noise("not a square", (40, 40), 90).convert("RGB").save(bench.images / "square/005.png")
     outcome = bench.run("runs[cnn].train.lr=1e-3")
     assert outcome.state == "succeeded"
     return bench, first_run[1].execution.id, outcome.execution.id

@@ -62,7 +62,7 @@ def walked_night(one_night: Pods, tmp_path_factory: pytest.TempPathFactory) -> P
     """A second firing whose driver died when all tasks were done and nothing had followed from it; its challenger is better."""
     nights = copied(one_night, tmp_path_factory.mktemp("walked") / "nights")
     draw_shapes(nights.images, 20, first=500)
-    nights.apply("runs[cnn].train.epochs=40", "runs[cnn].train.lr=1e-2")
+    nights.apply("runs[cnn].train.epochs=60")
     with pytest.raises(DeathError):
         nights.pod("shapes-29000002", dies_after="walking")
     return nights

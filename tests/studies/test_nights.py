@@ -13,8 +13,9 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import ImageDraw
 
+from tests.noise import noise
 from tests.studies.nights import Night, Nights
 from tests.studies.shapes import draw_shapes
 from tlbatch.champions.champion import load_champion
@@ -245,7 +246,7 @@ def draw_crosses(folder: Path, count: int) -> None:
     (folder / "cross").mkdir(parents=True)
     for number in range(count):
         chance = random.Random(f"cross{number}")
-        image = Image.effect_noise((40, 40), 40).convert("RGB").point(lambda value: value // 3)
+        image = noise(f"cross{number}", (40, 40), 40).convert("RGB").point(lambda value: value // 3)
         image.putpixel((0, 0), (number, 1, 9))
         draw, at = ImageDraw.Draw(image), chance.randrange(12, 28)
         draw.line((0, at, 40, at), fill="white", width=6)
