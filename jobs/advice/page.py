@@ -15,7 +15,7 @@ from jobs.advice.choice import Choice
 from jobs.advice.judging import Judged
 from jobs.advice.sentences import headline
 from jobs.context import Context
-from jobs.reporting.figures.style import DASHES, SERIES, Drawn, Figures, canvas
+from jobs.reporting.figures.style import DASHES, SERIES, WIDEST, Drawn, Figures, canvas
 from jobs.reporting.formatting import number, percent
 from jobs.reporting.page import TEMPLATES, environment
 from tlbatch.contracts.advice import AdviseParams
@@ -77,15 +77,16 @@ def write_page(
 def draw_layers(judged: Sequence[Judged], figures: Figures) -> Drawn:
     """A line a candidate: the linear probe's accuracy (%) by depth, with 95 % intervals."""
     shown = list(judged[:MANY])
-    told = "; ".join(
+    numbers = "; ".join(
         f"{each.asked.title}: " + ", ".join(f"{layer.name} {percent(layer.probe.value)}" for layer in each.layers)
         for each in shown
     )
-    return figures.add("layers", f"Accuracy of a linear probe by depth. {told}", _figure(shown))
+    return figures.add("layers", f"Accuracy of a linear probe by depth. {numbers}", layers_figure(shown))
 
 
-def _figure(judged: Sequence[Judged]) -> Figure:
-    with canvas(560, 300 + 17 * len(judged)) as (figure, axes):
+def layers_figure(judged: Sequence[Judged]) -> Figure:
+    """The linear probe's accuracy (%) over the share of the layers passed, a line and a 95 % band a candidate."""
+    with canvas(WIDEST, 260 + 17 * len(judged)) as (figure, axes):
         for place, each in enumerate(judged):
             depth = [(number_ + 1) / len(each.layers) for number_ in range(len(each.layers))]
             colour, dashes = SERIES[place % len(SERIES)], DASHES[place % len(DASHES)]

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from jobs.reporting.figures.style import DPI, SERIES, SETTINGS
+from jobs.reporting.figures.style import SERIES, WIDEST, sheet
 
 Places = Mapping[str, Sequence[Sequence[float]]]
 MARKERS = ("o", "^", "s", "D", "v")
-PANEL = 300
 
 
 def draw_domains(panels: Mapping[str, Places]) -> Figure:
     """A panel each: the first two principal components of images of every domain, told apart by colour and by shape."""
-    with mpl.rc_context(SETTINGS):
-        figure = Figure(figsize=(PANEL * len(panels) / DPI, (PANEL + 40) / DPI), layout="constrained")
+    with sheet(WIDEST, WIDEST / len(panels) + 40) as figure:
         for number, (title, domains) in enumerate(panels.items(), start=1):
             axes = figure.add_subplot(1, len(panels), number)
             for place, (name, rows) in enumerate(domains.items()):
@@ -34,5 +31,5 @@ def draw_domains(panels: Mapping[str, Places]) -> Figure:
             axes.set_title(title)
             axes.set_xticks([])
             axes.set_yticks([])
-        figure.legend(loc="outside lower left", ncols=3)
+        figure.legend(loc="outside lower left", ncols=2)
         return figure

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from jobs.reporting.figures.style import SERIES, canvas
+from jobs.reporting.figures.style import SERIES, WIDEST, canvas
 
 LEGEND_ROW = 17
 BAND, CONTROL_BAND = 0.18, 0.10
@@ -34,7 +34,7 @@ class CurveLine:
 
 def draw_label_curves(lines: Sequence[CurveLine]) -> Figure:
     """Bands are 95 % intervals; dashes the fitted law, up to what it predicts."""
-    with canvas(640, 300 + LEGEND_ROW * len(lines)) as (figure, axes):
+    with canvas(WIDEST, 260 + LEGEND_ROW * len(lines)) as (figure, axes):
         for line in lines:
             _draw(axes, line)
         ticks = sorted(

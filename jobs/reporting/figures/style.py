@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 DPI = 72
 PNG_SCALE = 2
+WIDEST = 380  #: px of a figure that fits its column; a phone shows one of this width with letters that can be read
 INK, MUTED, GRID, PAPER = "#1d2433", "#5d6678", "#d5dae3", "#fefefe"
 SERIES = ("#0b62a4", "#c2500a", "#0b7a5c", "#8c4a9e", "#8a6d00", "#3f8fb0", "#a33a52", "#4d5566")
 """Told apart by most colour-blind eyes; lines also differ in dashes."""
@@ -84,10 +85,16 @@ class Drawn:
 
 
 @contextmanager
+def sheet(width: float, height: float) -> Iterator[Figure]:
+    """A figure with no axes yet, under the report's settings."""
+    with mpl.rc_context(SETTINGS):
+        yield Figure(figsize=(width / DPI, height / DPI), layout="constrained")
+
+
+@contextmanager
 def canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
     """A figure with one axes, under the report's settings."""
-    with mpl.rc_context(SETTINGS):
-        figure = Figure(figsize=(width / DPI, height / DPI), layout="constrained")
+    with sheet(width, height) as figure:
         yield figure, figure.add_subplot()
 
 
