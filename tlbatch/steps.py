@@ -46,12 +46,12 @@ _STEPS = (  # in the order of displays and reports
     Step("overlap", 1, "data", memory_mib=250),
     Step("extract", 1, "extract", compute=True, torch=True, sharded=True, reuses=True),
     Step("probe", 1, "extract", compute=True, torch=True, sharded=True, reuses=True),
-    Step("finetune", 4, "finetune", compute=True, torch=True, saves=True),
-    Step("evaluate", 3, "evaluate", compute=True, torch=True),
-    Step("curve", 1, "data", saves=True, planned="tlbatch.planning.curve_task:add_curve"),
+    Step("finetune", 5, "finetune", compute=True, torch=True, saves=True),
+    Step("evaluate", 4, "evaluate", compute=True, torch=True),
+    Step("curve", 2, "data", saves=True, planned="tlbatch.planning.curve_task:add_curve"),
     Step("decide", 3, "data", memory_mib=300, planned="tlbatch.planning.make:add_decision"),
-    Step("advise", 2, "data", page=True),
-    Step("report", 10, "data", memory_mib=700, page=True, planned="tlbatch.planning.report_task:add_report"),
+    Step("advise", 3, "data", page=True),
+    Step("report", 11, "data", memory_mib=700, page=True, planned="tlbatch.planning.report_task:add_report"),
     Step("predict", 2, "evaluate", compute=True, torch=True, sharded=True, resources_of="evaluate"),
 )
 STEPS: Mapping[str, Step] = MappingProxyType({step.name: step for step in _STEPS})

@@ -58,11 +58,12 @@ def evaluate_trained(context: Context) -> None:
     with watch("metrics"):
         context.progress(0, 1, "parts", "metrics and intervals", force=True)
         document = metrics_document(said, dataset.classes, params.metrics)
-    with watch("suspects"):
-        judgement = judge_by_features(context, dataset) if on_features else judge_by_models(dataset, models, said)
-        suspects, document["suspects"] = suspects_documents(dataset, judgement)
+    if params.label_errors:
+        with watch("suspects"):
+            judgement = judge_by_features(context, dataset) if on_features else judge_by_models(dataset, models, said)
+            suspects, document["suspects"] = suspects_documents(dataset, judgement)
+        context.write_json("suspects.json", suspects)
     context.write_json("metrics.json", document)
-    context.write_json("suspects.json", suspects)
     if (fresh := fresh_of(dataset)) is not None:
         with watch("fresh"):
             _judge_fresh(context, fresh, models, settings, device)

@@ -23,12 +23,16 @@ class EvaluateParams(Divided):
 
 
 class EvaluateRunParams(EvaluateParams):
-    """``redraw``: whether seeds draw training images of their own. ``metrics``: of plug-ins, beside tlbatch's own."""
+    """``redraw``: whether seeds draw training images of their own. ``metrics``: of plug-ins, beside tlbatch's own.
+
+    ``label_errors``: whether it looks for wrong labels; controls need not, what a report shows are the best run's.
+    """
 
     seeds: tuple[int, ...]
     folds: int | None
     redraw: bool
     metrics: tuple[str, ...] = ()
+    label_errors: bool = True
 
 
 class EvaluateZeroLabelParams(EvaluateRunParams):
