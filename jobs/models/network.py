@@ -183,6 +183,7 @@ class Network(nn.Module):
         self.backbone, self.head = backbone, head
         self.stages = (*backbone.stages, Stage(HEAD, (HEAD,)))
         self._unfrozen = frozenset(stage.name for stage in self.stages)
+        self.new = frozenset({HEAD})  #: stages without pretrained statistics to keep
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -229,14 +230,14 @@ class Network(nn.Module):
         """Train mode for the unfrozen stages alone: frozen ones keep statistics, dropout and drop path of eval mode.
 
         ``batch_norm`` of the backbone's unfrozen stages: ``train``, ``eval``, or ``auto``: eval below 32 images a batch.
-        The head's is new and has no statistics to keep: it always trains.
+        New stages, the head among them, have no statistics to keep: theirs always trains.
         """
         self.eval()
         keep = batch_norm == "eval" or (batch_norm == "auto" and batch_size < SMALL_BATCH)
         for stage in self._unfrozen:
             for module in self.modules_of(stage):
                 module.train()
-                if keep and stage != HEAD:
+                if keep and stage not in self.new:
                     _eval_batch_norm(module)
 
 

@@ -7,6 +7,9 @@ from functools import partial
 import torch
 
 from jobs.context import Context
+from jobs.models.anew import start_anew
+from jobs.models.network import Network
+from jobs.models.pretrained import Pretrained
 from jobs.strategies.network import train_network
 from jobs.training.learning import Learning
 from jobs.training.outcome import Outcome
@@ -22,8 +25,15 @@ def train(context: Context, settings: Settings, parts: Parts, device: torch.devi
     own = settings.own
     if not isinstance(own, Finetune):
         raise TypeError(f"settings of fine-tuning are a Finetune, not a {type(own).__name__}")
+    transfer = own.transfer
+
+    def start(network: Network, pretrained: Pretrained | None) -> None:
+        if transfer is not None and pretrained is not None:
+            start_anew(network, settings.model, settings.input, pretrained, transfer, seed=settings.seed)
+
     penalty = None if own.l2_sp is None else partial(l2_sp, own.l2_sp.alpha, own.l2_sp.beta)
-    return train_network(context, settings, parts, device, lambda feeds: Learning(feeds, penalty=penalty), phases_of(own))
+    learning = partial(Learning, penalty=penalty)
+    return train_network(context, settings, parts, device, learning, phases_of(own), start)
 
 
 def phases_of(own: Finetune) -> Phases:

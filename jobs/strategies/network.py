@@ -14,7 +14,8 @@ from torch import nn
 from jobs.context import Context
 from jobs.kinds import feed_of
 from jobs.models.building import build_network
-from jobs.models.pretrained import load_pretrained
+from jobs.models.network import Network
+from jobs.models.pretrained import Pretrained, load_pretrained
 from jobs.training.batches import TARGET, Feed
 from jobs.training.fit import train as fit
 from jobs.training.items import varied_sheet
@@ -39,17 +40,20 @@ def train_network(
     device: torch.device,
     learning: Callable[[Mapping[str, Feed]], Learning],
     phases: Phases = EVERYTHING,
+    start: Callable[[Network, Pretrained | None], None] = lambda network, pretrained: None,
 ) -> Outcome:
     """A scratch CNN, or a backbone with its head.
 
-    ``learning``: of what each role feeds, what the loop is handed; ``phases``: which of the network's stages learn when.
+    ``learning``: of what each role feeds, what the loop is handed; ``phases``: which of the network's stages learn when;
+    ``start``: what else is done to a network that has its first weights, before it learns.
     """
     pretrained = None if settings.backbone is None else load_pretrained(context, settings.backbone)
 
     def build() -> nn.Module:
-        network: nn.Module = build_network(
+        network = build_network(
             settings.model, settings.input, len(parts.classes), pretrained, seed=settings.seed, init=settings.train.init
         )
+        start(network, pretrained)
         return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     first = [build()]

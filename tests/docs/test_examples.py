@@ -119,7 +119,7 @@ def run_block(block: Block, capsys: pytest.CaptureFixture[str]) -> None:
         capsys.readouterr()
         code = _code(arguments)
         shown = capsys.readouterr()
-        assert code == 0, f"{block}: {line}: {shown.err}"
+        assert code == 0, f"{block}: {line}: {shown.err}{shown.out}"
         if printed is not None:
             text = shown.err + shown.out
             assert re.fullmatch(pattern_of(printed), text), f"{block}: {line} printed\n{text}"

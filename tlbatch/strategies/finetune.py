@@ -37,6 +37,11 @@ class Finetune(Part):
     batch_norm: Literal["auto", "eval", "train"] = Field(
         default="auto", description="of trained stages; auto: eval below 32 images a batch"
     )
+    transfer: str | None = Field(
+        default=None,
+        exclude_if=lambda stage: stage is None,
+        description="last stage that takes pretrained weights, later ones start anew (Yosinski et al. 2014); default: all do",
+    )
     l2_sp: L2SP | None = Field(
         default=None,
         exclude_if=lambda held: held is None,  # so that keys of studies without it are the same as ever
@@ -55,6 +60,7 @@ def check(run: CheckedRun) -> Iterator[Mistake]:
         yield from _unknown((*path, "unfreeze"), unfrozen, run.stages, backbone, rests_on)
         yield from _unknown((*path, "lr_scale"), how.lr_scale, [*run.stages, HEAD], backbone, rests_on)
         yield from _cut_off(run, named, (*path, "unfreeze"), rests_on)
+        yield from _anew(run, how, (*path, "transfer"), rests_on)
     if how.unfreeze == "none" or (not isinstance(how.unfreeze, str) and not named):
         if how.gradual is not None:
             yield Mistake((*path, "gradual"), "nothing to unfreeze: unfreeze is none", None, ((*path, "unfreeze"),))
@@ -85,6 +91,30 @@ def _cut_off(run: CheckedRun, named: Iterable[str], path: Path, rests_on: tuple[
             yield Mistake(path, f"{name} comes after {where}, so it is not part of this model", None, rests_on)
 
 
+def _anew(run: CheckedRun, how: Finetune, path: Path, rests_on: tuple[Path, ...]) -> Iterator[Mistake]:
+    """What starts anew has to learn; and something has to."""
+    if how.transfer is None:
+        return
+    yield from _unknown(path, [how.transfer], run.stages, run.backbone, rests_on)
+    used = list(run.used or run.stages)
+    if how.transfer not in used:
+        if how.transfer in run.stages:
+            yield Mistake(path, f"{how.transfer} is not part of this model, which ends with {used[-1]}", None, rests_on)
+        return
+    anew = starting_anew(how.transfer, used)
+    if not anew:
+        yield Mistake(path, f"{how.transfer} is the last stage before the head, so that nothing starts anew: leave it out")
+    idle = [stage for stage in anew if stage not in learning(how.model_dump(), used)]
+    if idle:
+        text = f"{idle[0]} starts anew and does not learn: name it in unfreeze, with all stages after {how.transfer}"
+        yield Mistake(path, text, None, ((*run.path, "unfreeze"),))
+
+
+def starting_anew(transfer: str | None, stages: Sequence[str]) -> tuple[str, ...]:
+    """The stages (input to head) after the last one that takes pretrained weights."""
+    return () if transfer is None else tuple(stages[list(stages).index(transfer) + 1 :])
+
+
 def learning(settings: Mapping[str, Any], stages: Sequence[str]) -> tuple[str, ...]:
     unfreeze = settings["unfreeze"]
     if unfreeze == "all":
@@ -94,7 +124,8 @@ def learning(settings: Mapping[str, Any], stages: Sequence[str]) -> tuple[str, .
 
 def phrase(settings: Mapping[str, Any], layer: str) -> str:
     held = ", held to where it started (L2-SP)" if settings.get("l2_sp") else ""
-    return f"{_trained(settings.get('unfreeze'))}{held}"
+    anew = f"; all stages after {settings['transfer']} start anew" if settings.get("transfer") else ""
+    return f"{_trained(settings.get('unfreeze'))}{held}{anew}"
 
 
 def _trained(unfreeze: Any) -> str:
@@ -109,7 +140,8 @@ def _trained(unfreeze: Any) -> str:
 def detail(settings: Mapping[str, Any]) -> str:
     unfreeze, held = settings["unfreeze"], settings.get("l2_sp")
     named = unfreeze if isinstance(unfreeze, str) else ", ".join(unfreeze)
-    return f"{named}, L2-SP {held['alpha']:g}/{held['beta']:g}" if held else named
+    anew = f", anew after {settings['transfer']}" if settings.get("transfer") else ""
+    return (f"{named}, L2-SP {held['alpha']:g}/{held['beta']:g}" if held else named) + anew
 
 
 FINETUNE = Strategy(

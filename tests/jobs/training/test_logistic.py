@@ -1,4 +1,4 @@
-"""The logistic head: equal to scikit-learn's on features over deviations that few images shrink, C by cross-validation, folds that keep groups."""
+"""The logistic head: scikit-learn's on features over shrunken deviations, C by cross-validation, folds keep groups."""
 
 from __future__ import annotations
 
