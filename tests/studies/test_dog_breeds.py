@@ -7,7 +7,6 @@ import csv
 import random
 from pathlib import Path
 
-import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file

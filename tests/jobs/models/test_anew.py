@@ -1,4 +1,4 @@
-"""Stages that start anew: random as a random network's, different for each seed, with statistics that learn; the rest is kept."""
+"""Stages that start anew: random, another start for each seed, with statistics that learn; the others keep theirs."""
 
 from __future__ import annotations
 
