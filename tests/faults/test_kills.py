@@ -17,7 +17,7 @@ from tlbatch.prediction.pictures import list_pictures
 from tlbatch.prediction.request import STEP, Prediction, begin
 from tlbatch.steps import STEPS
 from tlbatch.store import open_store
-from tlbatch.tasks import InputRef
+from tlbatch.tasks import InputRef, task_name
 
 KILLED = -9
 MOST = 1000  #: writes of a task: far more than any here makes
@@ -25,9 +25,13 @@ MOST = 1000  #: writes of a task: far more than any here makes
 
 @dataclass(frozen=True)
 class Case:
-    """A task: how to start anew, one attempt (killed before or after its n-th write; 0: not), whether its output is equal."""
+    """A task: how to start anew, one attempt (killed before or after its n-th write; 0: not), whether its output is equal.
+
+    ``document``: the object name of its task document.
+    """
 
     name: str
+    document: str
     forget: Callable[[], None]
     attempt: Callable[[int, str], int]
     equal: Callable[[], bool]
@@ -58,7 +62,7 @@ def test_killed_at_writes_and_resumed_equals_uninterrupted(season: Season, ward:
     names = tasks_of(season, step)[:2]
     assert names, f"no task of step {step} in the two nights: a step that is never killed"
     for number, name in enumerate(names):
-        case = _of_task(ward, name, season.tasks()[name])
+        case = task_case(ward, name, season.tasks()[name])
         how = (at_every_write if number == 0 else ever_sparser) if CHAOS else one_after_the_other
         boundaries = how(case)
         assert boundaries, f"{name}: no write was met"
@@ -68,13 +72,13 @@ def test_killed_at_writes_and_resumed_equals_uninterrupted(season: Season, ward:
 @pytest.mark.slow
 def test_a_prediction_killed_at_writes_and_gone_on_with_is_the_same(season: Season, ward: Ward) -> None:
     """Its output is no artifact but a folder: every byte of it. With TLBATCH_CHAOS=1 at every write."""
-    case = _of_prediction(season, ward)
+    case = prediction_case(season, ward)
     boundaries = (at_every_write if CHAOS else one_after_the_other)(case)
     assert boundaries
     record(f"step {STEP}", "SIGKILL before and after writes to the stores", "equal", boundaries)
 
 
-def _of_task(ward: Ward, name: str, ref: InputRef) -> Case:
+def task_case(ward: Ward, name: str, ref: InputRef) -> Case:
     """First undisturbed, in this store: equal to what the study's own run left, but for a report, which tells times."""
     ward.forget(ref)
     assert ward.attempt(ref) == 0, ward.said()
@@ -82,6 +86,7 @@ def _of_task(ward: Ward, name: str, ref: InputRef) -> Case:
     assert again == ref or ref.step == "report"
     return Case(
         name,
+        task_name(ref.key),
         lambda: ward.forget(ref),
         lambda at, when: ward.attempt(ref, at, when),
         lambda: ward.manifest(ref).digest == again.digest,
@@ -89,7 +94,7 @@ def _of_task(ward: Ward, name: str, ref: InputRef) -> Case:
     )
 
 
-def _of_prediction(season: Season, ward: Ward) -> Case:
+def prediction_case(season: Season, ward: Ward) -> Case:
     """Of eight pictures and a file that is none, in parts of three, by a head on features."""
     pictures = ward.folder / "pictures"
     pictures.mkdir(exist_ok=True)
@@ -115,7 +120,9 @@ def _of_prediction(season: Season, ward: Ward) -> Case:
     whole = content()
     assert {"summary.json", "bad.jsonl"} <= whole.keys()
     assert sum(name.startswith("predictions/") for name in whole) == 3
-    return Case(STEP, forget, lambda at, when: ward.attempt(ref, at, when), lambda: content() == whole, ward.said)
+    return Case(
+        STEP, task_name(ref.key), forget, lambda at, when: ward.attempt(ref, at, when), lambda: content() == whole, ward.said
+    )
 
 
 def one_after_the_other(case: Case) -> int:

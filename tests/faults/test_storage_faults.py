@@ -81,7 +81,10 @@ def test_faults_that_do_not_pass_end_with_a_sentence_and_nothing_is_lost(
 
 
 def _until_done(bench: Bench, store: str) -> Outcome:
-    """The same command until it ends well; "come back later" (75) may come between, nothing else."""
+    """The same command until it ends well; "come back later" (75) may come between, nothing else.
+
+    An attempt may end well (0) and not be believed: what its manifest was read as had a bit flipped.
+    """
     said: list[str] = []
     for _ in range(TRIES):
         try:
@@ -92,7 +95,7 @@ def _until_done(bench: Bench, store: str) -> Outcome:
             continue
         said += [f"{work.name}: {work.sentence}" for work in outcome.works if work.state == "failed"]
         codes = {code for work in outcome.works for code in work.codes}
-        assert codes <= {75, 143}, [(work.name, work.codes, work.sentence) for work in outcome.works if work.codes]
+        assert codes <= {0, 75, 143}, [(work.name, work.codes, work.sentence) for work in outcome.works if work.codes]
         if outcome.state == "succeeded":
             return outcome
     raise AssertionError(f"not done after {TRIES} tries: {said}")
