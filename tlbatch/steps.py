@@ -51,7 +51,7 @@ _STEPS = (  # in the order of displays and reports
     Step("curve", 2, "data", saves=True, planned="tlbatch.planning.curve_task:add_curve"),
     Step("decide", 3, "data", memory_mib=300, planned="tlbatch.planning.make:add_decision"),
     Step("advise", 3, "data", page=True),
-    Step("report", 11, "data", memory_mib=700, page=True, planned="tlbatch.planning.report_task:add_report"),
+    Step("report", 12, "data", memory_mib=700, page=True, planned="tlbatch.planning.report_task:add_report"),
     Step("predict", 2, "evaluate", compute=True, torch=True, sharded=True, resources_of="evaluate"),
 )
 STEPS: Mapping[str, Step] = MappingProxyType({step.name: step for step in _STEPS})

@@ -1,6 +1,7 @@
 """How domains are brought together, on features: CORAL, subspace alignment, optimal transport, density-ratio weights. Pure.
 
-``source`` [n, d] and ``target`` [m, d] are float64 features of training images. No label goes in.
+``source`` [n, d] and ``target`` [m, d] are float64 features of training images. No label goes in. TrAdaBoost moves nothing: its
+weights come from labels (jobs.adaptation.instances).
 """
 
 from __future__ import annotations
@@ -162,6 +163,8 @@ def reweight(source: Floats, target: Floats, **_: Any) -> Aligned:
 METHODS: Mapping[str, Callable[..., Aligned]] = {
     "source_only": unaligned,
     "target_only": unaligned,
+    "pooled": unaligned,
+    "tradaboost": unaligned,
     "coral": coral,
     "subspace": subspace,
     "optimal_transport": optimal_transport,

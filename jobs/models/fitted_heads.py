@@ -1,4 +1,4 @@
-"""Heads that are fitted at once, as layers: what jobs.heads.prototypes and jobs.heads.neighbours found, in float32."""
+"""Heads that are fitted at once, as layers: what jobs.heads' prototypes, neighbours and voted found, in float32."""
 
 from __future__ import annotations
 
@@ -46,15 +46,37 @@ class NeighboursHead(nn.Module):
         return torch.log((votes + 1 / n_classes) / (k + 1))
 
 
+class VotesHead(nn.Module):
+    """Features [n, d] to log shares of the ``votes`` [h] of h linear layers, ``weight`` [h, classes, d], ``bias`` [h, classes].
+
+    All are as large as what was fitted (``make_room``).
+    """
+
+    def __init__(self, dim: int, n_classes: int, settings: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1, n_classes, dim), requires_grad=False)
+        self.bias = nn.Parameter(torch.zeros(1, n_classes), requires_grad=False)
+        self.votes = nn.Parameter(torch.zeros(1), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, n_classes = self.bias.shape
+        said = (torch.einsum("nd,hkd->nhk", x, self.weight) + self.bias).argmax(dim=2)
+        won = (said[:, :, None] == torch.arange(n_classes, device=x.device)).to(x.dtype)
+        shares = (won * self.votes[:, None]).sum(dim=1) / self.votes.sum()
+        return torch.log((h * shares + 1 / n_classes) / (h + 1))
+
+
 FITTED_HEADS: dict[str, Callable[[int, int, Mapping[str, Any]], nn.Module]] = {
     "prototypes": ClassMeansHead,
     "knn": NeighboursHead,
+    "votes": VotesHead,
 }
+"""By the name that a card has of them. No study asks for ``votes``: they are what a logistic head becomes by boosting."""
 
 
 def make_room(head: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Before ``state`` is loaded: a head that keeps images is as large as these are many. Others are left as they are."""
-    if isinstance(head, NeighboursHead):
-        for name in ("items", "classes", "votes"):
+    """Before ``state`` is loaded: a head that keeps images, or votes, is as large as these are many. Others stay."""
+    if isinstance(head, NeighboursHead | VotesHead):
+        for name, _ in list(head.named_parameters()):
             room = cast(Tensor, getattr(head, name)).new_zeros((len(state[name]), *getattr(head, name).shape[1:]))
             setattr(head, name, nn.Parameter(room, requires_grad=False))

@@ -12,21 +12,20 @@ from jobs.models.added import added_head
 from jobs.models.fitted_heads import FITTED_HEADS
 from jobs.models.initial import initialise
 from tlbatch.spec.added import added_name
-from tlbatch.spec.model import fitted_head
 
 
 def build_head(dim: int, n_classes: int, head: Mapping[str, Any], *, seed: int, init: str) -> nn.Module:
     """``head`` as in a study (tlbatch.spec.model.Head), or a plug-in's: features [n, dim] to logits [n, n_classes].
 
-    Parts dense1, norm1, relu1, dropout1, …, ``classifier`` last; a logistic head is the classifier alone. Class means and
-    nearest neighbours are layers of their own (jobs.models.fitted_heads).
+    Parts dense1, norm1, relu1, dropout1, …, ``classifier`` last; a logistic head is the classifier alone. Class means,
+    nearest neighbours and votes are layers of their own (jobs.models.fitted_heads).
     """
     if added_name(head) is not None:
         added = added_head(dim, n_classes, head, seed)
         initialise(added, seed=seed, init=init, prefix="head.")
         return added
     parts: OrderedDict[str, nn.Module] = OrderedDict()
-    if (fitted := fitted_head(head) or "") in FITTED_HEADS:
+    if fitted := next((name for name in FITTED_HEADS if head.get(name) is not None), None):
         return FITTED_HEADS[fitted](dim, n_classes, head[fitted])
     dense = [] if head.get("logistic") else list(head.get("dense", ()))
     dropout = 0.0 if head.get("logistic") else float(head.get("dropout", 0.0))

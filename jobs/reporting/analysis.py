@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jobs.reporting.adaptation import Adaptation, adaptations
+from jobs.reporting.believed import Believed, believed_of
 from jobs.reporting.cautions import warnings_of
 from jobs.reporting.contrasts import Contrast, planned_contrasts
 from jobs.reporting.curves import Curves, curves_of
@@ -26,6 +27,7 @@ class Analysis:
     records: tuple[TaskRecord, ...]
     warnings: tuple[str, ...]
     adaptations: tuple[Adaptation, ...] = ()
+    believed: tuple[Believed, ...] = ()  #: of runs that weigh source items by their labels
 
 
 def analyse(sources: Sources) -> Analysis:
@@ -43,5 +45,6 @@ def analyse(sources: Sources) -> Analysis:
         data=DataCard.of(sources),
         records=tuple(records),
         adaptations=adapted,
+        believed=tuple(said for each in adapted if (said := believed_of(each.run, sources)) is not None),
         warnings=tuple(warnings_of(sources, records)),
     )

@@ -77,6 +77,9 @@ def _data(run: RunSource, analysis: Analysis) -> Iterator[str]:
     yield f"Accuracy on {validated_on(run)}, by which it was chosen: {percent(standing(run).accuracy)}"
     if found := run.card.get("adaptation"):
         yield f"Adaptation: {found['method']}, {found['target_labels']}; its settings chosen by {found['chosen_by']}"
+        if "source_share" in found:
+            left, share = percent(found["source_weight_left"]), percent(found["source_share"])
+            yield f"{left} of the sources' weight was left after {found['rounds']} rounds: {share} of all that was learnt from"
 
 
 def _metrics(run: RunSource) -> Iterator[str]:

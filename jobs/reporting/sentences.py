@@ -20,6 +20,7 @@ from jobs.reporting.formatting import (
     recipe,
     signed_points,
 )
+from jobs.reporting.source_limits import limit_sentences
 from jobs.reporting.sources import RunSource, Sources
 from jobs.reporting.transfer_advice import what_decides
 from jobs.reporting.validation import best, standing
@@ -72,6 +73,7 @@ def find_words(sources: Sources, contrasts: Sequence[Contrast]) -> Findings:
         *([beats_sentence(zero)] if zero is not None and beats else []),
         *other_verdicts(contrasts, told),
         *adaptation_sentences(adapted, sources, aim.run if aim else None),
+        *limit_sentences(adapted),
         *neighbours(contrasts),
         *chance_sentence(sources.runs),
         *smallest_sentence(contrasts),

@@ -15,7 +15,7 @@ SUSPECT = ("predicted", "p_label", "p_predicted", "margin", "part")
 
 
 def write_spreadsheets(context: Context, analysis: Analysis) -> None:
-    """``metrics.csv``, ``contrasts.csv`` and ``suspects.csv``: UTF-8, one heading line, numbers as Python writes them."""
+    """``metrics.csv``, ``contrasts.csv``, ``suspects.csv`` and others: UTF-8, one heading line, numbers as in Python."""
     metrics = [line for run in analysis.sources.runs for line in _metrics(run)]
     _write(context, "metrics.csv", ("run", "role", "seed", "metric", "value", "low", "high", "n"), metrics)
     heading = (
@@ -40,6 +40,8 @@ def write_spreadsheets(context: Context, analysis: Analysis) -> None:
     _write(context, "contrasts.csv", heading, list(_contrasts(analysis)))
     if CURVE in analysis.sources.artifacts:
         context.out("curve.csv").write_bytes(analysis.sources.artifacts[CURVE].read_bytes("curve.csv"))
+    if analysis.believed:
+        _write(context, "believed.csv", ("run", "source", "path", "label", "missed", "weight"), list(_believed(analysis)))
     _write(context, "suspects.csv", ("path", "label", "labelled", *SUSPECT, "run"), list(_suspects(analysis)))
 
 
@@ -56,6 +58,13 @@ def _contrasts(analysis: Analysis) -> Iterator[Line]:
         numbers = (d.value, d.low, d.high, d.p, c.p_adjusted, d.smallest, f1.value, f1.low, f1.high)
         counted = (d.low_adjusted, d.high_adjusted, d.images, d.groups)
         yield c.a.name, c.b.name, " ".join(c.kinds), c.verdict, *numbers, *counted
+
+
+def _believed(analysis: Analysis) -> Iterator[Line]:
+    """Source items that TrAdaBoost weighs, the most believed first."""
+    for found in analysis.believed:
+        for item in found.items:
+            yield found.run.name, item.source, item.entry.path, item.entry.label, item.missed, item.weight
 
 
 def _suspects(analysis: Analysis) -> Iterator[Line]:

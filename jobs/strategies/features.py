@@ -11,6 +11,7 @@ from jobs.heads.fitting import FittedHead, fit_head
 from jobs.heads.logistic import Fitted
 from jobs.heads.neighbours import Neighbours
 from jobs.heads.prototypes import ClassMeans
+from jobs.heads.voted import Voted
 from jobs.models.building import build_head
 from jobs.models.fitted_heads import make_room
 from jobs.training.fit import train as fit
@@ -20,6 +21,9 @@ from jobs.training.protocol import HeadOnly
 from jobs.training.settings import Settings
 from jobs.training.split_data import Parts
 from jobs.training.validation import validation_logits
+
+VOTES: dict[str, dict[str, object]] = {"votes": {}}
+"""The head of a vote, as its card has it."""
 
 
 def train(context: Context, settings: Settings, parts: Parts, device: torch.device) -> Outcome:
@@ -73,12 +77,20 @@ def logistic_head(fitted: Fitted, n_classes: int) -> HeadOnly:
     return HeadOnly(as_layer(fitted, build_head(fitted.weight.shape[1], n_classes, {"logistic": {}}, seed=0, init="glorot")))
 
 
+def voting_head(voted: Voted) -> HeadOnly:
+    """A vote of logistic regressions as a network."""
+    _, n_classes, dim = voted.weight.shape
+    return HeadOnly(as_layer(voted, build_head(dim, n_classes, VOTES, seed=0, init="glorot")))
+
+
 def as_layer(fitted: FittedHead, head: nn.Module) -> nn.Module:
     """The head with what was fitted in it, in float32."""
     if isinstance(fitted, Fitted):
         state = {"classifier.weight": fitted.weight, "classifier.bias": fitted.bias}
     elif isinstance(fitted, ClassMeans):
         state = {"means": fitted.means}
+    elif isinstance(fitted, Voted):
+        state = {"weight": fitted.weight, "bias": fitted.bias, "votes": fitted.votes}
     else:
         assert isinstance(fitted, Neighbours)
         state = {"items": fitted.items, "classes": np.eye(fitted.n_classes)[fitted.labels], "votes": np.ones(fitted.k)}

@@ -27,7 +27,8 @@ class Outcome:
 
     ``logits`` [m, classes] of the validation images of the roles in ``judged_on``, one after the other; ``history`` as in
     history.json; ``fitted``: of a head that was fitted at once.
-    ``facts``: what else its card says. ``documents``: other files of JSON that it leaves, by name.
+    ``facts``: what else its card says. ``documents``: other files of JSON that it leaves, by name. ``head``: as
+    the card's model has it, where another one came of what the study asked for.
     """
 
     network: nn.Module
@@ -39,6 +40,7 @@ class Outcome:
     judged_on: tuple[str, ...] = (TARGET,)
     facts: Mapping[str, Any] = field(default_factory=dict)
     documents: Mapping[str, Any] = field(default_factory=dict)
+    head: Mapping[str, Any] | None = None
 
 
 def outcome_of(context: Context, settings: Settings, trained: Trained, feed: Feed, shape: tuple[int, ...]) -> Outcome:

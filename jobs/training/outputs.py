@@ -73,6 +73,7 @@ def _card(settings: Settings, parts: Parts, outcome: Outcome) -> dict[str, Any]:
     chosen = {} if outcome.fitted is None else {str(settings.fitted): outcome.fitted.chosen}
     return {
         **{name: params[name] for name in asked},
+        **({} if outcome.head is None else {"model": {**params["model"], "head": outcome.head}}),
         "views": settings.params.views,
         "weights": None if settings.weights is None else settings.weights.as_json(),
         "images": {"train": len(parts.train), "validation": len(parts.validation)},

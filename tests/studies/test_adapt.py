@@ -5,6 +5,7 @@ And a source whose labels are shuffled: of no use where it is all there is, and 
 
 from __future__ import annotations
 
+import csv
 import json
 import random
 import shutil
@@ -93,6 +94,45 @@ def test_what_is_true_is_said(data: Path, tmp_path: Path) -> None:
     assert (folder / "figures/adaptation.svg").stat().st_size < 120_000
     assert "adaptation" in report["table"]["columns"]
     assert "Accuracy on images that drawn holds out" in (folder / "cards/coral.md").read_text()
+
+
+def test_it_is_said_where_the_sources_stop_helping_and_which_items_were_believed(data: Path, tmp_path: Path) -> None:
+    """TrAdaBoost with one, four and twelve labels a class: gains are those of the planned contrasts, and the spreadsheet
+    has every source item that trains once, with the weight that its rounds leave it."""
+    few = (1, 4, 12)
+    runs = [
+        RUN.format(name=f"boosted-{n}", settings=f"method: tradaboost, target_labels: few, few: {n}, rounds: 6") for n in few
+    ]
+    report, folder = run(data, tmp_path, "drawn", "[0]", *runs)
+    assert {(row["run"], row["against"]) for row in report["adaptation"]} == {
+        (f"boosted-{n}", against) for n in few for against in ("source-only", f"boosted-{n}-pooled", f"boosted-{n}-target-only")
+    }
+    contrasts = {(c["a"], c["b"]): c for c in report["contrasts"]}
+    verdicts = {n: contrasts[f"boosted-{n}", f"boosted-{n}-target-only"] for n in few}
+    (said,) = [sentence for sentence in report["sentences"] if sentence.startswith("The sources, by tradaboost, against")]
+    for n, found in verdicts.items():
+        value = 100 * found["accuracy"]["value"]
+        assert f"{value:+.1f}".replace("-", "−") in said, (n, said)
+    helped = [n for n in few if verdicts[n]["verdict"] == "better"]
+    if not helped:
+        assert "not shown to help with any" in said
+    elif helped[-1] == few[-1]:
+        assert f"still shown to help with {few[-1]}" in said
+    else:
+        assert f"stop helping between {helped[-1]} and {few[few.index(helped[-1]) + 1]}" in said
+    with (folder / "believed.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for n in few:
+        own = [row for row in rows if row["run"] == f"boosted-{n}"]
+        weights = [float(row["weight"]) for row in own]
+        assert len({row["path"] for row in own}) == len(own) == round(0.8 * 10 * DRAWN)
+        assert weights == sorted(weights, reverse=True)
+        beta = 1 / (1 + np.sqrt(2 * np.log(len(own)) / 6))
+        np.testing.assert_allclose(weights, [beta ** int(row["missed"]) for row in own], atol=1e-4)
+        assert f"{100 * np.mean(weights):.1f} %" in (folder / f"cards/boosted-{n}.md").read_text()
+    page = (folder / "index.html").read_text()
+    assert "Which source images were believed" in page
+    assert page.count("% left ·") == 28
 
 
 def _right(folder: Path, name: str, root: Path) -> np.ndarray:

@@ -14,7 +14,7 @@ def grad_cam(network: Network, x: Tensor, classes: Tensor) -> Tensor | None:
 
     L = ReLU(sum_k a_k A_k), a_k = mean over places of d logit / d A_k; each image's map is divided by its maximum (all zero
     where nothing speaks for the class) and enlarged to the images' size. ``x`` [n, c, size, size] as fed, ``classes`` [n].
-    None where the network has no map. The network's own gradients stay as they are.
+    None where the network has no map, and where its head has no slope (votes). The network's own gradients stay as they are.
     """
     with torch.enable_grad():
         fed = x.detach().requires_grad_(True)
@@ -22,6 +22,8 @@ def grad_cam(network: Network, x: Tensor, classes: Tensor) -> Tensor | None:
         if maps is None:
             return None
         logits = network.classify(features)
+        if not logits.requires_grad:
+            return None
         (gradient,) = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), maps)
     weights = gradient.float().mean(dim=(2, 3), keepdim=True)
     cam = functional.relu((weights * maps.detach().float()).sum(dim=1))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from jobs.reporting.adaptation import Adaptation, chosen_sentence, subject_of
 from jobs.reporting.analysis import Analysis
+from jobs.reporting.believed import Item, seen_of
 from jobs.reporting.figures.domains import draw_domains
 from jobs.reporting.figures.style import Drawn, Figures
-from jobs.reporting.formatting import interval_points, listing, number, p_value, recipe, signed_points
+from jobs.reporting.formatting import interval_points, listing, number, p_value, percent, recipe, signed_points
+from jobs.reporting.pictures import Picture, stored_item
+from jobs.reporting.source_limits import limit_sentences
 from jobs.reporting.sources import RunSource
+from jobs.reporting.validation import best
 from tlbatch import nouns
 
+MOST_SHOWN = 14
 MARKS = {"helped": "▲", "harmed": "▼"}
 
 
@@ -34,11 +38,23 @@ class Line:
 
 
 @dataclass(frozen=True)
+class BelievedItems:
+    """Source items that a run believed most, and least."""
+
+    run: str
+    most: tuple[Picture, ...]
+    least: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
 class AdaptationSection:
+    """``said``: sentences, those about which source items were believed last; ``believed``: of one run that weighs them."""
+
     lines: tuple[Line, ...]
     picture: Drawn | None
     caption: str
-    chosen: tuple[str, ...]
+    said: tuple[str, ...]
+    believed: BelievedItems | None
 
 
 def build_adaptation(analysis: Analysis, figures: Figures) -> AdaptationSection | None:
@@ -55,7 +71,31 @@ def build_adaptation(analysis: Analysis, figures: Figures) -> AdaptationSection 
         else ""
     )
     lines = tuple(line for each in found for line in _lines(each))
-    return AdaptationSection(lines, drawn, caption, tuple(chosen_sentence([each.run for each in found])))
+    said = (
+        *chosen_sentence([each.run for each in found]),
+        *limit_sentences(found),
+        *(each.sentence for each in analysis.believed),
+    )
+    return AdaptationSection(lines, drawn, caption, said, _believed(analysis))
+
+
+def _believed(analysis: Analysis) -> BelievedItems | None:
+    """Of the run that is best by validation among those that weigh source items."""
+    chosen = best([each.run for each in analysis.believed])
+    found = next((each for each in analysis.believed if each.run is chosen), None)
+    if found is None:
+        return None
+    kind = analysis.sources.kind
+    most, least = found.items[:MOST_SHOWN], found.items[::-1][:MOST_SHOWN]
+    return BelievedItems(
+        found.run.name, tuple(_shown(each, kind) for each in most), tuple(_shown(each, kind) for each in least)
+    )
+
+
+def _shown(item: Item, kind: str | None) -> Picture:
+    left, entry = percent(item.weight), item.entry
+    alt = f"{entry.path} of {item.source}, a {entry.label} there: {left} of its weight is left"
+    return Picture(stored_item(item.dataset, entry, kind), alt, entry.label, f"{left} left · {item.source} · {entry.path}")
 
 
 def _lines(found: Adaptation) -> list[Line]:
@@ -78,12 +118,6 @@ def _lines(found: Adaptation) -> list[Line]:
             )
         )
     return lines
-
-
-def seen_of(run: RunSource) -> Mapping[str, Any]:
-    """``adaptation.json`` of its first model; {} where there is none (trained on pictures, not on features)."""
-    model = run.first_model
-    return model.read_json("adaptation.json") if model is not None and "adaptation.json" in model else {}
 
 
 def _distance(found: Mapping[str, float | None]) -> str:

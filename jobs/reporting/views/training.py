@@ -98,6 +98,8 @@ def _without_epochs(run: RunSource) -> str:
         "logistic": ("a logistic regression", "C"),
         "knn": (f"a vote of the nearest training {nouns.items()}", "k"),
     }[name]
+    if "rounds" in (run.card.get("adaptation") or {}):
+        what = "a vote of logistic regressions"
     how = f"chosen by cross-validation on the training {nouns.items()}" if chosen["cv"] else _not_chosen(run, name)
     return f"No epochs: {what}, its {letter} = {chosen[letter.lower()]:g} {how}."
 

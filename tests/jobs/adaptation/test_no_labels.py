@@ -41,10 +41,11 @@ def test_other_target_labels_lead_to_the_same_bytes(two: TwoDomains, method: str
     assert two.outputs(params, two.target, source)["model.safetensors"] != first["model.safetensors"]
 
 
-@pytest.mark.parametrize("labels", ["few", "all"])
-def test_those_that_are_to_be_read_are(two: TwoDomains, labels: str) -> None:
+@pytest.mark.parametrize(("method", "labels"), [("coral", "few"), ("coral", "all"), ("tradaboost", "few")])
+def test_those_that_are_to_be_read_are(two: TwoDomains, method: str, labels: str) -> None:
     """And with few, none of validation."""
-    params = two.params("adapt", settings={"method": "coral", "target_labels": labels, "few": 2})
+    rounds = {"rounds": 4} if method == "tradaboost" else {}
+    params = two.params("adapt", settings={"method": method, "target_labels": labels, "few": 2, **rounds})
     first = two.outputs(params, two.target, two.source)
     assert two.outputs(params, two.relabelled(("train",)), two.source)["model.safetensors"] != first["model.safetensors"]
     again = two.outputs(params, two.relabelled(("validation",)), two.source)
@@ -52,6 +53,32 @@ def test_those_that_are_to_be_read_are(two: TwoDomains, labels: str) -> None:
     card = json.loads(first["card.json"])["adaptation"]
     assert card["target_labels_read"] == (6 if labels == "few" else 48)
     assert card["calibrated_on"] == ([FILMS] if labels == "few" else ["target"])
+
+
+def test_a_vote_is_what_its_files_say(two: TwoDomains) -> None:
+    """Without code of ours: weights of source items from the rounds' errors on file, validation from the layers on file."""
+    params = two.params("adapt", settings={"method": "tradaboost", "target_labels": "few", "few": 3, "rounds": 8})
+    files = two.outputs(params, two.target, two.source)
+    state, card = load(files["model.safetensors"]), json.loads(files["card.json"])
+    found = json.loads(files["adaptation.json"])["instances"]
+    trains = sorted(entry["id"] for entry in two.source if entry["part"] == "train")
+    assert sorted(found["items"][FILMS]["ids"]) == trains
+    missed = np.array(found["items"][FILMS]["missed"])
+    assert found["beta"] == pytest.approx(1 / (1 + np.sqrt(2 * np.log(len(trains)) / 8)), abs=1e-6)
+    assert found["left"] == pytest.approx((found["beta"] ** missed).mean(), abs=1e-5)
+    assert card["adaptation"]["source_weight_left"] == pytest.approx(found["left"], abs=1e-4)
+    assert len(found["rounds"]) == card["adaptation"]["rounds"] == 8
+    assert found["rounds"][0]["source_share"] == pytest.approx(len(trains) / (len(trains) + 9), abs=1e-6)
+    np.testing.assert_allclose(state["head.votes"], [each["vote"] for each in found["rounds"][3:]], atol=1e-5)
+    assert card["model"]["head"] == {"votes": {}}
+    held = json.loads(files["validation.json"])
+    ref = two.bench.inputs["features"]
+    artifact = open_artifact(two.bench.store, ref.step, ref.key, two.bench.root / "cache")
+    assert artifact is not None
+    x = load_features(artifact, held["ids"])
+    said = (np.einsum("nd,hkd->nhk", x, state["head.weight"]) + state["head.bias"]).argmax(axis=2)
+    shares = np.array([[state["head.votes"][row == k].sum() for k in range(3)] for row in said]) / state["head.votes"].sum()
+    np.testing.assert_allclose(held["logits"], np.log((5 * shares + 1 / 3) / 6), atol=1e-5)
 
 
 def test_who_may_not_read_them_is_not_handed_them(two: TwoDomains) -> None:

@@ -73,6 +73,20 @@ def test_with_target_labels_what_these_give_alone_is_tested_too() -> None:
     assert {b for a, b, kind in planned(every) if kind == "adaptation"} == {"source-only", "target-supervised"}
 
 
+def test_boosting_is_held_against_both_domains_pooled_too() -> None:
+    """Rounds are no part of what it is held against; four numbers of labels share the sources alone and the ceiling."""
+    study = resolved(*(run(f"boosted-{few}", method="tradaboost", target_labels="few", few=few, rounds=7) for few in (1, 5)))
+    tested = {a: [b for x, b, kind in planned(study) if x == a and kind == "adaptation"] for a in ("boosted-1", "boosted-5")}
+    assert tested == {
+        f"boosted-{few}": ["source-only", f"boosted-{few}-pooled", f"boosted-{few}-target-only"] for few in (1, 5)
+    }
+    for control in study.controls:
+        assert "rounds" not in str(control.strategy), control.name
+    assert [c.name for c in study.controls if len(c.control_for) > 1] == ["source-only", "target-supervised"]
+    every = resolved(run("boosted", method="tradaboost", target_labels="all"))
+    assert {b for a, b, kind in planned(every) if kind == "adaptation"} == {"source-only", "pooled", "target-supervised"}
+
+
 def test_two_networks_have_two_and_no_name_is_taken_twice() -> None:
     study = resolved(run("coral"), run("other").replace("mobilenet_v2,", "mobilenet_v2, layer: stage3,"), run("source-only"))
     names = [each.name for each in [*study.runs, *study.controls]]
@@ -103,6 +117,10 @@ NOTHING_HELD_OUT = HEAD.replace(", split: {validation: 0.2}", "")
         (HEAD + run("coral").replace("head: {logistic: {}}", "head: {dense: [8]}"), "adapt trains a logistic regression"),
         (HEAD + run("coral", method="coral", dimensions=3), "dimensions: is for method: subspace"),
         (HEAD + run("own", method="target_only"), "target_only learns from the target's labels"),
+        (HEAD + run("own", method="tradaboost"), "tradaboost learns from the target's labels: say target_labels: few or all"),
+        (HEAD + run("own", method="pooled"), "pooled learns from the target's labels"),
+        (HEAD + run("own", method="coral", rounds=5), "rounds: is for method: tradaboost"),
+        (HEAD + run("own", method="tradaboost", target_labels="few", rounds=1), "rounds"),
         (
             NO_SOURCES + run("coral"),
             "adapt learns from sources",

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from jobs.kinds.image.gradcam import grad_cam
-from jobs.models.building import build_network
+from jobs.models.building import build_head, build_network
 from jobs.models.network import Network
 from jobs.models.pretrained import Pretrained
 
@@ -72,6 +72,15 @@ def test_range_shape_and_frozen_networks(pool: str) -> None:
     assert 0 <= float(cams.min()) <= float(cams.max()) <= 1
     assert all(parameter.grad is None for parameter in network.parameters())
     assert np.isfinite(cams.numpy()).all()
+
+
+def test_a_vote_has_no_slope_and_so_no_map() -> None:
+    """Failed before: evaluating a run with TrAdaBoost ended in an error of torch's."""
+    network = _squeezenet()
+    network.head = build_head(network.backbone.dim, 3, {"votes": {}}, seed=0, init="torch")
+    x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert network(x).shape == (2, 3)
+    assert grad_cam(network, x, torch.tensor([0, 1])) is None
 
 
 def test_networks_without_maps_have_none() -> None:
