@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobs.context import Context
+from jobs.evaluation.described import class_probabilities, judge_unseen, sentence_of
 from jobs.evaluation.files import write_predictions
 from jobs.evaluation.images import load_dataset
 from jobs.evaluation.label_errors import judge_without_labels, suspects_documents
@@ -13,7 +14,7 @@ from jobs.evaluation.trained import item_loader, sentence
 from jobs.explain.gallery import Shown, write_gallery
 from jobs.metrics.calibration import Temperature
 from jobs.models.building import build_classifier
-from jobs.models.pretrained import load_pretrained
+from jobs.models.pretrained import load_pretrained, located
 from jobs.statistics.predictions import Predictions
 from jobs.training.computing import choose_device
 from tlbatch import nouns
@@ -34,12 +35,21 @@ def evaluate_zero_label(context: Context) -> None:
         fed = load_fed(context, dataset, params.input, device)
         outputs = forward(context, classifier, fed, "no labels")
     context.made |= {"images_per_s": watch.rate("outputs", len(dataset.test)), "forward_passes": len(dataset.test)}
-    probabilities = written(grouped_probabilities(outputs, params.mapping, dataset.classes))
+    asked = params.described
+    if asked is None:
+        found = grouped_probabilities(outputs, params.mapping, dataset.classes)
+    else:
+        vectors = None if asked.vectors is None else located(context, "vectors", asked.vectors)
+        found = class_probabilities(outputs, params.mapping, dataset.classes, asked, vectors)
+    probabilities = written(found)
     predictions = Predictions(dataset.labels, probabilities, dataset.groups)
     said = ScoredOutputs(predictions, None, Temperature(None, "no labels are used, so none to fit a temperature on"), None)
     write_predictions(context, dataset.test, dataset.classes, {SEED: said})
     with watch("metrics"):
         document = metrics_document({SEED: said}, dataset.classes, params.metrics)
+    if asked is not None:
+        document["described"] = judge_unseen(predictions, dataset.classes, asked.unseen)
+        print(sentence_of(document["described"]), flush=True)
     suspects, document["suspects"] = suspects_documents(dataset, judge_without_labels(dataset, said))
     context.write_json("metrics.json", document)
     context.write_json("suspects.json", suspects)

@@ -52,10 +52,8 @@ def load_pretrained(context: Context, backbone: Mapping[str, Any]) -> Pretrained
         return load_source(context, context.input(SOURCE))
     if kind == "named":
         return Pretrained(f"weights {weights['name']}", read_state(_named(context, name, weights)))
-    location = context.task.locations.get("weights")
-    if location is None:
-        raise StudyError(f"this task does not say where the weights of {name} are: run the study again")
-    return Pretrained(f"weights {location}", read_state(_file(context, location, weights["sha256"])))
+    path = located(context, "weights", weights["sha256"])
+    return Pretrained(f"weights {context.task.locations['weights']}", read_state(path))
 
 
 def _named(context: Context, name: str, weights: Mapping[str, Any]) -> Path:
@@ -65,10 +63,14 @@ def _named(context: Context, name: str, weights: Mapping[str, Any]) -> Path:
     raise StudyError(f"{name} has no weights {weights['name']!r} in this version of tlbatch: run the study again")
 
 
-def _file(context: Context, location: str, sha256: str) -> Path:
+def located(context: Context, role: str, sha256: str) -> Path:
+    """The file that the task's location of this ``role`` names, if it is still the one. Raises StudyError else."""
+    location = context.task.locations.get(role)
+    if location is None:
+        raise StudyError(f"this task does not say where its {role} are: run the study again")
     path = fetch(location, context.store, context.cache)
     if file_sha256(path) != sha256:
-        raise StudyError(f"weights {location} are no longer those this task was made for: run the study again")
+        raise StudyError(f"{role} {location} are no longer those this task was made for: run the study again")
     return path
 
 

@@ -105,6 +105,8 @@ def is_hand_crafted(asked: AskedRun) -> bool:
 
 def recipe(asked: AskedRun) -> str:
     """What a run is, in a phrase: 'features of layer conv2', 'fine-tuned from block4 on', 'trained from scratch'."""
+    if asked.unseen:
+        return "the backbone's own head and the classes' descriptions (ConSE), no labels used"
     if asked.role == "zero_label" or asked.strategy is None:
         return "the backbone's own head, no labels used"
     strategy, model = asked.strategy, asked.model

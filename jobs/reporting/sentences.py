@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jobs.reporting.adaptation import Adaptation, adaptation_sentences, adaptations, claim, subject_of
 from jobs.reporting.chance import chance_sentence, doubt
@@ -75,6 +76,7 @@ def find_words(sources: Sources, contrasts: Sequence[Contrast]) -> Findings:
         *adaptation_sentences(adapted, sources, aim.run if aim else None),
         *limit_sentences(adapted),
         *neighbours(contrasts),
+        *described_sentences(sources.runs),
         *chance_sentence(sources.runs),
         *smallest_sentence(contrasts),
         *scope_sentence(sources),
@@ -180,6 +182,31 @@ def neighbours(contrasts: Sequence[Contrast]) -> list[str]:
         *([f"From run to run, shown: {listing(shown)}."] if shown else []),
         *([f"No difference shown between {listing(hidden, 'nor between')}."] if hidden else []),
     ]
+
+
+def described_sentences(runs: Sequence[RunSource]) -> list[str]:
+    """What rows that know classes by their descriptions alone get right of these."""
+    judged = [(run, run.metrics.get("described")) for run in runs]
+    return [_described(run, found) for run, found in judged if found is not None and found["unseen"] is not None]
+
+
+def _described(run: RunSource, found: Mapping[str, Any]) -> str:
+    unseen, seen, both = (found[name] for name in ("unseen", "seen", "harmonic"))
+    names, chance = found["classes"], found["chance"]
+    what = f"{listing(names)}, known by {'its description' if len(names) == 1 else 'their descriptions'} alone"
+    of = "on average " if len(names) > 1 else ""
+    shown = "above" if unseen["low"] > chance else "not shown to be above"
+    rest = ""
+    if seen is not None:
+        rest = f"; of classes that it has outputs for {percent(seen['value'])}, harmonic mean {_share(both)}"
+    return (
+        f"Without labels: {run.name} gets {of}{_share(unseen)} of the test {nouns.items()} of {what}, right, which is {shown} "
+        f"chance ({percent(chance)}){rest}."
+    )
+
+
+def _share(found: Mapping[str, Any]) -> str:
+    return f"{percent(found['value'])} (95 % interval {percent(found['low'])} to {percent(found['high'])})"
 
 
 def smallest_sentence(contrasts: Sequence[Contrast]) -> list[str]:

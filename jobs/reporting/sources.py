@@ -170,8 +170,11 @@ class Sources:
 
     @property
     def zero_label(self) -> RunSource | None:
-        """The strongest of the rows that used no labels, or None. There is one a backbone; more is a harder bar."""
-        rows = [run for run in self.runs if run.role == "zero_label"]
+        """The strongest of the rows that used no labels, or None. There is one a backbone; more is a harder bar.
+
+        Rows that know classes by their descriptions alone are told apart: some hide outputs that the network has.
+        """
+        rows = [run for run in self.runs if run.role == "zero_label" and not run.asked.unseen]
         return max(rows, key=lambda run: float((run.probabilities(run.seeds[0]).argmax(1) == run.labels).mean()), default=None)
 
     @cached_property

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from jobs.statistics.clusters import degrees_of_freedom, design_effect
 from jobs.statistics.estimate import Estimate
@@ -49,6 +50,18 @@ def share_interval(right: NDArray[np.generic], groups: Groups) -> tuple[float, f
     if math.isinf(z):
         return 0.0, 1.0, effective
     return *wilson(float(np.asarray(right, dtype=np.float64).mean()) * effective, effective, z), effective
+
+
+def exact_share_interval(right: NDArray[np.generic], groups: Groups) -> tuple[float, float]:
+    """Clopper and Pearson's (1934) interval of the mean of ``right`` [n] (0 to 1) at the effective number of images.
+
+    Wider than Wilson's, which falls below its level for high shares of ten images, and more so joined over classes.
+    """
+    n = effective_n(right, groups)
+    k = float(np.asarray(right, dtype=np.float64).mean()) * n
+    tail = (1 - LEVEL) / 2
+    low = float(special.betaincinv(k, n - k + 1, tail)) if k > 0 else 0.0
+    return low, float(special.betaincinv(k + 1, n - k, 1 - tail)) if k < n else 1.0
 
 
 def share(right: NDArray[np.bool_], groups: Groups) -> Estimate:

@@ -116,17 +116,22 @@ def class_mapping(names: Iterable[str]) -> dict[str, list[int]] | None:
     to itself.
     """
     wanted = list(names)
+    mapping = known_outputs(wanted)
+    every = [index for found in mapping.values() for index in found]
+    return mapping if wanted and len(mapping) == len(wanted) and len(every) == len(set(every)) else None
+
+
+def known_outputs(names: Iterable[str]) -> dict[str, list[int]]:
+    """As ``class_mapping``, of those classes that have outputs of their own."""
+    wanted = list(names)
     exact = {name: found for name in wanted if (found := _exact(name))}
     exact = _nearest_meaning(exact)
     taken = {index for name, found in exact.items() for index in found}
     mapping: dict[str, list[int]] = {}
     for name in wanted:
-        found = exact.get(name) or [index for index in _group(name) if index not in taken]
-        if not found:
-            return None
-        mapping[name] = sorted(found)
-    every = [index for found in mapping.values() for index in found]
-    return mapping if wanted and len(every) == len(set(every)) else None
+        if found := exact.get(name) or [index for index in _group(name) if index not in taken]:
+            mapping[name] = sorted(found)
+    return mapping
 
 
 def _exact(name: str) -> list[int]:

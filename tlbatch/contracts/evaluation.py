@@ -35,12 +35,25 @@ class EvaluateRunParams(EvaluateParams):
     label_errors: bool = True
 
 
+class DescribedParams(Parameters):
+    """``unseen``: classes that are known by their texts alone; the outputs that mean them are not used. ``texts``: as the study
+    has them; of other classes those of their outputs. ``vectors``: sha256 of a file of word vectors (location ``vectors``).
+    ``top``: outputs that speak for an item.
+    """
+
+    unseen: tuple[str, ...]
+    texts: dict[str, str]
+    vectors: str | None
+    top: int
+
+
 class EvaluateZeroLabelParams(EvaluateRunParams):
-    """``mapping``: class -> the backbone's own outputs that mean it."""
+    """``mapping``: class -> the backbone's own outputs that mean it; with ``described``, only of classes that have any."""
 
     backbone: Backbone
     input: dict[str, Any]
     mapping: dict[str, tuple[int, ...]]
+    described: DescribedParams | None = Field(default=None, exclude_if=lambda asked: asked is None)
 
 
 class EvaluateChampionParams(EvaluateParams):

@@ -14,7 +14,8 @@ from tlbatch.contracts.models import Model
 class AskedRun(Open):
     """A run, a control (``control_for`` names whose) or a row without labels (``role``), with all that was resolved of it.
 
-    ``input_own``: how the weights were trained; ``from_``: the earlier study's run that its backbone is.
+    ``input_own``: how the weights were trained; ``from_``: the earlier study's run that its backbone is. ``unseen``: classes
+    that a row without labels knows by their texts alone.
     """
 
     name: str
@@ -31,6 +32,7 @@ class AskedRun(Open):
     trained_on: str = ""
     seeds: tuple[int, ...] = ()
     folds: int | None = None
+    unseen: tuple[str, ...] = ()
     from_: str | None = Field(default=None, alias="from")
 
 

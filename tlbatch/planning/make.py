@@ -277,10 +277,12 @@ def _zero_label(resolved: ResolvedStudy, zero: ZeroLabel) -> Node:
         backbone=Backbone.of(zero.backbone),
         input=zero.input,
         mapping={name: tuple(outputs) for name, outputs in zero.mapping.items()},
+        described=zero.described,
         **_metrics(resolved),
         **plugins_of([*added_to_model({"backbone": zero.backbone}), *resolved.study.metrics]),
     ).as_json()
-    locations = {"weights": zero.location} if zero.location else {}
+    places = {"weights": zero.location, "vectors": zero.vectors}
+    locations = {role: place for role, place in places.items() if place}
     shape = f"evaluate:{zero.backbone['name']}:{kind_of(zero.input.get('kind')).measure(zero.input)}"
     needs = {"dataset": "prepare", **resolved.pinned}
     return Node(f"evaluate:{zero.name}", "evaluate", params, needs, locations=locations, runs=(zero.name,), shape=shape)

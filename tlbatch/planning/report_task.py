@@ -72,4 +72,5 @@ def _describe_zero(zero: ZeroLabel) -> AskedRun:
         trained_on="ImageNet",
         seeds=(),
         folds=None,
+        unseen=zero.described.unseen if zero.described else (),
     )

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tlbatch import nouns
-from tlbatch.backbones.catalogue import described
 from tlbatch.backbones.imagenet import class_mapping
 from tlbatch.datasets.describing import listing_facts, listing_lines
 from tlbatch.datasets.inventory import list_source
@@ -21,13 +19,14 @@ from tlbatch.planning.advice import make_advice_plan, resolve_candidates
 from tlbatch.planning.bounds import coarse_bounds
 from tlbatch.planning.champion_tasks import ChampionState, resolve_champion
 from tlbatch.planning.controls import Images, resolve_controls
+from tlbatch.planning.described import described_rows
 from tlbatch.planning.make import make_plan
 from tlbatch.planning.plan import Plan
-from tlbatch.planning.resolved import ListedData, ResolvedStudy, ZeroLabel
-from tlbatch.planning.runs import ResolvedRun, resolve_runs, seen_in_pretraining
-from tlbatch.planning.weights import ResolvedWeights, has_imagenet_head, resolve_weights
+from tlbatch.planning.resolved import ListedData, ResolvedStudy
+from tlbatch.planning.runs import resolve_runs, seen_in_pretraining
+from tlbatch.planning.weights import ResolvedWeights, resolve_weights
+from tlbatch.planning.zero_label import zero_labels
 from tlbatch.spec import LoadedStudy, Run, Study
-from tlbatch.spec.added import added_name
 from tlbatch.spec.curve import curve_cautions
 from tlbatch.spec.load import is_file_like
 from tlbatch.store import Store
@@ -72,7 +71,7 @@ def resolve(loaded: LoadedStudy, store: Store, defence: ChampionState | None = N
         sources={name: _listed(list_source(name, each), name) for name, each in study.sources.items()},
         runs=runs,
         controls=resolve_controls(runs, listed_images(study, listing)),
-        zero_label=zero_labels(runs, mapping) if mapping else [],
+        zero_label=[*(zero_labels(runs, mapping) if mapping else ()), *described_rows(study, data.classes, runs, store)],
         seen=seen_in_pretraining(list(data.classes), mapping is not None, trained_on) if trained_on else {},
         document=document_of(loaded),
         corrections=_corrections(listing),
@@ -136,29 +135,6 @@ def _weights_of(store: Store) -> Callable[[Run], ResolvedWeights]:
         return known[name]
 
     return weights_for
-
-
-def zero_labels(runs: list[ResolvedRun], mapping: dict[str, list[int]]) -> list[ZeroLabel]:
-    """A row for each pretrained network that brings a head over ImageNet's classes, fed as its weights were trained."""
-    rows: dict[str, ZeroLabel] = {}
-    for run in runs:
-        if not run.pretrained or run.weights is None or not has_imagenet_head(run.weights):
-            continue
-        backbone = run.model["backbone"]
-        if not _has_classifier(backbone["name"]):
-            continue
-        name = re.sub("[_:]", "-", f"{backbone['name']}-no-labels")
-        row = ZeroLabel(name, backbone, run.own_input, mapping, run.precision, run.weights.location)
-        rows.setdefault(name, row)
-    return list(rows.values())
-
-
-def _has_classifier(backbone: str) -> bool:
-    """Whether a plug-in's network says where its classifier is; published ones have one."""
-    if added_name(backbone) is None:
-        return True
-    info = described(backbone)
-    return info is not None and bool(info.head)
 
 
 def resolve_precision(gpus: int | None, cpu_flags: Callable[[], str] | None = None) -> str:

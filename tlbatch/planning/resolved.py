@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tlbatch.contracts.evaluation import DescribedParams
 from tlbatch.planning.champion_tasks import PINNED, ResolvedChampion
 from tlbatch.planning.runs import ResolvedRun
 from tlbatch.spec import Study
@@ -25,7 +26,10 @@ class ListedData:
 
 @dataclass(frozen=True)
 class ZeroLabel:
-    """A backbone's own head on the target's classes, with no labels: ``mapping`` is class -> indices of its outputs."""
+    """A backbone's own head on the target's classes, with no labels: ``mapping`` is class -> indices of its outputs.
+
+    ``described``: where some classes are known by their texts alone; ``vectors``: where word vectors are.
+    """
 
     name: str
     backbone: dict[str, Any]
@@ -33,6 +37,8 @@ class ZeroLabel:
     mapping: dict[str, list[int]]
     precision: str
     location: str | None = None
+    described: DescribedParams | None = None
+    vectors: str | None = None
 
 
 @dataclass(frozen=True)

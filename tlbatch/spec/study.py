@@ -12,6 +12,7 @@ from tlbatch.spec.added import AddedName, AddedSettings, whose
 from tlbatch.spec.advise import Advise
 from tlbatch.spec.curve import Curve
 from tlbatch.spec.dataset import Dataset, Repeat, Source
+from tlbatch.spec.described import Described
 from tlbatch.spec.model import Model
 from tlbatch.spec.resources import Resources, Schedule, StudyResources
 from tlbatch.spec.train import Train
@@ -112,5 +113,8 @@ class Study(Part):
         default=None, description="instead of training the runs: advice which backbone to take (`tlbatch advise` writes it)"
     )
     curve: Curve | None = Field(default=None, description="asks how many labels it takes: accuracy with few labels a class")
+    described: Described | None = Field(
+        default=None, description="asks what a pretrained network knows without labels of classes it has no output for"
+    )
     resources: StudyResources = StudyResources()
     schedule: Schedule | None = Field(default=None, description="when the study runs again, and what promotes a model")

@@ -31,10 +31,10 @@ from tlbatch.planning.champion_tasks import resolve_champion
 from tlbatch.planning.controls import resolve_controls
 from tlbatch.planning.make import make_plan
 from tlbatch.planning.plan import Node, Plan
-from tlbatch.planning.resolve import zero_labels
 from tlbatch.planning.resolved import ListedData, ResolvedStudy
 from tlbatch.planning.runs import resolve_runs
 from tlbatch.planning.weights import IMAGENET
+from tlbatch.planning.zero_label import zero_labels
 from tlbatch.spec import Study, load_study, parse_study
 from tlbatch.steps import STEPS
 from tlbatch.store.directory import DirectoryStore

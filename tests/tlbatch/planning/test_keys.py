@@ -18,10 +18,11 @@ from tlbatch.champions.champion import Champion
 from tlbatch.planning.champion_tasks import ChampionState, resolve_champion
 from tlbatch.planning.controls import resolve_controls
 from tlbatch.planning.make import make_plan
-from tlbatch.planning.resolve import document_of, zero_labels
+from tlbatch.planning.resolve import document_of
 from tlbatch.planning.resolved import ListedData, ResolvedStudy
 from tlbatch.planning.runs import resolve_runs
 from tlbatch.planning.weights import ResolvedWeights
+from tlbatch.planning.zero_label import zero_labels
 from tlbatch.spec import Run, load_study, parse_study
 from tlbatch.spec.model import FromRun
 from tlbatch.store import open_store
