@@ -19,7 +19,8 @@ Files
                        lr: {chosen, tried: [{lr, validation_accuracy, validation_loss, epochs}]}, stopped_early}
 ``validation.json``    {ids, labels, logits [m][classes]} of the validation images (with folds: of the fold held out)
                        ``of``: roles of the sources whose held-out images these are, where target labels may not be read
-``adaptation.json``    {method, distance: {before, after}, places: {before: {role: [[x, y]]}, after: {..}}}; of ``adapt`` alone.
+``adaptation.json``    {method, distance: {before, after}, places: {before: {role: [[x, y]]}, after: {..}}}; of ``adapt``, and
+                       without what was before of ``adapt_network``, whose control says it.
                        Of TrAdaBoost ``instances``: {beta, left: mean weight of source items in the last round (1 at first),
                        rounds: [{error, vote, source_share}], items: {role: {ids, missed}}}; an item's weight is beta ** missed
 ``augmented.jpg``      training images as they are varied, a grid; only with an augmentation

@@ -67,7 +67,7 @@ def forecast_mib(node: Node, resolved: ResolvedStudy) -> int | None:
     if run is None:
         return _zero_label(node)
     if node.step == "finetune":
-        return _finetune(run, images, len(resolved.data.classes))
+        return _finetune(run, images, len(resolved.data.classes), len(_read(run, node, resolved)))
     if run.on_features and node.step == "evaluate":
         dim = feature_size(run)
         return None if dim is None else _mib(FEATURE_COPIES * 4 * dim * images)
@@ -86,7 +86,8 @@ def _read(run: ResolvedRun | None, node: Node, resolved: ResolvedStudy) -> list[
     return [resolved.data, *(resolved.sources.values() if sources else ())]
 
 
-def _finetune(run: ResolvedRun, images: int, classes: int) -> int | None:
+def _finetune(run: ResolvedRun, images: int, classes: int, domains: int = 1) -> int | None:
+    """``domains``: a batch of each goes through the network before gradients come back."""
     if run.on_features:
         dim = feature_size(run)
         if dim is not None and run.strategy_entry.reads_sources:
@@ -95,7 +96,7 @@ def _finetune(run: ResolvedRun, images: int, classes: int) -> int | None:
     network = network_of(run, classes)
     if network is None:
         return None
-    train = run.train.batch_size * (network.kept + WORKING_TRAINED * network.working)
+    train = run.train.batch_size * (domains * network.kept + WORKING_TRAINED * network.working)
     validate = VALIDATION_BATCH * WORKING_FED * network.working
     frozen = network.weights - network.learning
     copies = WEIGHTS_TRAINED[run.train.optimizer] + bool(settings_of(run.strategy).get("l2_sp"))  # which keeps the start, too

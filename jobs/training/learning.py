@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+from torch import nn
 
 from jobs.randomness import seed_of
 from jobs.training.batches import TARGET, Feed
@@ -14,9 +16,16 @@ from jobs.training.sampling import Sampler
 from tlbatch.spec.train import Train
 
 
+def one_for_all(network: nn.Module, role: str) -> nn.Module:
+    """The network itself, whoever's images it judges."""
+    return network
+
+
 @dataclass(frozen=True)
 class Learning:
-    """``feeds`` by role: the target's, on whose validation images epochs and rates are chosen, and those of sources.
+    """``feeds`` by role: the target's, and those of sources. ``judged_on``: roles by whose validation images, all together,
+    epochs and rates are chosen; the target's, unless a strategy may not read their labels. ``as_judge``: of the network, and a
+    role, what judges images of this role.
 
     ``penalty``: a term of the weights that is added to the objective, and no part of the loss that is recorded, as a weight
     decay is none. ``phases``: which stages learn when, and how fast. ``batch_sizes``: images a step of a role, where not
@@ -29,6 +38,8 @@ class Learning:
     batch_sizes: Mapping[str, int] = field(default_factory=dict)
     penalty: BuildPenalty | None = None
     phases: Phases = EVERYTHING
+    judged_on: tuple[str, ...] = (TARGET,)
+    as_judge: Callable[[nn.Module, str], nn.Module] = one_for_all
 
     @property
     def target(self) -> Feed:

@@ -18,10 +18,14 @@ from tlbatch.spec.train import Train
 
 @dataclass(frozen=True)
 class Counts:
-    """Of the images that a loss is the mean over: how many there were, and of how many (a scalar) the label was named first."""
+    """Of the images that a loss is the mean over: how many there were, and of how many (a scalar) the label was named first.
+
+    ``recorded``: the part of the loss (a scalar) that is recorded, without terms that are no error; None: all of it.
+    """
 
     images: int
     right: Tensor
+    recorded: Tensor | None = None
 
 
 class Forward:

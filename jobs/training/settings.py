@@ -95,5 +95,12 @@ class Settings:
         """The rates to try; empty where the study names one."""
         return list(self.train.lr_candidates) if self.train.lr == "auto" else []
 
+    @property
+    def chooses(self) -> bool:
+        """Whether validation images decide anything: the rate, or which epoch is kept."""
+        train = self.train
+        by_epoch = train.select == "best" or train.early_stopping is not None or train.schedule == "plateau"
+        return bool(self.lr_candidates) or (by_epoch and self.fitted is None)
+
     def recipe(self, lr: float) -> Recipe:
         return Recipe(self.train, self.classes, self.seed, lr, self.bf16)

@@ -72,6 +72,11 @@ def load_parts(context: Context, settings: Settings) -> Parts:
     sources = {
         source_input(name): _source_parts(context, settings, name, asked, held_back) for name, asked in params.sources.items()
     }
+    if settings.labels_read is not None and settings.chooses and not any(each.validation for each in sources.values()):
+        raise DataError(
+            f"the sources hold out no {nouns.items()} to choose by: give one split: {{validation: 0.15}}, "
+            "or say train.select: last"
+        )
     return replace(target, sources=sources)
 
 
@@ -103,14 +108,8 @@ def target_parts(index: Sequence[IndexEntry], settings: Settings, pins: Pins | N
             f"dataset.split.folds, or leave the class "
             "out (dataset.classes)"
         )
-    if not validation and settings.labels_read is None and (settings.lr_candidates or _chooses(settings)):
+    if not validation and settings.labels_read is None and settings.chooses:
         raise DataError(
             f"there are no validation {nouns.items()} to choose by: raise dataset.split.validation, or say train.select: last"
         )
     return Parts(train, validation, settings.classes)
-
-
-def _chooses(settings: Settings) -> bool:
-    train = settings.train
-    by_epoch = train.select == "best" or train.early_stopping is not None or train.schedule == "plateau"
-    return by_epoch and settings.fitted is None

@@ -76,7 +76,7 @@ class Trainer:
         self, network: nn.Module, feed: Feed | Learning, recipe: Recipe, tick: Tick = lambda trainer, epoch_end: None
     ) -> None:
         learning_on = learning_of(feed)
-        self.network, self._feeds, self._feed = network, learning_on.feeds, learning_on.target
+        self.network, self._learning, self._feeds = network, learning_on, learning_on.feeds
         self.recipe, self._tick = recipe, tick
         self._stages = cast(Trainable, network)
         self.device = next(network.parameters()).device
@@ -99,6 +99,22 @@ class Trainer:
     def judged(self) -> nn.Module:
         """The network that is validated and kept: the average where there is one."""
         return self._average.network if self._average else self.network
+
+    @property
+    def judged_on(self) -> tuple[str, ...]:
+        """Roles by whose validation images epochs and rates are chosen."""
+        return self._learning.judged_on
+
+    def validation_logits(self, tick: Callable[[], None]) -> Tensor:
+        """float32 [m, classes] on the CPU of these roles' validation images, one role after the other; [0, 0] of none."""
+        pieces = []
+        for role in self.judged_on:
+            judge = self._learning.as_judge(self.judged, role)
+            pieces.append(validation_logits(judge, self._feeds[role], self.recipe.bf16, tick))
+        return torch.cat([piece for piece in pieces if len(piece)] or [torch.empty((0, 0))])
+
+    def _validation_labels(self) -> Tensor:
+        return torch.cat([self._feeds[role].validation_labels for role in self.judged_on])
 
     @property
     def images_per_s(self) -> float | None:
@@ -153,7 +169,8 @@ class Trainer:
         if self._average:
             self._average.update(self.network, place.epoch * self._sampler.steps + place.step + 1)
         n = torch.tensor(counts.images, device=self.device)
-        self._sums += torch.stack([loss.detach().double() * n, counts.right.double(), n.double()])
+        recorded = loss.detach() if counts.recorded is None else counts.recorded
+        self._sums += torch.stack([recorded.double() * n, counts.right.double(), n.double()])
 
     def _batches(self) -> dict[str, Batch]:
         """Of every role, as this place in the training has them."""
@@ -174,8 +191,8 @@ class Trainer:
 
     def _validate(self) -> Judged | None:
         """None where there are no validation images."""
-        logits = validation_logits(self.judged, self._feed, self.recipe.bf16, lambda: self._tick(self, False))
-        judged = loss_and_accuracy(logits, self._feed.validation_labels) if len(logits) else None
+        logits = self.validation_logits(lambda: self._tick(self, False))
+        judged = loss_and_accuracy(logits, self._validation_labels()) if len(logits) else None
         if not (bool(logits.isfinite().all()) and math.isfinite(judged[0] if judged else 0.0) and self._sums.isfinite().all()):
             epoch, lr = self.place.epoch + 1, self.recipe.lr
             raise DivergedError(f"the loss is no number any more in epoch {epoch}: train.lr {lr:g} is too large; lower it")

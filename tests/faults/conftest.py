@@ -52,6 +52,11 @@ sources: {films: {url: films, split: {validation: 0.25}}}
 control: none
 precision: fp32
 runs:
+  - name: adversarial
+    model: {scratch: {channels: [4, 8], padding: same, batch_norm: true, dense: [8]}}
+    strategy: {adapt_network: {method: dann, domain_layers: [8]}}
+    input: {size: 16}
+    train: {epochs: 2, batch_size: 16, lr: 3e-3}
   - name: aligned
     model: {backbone: squeezenet1_1, weights: random, head: {logistic: {c: [1.0]}}}
     strategy: {adapt: {method: subspace}}

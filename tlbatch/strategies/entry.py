@@ -14,6 +14,7 @@ from tlbatch.schema.yamltree import Mistake, Path
 @dataclass(frozen=True)
 class CheckedRun:
     """A run as a strategy's ``check`` sees it. ``stages`` of its backbone and ``used`` ones: empty where they are not known.
+    ``scratch``: it has no backbone.
 
     ``path`` is where the strategy's own settings stand in the study, ``model_path`` where the model does.
     """
@@ -26,6 +27,7 @@ class CheckedRun:
     epochs: int
     path: Path
     model_path: Path
+    scratch: bool = False
 
 
 Check = Callable[[CheckedRun], Iterator[Mistake]]
@@ -61,7 +63,7 @@ class OwnControl:
 class Strategy:
     """One way to learn.
 
-    ``program``: ``module:function`` that trains (jobs.strategies). ``model``: which of a study's models it is for.
+    ``program``: ``module:function`` that trains (jobs.strategies). ``model``: which of a study's models it is for, or either.
     ``roles``: what it reads: the ``target``, and ``source`` where it learns from the study's sources; its tasks are handed
     nothing else. ``shared_classes``: a source's images count by the target's classes, and those of others are left out; else
     a source has classes of its own.
@@ -79,7 +81,7 @@ class Strategy:
     name: str
     title: str
     program: str
-    model: Literal["scratch", "backbone"]
+    model: Literal["scratch", "backbone", "either"]
     phrase: Callable[[Mapping[str, Any], str], str]
     consumes: Literal["inputs", "features"] = "inputs"
     roles: frozenset[str] = frozenset({TARGET})
