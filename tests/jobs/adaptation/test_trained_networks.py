@@ -16,8 +16,10 @@ from safetensors.torch import load
 from jobs.context import Context
 from jobs.finetune import run
 from jobs.models.building import build_network
+from jobs.training.loading import item_feed
 from jobs.training.settings import Settings
 from jobs.training.split_data import load_parts
+from jobs.training.validation import validation_logits
 from tests.jobs.adaptation.bench import FILMS, TwoDomains
 from tests.jobs.conftest import CLASSES, HEAD, SCRATCH, UNIT, Bench
 from tlbatch.contracts.models import FinetuneParams
@@ -79,16 +81,19 @@ def test_those_that_are_to_be_read_are(two: TwoDomains, method: str, labels: str
 
 
 def test_methods_differ_and_what_is_published_is_the_network_alone(two: TwoDomains) -> None:
-    """The very weights of the architecture, none of the domain classifier, none of a source's statistics; they give the
-    validation logits only by the source's statistics, which are not published."""
+    """The very weights of the architecture, with the target's statistics. The source's, by which its images were judged, are
+    not among them: only where there was one domain do they give the validation logits again."""
     files = {method: two.outputs(scratch(two, own, epochs=6), two.target, two.source) for method, own in METHODS.items()}
     assert len({found["model.safetensors"] for found in files.values()}) == 3
+    params = scratch(two, METHODS["dann"])
+    context = two.context(params, "look", lambda: False)
+    settings = Settings.of(context.read_params(FinetuneParams))
+    held_out = item_feed(context, settings, load_parts(context, settings), torch.device("cpu"), FILMS)
     for method, found in files.items():
-        weights, network = (
-            load(found["model.safetensors"]),
-            build_network({"scratch": SCRATCH}, UNIT, 3, None, seed=0, init="glorot"),
-        )
-        assert weights.keys() == network.state_dict().keys()
+        network = build_network({"scratch": SCRATCH}, UNIT, 3, None, seed=0, init="glorot")
+        network.load_state_dict(load(found["model.safetensors"]))
+        logits = validation_logits(network, held_out, False).numpy()
+        assert np.allclose(logits, json.loads(found["validation.json"])["logits"], atol=1e-4) == (method == "source_only")
         seen = json.loads(found["adaptation.json"])
         assert seen.keys() == {"method", "distance", "places"}
         assert {role: len(rows) for role, rows in seen["places"]["after"].items()} == {"target": 48, FILMS: 32}
