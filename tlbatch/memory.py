@@ -100,7 +100,8 @@ def _finetune(run: ResolvedRun, images: int, classes: int, domains: int = 1) -> 
     validate = VALIDATION_BATCH * WORKING_FED * network.working
     frozen = network.weights - network.learning
     copies = WEIGHTS_TRAINED[run.train.optimizer] + bool(settings_of(run.strategy).get("l2_sp"))  # which keeps the start, too
-    weights = copies * network.learning + WEIGHTS_FED * frozen
+    beside = 4.0 * run.strategy_entry.beside(settings_of(run.strategy), _features(run))
+    weights = copies * (network.learning + beside) + WEIGHTS_FED * frozen
     return _mib(weights + max(train, validate) + _pixels(run, images))
 
 
@@ -201,6 +202,24 @@ def measured(run: ResolvedRun) -> Measures | None:
     ((name, settings),) = run.model["scratch"].items()
     found: Measures | None = call(name, find("networks", name).measures, fed_shape(run.input), settings)
     return found
+
+
+def _features(run: ResolvedRun) -> int:
+    """Values that an image puts into the head of a network that is trained; 0 where they are not known."""
+    if "scratch" not in run.model:
+        return feature_size(run) or 0
+    scratch = run.model["scratch"]
+    if added_name(scratch):
+        return found.features if (found := measured(run)) else 0
+    return scratch["dense"][-1] if scratch["dense"] else _flat(scratch, run.input)
+
+
+def _flat(scratch: Mapping[str, Any], input: Mapping[str, Any]) -> int:
+    """Values of the last convolution's map."""
+    side = int(input["size"])
+    for _ in scratch["channels"]:
+        side = (side if scratch["padding"] == "same" else side - scratch["kernel"] + 1) // 2
+    return int(scratch["channels"][-1] * side**2)
 
 
 def _added(run: ResolvedRun, classes: int) -> Network | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any, Literal
 
 from pydantic import Field
@@ -80,6 +81,12 @@ def own_controls(settings: Mapping[str, Any], model: str) -> Iterator[OwnControl
     yield OwnControl("target-supervised", supervised, tested=settings["target_labels"] == "all")
 
 
+def beside(settings: Mapping[str, Any], features: int) -> int:
+    """Of DANN's classifier of domains."""
+    widths = [features, *settings["domain_layers"], 1]
+    return sum((a + 1) * b for a, b in pairwise(widths)) if settings["method"] == DANN else 0
+
+
 def phrase(settings: Mapping[str, Any], layer: str) -> str:
     whole = settings["unfreeze"] == "all" and not settings.get("l2_sp")
     how = "the whole network trained" if whole else finetune.phrase(settings, layer)
@@ -104,6 +111,7 @@ ADAPT_NETWORK = Strategy(
     learning=finetune.learning,
     labels_read=labels_read,
     own_controls=own_controls,
+    beside=beside,
     phrase=phrase,
     detail=detail,
 )

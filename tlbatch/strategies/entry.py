@@ -45,6 +45,10 @@ def nothing_learns(settings: Mapping[str, Any], stages: Sequence[str]) -> tuple[
     return ()
 
 
+def nothing_beside(settings: Mapping[str, Any], features: int) -> int:
+    return 0
+
+
 def all_labels(settings: Mapping[str, Any]) -> int | None:
     return None
 
@@ -74,7 +78,8 @@ class Strategy:
     stages of a backbone that learn. ``labels_read``: from its settings, how many labels of the target's training images it
     reads, a class; None: all of them, and those of validation. The others it is not handed, nor any of validation.
     ``own_controls``: from its settings, and whether its model is ``scratch`` or a ``backbone``; with them, none of those that
-    pretrained runs have is planned. ``phrase``: what a run is called in reports, from its settings and layer; ``detail``: of
+    pretrained runs have is planned. ``beside``: from its settings and how many features an item has, the weights that its
+    training has beside the network's. ``phrase``: what a run is called in reports, from its settings and layer; ``detail``: of
     its settings, in tables.
     """
 
@@ -95,6 +100,7 @@ class Strategy:
     learning: Callable[[Mapping[str, Any], Sequence[str]], tuple[str, ...]] = nothing_learns
     labels_read: Callable[[Mapping[str, Any]], int | None] = all_labels
     own_controls: Callable[[Mapping[str, Any], str], Iterator[OwnControl]] | None = None
+    beside: Callable[[Mapping[str, Any], int], int] = nothing_beside
 
     def __post_init__(self) -> None:
         unknown = sorted(self.roles - {TARGET, SOURCE})

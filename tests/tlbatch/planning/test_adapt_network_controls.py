@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from jobs.adaptation.network import build_domain_classifier
 from tests.tlbatch.planning.test_adapt_controls import HEAD, NOTHING_HELD_OUT, planned
 from tests.tlbatch.planning.test_make import IMAGES, weights_for
 from tlbatch.errors import StudyError
@@ -78,6 +79,18 @@ def test_two_domains_are_forecast_to_hold_two_batches() -> None:
     assert needed[0] is not None
     assert needed[1] is not None
     assert needed[0] > 1.3 * needed[1]
+
+
+def test_the_classifier_of_domains_is_counted() -> None:
+    """By torch: its parameters, six times over with AdamW (weights, gradients, two moments, best epoch, checkpoint)."""
+    for net, dim in ((OWN.replace("[4, 8]", "[4, 8], dense: [], padding: same"), 8 * 4 * 4), (BACKBONE, 1280)):
+        needed = {}
+        for method in ("deep_coral", "dann"):
+            study = resolved(run("one", net, method=method))
+            needed[method] = forecast_mib(make_plan(study).nodes["finetune:one:0"], study) or 0
+        layers = build_domain_classifier(dim, [1024, 1024], seed=0, init="glorot")
+        more = 6 * 4 * sum(parameter.numel() for parameter in layers.parameters()) / 2**20
+        assert needed["dann"] - needed["deep_coral"] == pytest.approx(more, abs=2)
 
 
 @pytest.mark.parametrize(
