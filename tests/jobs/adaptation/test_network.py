@@ -134,6 +134,23 @@ def test_dann_pushes_features_against_and_the_classifier_towards_telling_domains
         assert torch.allclose(a, b, atol=1e-6)
 
 
+def test_several_sources_weigh_the_same_and_the_targets_labels_as_much_as_each() -> None:
+    """Means over the domains, by torch: of three cross-entropies, of two CORAL losses."""
+    net, at = network("deep_coral", (FILMS, "source:books")), At(seed=1, epoch=0, step=0, share=0.5)
+    feeds = {FILMS: Pictures(1, 0.0, 12), "source:books": Pictures(3, 1.0, 6), TARGET: Pictures(2, 4.0, 9)}
+    all_ = {role: Batch(feed.x, feed.train_labels, at) for role, feed in feeds.items()}
+    net.eval()
+    sources = (FILMS, "source:books")
+    ours, counts = Adapting(CrossEntropy(3, None, 0.0), (*sources, TARGET), sources, term_of("deep_coral", 2.0))(
+        Forward(net, CPU, False), all_
+    )
+    entropies = [torch.nn.functional.cross_entropy(net.network(batch.x), batch.labels) for batch in all_.values()]
+    seen = {role: net.network.features(batch.x) for role, batch in all_.items()}
+    coral = [coral_loss(seen[role], seen[TARGET]) for role in sources]
+    assert ours.item() == pytest.approx((sum(entropies) / 3 + 2 * sum(coral) / 2).item(), rel=1e-5)  # type: ignore[union-attr]
+    assert counts.images == 27
+
+
 @pytest.mark.promise(2)
 @pytest.mark.parametrize("method", ["source_only", "deep_coral", "dann"])
 @pytest.mark.parametrize("at", [2, 9, 13])
