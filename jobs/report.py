@@ -10,6 +10,7 @@ Files
 ``metrics.csv``       run, role, seed, metric, value, low, high, n
 ``contrasts.csv``     the planned comparisons
 ``curve.csv``         accuracy by labels a class, where the study asked for it (jobs.curve)
+``episodes.csv``      accuracy in few-shot episodes on held-out classes, where the study asked for them (jobs.episodes)
 ``believed.csv``      run, source, path, label, missed, weight: what TrAdaBoost left of the weight of each source item
 ``suspects.csv``      path, label (to be edited, for ``tlbatch data relabel``), labelled (as it was), and why it is suspect
 ``cards/<run>.md``    a model card of every trained run

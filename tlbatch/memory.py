@@ -58,7 +58,7 @@ def forecast_mib(node: Node, resolved: ResolvedStudy) -> int | None:
     """MiB at most; None where it is not known: a network that the catalogue does not describe."""
     if STEPS[node.step].memory_mib is not None:
         return STEPS[node.step].memory_mib
-    if node.step == "curve":
+    if node.step in ("curve", "episodes"):
         return _curve(node, resolved)
     run = next((run for run in [*resolved.runs, *resolved.controls] if run.name in node.runs), None)
     images = sum(data.listing.count(b'"path"') for data in _read(run, node, resolved))

@@ -47,6 +47,7 @@ def build_document(analysis: Analysis) -> dict[str, Any]:
         "document": params.document,
         **_defended(analysis),
         **({"labels": curve} if (curve := analysis.sources.curve) else {}),
+        **({"episodes": episodes} if (episodes := analysis.sources.episodes) else {}),
     }
     cleaned = finite(document)
     assert isinstance(cleaned, dict)

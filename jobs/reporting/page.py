@@ -21,6 +21,7 @@ from jobs.reporting.views.adaptation import build_adaptation
 from jobs.reporting.views.champion import build_champion
 from jobs.reporting.views.confidence import build_confidence
 from jobs.reporting.views.dataset import build_data
+from jobs.reporting.views.episodes import build_episodes
 from jobs.reporting.views.labels import build_labels
 from jobs.reporting.views.mistakes import build_mistakes
 from jobs.reporting.views.results import build_results
@@ -55,6 +56,7 @@ def render_page(analysis: Analysis, figures: Figures) -> str:
         results=build_results(analysis, figures),
         adaptation=build_adaptation(analysis, figures),
         labels=build_labels(analysis, figures),
+        episodes=build_episodes(analysis),
         trainings=build_trainings(analysis, figures),
         feature_maps=build_feature_maps(analysis),
         mistakes=build_mistakes(analysis, figures, index),

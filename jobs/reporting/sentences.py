@@ -75,6 +75,7 @@ def find_words(sources: Sources, contrasts: Sequence[Contrast]) -> Findings:
         *other_verdicts(contrasts, told),
         *adaptation_sentences(adapted, sources, aim.run if aim else None),
         *limit_sentences(adapted),
+        *_of_episodes(sources),
         *neighbours(contrasts),
         *described_sentences(sources.runs),
         *chance_sentence(sources.runs),
@@ -84,6 +85,12 @@ def find_words(sources: Sources, contrasts: Sequence[Contrast]) -> Findings:
     ]
     verdict = VERDICTS[control.verdict] if control else _state(aim) if aim else NOT_TESTED
     return Findings(verdict, headline, lead, tuple(sentences), champion, subject, beats)
+
+
+def _of_episodes(sources: Sources) -> list[str]:
+    """Which classes nothing was trained on, and how well each run tells them apart; its section says more."""
+    found = sources.episodes
+    return [] if found is None else list(found["sentences"][: 1 + len(found["runs"])])
 
 
 def _state(aim: Adaptation) -> str:

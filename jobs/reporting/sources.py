@@ -17,7 +17,7 @@ from tlbatch.contracts.reports import AskedRun, ReportParams
 from tlbatch.roles import is_source, overlap_input
 from tlbatch.store.artifacts import Artifact
 
-CURVE = "curve"
+CURVE, EPISODES = "curve", "episodes"
 
 
 @dataclass(frozen=True)
@@ -182,6 +182,12 @@ class Sources:
         """``curve.json`` (jobs.curve); None where the study asked for none."""
         artifact = self.artifacts.get(CURVE)
         return None if artifact is None else dict(artifact.read_json("curve.json"))
+
+    @cached_property
+    def episodes(self) -> dict[str, Any] | None:
+        """``episodes.json`` (jobs.episodes); None where the study asked for none."""
+        artifact = self.artifacts.get(EPISODES)
+        return None if artifact is None else dict(artifact.read_json("episodes.json"))
 
     @cached_property
     def card(self) -> dict[str, Any]:

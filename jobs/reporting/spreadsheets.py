@@ -7,7 +7,7 @@ from typing import Any
 
 from jobs.context import Context
 from jobs.reporting.analysis import Analysis
-from jobs.reporting.sources import CURVE, RunSource
+from jobs.reporting.sources import CURVE, EPISODES, RunSource
 from tlbatch.spreadsheet import csv_text
 
 Line = Sequence[Any]
@@ -38,8 +38,10 @@ def write_spreadsheets(context: Context, analysis: Analysis) -> None:
         "units",
     )
     _write(context, "contrasts.csv", heading, list(_contrasts(analysis)))
-    if CURVE in analysis.sources.artifacts:
-        context.out("curve.csv").write_bytes(analysis.sources.artifacts[CURVE].read_bytes("curve.csv"))
+    for step in (CURVE, EPISODES):
+        if step in analysis.sources.artifacts:
+            name = f"{step}.csv"
+            context.out(name).write_bytes(analysis.sources.artifacts[step].read_bytes(name))
     if analysis.believed:
         _write(context, "believed.csv", ("run", "source", "path", "label", "missed", "weight"), list(_believed(analysis)))
     _write(context, "suspects.csv", ("path", "label", "labelled", *SUSPECT, "run"), list(_suspects(analysis)))

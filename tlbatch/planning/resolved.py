@@ -54,6 +54,7 @@ class ResolvedStudy:
     document: dict[str, Any] = field(default_factory=dict)
     defended: ResolvedChampion | None = None
     corrections: dict[str, int] = field(default_factory=dict)
+    held_out: tuple[str, ...] = ()  #: classes of the dataset that nothing trains on, and that ``data`` does not name
     sources: Mapping[str, ListedData] = field(default_factory=dict)  #: by name, as ``data`` is of the target
     cautions: tuple[str, ...] = ()  #: what the study asks for and will not get, as far as the listing tells
 

@@ -18,6 +18,7 @@ from tlbatch.spec.check_kind import KIND, check_kind
 from tlbatch.spec.check_model import check_candidate, check_model
 from tlbatch.spec.curve import check_curve
 from tlbatch.spec.described import check_described
+from tlbatch.spec.episodes import check_episodes
 from tlbatch.spec.model import FITTED, Scratch
 from tlbatch.spec.study import Run, Study
 
@@ -59,7 +60,7 @@ def check_study(study: Study) -> list[Mistake]:
         mistakes += check_model(run, ("runs", number), study.name)
         for check in RUN_CHECKS:
             mistakes += check(Place(study, run, number))
-    return mistakes if mistakes else [*check_curve(study), *check_described(study)]
+    return mistakes if mistakes else [*check_curve(study), *check_described(study), *check_episodes(study)]
 
 
 def _names(study: Study) -> Iterator[Mistake]:
