@@ -10,9 +10,11 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from jobs.samples import real_digits
 from tests.studies.shapes import Bench
+from tlbatch.cli import cli
 from tlbatch.execution.launch import Outcome
 
 HELD_OUT = ("3", "5", "6", "8")
@@ -67,6 +69,14 @@ def read(bench: Bench, step: str, name: str) -> list[dict[str, Any]]:
         files = json.loads(path.read_text())["files"]
         found.append(json.loads((bench.store / files[name]["path"]).read_text()))
     return found
+
+
+def test_check_says_which_classes_are_held_out(bench: Bench) -> None:
+    result = CliRunner().invoke(cli, ["check", str(bench.study), "--store", str(bench.store)])
+    assert result.exit_code == 0, result.output
+    assert "new-digits: 6 classes, 240 files" in result.output
+    assert "held out of all training: 3, 5, 6, 8" in result.output
+    assert "extract:cnn-trained" in result.output
 
 
 @pytest.mark.slow

@@ -61,7 +61,8 @@ class ResolvedStudy:
     @property
     def notes(self) -> tuple[str, ...]:
         """What people should know of the datasets."""
-        return tuple(note for data in (self.data, *self.sources.values()) for note in data.notes)
+        held_out = (f"held out of all training: {', '.join(self.held_out)}",) if self.held_out else ()
+        return (*held_out, *(note for data in (self.data, *self.sources.values()) for note in data.notes))
 
     @property
     def division(self) -> dict[str, Any]:
