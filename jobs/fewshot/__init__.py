@@ -1,1 +1,0 @@
-"""N-way K-shot episodes on classes that nothing was trained on."""
