@@ -58,7 +58,7 @@ def forecast_mib(node: Node, resolved: ResolvedStudy) -> int | None:
     """MiB at most; None where it is not known: a network that the catalogue does not describe."""
     if STEPS[node.step].memory_mib is not None:
         return STEPS[node.step].memory_mib
-    if node.step == "curve":
+    if node.step in ("curve", "episodes"):
         return _curve(node, resolved)
     run = next((run for run in [*resolved.runs, *resolved.controls] if run.name in node.runs), None)
     images = sum(data.listing.count(b'"path"') for data in _read(run, node, resolved))
@@ -67,7 +67,7 @@ def forecast_mib(node: Node, resolved: ResolvedStudy) -> int | None:
     if run is None:
         return _zero_label(node)
     if node.step == "finetune":
-        return _finetune(run, images, len(resolved.data.classes))
+        return _finetune(run, images, len(resolved.data.classes), len(_read(run, node, resolved)))
     if run.on_features and node.step == "evaluate":
         dim = feature_size(run)
         return None if dim is None else _mib(FEATURE_COPIES * 4 * dim * images)
@@ -86,7 +86,8 @@ def _read(run: ResolvedRun | None, node: Node, resolved: ResolvedStudy) -> list[
     return [resolved.data, *(resolved.sources.values() if sources else ())]
 
 
-def _finetune(run: ResolvedRun, images: int, classes: int) -> int | None:
+def _finetune(run: ResolvedRun, images: int, classes: int, domains: int = 1) -> int | None:
+    """``domains``: a batch of each goes through the network before gradients come back."""
     if run.on_features:
         dim = feature_size(run)
         if dim is not None and run.strategy_entry.reads_sources:
@@ -95,11 +96,12 @@ def _finetune(run: ResolvedRun, images: int, classes: int) -> int | None:
     network = network_of(run, classes)
     if network is None:
         return None
-    train = run.train.batch_size * (network.kept + WORKING_TRAINED * network.working)
+    train = run.train.batch_size * (domains * network.kept + WORKING_TRAINED * network.working)
     validate = VALIDATION_BATCH * WORKING_FED * network.working
     frozen = network.weights - network.learning
     copies = WEIGHTS_TRAINED[run.train.optimizer] + bool(settings_of(run.strategy).get("l2_sp"))  # which keeps the start, too
-    weights = copies * network.learning + WEIGHTS_FED * frozen
+    beside = 4.0 * run.strategy_entry.beside(settings_of(run.strategy), _features(run))
+    weights = copies * (network.learning + beside) + WEIGHTS_FED * frozen
     return _mib(weights + max(train, validate) + _pixels(run, images))
 
 
@@ -200,6 +202,24 @@ def measured(run: ResolvedRun) -> Measures | None:
     ((name, settings),) = run.model["scratch"].items()
     found: Measures | None = call(name, find("networks", name).measures, fed_shape(run.input), settings)
     return found
+
+
+def _features(run: ResolvedRun) -> int:
+    """Values that an image puts into the head of a network that is trained; 0 where they are not known."""
+    if "scratch" not in run.model:
+        return feature_size(run) or 0
+    scratch = run.model["scratch"]
+    if added_name(scratch):
+        return found.features if (found := measured(run)) else 0
+    return scratch["dense"][-1] if scratch["dense"] else _flat(scratch, run.input)
+
+
+def _flat(scratch: Mapping[str, Any], input: Mapping[str, Any]) -> int:
+    """Values of the last convolution's map."""
+    side = int(input["size"])
+    for _ in scratch["channels"]:
+        side = (side if scratch["padding"] == "same" else side - scratch["kernel"] + 1) // 2
+    return int(scratch["channels"][-1] * side**2)
 
 
 def _added(run: ResolvedRun, classes: int) -> Network | None:

@@ -49,6 +49,7 @@ _STEPS = (  # in the order of displays and reports
     Step("finetune", 5, "finetune", compute=True, torch=True, saves=True),
     Step("evaluate", 4, "evaluate", compute=True, torch=True),
     Step("curve", 2, "data", saves=True, planned="tlbatch.planning.curve_task:add_curve"),
+    Step("episodes", 1, "data", planned="tlbatch.planning.episodes_task:add_episodes"),
     Step("decide", 3, "data", memory_mib=300, planned="tlbatch.planning.make:add_decision"),
     Step("advise", 3, "data", page=True),
     Step("report", 12, "data", memory_mib=700, page=True, planned="tlbatch.planning.report_task:add_report"),

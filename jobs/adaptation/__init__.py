@@ -1,1 +1,1 @@
-"""Bringing the features of labelled sources and of a target together. No method but TrAdaBoost is handed a label."""
+"""Bringing the features of labelled sources and of a target together. Nothing here is handed a label that it may not read."""

@@ -147,15 +147,21 @@ def _harm(found: Adaptation) -> str:
 
 
 def ceiling_sentence(found: Sequence[Adaptation], sources: Sources) -> list[str]:
-    """What the same head gives with all of the target's labels: for the eye, no test."""
+    """What the same head, or network, gives with all of the target's labels: for the eye, no test."""
     names = {each.run.name for each in found}
     tested = {c.b.name for each in found for c in each.contrasts}
     ceilings = [run for run in sources.runs if run.role == "control" and names & {*run.asked.control_for} - {""}]
     return [
-        f"With all of the target's training labels the same head gets {percent(score.value)} ({run.name}): the ceiling."
+        f"With all of the target's training labels the same {_learner(run)} gets {percent(score.value)} ({run.name}): "
+        "the ceiling."
         for run in ceilings
         if run.name not in tested and not adapted(run) and (score := run.score("accuracy"))
     ]
+
+
+def _learner(run: RunSource) -> str:
+    assert run.asked.strategy is not None
+    return "head" if strategy_of(run.asked.strategy).on_features else "network"
 
 
 def chosen_sentence(runs: Sequence[RunSource]) -> list[str]:

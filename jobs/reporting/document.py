@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import Any
 
 from jobs.data.index import load_index
-from jobs.reporting import tasks
 from jobs.reporting.adaptation import rows_of
 from jobs.reporting.analysis import Analysis
 from jobs.reporting.cautions import mismatch_of
@@ -28,7 +27,6 @@ FORMAT = 1
 def build_document(analysis: Analysis) -> dict[str, Any]:
     """JSON values only, no NaN."""
     params, findings = analysis.sources.params, analysis.findings
-    table, contrasts = analysis.whole or (analysis.table, analysis.contrasts)
     document = {
         "format": FORMAT,
         "study": params.study,
@@ -39,9 +37,8 @@ def build_document(analysis: Analysis) -> dict[str, Any]:
         "warnings": list(analysis.warnings),
         "best_run": findings.best.name if findings.best else None,
         "beats_no_labels": findings.beats_no_labels,
-        "table": table.document(),
-        "contrasts": [_contrast(contrast) for contrast in contrasts],
-        **({"task": params.task, "gains": tasks.rows_of(analysis.gains)} if params.task else {}),
+        "table": analysis.table.document(),
+        "contrasts": [_contrast(contrast) for contrast in analysis.contrasts],
         **({"adaptation": rows} if (rows := [row for each in analysis.adaptations for row in rows_of(each)]) else {}),
         "runs": [_run(run, analysis.curves.get(run.name)) for run in analysis.sources.runs],
         "data": _data(analysis),
@@ -50,6 +47,7 @@ def build_document(analysis: Analysis) -> dict[str, Any]:
         "document": params.document,
         **_defended(analysis),
         **({"labels": curve} if (curve := analysis.sources.curve) else {}),
+        **({"episodes": episodes} if (episodes := analysis.sources.episodes) else {}),
     }
     cleaned = finite(document)
     assert isinstance(cleaned, dict)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from jobs.context import Context
 from jobs.reporting.analysis import Analysis
-from jobs.reporting.output import Output
-from jobs.reporting.sources import CURVE, RunSource
+from jobs.reporting.sources import CURVE, EPISODES, RunSource
 from tlbatch.spreadsheet import csv_text
 
 Line = Sequence[Any]
 SUSPECT = ("predicted", "p_label", "p_predicted", "margin", "part")
 
 
-def write_spreadsheets(context: Output, analysis: Analysis) -> None:
+def write_spreadsheets(context: Context, analysis: Analysis) -> None:
     """``metrics.csv``, ``contrasts.csv``, ``suspects.csv`` and others: UTF-8, one heading line, numbers as in Python."""
     metrics = [line for run in analysis.sources.runs for line in _metrics(run)]
     _write(context, "metrics.csv", ("run", "role", "seed", "metric", "value", "low", "high", "n"), metrics)
@@ -38,8 +38,10 @@ def write_spreadsheets(context: Output, analysis: Analysis) -> None:
         "units",
     )
     _write(context, "contrasts.csv", heading, list(_contrasts(analysis)))
-    if CURVE in analysis.sources.artifacts:
-        context.out("curve.csv").write_bytes(analysis.sources.artifacts[CURVE].read_bytes("curve.csv"))
+    for step in (CURVE, EPISODES):
+        if step in analysis.sources.artifacts:
+            name = f"{step}.csv"
+            context.out(name).write_bytes(analysis.sources.artifacts[step].read_bytes(name))
     if analysis.believed:
         _write(context, "believed.csv", ("run", "source", "path", "label", "missed", "weight"), list(_believed(analysis)))
     _write(context, "suspects.csv", ("path", "label", "labelled", *SUSPECT, "run"), list(_suspects(analysis)))
@@ -82,6 +84,6 @@ def _blank(value: Any) -> Any:
     return "" if value is None else value
 
 
-def _write(context: Output, name: str, heading: Line, lines: Sequence[Line]) -> None:
+def _write(context: Context, name: str, heading: Line, lines: Sequence[Line]) -> None:
     with context.out(name).open("w", encoding="utf-8", newline="") as file:
         file.write(csv_text(heading, lines))

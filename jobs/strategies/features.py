@@ -41,7 +41,7 @@ def train_head(context: Context, settings: Settings, parts: Parts, device: torch
         return HeadOnly(build_head(features.dim, n_classes, head, seed=settings.seed, init=settings.train.init)).to(device)
 
     feed = feature_feed(features, parts, settings.seed, device)
-    return outcome_of(context, settings, fit(context, settings, build, feed), feed, (features.dim,))
+    return outcome_of(context, fit(context, settings, build, feed), (features.dim,))
 
 
 def fit_at_once(context: Context, settings: Settings, parts: Parts, device: torch.device) -> Outcome:

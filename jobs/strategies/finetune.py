@@ -10,7 +10,7 @@ from jobs.context import Context
 from jobs.models.anew import start_anew
 from jobs.models.network import Network
 from jobs.models.pretrained import Pretrained
-from jobs.strategies.network import train_network
+from jobs.strategies.network import Start, train_network
 from jobs.training.learning import Learning
 from jobs.training.outcome import Outcome
 from jobs.training.penalty import l2_sp
@@ -25,15 +25,19 @@ def train(context: Context, settings: Settings, parts: Parts, device: torch.devi
     own = settings.own
     if not isinstance(own, Finetune):
         raise TypeError(f"settings of fine-tuning are a Finetune, not a {type(own).__name__}")
-    transfer = own.transfer
-
-    def start(network: Network, pretrained: Pretrained | None) -> None:
-        if transfer is not None and pretrained is not None:
-            start_anew(network, settings.model, settings.input, pretrained, transfer, seed=settings.seed)
-
     penalty = None if own.l2_sp is None else partial(l2_sp, own.l2_sp.alpha, own.l2_sp.beta)
     learning = partial(Learning, penalty=penalty)
-    return train_network(context, settings, parts, device, learning, phases_of(own), start)
+    return train_network(context, settings, parts, device, learning, phases_of(own), start_of(settings, own))
+
+
+def start_of(settings: Settings, own: Finetune) -> Start:
+    """Which stages start anew, as a study sets it."""
+
+    def start(network: Network, pretrained: Pretrained | None) -> None:
+        if own.transfer is not None and pretrained is not None:
+            start_anew(network, settings.model, settings.input, pretrained, own.transfer, seed=settings.seed)
+
+    return start
 
 
 def phases_of(own: Finetune) -> Phases:

@@ -6,7 +6,7 @@ A strategy that feeds such a network with other batches, or minimises something 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -17,8 +17,9 @@ from jobs.models.building import build_network
 from jobs.models.network import Network
 from jobs.models.pretrained import Pretrained, load_pretrained
 from jobs.training.batches import TARGET, Feed
+from jobs.training.fit import Trained
 from jobs.training.fit import train as fit
-from jobs.training.items import varied_sheet
+from jobs.training.items import ItemFeed, varied_sheet
 from jobs.training.layers import learning_stages
 from jobs.training.learning import Learning
 from jobs.training.loading import item_feed
@@ -26,6 +27,13 @@ from jobs.training.outcome import Outcome, outcome_of
 from jobs.training.phases import EVERYTHING, Phases
 from jobs.training.settings import Settings
 from jobs.training.split_data import Parts
+
+#: what else is done to a network that has its first weights, before it learns; and the pretrained ones, if any
+Start = Callable[[Network, Pretrained | None], None]
+
+
+def from_its_first_weights(network: Network, pretrained: Pretrained | None) -> None:
+    """As it is built."""
 
 
 def train(context: Context, settings: Settings, parts: Parts, device: torch.device) -> Outcome:
@@ -40,13 +48,40 @@ def train_network(
     device: torch.device,
     learning: Callable[[Mapping[str, Feed]], Learning],
     phases: Phases = EVERYTHING,
-    start: Callable[[Network, Pretrained | None], None] = lambda network, pretrained: None,
+    start: Start = from_its_first_weights,
 ) -> Outcome:
     """A scratch CNN, or a backbone with its head.
 
     ``learning``: of what each role feeds, what the loop is handed; ``phases``: which of the network's stages learn when;
     ``start``: what else is done to a network that has its first weights, before it learns.
     """
+    fitted = fit_network(context, settings, parts, device, learning, phases, start)
+    return outcome_of(context, fitted.trained, fitted.feeds[TARGET].shape)
+
+
+@dataclass(frozen=True)
+class FittedNetwork:
+    """``trained``, on what ``feeds`` gave by role."""
+
+    trained: Trained
+    feeds: Mapping[str, ItemFeed]
+
+
+def as_it_is(network: Network) -> nn.Module:
+    return network
+
+
+def fit_network(
+    context: Context,
+    settings: Settings,
+    parts: Parts,
+    device: torch.device,
+    learning: Callable[[Mapping[str, Feed]], Learning],
+    phases: Phases = EVERYTHING,
+    start: Start = from_its_first_weights,
+    around: Callable[[Network], nn.Module] = as_it_is,
+) -> FittedNetwork:
+    """The same, for who needs more of it than its outcome. ``around``: of the network, the module that is trained."""
     pretrained = None if settings.backbone is None else load_pretrained(context, settings.backbone)
 
     def build() -> nn.Module:
@@ -54,7 +89,7 @@ def train_network(
             settings.model, settings.input, len(parts.classes), pretrained, seed=settings.seed, init=settings.train.init
         )
         start(network, pretrained)
-        return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return around(network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     first = [build()]
     learning_stages(first[0], phases)  # what does not fit is said before a thousand images are decoded
@@ -63,4 +98,4 @@ def train_network(
     if settings.params.augmentation and (sheet := varied_sheet(feed, feed_of(settings.input))) is not None:
         context.out("augmented.jpg").write_bytes(sheet)
     trained = fit(context, settings, lambda: first.pop() if first else build(), replace(learning(feeds), phases=phases))
-    return outcome_of(context, settings, trained, feed, feed.shape)
+    return FittedNetwork(trained, feeds)

@@ -13,7 +13,6 @@ from jobs.training.checkpoints import Keeper, Snapshot
 from jobs.training.learning import Learning, learning_of
 from jobs.training.search import Search, Trial, try_lr
 from jobs.training.settings import Settings
-from jobs.training.tasks_together import learn_together
 from jobs.training.trainer import Recipe, Trainer
 
 
@@ -35,10 +34,7 @@ def train(
 
     Raises Stopped and DeadlineError, each after a checkpoint; DivergedError where the loss is no number any more.
     """
-    learning = learning_of(feed)
-    if settings.tasks:
-        learning, build = learn_together(settings, learning, build)
-    return _Course(context, settings, build, learning, keeper or Keeper(context)).run()
+    return _Course(context, settings, build, learning_of(feed), keeper or Keeper(context)).run()
 
 
 class _Course:

@@ -90,6 +90,11 @@ class ItemFeed:
         """Some training items, unvaried."""
         return self._train[indices]
 
+    def plain_batches(self, indices: Tensor) -> Iterator[Tensor]:
+        """Some training inputs in this order, unvaried, at most VALIDATION_BATCH at a time."""
+        for start in range(0, len(indices), VALIDATION_BATCH):
+            yield self._fed(self.plain(indices[start : start + VALIDATION_BATCH]).to(self._device))
+
     def validation_batches(self) -> Iterator[Tensor]:
         for start in range(0, len(self._validation), VALIDATION_BATCH):
             yield self._fed(self._validation[start : start + VALIDATION_BATCH].to(self._device))

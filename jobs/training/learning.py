@@ -13,23 +13,24 @@ from jobs.training.objective import BuildObjective, on_target
 from jobs.training.penalty import BuildPenalty
 from jobs.training.phases import EVERYTHING, Phases
 from jobs.training.sampling import Sampler
-from jobs.training.validation import Judge, of_one_task
 from tlbatch.spec.train import Train
 
 
-def no_weights(network: nn.Module) -> list[nn.Parameter]:
-    return []
+def one_for_all(network: nn.Module, role: str) -> nn.Module:
+    """The network itself, whoever's images it judges."""
+    return network
 
 
 @dataclass(frozen=True)
 class Learning:
-    """``feeds`` by role: the target's, on whose validation images epochs and rates are chosen, and those of sources.
+    """``feeds`` by role: the target's, and those of sources. ``judged_on``: roles by whose validation images, all together,
+    epochs and rates are chosen; the target's, unless a strategy may not read their labels. ``as_judge``: of the network, and a
+    role, what judges images of this role.
 
     ``penalty``: a term of the weights that is added to the objective, and no part of the loss that is recorded, as a weight
     decay is none. ``phases``: which stages learn when, and how fast. ``batch_sizes``: images a step of a role, where not
     ``train.batch_size``. The target's images make the epochs; those of other roles come in passes of their own, as long as
-    these need. ``tasks``: names of several that are learnt together; ``judge``: what decides on validation. ``weighs``: of a
-    network its parameters that weigh the objective's terms; they learn as the head does, without weight decay.
+    these need.
     """
 
     feeds: Mapping[str, Feed]
@@ -37,9 +38,8 @@ class Learning:
     batch_sizes: Mapping[str, int] = field(default_factory=dict)
     penalty: BuildPenalty | None = None
     phases: Phases = EVERYTHING
-    tasks: tuple[str, ...] = ()
-    judge: Judge = of_one_task
-    weighs: Callable[[nn.Module], list[nn.Parameter]] = no_weights
+    judged_on: tuple[str, ...] = (TARGET,)
+    as_judge: Callable[[nn.Module, str], nn.Module] = one_for_all
 
     @property
     def target(self) -> Feed:

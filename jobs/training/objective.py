@@ -20,13 +20,12 @@ from tlbatch.spec.train import Train
 class Counts:
     """Of the images that a loss is the mean over: how many there were, and of how many (a scalar) the label was named first.
 
-    ``tasks`` [tasks, 3] float64: of each of several tasks its loss times the images that have its label, how many of these are
-    right, and how many they are.
+    ``recorded``: the part of the loss (a scalar) that is recorded, without terms that are no error; None: all of it.
     """
 
     images: int
     right: Tensor
-    tasks: Tensor | None = None
+    recorded: Tensor | None = None
 
 
 class Forward:

@@ -13,11 +13,9 @@ from torch import nn
 
 from jobs.context import Context
 from jobs.heads.fitting import FittedHead
-from jobs.training.batches import TARGET, Feed
+from jobs.training.batches import TARGET
 from jobs.training.fit import Trained
 from jobs.training.phases import EVERYTHING, Phases
-from jobs.training.settings import Settings
-from jobs.training.validation import validation_logits
 
 
 @dataclass(frozen=True)
@@ -43,11 +41,10 @@ class Outcome:
     head: Mapping[str, Any] | None = None
 
 
-def outcome_of(context: Context, settings: Settings, trained: Trained, feed: Feed, shape: tuple[int, ...]) -> Outcome:
+def outcome_of(context: Context, trained: Trained, shape: tuple[int, ...]) -> Outcome:
     """Of a network that the training loop trained; notes in ``made`` where and how fast."""
     trainer, place = trained.trainer, trained.trainer.place
-    network = trainer.judged
-    logits = validation_logits(network, feed, settings.bf16, context.check_deadline)
+    logits = trainer.validation_logits(context.check_deadline)
     history = {
         "epochs": place.epochs,
         "selected_epoch": trainer.selected_epoch + 1,
@@ -59,7 +56,8 @@ def outcome_of(context: Context, settings: Settings, trained: Trained, feed: Fee
         "epoch_seconds": place.seconds,
         "images_per_s": trainer.images_per_s,
     }
-    return Outcome(network, shape, logits.double().numpy(), history, phases=trainer.phases)
+    judged_on = trainer.judged_on
+    return Outcome(trainer.judged, shape, logits.double().numpy(), history, phases=trainer.phases, judged_on=judged_on)
 
 
 def fitted_outcome(

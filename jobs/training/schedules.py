@@ -26,12 +26,17 @@ def _step(share: float) -> float:
     return STEP_FACTOR ** sum(share >= at for at in STEP_AT)
 
 
+def _inverse(share: float) -> float:
+    return float((1 + 10 * share) ** -0.75)
+
+
 #: share of the training done (0 to 1, after warm-up) -> factor on the learning rate
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": _constant,
     "cosine": _cosine,
     "linear": _linear,
     "step": _step,
+    "inverse": _inverse,  # Ganin and Lempitsky (2015), section 4: of DANN
     "plateau": _constant,  # and a factor of its own, see Plateau
 }
 

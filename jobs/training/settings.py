@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.training.trainer import Recipe
-from tlbatch.contracts.models import FinetuneParams, LearntTask, Weights
+from tlbatch.contracts.models import FinetuneParams, Weights
 from tlbatch.plugins import check_used
 from tlbatch.schema.base import Part
 from tlbatch.spec.added import added_name
@@ -56,11 +56,6 @@ class Settings:
         return list(self.params.classes)
 
     @property
-    def tasks(self) -> tuple[LearntTask, ...]:
-        """Several that are learnt together, the main one first; empty where there is one."""
-        return self.params.tasks
-
-    @property
     def seed(self) -> int:
         return self.params.seed
 
@@ -99,6 +94,13 @@ class Settings:
     def lr_candidates(self) -> list[float]:
         """The rates to try; empty where the study names one."""
         return list(self.train.lr_candidates) if self.train.lr == "auto" else []
+
+    @property
+    def chooses(self) -> bool:
+        """Whether validation images decide anything: the rate, or which epoch is kept."""
+        train = self.train
+        by_epoch = train.select == "best" or train.early_stopping is not None or train.schedule == "plateau"
+        return bool(self.lr_candidates) or (by_epoch and self.fitted is None)
 
     def recipe(self, lr: float) -> Recipe:
         return Recipe(self.train, self.classes, self.seed, lr, self.bf16)

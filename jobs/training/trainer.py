@@ -21,7 +21,7 @@ from jobs.training.optimizers import build_optimizer, set_lr
 from jobs.training.protocol import Trainable
 from jobs.training.schedules import Plateau, lr_factor
 from jobs.training.selection import BestEpoch, Patience
-from jobs.training.validation import Judged, validation_logits
+from jobs.training.validation import loss_and_accuracy, validation_logits
 from tlbatch.errors import StudyError
 from tlbatch.spec.train import Train
 
@@ -43,8 +43,7 @@ class Recipe:
 
 @dataclass
 class Place:
-    """Where a training stands. ``sums``: loss · images, right, images of the epoch so far; then the same of each of several
-    tasks."""
+    """Where a training stands. ``sums``: loss · images, right, images of the epoch so far."""
 
     epoch: int = 0
     step: int = 0
@@ -63,6 +62,9 @@ class Place:
         return Place(**{name: parts[name](**value) if name in parts else value for name, value in document.items()})
 
 
+#: validation loss and accuracy
+Judged = tuple[float, float]
+
 #: called between batches with the trainer, and whether an epoch has just ended; may raise Stopped
 Tick = Callable[["Trainer", bool], None]
 
@@ -74,7 +76,7 @@ class Trainer:
         self, network: nn.Module, feed: Feed | Learning, recipe: Recipe, tick: Tick = lambda trainer, epoch_end: None
     ) -> None:
         learning_on = learning_of(feed)
-        self.network, self._feeds, self._feed = network, learning_on.feeds, learning_on.target
+        self.network, self._learning, self._feeds = network, learning_on, learning_on.feeds
         self.recipe, self._tick = recipe, tick
         self._stages = cast(Trainable, network)
         self.device = next(network.parameters()).device
@@ -82,9 +84,6 @@ class Trainer:
         self.phases = learning_on.phases
         learning, scales = self.phases.ever(names), self.phases.scales(names)
         self.optimizer = build_optimizer(train, [(n, list(self._stages.parameters_of(n)), scales[n]) for n in learning])
-        self._tasks, self._judge = learning_on.tasks, learning_on.judge
-        if weighs := learning_on.weighs(network):
-            self.optimizer.add_param_group({"params": weighs, "stage": "tasks", "scale": 1.0, "weight_decay": 0.0})
         self._objective = learning_on.objective(train, recipe.classes, learning_on.feeds)
         self._penalty = learning_on.penalty(network) if learning_on.penalty else None  # before restore: of the initial weights
         self._forward = Forward(network, self.device, recipe.bf16)
@@ -92,7 +91,7 @@ class Trainer:
         self._sampler = self._samplers[TARGET]
         self._average = Average(network, train.ema) if train.ema else None
         self._best: dict[str, Tensor] = {}
-        self._sums = torch.zeros(1 + len(self._tasks), 3, dtype=torch.float64, device=self.device)
+        self._sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         self._names = names
         self.place = Place()
 
@@ -100,6 +99,22 @@ class Trainer:
     def judged(self) -> nn.Module:
         """The network that is validated and kept: the average where there is one."""
         return self._average.network if self._average else self.network
+
+    @property
+    def judged_on(self) -> tuple[str, ...]:
+        """Roles by whose validation images epochs and rates are chosen."""
+        return self._learning.judged_on
+
+    def validation_logits(self, tick: Callable[[], None]) -> Tensor:
+        """float32 [m, classes] on the CPU of these roles' validation images, one role after the other; [0, 0] of none."""
+        pieces = []
+        for role in self.judged_on:
+            judge = self._learning.as_judge(self.judged, role)
+            pieces.append(validation_logits(judge, self._feeds[role], self.recipe.bf16, tick))
+        return torch.cat([piece for piece in pieces if len(piece)] or [torch.empty((0, 0))])
+
+    def _validation_labels(self) -> Tensor:
+        return torch.cat([self._feeds[role].validation_labels for role in self.judged_on])
 
     @property
     def images_per_s(self) -> float | None:
@@ -154,9 +169,8 @@ class Trainer:
         if self._average:
             self._average.update(self.network, place.epoch * self._sampler.steps + place.step + 1)
         n = torch.tensor(counts.images, device=self.device)
-        self._sums[0] += torch.stack([loss.detach().double() * n, counts.right.double(), n.double()])
-        if counts.tasks is not None:
-            self._sums[1:] += counts.tasks
+        recorded = loss.detach() if counts.recorded is None else counts.recorded
+        self._sums += torch.stack([recorded.double() * n, counts.right.double(), n.double()])
 
     def _batches(self) -> dict[str, Batch]:
         """Of every role, as this place in the training has them."""
@@ -175,29 +189,28 @@ class Trainer:
         factor = lr_factor(train.schedule, at, train.epochs * steps, train.warmup_epochs * steps)
         return self.recipe.lr * factor * self.place.plateau.factor
 
-    def _validate(self) -> tuple[Judged, list[Judged | None]] | None:
-        """What decides, and the same of each of several tasks; None where there are no validation images."""
-        logits = validation_logits(self.judged, self._feed, self.recipe.bf16, lambda: self._tick(self, False))
-        judged = self._judge(logits, self._feed.validation_labels) if len(logits) else None
-        loss = judged[0][0] if judged else 0.0
-        if not (bool(logits.isfinite().all()) and math.isfinite(loss) and self._sums.isfinite().all()):
+    def _validate(self) -> Judged | None:
+        """None where there are no validation images."""
+        logits = self.validation_logits(lambda: self._tick(self, False))
+        judged = loss_and_accuracy(logits, self._validation_labels()) if len(logits) else None
+        if not (bool(logits.isfinite().all()) and math.isfinite(judged[0] if judged else 0.0) and self._sums.isfinite().all()):
             epoch, lr = self.place.epoch + 1, self.recipe.lr
             raise DivergedError(f"the loss is no number any more in epoch {epoch}: train.lr {lr:g} is too large; lower it")
         return judged
 
-    def _record(self, found: tuple[Judged, list[Judged | None]] | None, seconds: float) -> None:
-        place, train, (sums, *of_tasks) = self.place, self.recipe.train, self._sums.tolist()
-        nothing: list[Judged | None] = [None] * len(self._tasks)
-        judged, judged_tasks = found or (None, nothing)
+    def _record(self, judged: Judged | None, seconds: float) -> None:
+        place, train, sums = self.place, self.recipe.train, self._sums.tolist()
+        loss, accuracy = judged or (None, None)
         if judged and train.select == "best" and place.best.observe(place.epoch, judged[1], judged[0]):
             self._best = {name: tensor.detach().clone() for name, tensor in self._changing(self.judged).items()}
-        tasks = zip(self._tasks, of_tasks, judged_tasks, strict=True)
         place.epochs.append(
             {
                 "epoch": place.epoch + 1,
-                **_figures(sums, judged),
+                "train_loss": sums[0] / sums[2],
+                "train_accuracy": sums[1] / sums[2],
+                "validation_loss": loss,
+                "validation_accuracy": accuracy,
                 "lr": self._lr(place.step - 1),
-                **({"tasks": {name: _figures(seen, own) for name, seen, own in tasks}} if self._tasks else {}),
             }
         )
         if judged and train.schedule == "plateau":
@@ -222,7 +235,7 @@ class Trainer:
         if self._average:
             tensors |= {f"average.{name}": tensor for name, tensor in self._changing(self._average.network).items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self._best.items()} | optimizer_tensors(self.optimizer)
-        self.place.sums = self._sums.flatten().tolist()
+        self.place.sums = self._sums.tolist()
         return Snapshot(tensors, {"trainer": asdict(self.place)})
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -237,12 +250,4 @@ class Trainer:
         self._best = {name: tensor.to(self.device) for name, tensor in part("best.").items()}
         restore_optimizer(self.optimizer, snapshot.tensors)
         self.place = Place.from_json(snapshot.place["trainer"])
-        self._sums.copy_(torch.tensor(self.place.sums, dtype=torch.float64).view_as(self._sums))
-
-
-def _figures(sums: list[float], judged: Judged | None) -> dict[str, float | None]:
-    """Of an epoch, as history.json has them; None of what no item of the epoch has a label of."""
-    total, right, n = sums
-    loss, accuracy = judged or (None, None)
-    mean = (total / n, right / n) if n else (None, None)
-    return {"train_loss": mean[0], "train_accuracy": mean[1], "validation_loss": loss, "validation_accuracy": accuracy}
+        self._sums.copy_(torch.tensor(self.place.sums, dtype=torch.float64))

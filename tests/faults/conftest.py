@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.noise import noise
 from tests.studies.kept import KeptBackend
 from tests.studies.nights import Night, Nights
 from tests.studies.shapes import SPLIT, Bench, draw_shapes, head
@@ -52,6 +53,11 @@ sources: {films: {url: films, split: {validation: 0.25}}}
 control: none
 precision: fp32
 runs:
+  - name: adversarial
+    model: {scratch: {channels: [4, 8], padding: same, batch_norm: true, dense: [8]}}
+    strategy: {adapt_network: {method: dann, domain_layers: [8]}}
+    input: {size: 16}
+    train: {epochs: 2, batch_size: 16, lr: 3e-3}
   - name: aligned
     model: {backbone: squeezenet1_1, weights: random, head: {logistic: {c: [1.0]}}}
     strategy: {adapt: {method: subspace}}
@@ -60,6 +66,20 @@ runs:
     model: {backbone: squeezenet1_1, weights: random, head: {prototypes: {}}}
     input: {size: 32}
 curve: {labels: [1, 2]}
+"""
+FEW_SHOT = """\
+apiVersion: tlbatch/v1
+kind: Study
+name: shades
+dataset: {url: shades, split: {train: 6, validation: 2, test: 4}, near_duplicates: false}
+control: none
+precision: fp32
+runs:
+  - name: cnn
+    model: {scratch: {channels: [4], padding: same, dense: [8]}}
+    input: {size: 16}
+    train: {epochs: 1, batch_size: 4}
+evaluate: {episodes: {ways: 2, shots: [1], queries: 3, count: 100, classes: [c, d, e, f], heads: [prototypes]}}
 """
 ADVICE = "advise: {candidates: [{backbone: squeezenet1_1, weights: random}], images: 20}\n"
 
@@ -73,10 +93,12 @@ class Season:
     second: Night
     advice: Night
     adaptation: Night
+    few_shot: Night
 
     def tasks(self) -> dict[str, InputRef]:
-        """Each task by name: of the second night, its champion among them, of advice, of adaptation: every step."""
-        plans = [(night.execution.load_plan() or {})["tasks"] for night in (self.adaptation, self.advice, self.second)]
+        """Each task by name: of the second night, its champion among them, advice, adaptation, episodes: every step."""
+        nights = (self.few_shot, self.adaptation, self.advice, self.second)
+        plans = [(night.execution.load_plan() or {})["tasks"] for night in nights]
         return {name: InputRef(t["step"], t["key"], t["digest"]) for plan in plans for name, t in plan.items()}
 
 
@@ -87,7 +109,7 @@ def season(tmp_path_factory: pytest.TempPathFactory) -> Season:
     nights.study.write_text(STUDY)
     first = nights.fire()
     draw_shapes(nights.images, 4, first=700)
-    return Season(nights, first, nights.fire(), _advice(nights), _adaptation(nights))
+    return Season(nights, first, nights.fire(), _advice(nights), _adaptation(nights), _few_shot(nights))
 
 
 def _advice(nights: Nights) -> Night:
@@ -103,6 +125,16 @@ def _adaptation(nights: Nights) -> Night:
     """From other pictures to these, in the same store."""
     draw_shapes(nights.folder / "films", 16, first=800)
     return _run_beside(nights, parse_study(ADAPTATION, folder=nights.folder))
+
+
+def _few_shot(nights: Nights) -> Night:
+    """Six shades of noise, four of them held out."""
+    for number, name in enumerate("abcdef"):
+        (nights.folder / "shades" / name).mkdir(parents=True)
+        for picture in range(6):
+            drawn = noise(f"{name}{picture}", (24, 24), 20).point(lambda value, lighter=20 * number: value // 2 + lighter)
+            drawn.convert("RGB").save(nights.folder / "shades" / name / f"{picture}.png")
+    return _run_beside(nights, parse_study(FEW_SHOT, folder=nights.folder))
 
 
 def _run_beside(nights: Nights, asked: LoadedStudy) -> Night:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,6 +29,7 @@ from tlbatch.planning.weights import ResolvedWeights, resolve_weights
 from tlbatch.planning.zero_label import zero_labels
 from tlbatch.spec import LoadedStudy, Run, Study
 from tlbatch.spec.curve import curve_cautions
+from tlbatch.spec.episodes import held_out_classes
 from tlbatch.spec.load import is_file_like
 from tlbatch.store import Store
 
@@ -59,33 +61,33 @@ def resolve_advice(loaded: LoadedStudy, store: Store) -> ResolvedStudy:
 def resolve(loaded: LoadedStudy, store: Store, defence: ChampionState | None = None) -> ResolvedStudy:
     """Everything a plan follows from. Raises StudyError or DataError with what is wrong in study, data or store."""
     study = loaded.study
-    listing = list_corrected(study, store)
+    listed = list_corrected(study, store)
+    held_out = held_out_classes(study, listed.classes)
+    listing = replace(listed, classes=tuple(name for name in listed.classes if name not in held_out))
     check_parts(listing)
-    data = _listed(listing)
+    data = replace(_listed(listed), classes=listing.classes)
     runs = resolve_runs(study, _weights_of(store), resolve_precision(study.resources.gpu))
     mapping = class_mapping(data.classes)
-    covered = mapping is not None or any(class_mapping(classes) for classes in data.tasks.values())
     trained_on = next((run.weights.trained_on for run in runs if run.weights and run.weights.trained_on), "")
-    described = described_rows(study, data.classes, runs, store)
     return ResolvedStudy(
         study=study,
         data=data,
         sources={name: _listed(list_source(name, each), name) for name, each in study.sources.items()},
         runs=runs,
         controls=resolve_controls(runs, listed_images(study, listing)),
-        zero_label=[*(zero_labels(runs, mapping) if mapping and not data.tasks else ()), *described],
-        seen=seen_in_pretraining(list(data.classes), covered, trained_on) if trained_on else {},
+        zero_label=[*(zero_labels(runs, mapping) if mapping else ()), *described_rows(study, data.classes, runs, store)],
+        seen=seen_in_pretraining(list(data.classes), mapping is not None, trained_on) if trained_on else {},
         document=document_of(loaded),
         corrections=_corrections(listing),
         defended=resolve_champion(defence, study, store, data.classes) if defence is not None else None,
+        held_out=held_out,
         cautions=(*coarse_bounds(study, listing), *curve_cautions(study)),
     )
 
 
 def _listed(listing: Listing, source: str = "") -> ListedData:
     notes = tuple(f"{source}: {line}" if source else line for line in listing_lines(listing))
-    facts = listing_facts(listing)
-    return ListedData(listing.url, listing.classes, listing.digest, listing.to_json(), facts, listing.tasks, notes)
+    return ListedData(listing.url, listing.classes, listing.digest, listing.to_json(), listing_facts(listing), notes)
 
 
 def check_parts(listing: Listing) -> None:

@@ -21,7 +21,6 @@ class ListedData:
     digest: str
     listing: bytes = b""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    tasks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: classes of each of several, the main one first
     notes: tuple[str, ...] = ()  #: what people should know of it: files that cannot be used, what was left out
 
 
@@ -55,22 +54,20 @@ class ResolvedStudy:
     document: dict[str, Any] = field(default_factory=dict)
     defended: ResolvedChampion | None = None
     corrections: dict[str, int] = field(default_factory=dict)
+    held_out: tuple[str, ...] = ()  #: classes of the dataset that nothing trains on, and that ``data`` does not name
     sources: Mapping[str, ListedData] = field(default_factory=dict)  #: by name, as ``data`` is of the target
     cautions: tuple[str, ...] = ()  #: what the study asks for and will not get, as far as the listing tells
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What people should know of the datasets."""
-        return tuple(note for data in (self.data, *self.sources.values()) for note in data.notes)
+        held_out = (f"held out of all training: {', '.join(self.held_out)}",) if self.held_out else ()
+        return (*held_out, *(note for data in (self.data, *self.sources.values()) for note in data.notes))
 
     @property
     def division(self) -> dict[str, Any]:
         """How a task divides the images, as its parameters have it."""
         return {"split": self.study.dataset.split, "classes": self.data.classes}
-
-    def division_of(self, task: str | None) -> dict[str, Any]:
-        """The same for one of several tasks, with its own classes."""
-        return self.division if task is None else {**self.division, "classes": self.data.tasks[task], "task": task}
 
     @property
     def pinned(self) -> dict[str, str]:

@@ -135,10 +135,6 @@ def _ref(store: Store, key: str, whole: str, digest: str | None = None) -> Input
     manifest = load_manifest(store, "finetune", key)
     if manifest is None or digest not in (None, manifest.digest):
         raise StudyError(f"--model {whole}: {store.url}/artifacts/finetune/{key} is not there (any more); run its study again")
-    if "card.json" not in manifest.files and any(name.endswith("/card.json") for name in manifest.files):
-        raise StudyError(
-            f"--model {whole}: several tasks were learnt together here: name the model of one (STORE#EXECUTION/RUN-TASK)"
-        )
     return InputRef("finetune", key, manifest.digest)
 
 

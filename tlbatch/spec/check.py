@@ -16,9 +16,9 @@ from tlbatch.spec.added import added_name, check_added
 from tlbatch.spec.check_data import check_data
 from tlbatch.spec.check_kind import KIND, check_kind
 from tlbatch.spec.check_model import check_candidate, check_model
-from tlbatch.spec.check_tasks import check_tasks
 from tlbatch.spec.curve import check_curve
 from tlbatch.spec.described import check_described
+from tlbatch.spec.episodes import check_episodes
 from tlbatch.spec.model import FITTED, Scratch
 from tlbatch.spec.study import Run, Study
 
@@ -60,7 +60,7 @@ def check_study(study: Study) -> list[Mistake]:
         mistakes += check_model(run, ("runs", number), study.name)
         for check in RUN_CHECKS:
             mistakes += check(Place(study, run, number))
-    return mistakes if mistakes else [*check_curve(study), *check_described(study), *check_tasks(study)]
+    return mistakes if mistakes else [*check_curve(study), *check_described(study), *check_episodes(study)]
 
 
 def _names(study: Study) -> Iterator[Mistake]:
@@ -127,20 +127,25 @@ def _strategy(place: Place) -> Iterator[Mistake]:
     if SOURCE in run.strategy_entry.roles and not place.study.sources:
         text = f"{run.strategy_entry.name} learns from sources, and the study names none: add sources: {{NAME: {{url: …}}}}"
         yield Mistake(path, text, None, (("sources",),))
-    if run.model.scratch is not None and run.strategy is not None and for_model != "scratch":
+    if run.model.scratch is not None and run.strategy is not None and for_model == "backbone":
         text = "a scratch model is trained whole: leave strategy out, or name a backbone"
         yield Mistake(path, text, None, rests_on)
-    if run.model.backbone is not None and for_model != "backbone":
+    if run.model.backbone is not None and for_model == "scratch":
         text = (
             "is for model.scratch; for a backbone from random weights: weights: random, strategy: {finetune: {unfreeze: all}}"
         )
         yield Mistake(path, text, None, rests_on)
 
 
+def _reads_validation(run: Run) -> bool:
+    """Whether it may read labels of the target's validation images."""
+    settings = run.strategy_settings
+    return settings is None or run.strategy_entry.labels_read(settings.model_dump(mode="json")) is None
+
+
 def _held_out(place: Place) -> Iterator[Mistake]:
     """Without the target's validation labels, what a source holds out is all that there is to choose and calibrate by."""
-    entry, settings = place.run.strategy_entry, place.run.strategy_settings
-    if settings is None or entry.labels_read(settings.model_dump(mode="json")) is None or not place.study.sources:
+    if _reads_validation(place.run) or not place.study.sources:
         return
     for source in place.study.sources.values():
         if source.split.validation or source.split.folders or (source.labels and source.labels.split):
@@ -201,7 +206,7 @@ def _head(place: Place) -> Iterator[Mistake]:
 def _training(place: Place) -> Iterator[Mistake]:
     run, train, path = place.run, place.run.train, (*place.path, "train")
     split = place.study.dataset.split
-    without = split.validation == 0 and split.folds is None
+    without = split.validation == 0 and split.folds is None and _reads_validation(run)
     rests_on: tuple[Path, ...] = (("dataset", "split"),)
     fitted = run.model.own_head.fitted if run.model.own_head else None
     needs = {
@@ -215,7 +220,7 @@ def _training(place: Place) -> Iterator[Mistake]:
             yield Mistake((*path, name), f"needs validation {nouns.items()}, and there are none: {way}", None, rests_on)
     if train.warmup_epochs >= train.epochs and train.warmup_epochs > 0:
         yield Mistake((*path, "warmup_epochs"), f"must be less than epochs ({train.epochs})")
-    classes = None if place.study.dataset.tasks else place.study.dataset.classes  # weights may name classes of any task
+    classes = place.study.dataset.classes
     if isinstance(train.class_weights, dict) and classes is not None:
         for name in train.class_weights:
             if name not in classes:

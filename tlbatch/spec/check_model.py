@@ -49,6 +49,7 @@ def _checked(run: Run, path: Path, model_path: Path) -> CheckedRun:
         epochs=run.train.epochs,
         path=path,
         model_path=model_path,
+        scratch=run.model.scratch is not None,
     )
 
 

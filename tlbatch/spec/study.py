@@ -13,6 +13,7 @@ from tlbatch.spec.advise import Advise
 from tlbatch.spec.curve import Curve
 from tlbatch.spec.dataset import Dataset, Repeat, Source
 from tlbatch.spec.described import Described
+from tlbatch.spec.episodes import Evaluate
 from tlbatch.spec.model import Model
 from tlbatch.spec.resources import Resources, Schedule, StudyResources
 from tlbatch.spec.train import Train
@@ -116,5 +117,6 @@ class Study(Part):
     described: Described | None = Field(
         default=None, description="asks what a pretrained network knows without labels of classes it has no output for"
     )
+    evaluate: Evaluate | None = Field(default=None, description="what is measured beside the test set")
     resources: StudyResources = StudyResources()
     schedule: Schedule | None = Field(default=None, description="when the study runs again, and what promotes a model")

@@ -32,10 +32,10 @@ class Train(Part):
     rho: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.9, description="of RMSprop: decay of the mean square")
     eps: Positive = Field(default=1e-7, description="of RMSprop, Adam and AdamW: added to the denominator")
     weight_decay: Annotated[float, Field(ge=0)] = Field(default=0.0, description="decoupled with adamw, else an L2 penalty")
-    schedule: Literal["constant", "cosine", "step", "linear", "plateau"] = Field(
+    schedule: Literal["constant", "cosine", "step", "linear", "plateau", "inverse"] = Field(
         default="constant",
         description="of the learning rate; cosine and linear end at 0; step: a tenth at 1/2 and 3/4 of the training; "
-        "plateau: times 0.3 after 3 epochs without a better validation loss",
+        "plateau: times 0.3 after 3 epochs without a better validation loss; inverse: (1 + 10 p)^-0.75 at the share p, as DANN",
     )
     warmup_epochs: Annotated[float, Field(ge=0)] = Field(default=0.0, description="the rate rises linearly over them")
     early_stopping: EarlyStopping | None = Field(default=None, description="default: all epochs are trained")
@@ -44,12 +44,6 @@ class Train(Part):
     )
     class_weights: Literal["none", "balanced"] | dict[str, Positive] = Field(
         default="none", description="factors on the loss; balanced: rare classes count more, or class -> factor"
-    )
-    task_weights: Literal["equal", "uncertainty"] | dict[str, Positive] = Field(
-        default="equal",
-        exclude_if=lambda weights: weights == "equal",  # so that keys of studies without it are the same as ever
-        description="with several tasks, factors on their losses: task -> factor (others: 1), or uncertainty: learnt "
-        "(Kendall, Gal and Cipolla 2018)",
     )
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.0, description="share of each label that is spread over all classes"

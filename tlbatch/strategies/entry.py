@@ -14,6 +14,7 @@ from tlbatch.schema.yamltree import Mistake, Path
 @dataclass(frozen=True)
 class CheckedRun:
     """A run as a strategy's ``check`` sees it. ``stages`` of its backbone and ``used`` ones: empty where they are not known.
+    ``scratch``: it has no backbone.
 
     ``path`` is where the strategy's own settings stand in the study, ``model_path`` where the model does.
     """
@@ -26,6 +27,7 @@ class CheckedRun:
     epochs: int
     path: Path
     model_path: Path
+    scratch: bool = False
 
 
 Check = Callable[[CheckedRun], Iterator[Mistake]]
@@ -41,6 +43,10 @@ def no_detail(settings: Mapping[str, Any]) -> str:
 
 def nothing_learns(settings: Mapping[str, Any], stages: Sequence[str]) -> tuple[str, ...]:
     return ()
+
+
+def nothing_beside(settings: Mapping[str, Any], features: int) -> int:
+    return 0
 
 
 def all_labels(settings: Mapping[str, Any]) -> int | None:
@@ -61,33 +67,32 @@ class OwnControl:
 class Strategy:
     """One way to learn.
 
-    ``program``: ``module:function`` that trains (jobs.strategies). ``model``: which of a study's models it is for.
+    ``program``: ``module:function`` that trains (jobs.strategies). ``model``: which of a study's models it is for, or either.
     ``roles``: what it reads: the ``target``, and ``source`` where it learns from the study's sources; its tasks are handed
     nothing else. ``shared_classes``: a source's images count by the target's classes, and those of others are left out; else
     a source has classes of its own.
     ``consumes``: inputs, or features that an extract task leaves before. ``settings``: what may be set (``strategy: {name:
     {…}}``), None where nothing may. ``heads``: which heads it trains: dense, those fitted at once
-    (tlbatch.spec.model.FITTED), added (plug-ins'). ``several_tasks``: whether it learns several tasks together, where a dataset
-    has labels of such. ``whole``: whether
+    (tlbatch.spec.model.FITTED), added (plug-ins'). ``whole``: whether
     parts of the backbone may learn. ``check``: mistakes that its settings make with a run. ``learning(settings, stages)``: the
     stages of a backbone that learn. ``labels_read``: from its settings, how many labels of the target's training images it
     reads, a class; None: all of them, and those of validation. The others it is not handed, nor any of validation.
     ``own_controls``: from its settings, and whether its model is ``scratch`` or a ``backbone``; with them, none of those that
-    pretrained runs have is planned. ``phrase``: what a run is called in reports, from its settings and layer; ``detail``: of
+    pretrained runs have is planned. ``beside``: from its settings and how many features an item has, the weights that its
+    training has beside the network's. ``phrase``: what a run is called in reports, from its settings and layer; ``detail``: of
     its settings, in tables.
     """
 
     name: str
     title: str
     program: str
-    model: Literal["scratch", "backbone"]
+    model: Literal["scratch", "backbone", "either"]
     phrase: Callable[[Mapping[str, Any], str], str]
     consumes: Literal["inputs", "features"] = "inputs"
     roles: frozenset[str] = frozenset({TARGET})
     shared_classes: bool = True
     settings: type[Part] | None = None
     heads: frozenset[str] = frozenset({"dense"})
-    several_tasks: bool = False
     whole: bool = False
     default: bool = False
     check: Check = nothing_wrong
@@ -95,6 +100,7 @@ class Strategy:
     learning: Callable[[Mapping[str, Any], Sequence[str]], tuple[str, ...]] = nothing_learns
     labels_read: Callable[[Mapping[str, Any]], int | None] = all_labels
     own_controls: Callable[[Mapping[str, Any], str], Iterator[OwnControl]] | None = None
+    beside: Callable[[Mapping[str, Any], int], int] = nothing_beside
 
     def __post_init__(self) -> None:
         unknown = sorted(self.roles - {TARGET, SOURCE})

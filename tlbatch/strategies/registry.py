@@ -8,12 +8,15 @@ from typing import Any
 
 from tlbatch.plugins import entry_of
 from tlbatch.strategies.adapt import ADAPT
+from tlbatch.strategies.adapt_network import ADAPT_NETWORK
 from tlbatch.strategies.entry import Strategy
 from tlbatch.strategies.features import FEATURES
 from tlbatch.strategies.finetune import FINETUNE
 from tlbatch.strategies.scratch import SCRATCH
 
-STRATEGIES: Mapping[str, Strategy] = MappingProxyType({each.name: each for each in (FEATURES, SCRATCH, FINETUNE, ADAPT)})
+STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
+    {each.name: each for each in (FEATURES, SCRATCH, FINETUNE, ADAPT, ADAPT_NETWORK)}
+)
 
 
 def default_strategy(model: str) -> Strategy:

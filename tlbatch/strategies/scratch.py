@@ -11,6 +11,5 @@ SCRATCH = Strategy(
     model="scratch",
     default=True,
     whole=True,
-    several_tasks=True,
     phrase=lambda settings, layer: "trained from scratch",
 )

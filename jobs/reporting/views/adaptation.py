@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jobs.reporting.adaptation import Adaptation, chosen_sentence, subject_of
 from jobs.reporting.analysis import Analysis
@@ -63,10 +64,11 @@ def build_adaptation(analysis: Analysis, figures: Figures) -> AdaptationSection 
     if not found:
         return None
     subject = subject_of(found)
-    drawn = _picture(subject.run, figures) if subject else None
+    drawn = _picture(subject, figures) if subject else None
     caption = (
         f"{subject.run.name}, seed {subject.run.seeds[0]}: the first two principal components of {nouns.items()} of each "
-        "domain, of all together, before and after. A drawing shows two of many dimensions: it proves nothing."
+        f"domain, of all together, before {_before(subject)}and after. A drawing shows two of many dimensions: it proves "
+        "nothing."
         if subject and drawn
         else ""
     )
@@ -99,7 +101,7 @@ def _shown(item: Item, kind: str | None) -> Picture:
 
 
 def _lines(found: Adaptation) -> list[Line]:
-    seen = seen_of(found.run)
+    seen = domains_seen(found)
     lines = []
     for c in found.contrasts:
         d, fallen = c.accuracy, found.fallen[c.b.name]
@@ -120,16 +122,44 @@ def _lines(found: Adaptation) -> list[Line]:
     return lines
 
 
+def domains_seen(found: Adaptation) -> Mapping[str, Any]:
+    """``adaptation.json`` of its first model; {} where there is none.
+
+    A network's features of before are those of another network: of its first control that has any.
+    """
+    seen, other = seen_of(found.run), _compared_with(found)
+    if not seen or other is None:
+        return seen
+    told = seen_of(other)
+    return {
+        **seen,
+        **{name: {"before": told[name]["after"], **seen[name]} for name in ("distance", "places")},
+    }
+
+
+def _compared_with(found: Adaptation) -> RunSource | None:
+    """Whose features are those of before; None where the run's own are, or nobody's."""
+    seen = seen_of(found.run)
+    if not seen or "before" in seen["places"]:
+        return None
+    return next((c.b for c in found.contrasts if seen_of(c.b)), None)
+
+
+def _before(found: Adaptation) -> str:
+    other = _compared_with(found)
+    return f"(those of {other.name}) " if other else ""
+
+
 def _distance(found: Mapping[str, float | None]) -> str:
     return f"{number(found.get('before'), 2)} → {number(found.get('after'), 2)}" if found else "–"
 
 
-def _picture(run: RunSource, figures: Figures) -> Drawn | None:
-    seen = seen_of(run)
+def _picture(found: Adaptation, figures: Figures) -> Drawn | None:
+    seen = domains_seen(found)
     if not seen:
         return None
-    panels = {name: _named(seen["places"][name]) for name in ("before", "after")}
-    counts = listing([f"{nouns.count(len(rows))} of {name}" for name, rows in panels["before"].items()])
+    panels = {name: _named(seen["places"][name]) for name in ("before", "after") if name in seen["places"]}
+    counts = listing([f"{nouns.count(len(rows))} of {name}" for name, rows in panels["after"].items()])
     distances = _distance(seen["distance"])
     alt = f"Features of {counts} in two dimensions before and after {seen['method']}; proxy A-distance {distances}."
     return figures.add("adaptation", alt, draw_domains(panels))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,13 +52,23 @@ class TwoDomains:
 
     def outputs(self, params: dict[str, Any], target: list[dict[str, Any]], source: list[dict[str, Any]]) -> dict[str, bytes]:
         """Run to the end on these: every file by name."""
-        store, task = self.bench.store, Task("finetune", params, self.inputs(target, source))
-        context = Context(store, task, "a1", self.bench.root / f"scratch-{task.key[:8]}")
+        task = Task("finetune", params, self.inputs(target, source))
+        context = Context(self.bench.store, task, "a1", self.bench.root / f"scratch-{task.key[:8]}")
         run(context)
         context.finish()
-        artifact = open_artifact(store, "finetune", task.key, self.bench.root / "cache")
+        artifact = open_artifact(self.bench.store, "finetune", task.key, self.bench.root / "cache")
         assert artifact is not None
         return self.bench.contents(artifact)
+
+    def context(self, params: dict[str, Any], name: str, stop: Callable[[], bool]) -> Context:
+        task = Task("finetune", params, self.inputs(self.target, self.source))
+        return Context(self.bench.store, task, name, self.bench.root / f"scratch-{name}", stop=stop)
+
+    def forget(self, params: dict[str, Any]) -> None:
+        """Take away what the task left, and its work, so that it can run again."""
+        task = Task("finetune", params, self.inputs(self.target, self.source))
+        for folder in ("artifacts/finetune", "work"):
+            self.bench.store.delete([stat.name for stat in self.bench.store.list(f"{folder}/{task.key}/")])
 
     def relabelled(self, parts: tuple[str, ...] = ("train", "validation")) -> list[dict[str, Any]]:
         """The target with the labels of these parts shuffled among all."""

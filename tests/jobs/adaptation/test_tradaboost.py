@@ -173,8 +173,9 @@ def test_who_lies_is_not_believed_and_that_helps() -> None:
 
 def test_as_a_layer_it_says_the_same() -> None:
     """Also when loaded from its file into a head that was built from its card."""
-    data = domains(3)
+    data = domains(3, n_target=60, apart=0.8)
     voted, _ = fitted(data, 3)
+    assert len(set(voted.votes)) > 2
     layer = voting_head(voted).head
     again = build_head(5, 3, VOTES, seed=1, init="torch")
     make_room(again, layer.state_dict())

@@ -84,3 +84,19 @@ def test_stopped_and_resumed_equals_uninterrupted(at: int) -> None:
     resumed.run()
     _assert_equal(_state(whole), _state(resumed))
     assert whole.place.epochs == resumed.place.epochs
+
+
+def test_epochs_are_judged_by_the_roles_that_a_strategy_names() -> None:
+    """All their validation images together, by torch alone. Fails when the target's are taken whatever is said."""
+    feeds = {TARGET: TinyFeed(), FILMS: TinyFeed(n=50, noise=0.5)}
+    for roles in ((FILMS,), (FILMS, TARGET)):
+        trained = Trainer(TinyNetwork(), Learning(feeds, both, judged_on=roles), _recipe(epochs=1))
+        trained.run()
+        x = torch.cat([batch for role in roles for batch in feeds[role].validation_batches()])
+        labels = torch.cat([feeds[role].validation_labels for role in roles])
+        trained.network.eval()
+        logits = trained.network(x).detach()
+        found = trained.place.epochs[0]
+        assert found["validation_loss"] == pytest.approx(torch.nn.functional.cross_entropy(logits, labels).item(), rel=1e-5)
+        assert found["validation_accuracy"] == pytest.approx((logits.argmax(dim=1) == labels).double().mean().item())
+        assert torch.allclose(trained.validation_logits(lambda: None), logits, atol=1e-5)

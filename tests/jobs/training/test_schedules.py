@@ -15,7 +15,13 @@ def test_warm_up_rises_to_the_whole_rate() -> None:
 
 @pytest.mark.parametrize(
     ("schedule", "start", "middle", "end"),
-    [("constant", 1.0, 1.0, 1.0), ("cosine", 1.0, 0.5, 0.0), ("linear", 1.0, 0.5, 0.0), ("step", 1.0, 0.1, 0.01)],
+    [
+        ("constant", 1.0, 1.0, 1.0),
+        ("cosine", 1.0, 0.5, 0.0),
+        ("linear", 1.0, 0.5, 0.0),
+        ("step", 1.0, 0.1, 0.01),
+        ("inverse", 1.0, 6**-0.75, 11**-0.75),
+    ],
 )
 def test_from_start_to_end(schedule: str, start: float, middle: float, end: float) -> None:
     assert lr_factor(schedule, 0, 1000, 0) == pytest.approx(start)

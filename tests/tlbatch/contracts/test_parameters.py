@@ -16,12 +16,14 @@ from jobs.context import Context
 from tests.tlbatch.planning.test_adapt_controls import HEAD as ADAPTING
 from tests.tlbatch.planning.test_adapt_controls import run as adapting
 from tests.tlbatch.planning.test_champion_tasks import SCHEDULE
+from tests.tlbatch.planning.test_episodes_task import ASKED
+from tests.tlbatch.planning.test_episodes_task import plan_of as plan_of_episodes
 from tests.tlbatch.planning.test_keys import CLASSES, FIRINGS, IMAGES, SPECS, TEXT, weights_for
-from tests.tlbatch.planning.test_tasks import resolved as of_tasks
 from tlbatch.contracts.advice import AdviseParams, ProbeParams
 from tlbatch.contracts.base import Parameters
 from tlbatch.contracts.curve import CurveParams
 from tlbatch.contracts.data import OverlapParams, PinParams, PrepareParams
+from tlbatch.contracts.episodes import EpisodesParams
 from tlbatch.contracts.evaluation import DecideParams, EvaluateChampionParams, EvaluateRunParams, EvaluateZeroLabelParams
 from tlbatch.contracts.models import ExtractParams, FinetuneParams, Trained
 from tlbatch.contracts.prediction import PredictParams
@@ -54,6 +56,7 @@ OF_STEP: dict[str, type[Parameters]] = {
     "evaluate:zero_label": EvaluateZeroLabelParams,
     "evaluate:champion": EvaluateChampionParams,
     "curve": CurveParams,
+    "episodes": EpisodesParams,
     "decide": DecideParams,
     "report": ReportParams,
     "predict": PredictParams,
@@ -76,13 +79,9 @@ def nodes(folder: Path) -> list[Node]:
     plans += [plan_of(parse_study(TEXT + SCHEDULE).study, folder, firing) for firing in FIRINGS]
     plans.append(advice_plan())
     plans.append(plan_of(parse_study(ADAPTING + adapting("coral", method="coral")).study, folder))
-    plans.append(tasks_plan())
     plans.append(plan_of(parse_study(TEXT + CURVE, overrides=["runs[linear].model.head={prototypes: {}}"]).study, folder))
+    plans.append(plan_of_episodes(ASKED))
     return [node for plan in plans for node in plan]
-
-
-def tasks_plan() -> Plan:
-    return make_plan(of_tasks("name: both, model: {backbone: mobilenet_v2}, strategy: {finetune: {}}"))
 
 
 def advice_plan() -> Plan:

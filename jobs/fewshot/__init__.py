@@ -1,0 +1,1 @@
+"""N-way K-shot episodes on classes that nothing was trained on."""
