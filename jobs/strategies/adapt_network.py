@@ -59,6 +59,27 @@ class Shown:
         yield from ()
 
 
+@dataclass(frozen=True)
+class Counted:
+    """A feed whose training images make the epochs and are not looked at."""
+
+    feed: Feed
+
+    @property
+    def train_labels(self) -> Tensor:
+        return self.feed.train_labels
+
+    @property
+    def validation_labels(self) -> Tensor:
+        return self.feed.validation_labels
+
+    def batch(self, indices: Tensor, epoch: int, step: int) -> Tensor:
+        return torch.empty((len(indices), 0))
+
+    def validation_batches(self) -> Iterator[Tensor]:
+        return self.feed.validation_batches()
+
+
 def train(context: Context, settings: Settings, parts: Parts, device: torch.device) -> Outcome:
     """The network alone is published: no statistics of sources, nothing that tells domains apart."""
     own = settings.own
@@ -75,10 +96,13 @@ def train(context: Context, settings: Settings, parts: Parts, device: torch.devi
         return DomainNetwork(network, apart, build_domain_classifier(dim, own.domain_layers, seed=settings.seed, init=init))
 
     def learning(feeds: Mapping[str, Feed]) -> Learning:
+        read: dict[str, Feed] = dict(feeds)
         if LABELLED in taught:
-            feeds = {**feeds, LABELLED: Shown(feeds[TARGET], torch.nonzero(feeds[TARGET].train_labels >= 0)[:, 0])}
+            read[LABELLED] = Shown(feeds[TARGET], torch.nonzero(feeds[TARGET].train_labels >= 0)[:, 0])
+        unread = set(feeds) - {*taught, *([*sources, TARGET] if own.method in ALIGNING else [])}
+        read |= {role: Counted(feeds[role]) for role in unread}
         objective = partial(build_adapting, term_of(own.method, own.weight), taught, sources)
-        return Learning(feeds, objective, penalty=penalty, judged_on=judged_on, as_judge=_as_judge)
+        return Learning(read, objective, penalty=penalty, judged_on=judged_on, as_judge=_as_judge)
 
     phases = EVERYTHING if settings.backbone is None else phases_of(own)
     fitted = fit_network(context, settings, parts, device, learning, phases, start_of(settings, own), around)

@@ -100,6 +100,22 @@ def test_methods_differ_and_what_is_published_is_the_network_alone(two: TwoDomai
         assert seen["method"] == method
 
 
+@pytest.mark.parametrize("method", ["source_only", LONG("dann")])
+def test_the_sources_alone_are_learnt_from_whatever_the_target_shows(two: TwoDomains, method: str) -> None:
+    """Its pictures are exchanged among its training images: the model is another only where they are looked at."""
+    params = scratch(two, METHODS[method])
+    trains = [entry for entry in two.target if entry["part"] == "train"]
+    place = ("offset", "size", "format")
+    moved = {
+        entry["id"]: {name: other[name] for name in place}
+        for entry, other in zip(trains, [*trains[1:], trains[0]], strict=True)
+    }
+    exchanged = [{**entry, **moved.get(entry["id"], {})} for entry in two.target]
+    first = two.outputs(params, two.target, two.source)["model.safetensors"]
+    again = two.outputs(params, exchanged, two.source)["model.safetensors"]
+    assert (first == again) == (method == "source_only")
+
+
 def test_of_a_backbone_only_the_named_stages_learn(two: TwoDomains) -> None:
     model = {"backbone": {"name": "squeezenet1_1", "weights": {"kind": "random", "seed": 3}}, "layer": "fire5", "pool": "avg"}
     given: dict[str, Any] = {"model": {**model, "head": HEAD}, "input": {**UNIT, "size": 32}, "train": {"epochs": 1}}
