@@ -6,6 +6,7 @@ Parameters are ``tlbatch.contracts.evaluation.DecideParams``. Inputs ``pinned``,
 The challenger is the run that is best on validation by ``promote_on`` (mean of its seeds), and of it the best seed; the test
 set chooses nothing. It is refused where, on the pinned test images, counting units (the first that holds is ``why``):
 
+class lost     the champion got a class without training that the dataset, and so the challenger, has not
 worse          it is shown to be worse than the champion (exact one-sided sign-flip test, p <= 0.2)
 class bound    a class loses more recall than ``class_bound``, and p <= 2 alpha, with more than ten bounded classes 20 alpha /
                classes (but not below the next line's level): no single image shows that

@@ -5,8 +5,9 @@ Parameters are those of ``tlbatch.contracts.evaluation``: ``run_kind`` is ``trai
 outputs, summed over the ``mapping`` of each class and normalised over the classes; its one seed is called 0) or ``champion``:
 a schedule's present model on the pinned test set (inputs ``pinned``, its ``model:<seed>[:<fold>]`` and ``earlier``, an
 evaluation of it): the earlier one's files where the test set is the same, else new ones, without suspects and gallery; classes
-it does not know have probability 0. With folds a seed's probabilities are the mean over its folds' models. Metrics are of the
-probabilities as written to ``predictions.json``.
+it does not know have probability 0; or ``extended``: a champion that got a class more, not crowned yet (inputs ``dataset``,
+``pinned``, its ``model:<seed>[:<fold>]`` of the step extend, and ``before``, the evaluation of what was extended). With folds a
+seed's probabilities are the mean over its folds' models. Metrics are of the probabilities as written to ``predictions.json``.
 
 Files
 -----
@@ -57,6 +58,10 @@ every seed has a temperature; and those of plug-ins that the study names, called
                           JPEG, at most 256 pixels a side
 ``fresh.json``            of a schedule's images that judge before they train, where there are any: {ids, labels, groups,
                           classes, probabilities, metrics: {seed: {metric: Estimate}}}
+``extension.json``        of ``extended`` alone: {class, images, units, by: what became of it in the head, recall: Estimate of
+                          its own items, each unit held out in turn, null of one unit, cost: {n, taken: test items that were
+                          right and are taken for it now, before, after: accuracies, difference: {value, low, high, p, groups}},
+                          sentence}
 ``featuremap.png``        channels of the last map of one test image as a grid; absent where the network has no map
 """
 
@@ -71,7 +76,7 @@ def run(context: Context) -> None:
 
     params = context.read_params(EvaluateParams)
     check_used(params.plugins)
-    kinds = {"trained": _trained, "zero_label": _zero_label, "champion": _champion}
+    kinds = {"trained": _trained, "zero_label": _zero_label, "champion": _champion, "extended": _extended}
     kinds[params.run_kind](context)
 
 
@@ -91,6 +96,12 @@ def _champion(context: Context) -> None:
     from jobs.evaluation.champion import evaluate_champion  # without torch where nothing has to be computed
 
     evaluate_champion(context)
+
+
+def _extended(context: Context) -> None:
+    from jobs.evaluation.extended import evaluate_extended
+
+    evaluate_extended(context)
 
 
 if __name__ == "__main__":

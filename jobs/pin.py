@@ -1,7 +1,7 @@
 """pin: fix a schedule's validation and test images at its first firing, and follow what happens to them later.
 
 Parameters are ``tlbatch.contracts.data.PinParams``; inputs ``dataset`` and, from the second firing on, ``before``: the pins of
-the last one.
+the last one; and ``added:<number>``, prepared items that the champion got a class from: of a new class these are not pinned.
 Files are byte-equal as long as the images are the same. Needs neither torch nor numpy.
 
 Files
@@ -29,7 +29,10 @@ def run(context: Context) -> None:
     params, there = context.read_params(PinParams), "before" in context.task.inputs
     before, known = (load_pins(context.input("before")), load_known(context.input("before"))) if there else (None, None)
     entries = load_index(context.input("dataset"))
-    pins = pin_images(before, entries, params.division, known=known, share=params.fresh or 0.0, renew=params.renew)
+    learnt = frozenset(entry.id for role in context.roles("added:") for entry in load_index(context.input(role)))
+    pins = pin_images(
+        before, entries, params.division, known=known, share=params.fresh or 0.0, renew=params.renew, learnt=learnt
+    )
     met = (known or frozenset()) | {short(entry.id) for entry in used_of(entries, params.classes)}
     context.out(KNOWN_FILE).write_text("".join(f"{id_}\n" for id_ in sorted(met)), encoding="ascii")
     sentence = sentence_of(pins)

@@ -24,7 +24,7 @@ WITHOUT_TORCH = [*(f"jobs.{step.name}" for step in STEPS.values() if not step.to
 LAYERS = """
 tlbatch.cli
 tlbatch.commands
-tlbatch.fsck
+tlbatch.fsck tlbatch.extending
 tlbatch.schedules tlbatch.advice
 tlbatch.display tlbatch.forecast tlbatch.prediction tlbatch.preemption tlbatch.doctor
 tlbatch.execution

@@ -20,10 +20,11 @@ class Step:
     ``torch``: its program imports torch. ``saves``: it writes a checkpoint when it is asked to stop; others commit as they go.
     ``sharded``: several pods may share its work. ``reuses``: earlier outputs of the same extractor save it work, and for that
     reason its outputs need not be kept. ``memory_mib``: what it holds at its most, where that depends on nothing.
+    ``model``: what it leaves is a model that predicts: ``card.json``, ``model.safetensors``, ``validation.json``.
     ``resources_of``: the step whose resources it takes; it has none of its own. ``page``: what it leaves is what people read:
     it is copied to the execution's ``report/``. ``planned``: ``module:function`` that adds
     its task to a study's plan once all runs have theirs (``tlbatch.planning.make``); others are planned with each run, or
-    (``predict``) not at all.
+    (``predict``, ``extend``) not at all.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Step:
     saves: bool = False
     sharded: bool = False
     reuses: bool = False
+    model: bool = False
     memory_mib: int | None = None
     resources_of: str = ""
     page: bool = False
@@ -46,16 +48,21 @@ _STEPS = (  # in the order of displays and reports
     Step("overlap", 1, "data", memory_mib=250),
     Step("extract", 1, "extract", compute=True, torch=True, sharded=True, reuses=True),
     Step("probe", 1, "extract", compute=True, torch=True, sharded=True, reuses=True),
-    Step("finetune", 5, "finetune", compute=True, torch=True, saves=True),
+    Step("finetune", 5, "finetune", compute=True, torch=True, saves=True, model=True),
     Step("evaluate", 4, "evaluate", compute=True, torch=True),
     Step("curve", 2, "data", saves=True, planned="tlbatch.planning.curve_task:add_curve"),
     Step("episodes", 1, "data", planned="tlbatch.planning.episodes_task:add_episodes"),
     Step("decide", 3, "data", memory_mib=300, planned="tlbatch.planning.make:add_decision"),
     Step("advise", 3, "data", page=True),
-    Step("report", 13, "data", memory_mib=700, page=True, planned="tlbatch.planning.report_task:add_report"),
+    Step("report", 12, "data", memory_mib=700, page=True, planned="tlbatch.planning.report_task:add_report"),
+    Step("extend", 1, "evaluate", compute=True, torch=True, model=True, resources_of="evaluate"),
     Step("predict", 2, "evaluate", compute=True, torch=True, sharded=True, resources_of="evaluate"),
 )
 STEPS: Mapping[str, Step] = MappingProxyType({step.name: step for step in _STEPS})
+
+
+MODELS = tuple(step.name for step in _STEPS if step.model)
+"""Steps whose artifacts are models: what predicts, is evaluated and is crowned may be of any of them."""
 
 
 PAGES = tuple(step.name for step in _STEPS if step.page)

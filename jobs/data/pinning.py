@@ -26,11 +26,13 @@ def pin_images(
     known: frozenset[str] | None = None,
     share: float = 0.0,
     renew: bool = False,
+    learnt: frozenset[str] = frozenset(),
 ) -> Pins:
     """The pins of this firing; ``split`` is the study's with ``classes`` added. Raises DataError where a class has no test.
 
     ``known``: short ids of images that earlier firings knew; of those that came since, ``share`` judges before it trains
     (jobs.data.freshness). ``renew``: those that wait so are the next test set, where every class is among them.
+    ``learnt``: ids of images that the champion got a class from: of new classes none of them, or of their copies, is pinned.
     """
     classes = list(split["classes"])
     used = used_of(entries, classes)
@@ -40,7 +42,7 @@ def pin_images(
         waiting = replace(before, fresh=_followed(before.fresh, used, before.version + 1).kept)
         before = renewed(waiting) if {pin.label for pin in waiting.fresh} >= set(classes) else before
     new = [name for name in classes if name not in before.classes]
-    return freshen(_again(before, used, split, new), used, known, share, split["seed"], new)
+    return freshen(_again(before, used, split, new, learnt), used, known, share, split["seed"], new)
 
 
 def used_of(entries: Iterable[IndexEntry], classes: Sequence[str]) -> list[IndexEntry]:
@@ -48,10 +50,12 @@ def used_of(entries: Iterable[IndexEntry], classes: Sequence[str]) -> list[Index
     return [entry for entry in sorted(entries, key=by_content) if entry.label in set(classes)]
 
 
-def _again(before: Pins, used: Sequence[IndexEntry], split: Mapping[str, Any], new: Sequence[str]) -> Pins:
+def _again(
+    before: Pins, used: Sequence[IndexEntry], split: Mapping[str, Any], new: Sequence[str], learnt: frozenset[str]
+) -> Pins:
     """The same lists, but for what became of the images in them, and shares of ``new`` classes."""
     validation, test = (_followed(pins, used, before.version + 1) for pins in (before.validation, before.test))
-    drawn = _shares(used, split, new, {pin.id for pin in (*before.validation, *before.test)})
+    drawn = _shares(used, split, new, {pin.id for pin in (*before.validation, *before.test)} | learnt)
     shares = {part: [replace(pin, since=before.version + 1) for pin in pins] for part, pins in drawn.items()}
     return _next(
         replace(

@@ -18,7 +18,7 @@ from tlbatch.store.artifacts import Artifact
 def evaluate_champion(context: Context) -> None:
     """Inputs ``model:<seed>[:<fold>]``, ``earlier``, ``dataset``, ``pinned``; files: see jobs.evaluate."""
     pins, earlier = pins_of(context), context.input("earlier")
-    if pins is not None and same_test(earlier, pins):
+    if pins is not None and same_test(earlier, pins) and _no_class_more(context, earlier):
         for name, entry in earlier.manifest.files.items():
             if name != FRESH_FILE:
                 context.reuse(name, entry)
@@ -36,6 +36,12 @@ def same_test(earlier: Artifact, pins: Pins) -> bool:
     said = earlier.read_json("predictions.json")
     judged = sorted((id_, said["classes"][label]) for id_, label in zip(said["ids"], said["labels"], strict=True))
     return judged == sorted((pin.id, pin.label) for pin in pins.test)
+
+
+def _no_class_more(context: Context, earlier: Artifact) -> bool:
+    """A champion that got a class that the dataset has not is judged among the dataset's classes, as challengers are."""
+    known = earlier.read_json("predictions.json")["classes"]
+    return set(known) <= set(context.read_params(EvaluateChampionParams).classes)
 
 
 def _judge_fresh(context: Context, pins: Pins, earlier: Artifact) -> None:

@@ -8,6 +8,8 @@
     temperature, trained_on, test: {version, images, asked: tests they had served}, metrics (Estimates on the test images)
     fresh       null or {images, enough, metrics}: when it was crowned, on images that no decision consulted
     corrected   null or {metric, value, low, high}: then, on the test images without the luck of having been chosen there
+    extended    classes that it got without training: [{class, images, units, recall, cost, ...}], as the champion's record
+                has them; no test image of them was seen
     check       {safetensors, onnx: {images, difference, mean_difference, same_class, tolerance, why}}
     lineage     {models: {role: InputRef}, evaluation, pins, decided, sentence, by}
 
@@ -85,6 +87,7 @@ def _document(out: Path, exported: Exported) -> dict[str, Any]:
         "metrics": champion.get("metrics") or {},
         "fresh": champion.get("fresh"),
         "corrected": champion.get("corrected"),
+        "extended": champion.get("extended") or [],
         "check": {name: asdict(agreement) for name, agreement in exported.checks.items()},
         "lineage": {name: champion.get(name) for name in lineage},
     }
@@ -135,7 +138,21 @@ def _worth(document: Mapping[str, Any]) -> str:
     own = own_number(metric, document["fresh"], corrected)
     text = "\n".join(rows) + f"\n\nOn {document['test']['images']:,} test {nouns.items()} it did not learn from"
     text += f", {times(asked)}: it was chosen on them, which flatters it." if asked else "."
+    text += "".join(_added(each) for each in document["extended"])
     return f"{metric.replace('_', ' ').capitalize()} {own.words}.\n\n{text}" if own else text
+
+
+def _added(each: Mapping[str, Any]) -> str:
+    """A class that no test item is of, and what it cost."""
+    recall, cost = each["recall"], each["cost"]
+    own = "one alone: nothing could be held out"
+    if recall is not None:
+        own = f"{recall['k']} of {recall['n']} recognised by the others ({recall['low']:.3f} – {recall['high']:.3f})"
+    return (
+        f"\n\n`{each['class']}` was added without training, from {nouns.count(each['images'])}: its accuracy is not tested "
+        f"({own}). It took {nouns.count(cost['taken'], 'test')} of the other classes that were right before: accuracy there "
+        f"{cost['after']:.3f}, {cost['before']:.3f} before."
+    )
 
 
 def _files(document: Mapping[str, Any], usage: Usage) -> str:

@@ -65,14 +65,15 @@ def weigh(
     level: Level | None,
     *,
     interval: bool = True,
+    lost: Sequence[str] = (),
 ) -> Weighed:
     """The whole rule, on predictions of the same test images. ``level``: None where nothing is known of challengers before.
 
-    ``interval``: of the difference, for people; it decides nothing, and takes most of the time.
+    ``lost``: as ``judge`` has it. ``interval``: of the difference, for people; it decides nothing, and takes most of the time.
     """
     estimate = compare(rule.promote_on, challenger, champion, interval=interval)
     rows = class_tests(challenger, champion, classes)
-    verdict = judge(rule, estimate, rows, level)
+    verdict = judge(rule, estimate, rows, level, lost)
     score = estimate.turned(estimate.challenger)
     after = level.then(score, estimate.spread) if level else Level.start(score, estimate.spread)
     return Weighed(verdict, estimate, rows, after)
@@ -104,7 +105,8 @@ def _outcome(
     if level is None and _renewed(params.stream, pins):
         chosen_elsewhere = compare(rule.promote_on, other, other, interval=False)
         level = Level.start(chosen_elsewhere.turned(chosen_elsewhere.champion), chosen_elsewhere.spread)
-    weighed = weigh(rule, own, other, pins.classes, level)
+    lost = [name for name in present.added if name not in pins.classes]
+    weighed = weigh(rule, own, other, pins.classes, level, lost=lost)
     return _tested(uses, rule, pins, challenger, found, champion, weighed, coarse)
 
 

@@ -9,7 +9,7 @@ from jobs.metrics.registry import metrics
 from jobs.promotion.candidates import Candidate
 from jobs.promotion.paired import ClassTest, Estimate
 from jobs.promotion.rule import BETTER, WORSE_LEVEL, Rule
-from jobs.promotion.verdict import BOUND, FALLEN, GAIN, HARMED, PROMOTED, WORSE, Verdict
+from jobs.promotion.verdict import BOUND, FALLEN, GAIN, HARMED, LOST, PROMOTED, WORSE, Verdict
 from jobs.reporting.formatting import MINUS, interval_points, listing, number, p_value, percent, plural, points, signed_points
 from jobs.statistics.sequential import images_needed
 from tlbatch import nouns
@@ -83,6 +83,11 @@ def _judged(verdict: Verdict, rule: Rule, estimate: Estimate, compared: str) -> 
         p = p_value(estimate.p_beyond(verdict.luck))
         shown = f", which is shown ({p})" if rule.promote == BETTER else ", not shown to be less" if estimate.gain < 0 else ""
         return f"Promoted: {compared}{shown}, and no class is shown to be harmed"
+    if verdict.why == LOST:
+        return (
+            f"Refused, as the champion knows {listing(verdict.lost)}, which was added to it and which the dataset has not: put "
+            f"{nouns.items()} of it into the dataset, or give it up with `tlbatch champion rollback`; beside that, {compared}"
+        )
     if verdict.why == WORSE:
         return f"Refused as worse ({p_value(estimate.p_worse)}, below {WORSE_LEVEL:g}): {compared}"
     if verdict.why == HARMED:

@@ -11,13 +11,15 @@ from jobs.statistics.sequential import Level
 
 FIRST, PROMOTED, REFUSED, SAME = "first", "promoted", "refused", "same"
 WORSE, HARMED, BOUND, FALLEN, GAIN, NOT_SHOWN = "worse", "class harmed", "class bound", "fallen", "gain", "not shown"
+LOST = "class lost"
 
 
 @dataclass(frozen=True)
 class Verdict:
     """``why``: of a refusal, the first rule that is not kept. ``harmed``, ``beyond``: the classes that are, the worst first.
 
-    ``luck``: how much of the champion's score on these images is put down to its having been chosen on them.
+    ``luck``: how much of the champion's score on these images is put down to its having been chosen on them. ``lost``: classes
+    that the champion knows and the challenger does not.
     """
 
     outcome: str
@@ -25,16 +27,22 @@ class Verdict:
     harmed: tuple[ClassTest, ...] = ()
     beyond: tuple[ClassTest, ...] = ()
     luck: float = 0.0
+    lost: tuple[str, ...] = ()
 
 
-def judge(rule: Rule, estimate: Estimate, classes: Sequence[ClassTest], level: Level | None = None) -> Verdict:
-    """``level``: what challengers before scored on these test images; None where that is not known."""
+def judge(
+    rule: Rule, estimate: Estimate, classes: Sequence[ClassTest], level: Level | None = None, lost: Sequence[str] = ()
+) -> Verdict:
+    """``level``: what challengers before scored on these test images; None where that is not known.
+
+    ``lost``: classes that the champion got without training and the dataset has not: no test image speaks for them.
+    """
     count = len(classes)
     harmed = tuple(sorted((row for row in classes if is_harmed(row, rule, count)), key=lambda row: row.p))
     beyond = tuple(sorted((row for row in classes if is_beyond(row, rule, count)), key=lambda row: -row.loss))
     luck = level.luck(estimate.turned(estimate.champion), estimate.noise) if level else 0.0
-    why = _why(rule, estimate, bool(harmed), bool(beyond), level, luck)
-    return Verdict(REFUSED if why else PROMOTED, why, harmed, beyond, luck)
+    why = LOST if lost else _why(rule, estimate, bool(harmed), bool(beyond), level, luck)
+    return Verdict(REFUSED if why else PROMOTED, why, harmed, beyond, luck, tuple(lost))
 
 
 def is_harmed(row: ClassTest, rule: Rule, classes: int) -> bool:

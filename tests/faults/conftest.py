@@ -17,8 +17,11 @@ from tests.noise import noise
 from tests.studies.kept import KeptBackend
 from tests.studies.nights import Night, Nights
 from tests.studies.shapes import SPLIT, Bench, draw_shapes, head
+from tests.studies.test_nights import draw_crosses
 from tlbatch.execution.driver import Silent
 from tlbatch.execution.launch import run_study
+from tlbatch.extending import extend_champion
+from tlbatch.prediction.pictures import list_pictures
 from tlbatch.spec import LoadedStudy, parse_study
 from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import Manifest, load_manifest
@@ -94,12 +97,14 @@ class Season:
     advice: Night
     adaptation: Night
     few_shot: Night
+    extension: dict[str, InputRef]
 
     def tasks(self) -> dict[str, InputRef]:
-        """Each task by name: of the second night, its champion among them, advice, adaptation, episodes: every step."""
+        """Each task by name: of the second night and its champion, advice, adaptation, episodes, an extension: every step."""
         nights = (self.few_shot, self.adaptation, self.advice, self.second)
         plans = [(night.execution.load_plan() or {})["tasks"] for night in nights]
-        return {name: InputRef(t["step"], t["key"], t["digest"]) for plan in plans for name, t in plan.items()}
+        planned = {name: InputRef(t["step"], t["key"], t["digest"]) for plan in plans for name, t in plan.items()}
+        return {**planned, **self.extension}
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +114,9 @@ def season(tmp_path_factory: pytest.TempPathFactory) -> Season:
     nights.study.write_text(STUDY)
     first = nights.fire()
     draw_shapes(nights.images, 4, first=700)
-    return Season(nights, first, nights.fire(), _advice(nights), _adaptation(nights), _few_shot(nights))
+    second = nights.fire()
+    beside = (_advice(nights), _adaptation(nights), _few_shot(nights))
+    return Season(nights, first, second, *beside, _extension(nights))
 
 
 def _advice(nights: Nights) -> Night:
@@ -135,6 +142,16 @@ def _few_shot(nights: Nights) -> Night:
             drawn = noise(f"{name}{picture}", (24, 24), 20).point(lambda value, lighter=20 * number: value // 2 + lighter)
             drawn.convert("RGB").save(nights.folder / "shades" / name / f"{picture}.png")
     return _run_beside(nights, parse_study(FEW_SHOT, folder=nights.folder))
+
+
+def _extension(nights: Nights) -> dict[str, InputRef]:
+    """A class added to the champion of the second night."""
+    draw_crosses(nights.folder / "more", 3)
+    store, place = nights.opened, str(nights.folder / "more")
+    backend = lambda: KeptBackend(store, 1)  # noqa: E731
+    made = extend_champion(store, "shapes", "cross", place, list_pictures(place), backend, Silent(), "ada")
+    models = {f"extend:{role}": ref for role, ref in made.models.items()}
+    return {**models, "evaluate:extended": made.evaluation}
 
 
 def _run_beside(nights: Nights, asked: LoadedStudy) -> Night:

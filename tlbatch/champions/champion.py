@@ -55,6 +55,7 @@ class Champion:
     ``asked``: how many tests its pinned test images had served by then, its own included; None in records from before this was
     counted. ``fresh``: what it scored then on images that no decision consulted, {images, enough, metrics}, or null;
     ``corrected``: its score on the test images without the luck of having been chosen there, {metric, value, low, high}.
+    ``extended``: of each class that it got without training what is told of it (tlbatch.champions.extending), the newest last.
     ``crowned`` is Unix time in s. ``record`` and ``previous`` are the object names of its record and of the one before.
     """
 
@@ -80,6 +81,12 @@ class Champion:
     asked: int | None = None
     fresh: dict[str, Any] | None = None
     corrected: dict[str, Any] | None = None
+    extended: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """Classes that it got without training."""
+        return tuple(str(each["class"]) for each in self.extended)
 
     def to_json(self) -> bytes:
         return sealed({"format": CHAMPION_FORMAT, **asdict(self)})

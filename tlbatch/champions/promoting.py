@@ -49,7 +49,7 @@ def promote_run(
         f"By hand: {challenger.run} (seed {challenger.seed}) of execution {execution.id} {place}"
         f"{_accuracies(store, challenger, present)}. No test was made.{_flattery(store, challenger, pinned) if pinned else ''}"
     )
-    return crown(store, _next(challenger, present, sentence, f"promoted by {user}", clock()), etag)
+    return crown(store, next_term(challenger, present, sentence, f"promoted by {user}", clock()), etag)
 
 
 def _flattery(store: Store, champion: Champion, pins: InputRef) -> str:
@@ -98,10 +98,11 @@ def bring_back(
         f"{_accuracies(store, origin, present)}. No test was made."
     )
     back = replace(origin, restores=origin.serial, decided=None)
-    return crown(store, _next(back, present, sentence, f"{verb} by {user}", clock()), etag)
+    return crown(store, next_term(back, present, sentence, f"{verb} by {user}", clock()), etag)
 
 
-def _next(champion: Champion, before: Champion | None, sentence: str, by: str, now: float) -> Champion:
+def next_term(champion: Champion, before: Champion | None, sentence: str, by: str, now: float) -> Champion:
+    """``champion`` as the term after ``before``."""
     serial, earlier = (before.serial + 1, before.serial) if before else (1, None)
     return replace(champion, serial=serial, before=earlier, sentence=sentence, by=by, crowned=now, record="", previous=None)
 

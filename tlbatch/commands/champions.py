@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlbatch import nouns
-from tlbatch.commands.options import kept_store_option, output_option, print_json
+from tlbatch.commands.options import follow_links_option, kept_store_option, output_option, print_json
 
 if TYPE_CHECKING:
     from tlbatch.champions.champion import Champion
@@ -131,6 +131,47 @@ def rollback(name: str, to: int | None, store: str, output: str) -> None:
     _say(bring_back(open_kept(store), name, to, user_name()), output)
 
 
+@champion.command("extend")
+@click.argument("name")
+@click.argument("source", metavar="SRC")
+@click.option(
+    "--class", "label", required=True, metavar="LABEL", help="What the images in SRC show: a class that NAME does not know."
+)
+@follow_links_option
+@click.option("--cores", type=click.IntRange(1), default=None, help="CPU cores to use.  [default: all]")
+@kept_store_option
+@output_option
+def extend(name: str, source: str, label: str, follow_links: bool, cores: int | None, store: str, output: str) -> None:
+    """Add a class to the champion NAME without training, from the few images in SRC (a folder or s3://…, one is enough).
+
+    Class means and nearest neighbours take the class as if they had been fitted with it; a linear layer gets a row by weight
+    imprinting. What it costs the other classes is measured on their test images; of the new class there are none, so its
+    accuracy is not tested, and that is said. `tlbatch champion rollback NAME` takes the class away again. Stopped anywhere,
+    the same command goes on; given twice, it computes nothing.
+
+    \b
+    tlbatch champion extend pets photos/otter --class otter
+    tlbatch champion extend pets s3://pets/new/otter --class otter -o json
+    """
+    import os
+
+    from tlbatch.backends.local import LocalBackend
+    from tlbatch.cluster.submission import user_name
+    from tlbatch.display.progress import Display
+    from tlbatch.extending import extend_champion
+    from tlbatch.prediction.pictures import list_pictures, place_of
+    from tlbatch.store.opening import open_kept
+
+    opened, place = open_kept(store), place_of(source)
+    files = list_pictures(place, follow_links=follow_links)
+    display = Display(opened, quiet=output == "json")
+    backend = lambda: LocalBackend(opened, cores or len(os.sched_getaffinity(0)))  # noqa: E731
+    try:
+        _say(extend_champion(opened, name, label, place, files, backend, display, user_name()), output)
+    finally:
+        display.close()
+
+
 @champion.command("pull")
 @click.argument("name")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
@@ -218,6 +259,7 @@ def _lines(found: Champion, fresh: Mapping[str, Any] | None, corrected: Mapping[
     rows = [
         ("champion", f"{found.name}, number {found.serial}" + (f" (again number {found.restores})" if found.restores else "")),
         ("model", f"{found.run}, seed {found.seed}, {len(found.classes)} classes"),
+        *(("added", f"{each['class']}, from {nouns.count(each['images'])}: not tested") for each in found.extended),
         ("since", f"{_when(found.crowned)} UTC, {found.by}"),
         *([(metric.replace("_", " "), own.words)] if own else []),
         *([("fresh", few.words)] if few and few != own else []),

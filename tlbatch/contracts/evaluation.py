@@ -12,12 +12,12 @@ from tlbatch.contracts.models import Backbone
 
 
 class EvaluateParams(Divided):
-    """What evaluations of every kind of run have: ``trained``, ``zero_label`` and ``champion``.
+    """What evaluations of every kind of run have: ``trained``, ``zero_label``, ``champion`` and ``extended``.
 
     ``plugins``: what it was planned with.
     """
 
-    run_kind: Literal["trained", "zero_label", "champion"]
+    run_kind: Literal["trained", "zero_label", "champion", "extended"]
     precision: str
     plugins: dict[str, dict[str, str]] = Field(default_factory=dict)
 
@@ -62,6 +62,13 @@ class EvaluateChampionParams(EvaluateParams):
     fresh: bool = True
 
 
+class EvaluateExtendedParams(EvaluateParams):
+    """A champion that got a class more. ``label``: the class; ``seed``: the champion's."""
+
+    label: str
+    seed: int
+
+
 class RuleParams(Open):
     """What a schedule asks of a challenger: its fields of these names (tlbatch.spec.resources.Schedule)."""
 
@@ -81,12 +88,13 @@ class ArtifactParams(Parameters):
 
 
 class ChampionParams(Parameters):
-    """The champion. ``models``: ``model:<seed>[:<fold>]`` to its artifact."""
+    """The champion. ``models``: ``model:<seed>[:<fold>]`` to its artifact. ``added``: classes it got without training."""
 
     serial: int
     run: str
     seed: int
     models: dict[str, ArtifactParams]
+    added: tuple[str, ...] = ()
 
 
 class StreamParams(Open):

@@ -81,3 +81,12 @@ class FinetuneParams(Trained, Divided):
     views: int = 0
     sources: dict[str, SourceParams] = Field(default_factory=dict)
     plugins: dict[str, dict[str, str]] = Field(default_factory=dict)
+
+
+class ExtendParams(Trained, Divided):
+    """A model that gets a class more. ``label``: the class; ``classes``: those that its dataset is divided by.
+
+    ``model`` and ``precision`` are those of the model that it starts from.
+    """
+
+    label: str

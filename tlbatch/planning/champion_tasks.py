@@ -87,8 +87,10 @@ def resolve_champion(defence: ChampionState, study: Study, store: Store, classes
 
 def pin_node(defended: ResolvedChampion, classes: tuple[str, ...], study: Study) -> Node:
     assert study.schedule is not None
-    before = defended.defence.pins
+    before, champion = defended.defence.pins, defended.defence.champion
     given = {"before": before} if before else {}
+    for number, each in enumerate(champion.extended if champion else ()):
+        given[f"added:{number}"] = InputRef(**each["added"])
     renew: dict[str, Any] = {"renew": True} if defended.defence.renew else {}
     params = PinParams(split=study.dataset.split, classes=classes, fresh=study.schedule.fresh, **renew)
     return Node(PIN, "pin", params.as_json(), {"dataset": "prepare"}, given, weight="light", shape=PIN)
@@ -150,4 +152,5 @@ def decide_node(defended: ResolvedChampion, study: Study, runs: Sequence[str], n
 
 def _described(champion: Champion) -> ChampionParams:
     models = {role: ArtifactParams.of(asdict(ref)) for role, ref in sorted(champion.models.items())}
-    return ChampionParams(serial=champion.serial, run=champion.run, seed=champion.seed, models=models)
+    added: dict[str, Any] = {"added": champion.added} if champion.added else {}
+    return ChampionParams(serial=champion.serial, run=champion.run, seed=champion.seed, models=models, **added)

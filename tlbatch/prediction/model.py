@@ -1,7 +1,7 @@
 """``--model``: one grammar for the models that predict, and what identifies one.
 
 ``champion:NAME``                        the champion of a schedule, in the store of ``--store``
-``STORE/artifacts/finetune/KEY``         one trained model
+``STORE/artifacts/finetune/KEY``         one trained model (or ``extend/KEY``: one that got a class more)
 ``STORE#EXECUTION/RUN[:SEED]``           a run's model of an execution (an id, the start of one, or a study's name); the lowest
                                          seed unless one is named; folds are averaged
 """
@@ -18,6 +18,7 @@ from tlbatch.errors import StudyError
 from tlbatch.prediction.parts import model_digests
 from tlbatch.records.executions import find_execution
 from tlbatch.schema.nearest import suggestion
+from tlbatch.steps import MODELS
 from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.tasks import InputRef, Task, load_task
@@ -73,10 +74,10 @@ def choose_model(text: str, default_store: str) -> Chosen:
     if found is None:
         near = " (a run of an execution is named after a #)" if "/" in text else ""
         raise StudyError(f"--model {text}: expected {GRAMMAR}{near}")
-    if found["step"] != "finetune":
-        raise StudyError(f"--model {text}: an artifact of {found['step']} is no model; name one of finetune")
+    if found["step"] not in MODELS:
+        raise StudyError(f"--model {text}: an artifact of {found['step']} is no model; name one of {' or '.join(MODELS)}")
     store = _opened(found["store"], text)
-    ref = _ref(store, found["key"], text)
+    ref = _ref(store, found["step"], found["key"], text)
     return _chosen(store, {}, {"model:0": ref})
 
 
@@ -91,7 +92,7 @@ def _champion(store: Store, name: str) -> Chosen:
 
     champion, _ = find_champion(store, name)
     for ref in champion.models.values():
-        _ref(store, ref.key, f"champion:{name}", ref.digest)
+        _ref(store, ref.step, ref.key, f"champion:{name}", ref.digest)
     identity = {"champion": name, "serial": champion.serial, "study": champion.study, "run": champion.run}
     return _chosen(store, {**identity, "seed": champion.seed}, champion.models)
 
@@ -114,7 +115,7 @@ def _run(store: Store, text: str, whole: str) -> Chosen:
     if seed not in seeds:
         raise StudyError(f"--model {whole}: run {match['run']} has no seed {seed}; it has {', '.join(map(str, seeds))}")
     folds = sorted((part for part in parts if part[1] == match["run"] and int(part[2]) == seed), key=_fold)
-    models = {f"model:{':'.join(part[2:])}": _ref(store, _key(tasks, part, whole), whole) for part in folds}
+    models = {f"model:{':'.join(part[2:])}": _ref(store, "finetune", _key(tasks, part, whole), whole) for part in folds}
     identity = {"execution": execution.id, "study": (execution.load_plan() or {}).get("study", ""), "run": match["run"]}
     return _chosen(store, {**identity, "seed": seed}, models)
 
@@ -131,11 +132,11 @@ def _key(tasks: Mapping[str, Any], part: list[str], whole: str) -> str:
     return str(key)
 
 
-def _ref(store: Store, key: str, whole: str, digest: str | None = None) -> InputRef:
-    manifest = load_manifest(store, "finetune", key)
+def _ref(store: Store, step: str, key: str, whole: str, digest: str | None = None) -> InputRef:
+    manifest = load_manifest(store, step, key)
     if manifest is None or digest not in (None, manifest.digest):
-        raise StudyError(f"--model {whole}: {store.url}/artifacts/finetune/{key} is not there (any more); run its study again")
-    return InputRef("finetune", key, manifest.digest)
+        raise StudyError(f"--model {whole}: {store.url}/artifacts/{step}/{key} is not there (any more); run its study again")
+    return InputRef(step, key, manifest.digest)
 
 
 def _chosen(store: Store, identity: dict[str, Any], models: Mapping[str, InputRef]) -> Chosen:

@@ -176,6 +176,23 @@ def test_a_new_class_gets_its_share(split: dict[str, Any]) -> None:
     assert labels(split_of(images, after).train)["cow"] == 20 - len(cows) - labels(fresh.validation)["cow"]
 
 
+def test_what_a_champion_got_a_new_class_from_judges_nobody() -> None:
+    """Nor do copies of it. Fails when the share of a new class is drawn from all its images."""
+    images = animals(20, 20)
+    pins = pin_images(None, images, COUNTS)
+    cows = [entry(f"cow{i}", "cow") for i in range(20)]
+    cows[1:3] = [replace(cow, dup="near") for cow in cows[1:3]]
+    three = {**COUNTS, "classes": ["cat", "dog", "cow"]}
+    without = pin_images(pins, [*images, *cows], three)
+    learnt = frozenset(cow.id for cow in cows[1:12])
+    assert learnt & {pin.id for pin in (*without.test, *without.validation)}
+    after = pin_images(pins, [*images, *cows], three, learnt=learnt - {cows[2].id})
+    held = {pin.id for pin in (*after.test, *after.validation) if pin.label == "cow"}
+    assert held
+    assert not held & learnt
+    assert [pin for pin in after.test if pin.label != "cow"] == list(pins.test)
+
+
 def test_a_class_that_goes_takes_its_test_images_along() -> None:
     images = [*animals(20, 20), *(entry(f"cow{i}", "cow") for i in range(20))]
     three = {**COUNTS, "classes": ["cat", "dog", "cow"]}

@@ -177,6 +177,19 @@ def test_a_class_that_the_champion_does_not_know_counts_as_wrong(court: Court) -
     assert found["estimate"]["champion"] == pytest.approx(40 / 60)
 
 
+def test_a_champion_that_got_a_class_is_kept_until_the_dataset_has_it(court: Court) -> None:
+    """However much better the challenger is on the other classes. Fails when what was added is not asked for."""
+    court.challenger("new", {}, {0: 0.9})
+    champion = court.champion({"cat": 9, "dog": 9}, (*CLASSES, "fox"))
+    found = court.decide({**champion, "added": ["fox"]})
+    assert (found["outcome"], found["why"]) == ("refused", "class lost")
+    assert found["sentence"].startswith(
+        "Refused, as the champion knows fox, which was added to it and which the dataset has not:"
+    )
+    assert "tlbatch champion rollback" in found["sentence"]
+    assert court.decide({**champion, "added": ["eel"]})["outcome"] == "promoted"
+
+
 def test_the_champions_own_model_is_tested_against_nothing(court: Court) -> None:
     court.challenger("new", {}, {0: 0.9})
     champion = court.champion({})

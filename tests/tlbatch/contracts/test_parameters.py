@@ -18,14 +18,21 @@ from tests.tlbatch.planning.test_adapt_controls import run as adapting
 from tests.tlbatch.planning.test_champion_tasks import SCHEDULE
 from tests.tlbatch.planning.test_episodes_task import ASKED
 from tests.tlbatch.planning.test_episodes_task import plan_of as plan_of_episodes
+from tests.tlbatch.planning.test_extension import extension
 from tests.tlbatch.planning.test_keys import CLASSES, FIRINGS, IMAGES, SPECS, TEXT, weights_for
 from tlbatch.contracts.advice import AdviseParams, ProbeParams
 from tlbatch.contracts.base import Parameters
 from tlbatch.contracts.curve import CurveParams
 from tlbatch.contracts.data import OverlapParams, PinParams, PrepareParams
 from tlbatch.contracts.episodes import EpisodesParams
-from tlbatch.contracts.evaluation import DecideParams, EvaluateChampionParams, EvaluateRunParams, EvaluateZeroLabelParams
-from tlbatch.contracts.models import ExtractParams, FinetuneParams, Trained
+from tlbatch.contracts.evaluation import (
+    DecideParams,
+    EvaluateChampionParams,
+    EvaluateExtendedParams,
+    EvaluateRunParams,
+    EvaluateZeroLabelParams,
+)
+from tlbatch.contracts.models import ExtendParams, ExtractParams, FinetuneParams, Trained
 from tlbatch.contracts.prediction import PredictParams
 from tlbatch.contracts.reports import ReportParams
 from tlbatch.errors import OtherVersionError
@@ -55,6 +62,8 @@ OF_STEP: dict[str, type[Parameters]] = {
     "evaluate:trained": EvaluateRunParams,
     "evaluate:zero_label": EvaluateZeroLabelParams,
     "evaluate:champion": EvaluateChampionParams,
+    "evaluate:extended": EvaluateExtendedParams,
+    "extend": ExtendParams,
     "curve": CurveParams,
     "episodes": EpisodesParams,
     "decide": DecideParams,
@@ -81,7 +90,7 @@ def nodes(folder: Path) -> list[Node]:
     plans.append(plan_of(parse_study(ADAPTING + adapting("coral", method="coral")).study, folder))
     plans.append(plan_of(parse_study(TEXT + CURVE, overrides=["runs[linear].model.head={prototypes: {}}"]).study, folder))
     plans.append(plan_of_episodes(ASKED))
-    return [node for plan in plans for node in plan]
+    return [*(node for plan in plans for node in plan), *extension(DirectoryStore(folder / "store")).nodes]
 
 
 def advice_plan() -> Plan:

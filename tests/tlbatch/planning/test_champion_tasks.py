@@ -84,6 +84,16 @@ def test_the_champion_is_judged_on_this_firings_test_set(directory_store: Store)
     assert again.given["earlier"] == later
 
 
+def test_a_firing_knows_what_the_champion_got_without_training(directory_store: Store) -> None:
+    """Its own images test no new class, and a challenger without the class is told from one with it."""
+    ref = {"step": "prepare", "key": "d" * 40, "digest": "digest of five images"}
+    told = {"class": "fox", "images": 5, "units": 5, "added": ref}
+    plan = defended(directory_store, ChampionState(PINS, replace(REIGNING, extended=(told,))))
+    assert plan.nodes[PIN].given == {"before": PINS, "added:0": InputRef(**ref)}
+    assert plan.nodes[DECIDE].params["champion"]["added"] == ["fox"]
+    assert "added" not in defended(directory_store, ChampionState(PINS, REIGNING)).nodes[DECIDE].params["champion"]
+
+
 def test_the_champion_finds_its_weights_where_the_study_or_its_training_had_them(directory_store: Store) -> None:
     def trained(sha256: str) -> Task:
         params: dict[str, Any] = {

@@ -1,0 +1,1 @@
+"""A class more for a model that is trained: what the step ``extend`` is made of."""
