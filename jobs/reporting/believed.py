@@ -50,11 +50,12 @@ class Believed:
     def sentence(self) -> str:
         """What is left, and of what the least."""
         never = sum(item.missed == 0 for item in self.items)
-        least = listing([f"{name} ({percent(left)})" for name, left in list(self.classes.items())[:3]])
+        told = [f"{name} ({percent(left)})" for name, left in list(self.classes.items())[:3] if left < 1]
+        least = f"; least is left of {listing(told)}" if told else ""
         return (
             f"{self.run.name} believed {percent(self.left)} of what the sources say: so much of their weight was left in the "
             f"last of {plural(self.rounds, 'round')}, where they were {percent(self.source_share)} of all that was learnt "
-            f"from. {never} of {nouns.count(len(self.items))} were never contradicted; least is left of {least}."
+            f"from. {never:,} of {nouns.count(len(self.items))} were never contradicted{least}."
         )
 
 

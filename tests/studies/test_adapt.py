@@ -16,9 +16,15 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from jobs.context import Context
+from jobs.predict import run as predict
 from jobs.samples import drawn_digits, real_digits
 from tests.studies.shapes import Bench
 from tlbatch.execution.launch import Outcome
+from tlbatch.prediction.model import choose_model
+from tlbatch.prediction.pictures import list_pictures
+from tlbatch.prediction.request import Prediction, begin
+from tlbatch.store import open_store
 
 pytestmark = pytest.mark.slow
 
@@ -120,6 +126,7 @@ def test_it_is_said_where_the_sources_stop_helping_and_which_items_were_believed
         assert f"still shown to help with {few[-1]}" in said
     else:
         assert f"stop helping between {helped[-1]} and {few[few.index(helped[-1]) + 1]}" in said
+    page = (folder / "index.html").read_text()
     with (folder / "believed.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     for n in few:
@@ -130,20 +137,49 @@ def test_it_is_said_where_the_sources_stop_helping_and_which_items_were_believed
         beta = 1 / (1 + np.sqrt(2 * np.log(len(own)) / 6))
         np.testing.assert_allclose(weights, [beta ** int(row["missed"]) for row in own], atol=1e-4)
         assert f"{100 * np.mean(weights):.1f} %" in (folder / f"cards/boosted-{n}.md").read_text()
-    page = (folder / "index.html").read_text()
+        never = sum(row["missed"] == "0" for row in own)
+        assert f"{never} of {len(own)} images were never contradicted" in page
     assert "Which source images were believed" in page
     assert page.count("% left ·") == 28
+    said, predicted = _said("boosted-4", tmp_path), _predicted("boosted-4", tmp_path)
+    assert set(said) <= set(predicted)
+    assert max(np.abs(np.subtract(predicted[each], row)).max() for each, row in said.items()) < 1e-6
+
+
+def _predicted(name: str, root: Path) -> dict[str, list[float]]:
+    """Probabilities of all handwritten digits by content, from the run's model as ``tlbatch predict`` uses it."""
+    out = open_store(str(root / "predicted"))
+    chosen = choose_model(f"{root / 'store'}#from-fonts/{name}", "")
+    prediction = Prediction(chosen, str(root / "handwritten"), out, list_pictures(str(root / "handwritten")), raw=True)
+    context = Context(chosen.store, begin(prediction), "a1", root / "scratch")
+    predict(context)
+    context.finish()
+    parts = sorted((root / "predicted/predictions").glob("*.jsonl"))
+    lines = [json.loads(line) for part in parts for line in part.read_text().splitlines()]
+    return {line["id"]: list(line["probabilities"].values()) for line in lines}
 
 
 def _right(folder: Path, name: str, root: Path) -> np.ndarray:
     """[n] whether each test image is classified right, from the run's predictions."""
+    said = _predictions(name, root)
+    order = np.argsort(said["ids"])
+    return (np.array(said["probabilities"]["0"]).argmax(axis=1) == np.array(said["labels"]))[order]
+
+
+def _said(name: str, root: Path) -> dict[str, list[float]]:
+    """Probabilities of the test images by content."""
+    said = _predictions(name, root)
+    return dict(zip(said["ids"], said["probabilities"]["0"], strict=True))
+
+
+def _predictions(name: str, root: Path) -> dict[str, Any]:
+    """What evaluate wrote of a run."""
     for path in (root / "store/tasks").glob("*.json"):
         task = json.loads(path.read_text())
         if task["name"] == f"evaluate:{name}":
             manifest = json.loads((root / f"store/artifacts/evaluate/{task['key']}/manifest.json").read_text())
-            said = json.loads((root / "store" / manifest["files"]["predictions.json"]["path"]).read_text())
-            order = np.argsort(said["ids"])
-            return (np.array(said["probabilities"]["0"]).argmax(axis=1) == np.array(said["labels"]))[order]
+            found: dict[str, Any] = json.loads((root / "store" / manifest["files"]["predictions.json"]["path"]).read_text())
+            return found
     raise AssertionError(name)
 
 

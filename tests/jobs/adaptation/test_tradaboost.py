@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,15 +21,24 @@ from sklearn.tree import DecisionTreeClassifier
 
 from jobs.adaptation.instances import fit_instances
 from jobs.adaptation.tradaboost import boost, vote_of
+from jobs.exporting.onnxfile import run_onnx, write_onnx
+from jobs.exporting.whole import Whole
 from jobs.heads import logistic
 from jobs.heads.voted import Voted
+from jobs.models.building import build_network
 from jobs.models.fitted_heads import make_room
 from jobs.models.heads import build_head
+from jobs.models.pretrained import Pretrained
 from jobs.strategies.features import VOTES, voting_head
 from tlbatch.spec.model import Logistic
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+FED = {"size": 64, "resize": "squash", "crop": 1.0, "interpolation": "bilinear", "mean": [0.5] * 3, "std": [0.2] * 3} | {
+    "channels": "rgb",
+    "scale": "unit",
+    "grayscale": False,
+}
 
 
 @dataclass(frozen=True)
@@ -191,3 +201,21 @@ def test_as_a_layer_it_says_the_same() -> None:
         counted[np.arange(len(x)), (x @ weight.T + bias).argmax(axis=1)] += vote
     np.testing.assert_allclose(shares, counted / voted.votes.sum(), atol=1e-12)
     assert ((shares > 0) & (shares < 1)).any()
+
+
+@pytest.mark.slow
+def test_exported_it_says_the_same(tmp_path: Path) -> None:
+    """By onnxruntime, inside a whole network, from a vote of five."""
+    chance = torch.Generator().manual_seed(0)
+    model = {"backbone": {"name": "squeezenet1_1"}, "layer": None, "pool": "avg", "head": VOTES}
+    network = build_network(model, FED, 3, Pretrained("random", seed=1), seed=0, init="torch")
+    drawn = {"weight": (5, 3, network.backbone.dim), "bias": (5, 3)}
+    state = {name: torch.randn(shape, generator=chance) for name, shape in drawn.items()} | {"votes": torch.arange(1.0, 6.0)}
+    make_room(network.head, state)
+    network.head.load_state_dict(state)
+    whole = Whole([network.eval()], FED, None)
+    pixels = torch.randint(0, 256, (20, 3, 64, 64), dtype=torch.uint8, generator=chance)
+    write_onnx(whole, pixels[:1], tmp_path / "model.onnx", {"classes": list("abc")})
+    ours = whole.probabilities(pixels)
+    assert ours.max() - ours.min() > 0.1
+    torch.testing.assert_close(run_onnx(tmp_path / "model.onnx", pixels), ours, atol=1e-6, rtol=0)
