@@ -1,5 +1,9 @@
 """finetune: train one model one way, with one seed: a scratch CNN, a head on cached features, or a backbone end to end.
 
+Or several tasks together (``tasks``): then the files below are in a folder of each task's name, as if it had been learnt alone,
+beside ``history.json`` of all of them, whose epochs have ``tasks: {name: {train_loss, …}}``. With the input ``together``, such
+a training, it takes its ``task``'s files out of it: they are not written again.
+
 Parameters are ``tlbatch.contracts.models.FinetuneParams``; inputs ``dataset``, ``source:<name>`` of what else the strategy
 learns from, and ``features`` (``features:<name>``) where a head is trained on what ``extract`` left. Only training and
 validation images are read. Stopped anywhere, a later start goes on bit for bit.
@@ -14,6 +18,7 @@ Files
                        parameters, trainable_parameters,
                        selected_epoch (from 1; 0 without epochs), lr, logistic: {c, cv: [{c, log_loss, accuracy}]} or null
                        (cv empty: nothing to choose by), and of such heads prototypes: {scale}, knn: {k, cv: [{k, accuracy}]},
+                       task, task_weights: {task: factor on its loss, learnt ones as they end}, of several tasks,
                        plugins: {name: {package, version, sha256}} of those that the network is built with, if any}
 ``history.json``       {epochs: [{epoch, train_loss, train_accuracy, validation_loss, validation_accuracy, lr}], selected_epoch,
                        lr: {chosen, tried: [{lr, validation_accuracy, validation_loss, epochs}]}, stopped_early}
@@ -30,9 +35,31 @@ from __future__ import annotations
 
 from jobs.runtime import Context, step_main
 from tlbatch import nouns
+from tlbatch.roles import TOGETHER
+
+AUGMENTED = "augmented.jpg"
+KEPT = ("device", "epoch_seconds", "images_per_s")
+"""Facts of the one training that hold for each of its tasks."""
 
 
 def run(context: Context) -> None:
+    train = take_task if TOGETHER in context.task.inputs else train_model
+    train(context)
+
+
+def take_task(context: Context) -> None:
+    """What a training of several tasks left for one of them."""
+    from tlbatch.contracts.models import FinetuneParams
+
+    together, folder = context.input(TOGETHER), f"{context.read_params(FinetuneParams).task}/"
+    for name in together.names(folder):
+        context.reuse(name.removeprefix(folder), together.manifest.files[name])
+    if AUGMENTED in together:
+        context.reuse(AUGMENTED, together.manifest.files[AUGMENTED])
+    context.made |= {name: made for name in KEPT if (made := together.manifest.made.get(name)) is not None}
+
+
+def train_model(context: Context) -> None:
     from pkgutil import resolve_name
 
     from jobs.training.computing import choose_device

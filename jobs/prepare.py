@@ -7,12 +7,14 @@ Parameters are ``tlbatch.contracts.data.PrepareParams``; the listing lies where 
 Files
 -----
 ``index.jsonl``        an entry a usable file (jobs.data.index), sorted by content id and path
-``shards/<hex>.tar``   WebDataset: ``<id>.jpg|png`` and ``<id>.json`` {id, label (null where files disagree), labels, paths}.
+``shards/<hex>.tar``   WebDataset: ``<id>.jpg|png`` and ``<id>.json`` {id, label (null where files disagree), labels, paths},
+                       of several tasks tasks: {task: its label} (null where files disagree; absent where not known).
                        Named by the first hex digit of the content id; by the first two beyond 2,000 pictures
 ``bad.jsonl``          {path, reason} a line, sorted by path
 ``card.json``          {classes, counts: {class: n}, empty_classes, bad: n, unlabelled: n (files that nothing gives a label),
                        duplicates: {exact: [[paths]], near: [{paths, kind, score, pairs: [{paths, kind, score}]}],
                        conflicting: [[paths]] (one picture, several labels)}, method,
+                       tasks: {task: {class: n}} where there are several,
                        sizes: {files, images, pictures, bytes, width, height: {min, median, max}, formats, reencoded}};
                        kind is recompressed, scaled, cropped, mirrored or rotated
 ``grid.jpg``           some images of each class
@@ -77,7 +79,7 @@ def params_of(context: Context) -> PrepareParams:
 
 def run(context: Context) -> None:
     """Read, find copies, pack, describe."""
-    from jobs.data.groups import duplicates_card, group_copies
+    from jobs.data.groups import conflicting, duplicates_card, group_copies
 
     listing = load_listing(context)
     prepared = _read(context, listing)
@@ -88,6 +90,10 @@ def run(context: Context) -> None:
     entries = _pack(context, prepared, files, groups)
     paths = {name: [(file.path, file.label) for file in same] for name, same in files.items()}
     duplicates = duplicates_card(paths, found, groups, prepared.kind.changes)
+    for task in [*listing.tasks][1:]:
+        also = {name: [(file.path, file.tasks.get(task, "")) for file in same] for name, same in files.items()}
+        more = [paths for paths in conflicting(also, groups) if paths not in duplicates["conflicting"]]
+        duplicates["conflicting"] = sorted([*duplicates["conflicting"], *more])
     _describe(context, listing, prepared, entries, duplicates, method)
     context.made["packing_s"] = round(time.monotonic() - started, 2)
     context.made["peak_rss_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
@@ -211,9 +217,10 @@ def _pack(context: Context, prepared: Prepared, files: dict[str, list[ListedFile
     from jobs.data.shards import write_shards
 
     def described(name: str) -> dict[str, Any]:
-        labels = sorted({file.label for file in files[name]})
+        labels = sorted({file.label for file in files[name] if file.label})
         label = labels[0] if len(labels) == 1 else None
-        return {"id": name, "label": label, "labels": labels, "paths": [file.path for file in files[name]]}
+        same = {"id": name, "label": label, "labels": labels, "paths": [file.path for file in files[name]]}
+        return same | ({"tasks": tasks} if (tasks := tasks_of(files[name])) else {})
 
     _write_overview(context, prepared, files)
     entries = []
@@ -235,20 +242,30 @@ def _pack(context: Context, prepared: Prepared, files: dict[str, list[ListedFile
                     size=item.size,
                     format=item.format,
                     facts=item.facts,
+                    tasks=file.tasks,
                 )
             )
     _write_lines(context, INDEX_FILE, index_lines(entries))
     return entries
 
 
+def tasks_of(files: Iterable[ListedFile]) -> dict[str, str | None]:
+    """What files of one content say of several tasks; None where they disagree, nothing where none says anything."""
+    said: dict[str, set[str]] = defaultdict(set)
+    for file in files:
+        for task, label in file.tasks.items():
+            said[task].add(label)
+    return {task: next(iter(labels)) if len(labels) == 1 else None for task, labels in sorted(said.items())}
+
+
 def _write_overview(context: Context, prepared: Prepared, files: dict[str, list[ListedFile]]) -> None:
     names: dict[str, list[str]] = defaultdict(list)
     counts: dict[str, int] = defaultdict(int)
     for name, same in files.items():
-        for label in sorted({file.label for file in same}):
+        for label in sorted({file.label for file in same if file.label}):
             names[label].append(name)
         for file in same:
-            counts[file.label] += 1
+            counts[file.label] += 1 if file.label else 0
     read: Callable[[str], bytes] = lambda name: prepared.spool.read(prepared.items[name])  # noqa: E731
     overview = prepared.kind.overview(sorted(names), counts, names, read)
     if overview is not None:

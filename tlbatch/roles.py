@@ -9,6 +9,8 @@ TARGET, SOURCE = "target", "source"
 """What a strategy reads."""
 DATASET = "dataset"
 """The input of a task that is the prepared target."""
+TOGETHER = "together"
+"""The input of a task that is the training of several tasks together, of which it takes one."""
 
 
 def source_input(name: str) -> str:

@@ -86,6 +86,11 @@ def load_side(letter: str, execution: Execution, cache: Path) -> Side:
     task = _report_task(execution)
     artifacts = {role: _open(execution, ref, cache) for role, ref in task.inputs.items()}
     sources = sources_of(ReportParams.of_another_time(task.params), artifacts)
+    if sources.tasks:
+        raise StudyError(
+            f"{execution.id} is of several tasks ({', '.join(sources.tasks)}), and compare takes executions of one: its own "
+            "report compares its runs task by task"
+        )
     runs = tuple(replace(run, asked=run.asked.model_copy(update={"name": f"{run.name} ({letter})"})) for run in sources.runs)
     status = execution.load_status() or {}
     return Side(

@@ -31,6 +31,7 @@ def data_card(
         "unlabelled": listing.unlabelled,
         "duplicates": duplicates,
         "method": method,
+        **({"tasks": _tasks(listing, entries)} if listing.tasks else {}),
         "sizes": {
             "files": len(listing.files),
             "images": len(entries),
@@ -41,3 +42,9 @@ def data_card(
             **measures,
         },
     }
+
+
+def _tasks(listing: Listing, entries: Sequence[IndexEntry]) -> dict[str, dict[str, int]]:
+    """Of each of several tasks, how many items of each class."""
+    counts = {task: Counter(entry.tasks.get(task) for entry in entries) for task in listing.tasks}
+    return {task: {name: counts[task][name] for name in classes} for task, classes in listing.tasks.items()}

@@ -39,19 +39,26 @@ def duplicates_card(
     members: dict[str, list[str]] = defaultdict(list)
     for name, group in groups.items():
         members[group].append(name)
-    same = {name: [name] for name in paths if name not in groups} | members
-    conflicting = []
-    for names in same.values():
-        files = sorted(file for name in names for file in paths[name])
-        if len({label for _, label in files}) > 1:
-            conflicting.append([path for path, _ in files])
     return {
         "exact": sorted([path for path, _ in files] for files in paths.values() if len(files) > 1),
         "near": sorted(
             (_near(pairs[group], names, paths, changes) for group, names in members.items()), key=lambda g: g["paths"]
         ),
-        "conflicting": sorted(conflicting),
+        "conflicting": conflicting(paths, groups),
     }
+
+
+def conflicting(paths: Mapping[str, Sequence[tuple[str, str]]], groups: Mapping[str, str]) -> list[list[str]]:
+    """Paths of copies of one item that have several labels, sorted; "" is none."""
+    same: dict[str, list[str]] = defaultdict(list)
+    for name in paths:
+        same[groups.get(name, name)].append(name)
+    found = []
+    for names in same.values():
+        files = sorted(file for name in names for file in paths[name])
+        if len({label for _, label in files if label}) > 1:
+            found.append([path for path, _ in files])
+    return sorted(found)
 
 
 def _near(

@@ -18,7 +18,8 @@ class IndexEntry:
 
     ``id`` names its content (40 hex digits; a picture's decoded pixels), so two files with the same content share it;
     ``offset`` and ``size`` (bytes) say where in ``shard`` it is stored; ``facts`` are what its kind of data says of it (a
-    picture's ``width``, ``height``, ``source_width`` and ``source_height`` in pixels, after EXIF rotation).
+    picture's ``width``, ``height``, ``source_width`` and ``source_height`` in pixels, after EXIF rotation). ``tasks``: its
+    labels of several tasks, those that are known; ``label`` is that of the main one then, "" where it is not known.
     """
 
     id: str
@@ -32,20 +33,22 @@ class IndexEntry:
     size: int
     format: str  #: suffix of the stored file: jpg or png
     facts: Mapping[str, Any] = field(default_factory=dict)
+    tasks: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def of(document: Mapping[str, Any]) -> IndexEntry:
         """From a line's JSON: fields that not every kind has are facts."""
-        facts = {name: value for name, value in document.items() if name not in COMMON}
-        return IndexEntry(**{name: document[name] for name in COMMON}, facts=facts)
+        facts = {name: value for name, value in document.items() if name not in (*COMMON, TASKS)}
+        return IndexEntry(**{name: document[name] for name in COMMON}, facts=facts, tasks=document.get(TASKS) or {})
 
     def to_line(self) -> str:
-        """JSON: what every kind has, and the facts beside it."""
-        common = {name: getattr(self, name) for name in COMMON}
+        """JSON: what every kind has, and the facts beside it; ``tasks`` where there are several."""
+        common = {name: getattr(self, name) for name in COMMON} | ({TASKS: dict(self.tasks)} if self.tasks else {})
         return json.dumps({**self.facts, **common}, sort_keys=True, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-COMMON = tuple(each.name for each in fields(IndexEntry) if each.name != "facts")
+TASKS = "tasks"
+COMMON = tuple(each.name for each in fields(IndexEntry) if each.name not in ("facts", TASKS))
 
 
 def index_lines(entries: Iterable[IndexEntry]) -> Iterable[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jobs.data.index import IndexEntry, by_content
@@ -47,17 +47,41 @@ def split_index(
     group go to one part, so that parts may differ from what was asked for by a few images. With ``seed_redraw``, the
     training images are drawn anew among all that neither validate nor test. With ``pins`` these say which images validate
     and test, and all others train (``_pinned``). Raises DataError where it cannot be done.
+
+    Of several tasks every image has its one place, drawn within the classes of the main one (images without its label are a
+    class of their own), so that none trains for one task and tests another. With ``task`` the parts are those images of
+    theirs that have its label, which is their label then; without, all.
     """
-    classes = list(split["classes"])
-    used = [entry for entry in entries if entry.label in set(classes)]
+    classes, task = list(split["classes"]), split.get("task")
+    used = [entry for entry in entries if entry.tasks or entry.label in set(classes)]
     if not used:
         raise DataError(f"no usable {nouns.item()} of the classes {', '.join(classes)}: see bad.jsonl of the prepared dataset")
     if pins is not None:
         divided = _pinned(used, split, seed_redraw, pins)
     else:
         divided = _by_parts(used, split) if any(entry.part for entry in used) else _drawn(used, split, seed_redraw)
-    _check(divided, classes)
+    if task is not None:
+        divided = _of_task(divided, task)
+    _check(divided, classes, task)
     return divided
+
+
+def _of_task(split: Split, task: str) -> Split:
+    """What has a label of the task, by that label."""
+
+    def of_it(entries: Entries) -> Entries:
+        return tuple(replace(entry, label=entry.tasks[task]) for entry in entries if task in entry.tasks)
+
+    parts = (split.train, split.validation, split.test)
+    without = [(entry, f"no label of {task}") for part in parts for entry in part if task not in entry.tasks]
+    return Split(
+        train=of_it(split.train),
+        validation=of_it(split.validation),
+        test=of_it(split.test),
+        left_out=(*split.left_out, *without),
+        folds=tuple(of_it(fold) for fold in split.folds),
+        fresh=of_it(split.fresh),
+    )
 
 
 def _drawn(entries: Sequence[IndexEntry], split: Mapping[str, Any], seed_redraw: int | None) -> Split:
@@ -227,14 +251,15 @@ def _redrawn(
     return drawn[TRAIN], drawn[UNUSED]
 
 
-def _check(split: Split, classes: Sequence[str]) -> None:
+def _check(split: Split, classes: Sequence[str], task: str | None = None) -> None:
     """Every class must train and be tested. Raises DataError."""
+    of_task = "" if task is None else f" (task {task}, of which labels are missing or the classes small)"
     for name, entries in ((TRAIN, split.train), (TEST, split.test)):
         missing = sorted(set(classes) - {entry.label for entry in entries})
         if missing:
             some = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
             raise DataError(
-                f"no {name} {nouns.item()} of {some}: raise dataset.split.{name}, add {nouns.items()}, or leave the "
+                f"no {name} {nouns.item()} of {some}{of_task}: raise dataset.split.{name}, add {nouns.items()}, or leave the "
                 f"class out (dataset.classes)"
             )
 

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from jobs.context import Context
 from jobs.reporting.analysis import Analysis
 from jobs.reporting.cautions import mismatch_of
-from jobs.reporting.formatting import backbone_name, count, fed, listing, percent, plural, recipe
+from jobs.reporting.formatting import backbone_name, count, fed, listing, number, percent, plural, recipe
+from jobs.reporting.output import Output
 from jobs.reporting.sentences import contrast_sentence, validated_on
 from jobs.reporting.sources import RunSource
 from jobs.reporting.tables import METRICS, added_metrics, format_metric
@@ -17,7 +17,7 @@ from jobs.reporting.validation import standing
 from tlbatch import nouns
 
 
-def write_cards(context: Context, analysis: Analysis) -> None:
+def write_cards(context: Output, analysis: Analysis) -> None:
     """``cards/<run>.md`` for runs and controls; a row without training has no model to speak of."""
     for run in analysis.sources.runs:
         if run.finetune:
@@ -75,6 +75,9 @@ def _data(run: RunSource, analysis: Analysis) -> Iterator[str]:
     same = " (all give the same model, which counts as one)" if run.deterministic else ""
     yield f"Seeds: {', '.join(str(seed) for seed in run.seeds)}{same}"
     yield f"Accuracy on {validated_on(run)}, by which it was chosen: {percent(standing(run).accuracy)}"
+    if weights := run.card.get("task_weights"):
+        weighed = listing([f"{task} {number(float(weight), 2)}" for task, weight in weights.items()], "and")
+        yield f"Task: {run.card['task']}, learnt together with others; factors on the losses in the end: {weighed}"
     if found := run.card.get("adaptation"):
         yield f"Adaptation: {found['method']}, {found['target_labels']}; its settings chosen by {found['chosen_by']}"
         if "source_share" in found:

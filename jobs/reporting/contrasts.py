@@ -21,7 +21,7 @@ BETTER, WORSE, NOT_SHOWN = "better", "worse", "no difference shown"
 
 @dataclass(frozen=True)
 class Contrast:
-    """Run a against run b on the same test images. ``kinds``: previous, control, adaptation or zero_label."""
+    """Run a against run b on the same test images. ``kinds``: previous, control, adaptation, tasks or zero_label."""
 
     a: RunSource
     b: RunSource
@@ -45,7 +45,18 @@ class Contrast:
 
 
 def planned_contrasts(sources: Sources) -> list[Contrast]:
-    """All comparisons of the study in order, Holm-adjusted as one family. The same pair asked for twice is tested once."""
+    """All comparisons of the study in order, Holm-adjusted as one family. The same pair asked for twice is tested once.
+
+    Of several tasks, too, they are one family.
+    """
+    of_tasks = [sources.of_task(task) for task in sources.tasks]
+    compared = [contrast for each in of_tasks or [sources] for contrast in _compared(each)]
+    family = as_family([contrast.accuracy for contrast in compared])
+    return [replace(contrast, accuracy=accuracy) for contrast, accuracy in zip(compared, family, strict=True)]
+
+
+def _compared(sources: Sources) -> list[Contrast]:
+    """Those of one task, none adjusted."""
     pairs: dict[tuple[str, str], list[str]] = {}
     for asked in sources.params.contrasts:
         a = sources.run(asked.a)
@@ -55,9 +66,7 @@ def planned_contrasts(sources: Sources) -> list[Contrast]:
     zero, champion = sources.zero_label, best(sources.asked_for)
     if zero is not None and champion is not None:
         pairs.setdefault((champion.name, zero.name), []).append("zero_label")
-    compared = [_compare(sources, a, b, tuple(kinds)) for (a, b), kinds in pairs.items()]
-    family = as_family([contrast.accuracy for contrast in compared])
-    return [replace(contrast, accuracy=accuracy) for contrast, accuracy in zip(compared, family, strict=True)]
+    return [_compare(sources, a, b, tuple(kinds)) for (a, b), kinds in pairs.items()]
 
 
 def _other(sources: Sources, asked: reports.Contrast) -> RunSource | None:

@@ -23,12 +23,12 @@ class DataCard:
 
     @staticmethod
     def of(sources: Sources) -> DataCard:
-        card = sources.card
+        card, task = sources.card, sources.params.task
         duplicates = card.get("duplicates") or {}
         lines = sources.dataset.read_bytes("bad.jsonl").decode().split("\n") if "bad.jsonl" in sources.dataset else []
         return DataCard(
-            counts=dict(card.get("counts") or {}),
-            empty=list(card.get("empty_classes") or []),
+            counts=dict(card.get("counts") or {}) if task is None else dict(card["tasks"][task]),
+            empty=list(card.get("empty_classes") or []) if task is None else [],
             bad=[json.loads(line) for line in lines if line],
             exact=list(duplicates.get("exact") or []),
             near=list(duplicates.get("near") or []),

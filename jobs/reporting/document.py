@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from jobs.data.index import load_index
+from jobs.reporting import tasks
 from jobs.reporting.adaptation import rows_of
 from jobs.reporting.analysis import Analysis
 from jobs.reporting.cautions import mismatch_of
@@ -27,6 +28,7 @@ FORMAT = 1
 def build_document(analysis: Analysis) -> dict[str, Any]:
     """JSON values only, no NaN."""
     params, findings = analysis.sources.params, analysis.findings
+    table, contrasts = analysis.whole or (analysis.table, analysis.contrasts)
     document = {
         "format": FORMAT,
         "study": params.study,
@@ -37,8 +39,9 @@ def build_document(analysis: Analysis) -> dict[str, Any]:
         "warnings": list(analysis.warnings),
         "best_run": findings.best.name if findings.best else None,
         "beats_no_labels": findings.beats_no_labels,
-        "table": analysis.table.document(),
-        "contrasts": [_contrast(contrast) for contrast in analysis.contrasts],
+        "table": table.document(),
+        "contrasts": [_contrast(contrast) for contrast in contrasts],
+        **({"task": params.task, "gains": tasks.rows_of(analysis.gains)} if params.task else {}),
         **({"adaptation": rows} if (rows := [row for each in analysis.adaptations for row in rows_of(each)]) else {}),
         "runs": [_run(run, analysis.curves.get(run.name)) for run in analysis.sources.runs],
         "data": _data(analysis),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -10,12 +11,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from jobs.context import Context
 from jobs.data.index import load_index
 from jobs.reporting.analysis import Analysis
 from jobs.reporting.figures.style import Drawn, Figures
 from jobs.reporting.formatting import duration, number, plural
 from jobs.reporting.lineage import versions_of
+from jobs.reporting.output import Output
 from jobs.reporting.sentences import HARMED, HELPED, Findings, tested_on
 from jobs.reporting.views.adaptation import build_adaptation
 from jobs.reporting.views.champion import build_champion
@@ -25,6 +26,7 @@ from jobs.reporting.views.episodes import build_episodes
 from jobs.reporting.views.labels import build_labels
 from jobs.reporting.views.mistakes import build_mistakes
 from jobs.reporting.views.results import build_results
+from jobs.reporting.views.tasks import build_tasks
 from jobs.reporting.views.training import build_feature_maps, build_trainings
 from jobs.statistics.differences import METHOD_SEEDS
 from tlbatch import nouns
@@ -35,7 +37,7 @@ TEMPLATES = "jobs.reporting.templates"
 SIGNS = {HELPED: ("▲", "good"), HARMED: ("▼", "bad")}
 
 
-def write_page(context: Context, analysis: Analysis) -> None:
+def write_page(context: Output, analysis: Analysis) -> None:
     """Draw every figure (``figures/``) and write the page."""
     figures = Figures(context.out("figures/x").parent)
     context.out("index.html").write_text(render_page(analysis, figures), encoding="utf-8")
@@ -44,7 +46,8 @@ def write_page(context: Context, analysis: Analysis) -> None:
 def render_page(analysis: Analysis, figures: Figures) -> str:
     """The page as text. Figures are written on the way."""
     entries = load_index(analysis.sources.dataset)
-    index = {entry.id: entry for entry in entries}
+    task = analysis.sources.params.task
+    index = {each.id: each if task is None else replace(each, label=each.tasks.get(task, "")) for each in entries}
     template = environment().get_template("page.html.jinja")
     return template.render(
         study=analysis.sources.params.study,
@@ -55,6 +58,7 @@ def render_page(analysis: Analysis, figures: Figures) -> str:
         champion=build_champion(analysis),
         results=build_results(analysis, figures),
         adaptation=build_adaptation(analysis, figures),
+        tasks_section=build_tasks(analysis, figures),
         labels=build_labels(analysis, figures),
         episodes=build_episodes(analysis),
         trainings=build_trainings(analysis, figures),

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.reporting import tasks
 from jobs.reporting.adaptation import Adaptation, adaptation_sentences, adaptations, claim, subject_of
 from jobs.reporting.chance import chance_sentence, doubt
 from jobs.reporting.contrasts import BETTER, NOT_SHOWN, WORSE, Contrast, compared_seeds, find
@@ -23,9 +24,10 @@ from jobs.reporting.formatting import (
 )
 from jobs.reporting.source_limits import limit_sentences
 from jobs.reporting.sources import RunSource, Sources
+from jobs.reporting.tasks import Gain
 from jobs.reporting.transfer_advice import what_decides
 from jobs.reporting.validation import best, standing
-from jobs.statistics.differences import METHOD_SEEDS
+from jobs.statistics.differences import LEVEL, METHOD_SEEDS
 from tlbatch import nouns
 from tlbatch.strategies import strategy_of
 
@@ -50,15 +52,18 @@ class Findings:
         return f"{self.headline}: {self.lead}"
 
 
-def find_words(sources: Sources, contrasts: Sequence[Contrast]) -> Findings:
-    """All that the report claims, in order of weight."""
+def find_words(sources: Sources, contrasts: Sequence[Contrast], gains: Sequence[Gain] = ()) -> Findings:
+    """All that the report claims, in order of weight. ``gains``: of every task, where there are several."""
     champion = best(sources.asked_for)
     subject = best([run for run in sources.asked_for if run.asked.pretrained])
     control = find(contrasts, subject, "control") if subject else None
     zero = find(contrasts, champion, "zero_label") if champion else None
     adapted = adaptations(sources, contrasts)
     aim = subject_of(adapted) if control is None else None
-    if aim is not None:
+    together = tasks.subject_of(gains)
+    if together:
+        headline, lead = tasks.claim(together, family_of(contrasts))
+    elif aim is not None:
         headline, lead = claim(aim, len(contrasts))
     else:
         headline, lead = transfer_claim(control, len(contrasts)) if control else untested_claim(champion, subject)
@@ -76,6 +81,7 @@ def find_words(sources: Sources, contrasts: Sequence[Contrast]) -> Findings:
         *adaptation_sentences(adapted, sources, aim.run if aim else None),
         *limit_sentences(adapted),
         *_of_episodes(sources),
+        *tasks.gain_sentences(gains),
         *neighbours(contrasts),
         *described_sentences(sources.runs),
         *chance_sentence(sources.runs),
@@ -84,6 +90,7 @@ def find_words(sources: Sources, contrasts: Sequence[Contrast]) -> Findings:
         *seen_sentence(sources),
     ]
     verdict = VERDICTS[control.verdict] if control else _state(aim) if aim else NOT_TESTED
+    verdict = tasks.verdict_of(together) if together else verdict
     return Findings(verdict, headline, lead, tuple(sentences), champion, subject, beats)
 
 
@@ -91,6 +98,11 @@ def _of_episodes(sources: Sources) -> list[str]:
     """Which classes nothing was trained on, and how well each run tells them apart; its section says more."""
     found = sources.episodes
     return [] if found is None else list(found["sentences"][: 1 + len(found["runs"])])
+
+
+def family_of(contrasts: Sequence[Contrast]) -> int:
+    """Among how many comparisons these were adjusted: more than there are here where other tasks have some."""
+    return round(LEVEL / contrasts[0].accuracy.first_level) if contrasts else 0
 
 
 def _state(aim: Adaptation) -> str:
@@ -223,7 +235,8 @@ def smallest_sentence(contrasts: Sequence[Contrast]) -> list[str]:
     found, d = sorted(c.accuracy.smallest for c in contrasts), contrasts[0].accuracy
     several = points(found[0]) != points(found[-1])
     span = f"{100 * found[0]:.1f} to {points(found[-1])}, depending on the pair" if several else points(found[0])
-    level = f"5 % shared among {len(found)} comparisons" if len(found) > 1 else "at 5 %"
+    family = family_of(contrasts)
+    level = f"5 % shared among {family} comparisons" if family > 1 else "at 5 %"
     where = items_in_units(d.images, d.groups) + (f" and {d.seeds} seeds" if d.seeds > 1 else "")
     return [f"The smallest difference that {where} could show (80 % power, {level}): {span}."]
 

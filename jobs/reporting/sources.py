@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ from jobs.context import Context
 from jobs.data.overlaps import OVERLAP_FILE
 from jobs.statistics.chance import AboveChance, above_chance
 from tlbatch.contracts.reports import AskedRun, ReportParams
-from tlbatch.roles import is_source, overlap_input
+from tlbatch.roles import TOGETHER, is_source, overlap_input
 from tlbatch.store.artifacts import Artifact
 
 CURVE, EPISODES = "curve", "episodes"
@@ -34,13 +34,15 @@ class Score:
 class RunSource:
     """One run as it was asked for and what its tasks left.
 
-    ``finetune`` is keyed by (seed, fold or None). Runs with no training of their own (zero labels) have none.
+    ``finetune`` is keyed by (seed, fold or None). Runs with no training of their own (zero labels) have none. ``together``:
+    likewise, the trainings of several tasks that the models come from.
     """
 
     asked: AskedRun
     evaluate: Artifact
     finetune: dict[tuple[int, int | None], Artifact] = field(default_factory=dict)
     extract: Artifact | None = None
+    together: dict[tuple[int, int | None], Artifact] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -150,6 +152,17 @@ class Sources:
     def classes(self) -> list[str]:
         return list(self.params.classes)
 
+    @property
+    def tasks(self) -> list[str]:
+        """Names of several tasks, the main one first; empty where there is one."""
+        return [task.name for task in self.params.tasks]
+
+    def of_task(self, name: str) -> Sources:
+        """What there is to say of one of several tasks: its classes, and the runs that are judged on it."""
+        classes = next(task.classes for task in self.params.tasks if task.name == name)
+        params = self.params.model_copy(update={"task": name, "classes": classes})
+        return replace(self, params=params, runs=tuple(run for run in self.runs if run.asked.task == name))
+
     def run(self, name: str) -> RunSource | None:
         return next((run for run in self.runs if run.name == name), None)
 
@@ -236,14 +249,15 @@ def _earlier_model(params: ReportParams, name: str) -> str | None:
 
 def _run_source(asked: AskedRun, artifacts: Mapping[str, Artifact]) -> RunSource:
     name = asked.name
-    finetune = {}
+    trained: dict[str, dict[tuple[int, int | None], Artifact]] = {"finetune": {}, TOGETHER: {}}
     for role, artifact in artifacts.items():
         step, _, rest = role.partition(":")
         run, _, place = rest.partition(":")
-        if step == "finetune" and run == name:
+        if step in trained and run == name:
             seed, _, fold = place.partition(":")
-            finetune[int(seed or 0), int(fold) if fold else None] = artifact
-    return RunSource(asked, artifacts[f"evaluate:{name}"], finetune, artifacts.get(f"extract:{name}"))
+            trained[step][int(seed or 0), int(fold) if fold else None] = artifact
+    evaluate, extract = artifacts[f"evaluate:{name}"], artifacts.get(f"extract:{name}")
+    return RunSource(asked, evaluate, trained["finetune"], extract, trained[TOGETHER])
 
 
 def _order(place: tuple[int, int | None]) -> tuple[int, int]:

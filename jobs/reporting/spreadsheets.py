@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from jobs.context import Context
 from jobs.reporting.analysis import Analysis
+from jobs.reporting.output import Output
 from jobs.reporting.sources import CURVE, EPISODES, RunSource
 from tlbatch.spreadsheet import csv_text
 
@@ -14,7 +14,7 @@ Line = Sequence[Any]
 SUSPECT = ("predicted", "p_label", "p_predicted", "margin", "part")
 
 
-def write_spreadsheets(context: Context, analysis: Analysis) -> None:
+def write_spreadsheets(context: Output, analysis: Analysis) -> None:
     """``metrics.csv``, ``contrasts.csv``, ``suspects.csv`` and others: UTF-8, one heading line, numbers as in Python."""
     metrics = [line for run in analysis.sources.runs for line in _metrics(run)]
     _write(context, "metrics.csv", ("run", "role", "seed", "metric", "value", "low", "high", "n"), metrics)
@@ -84,6 +84,6 @@ def _blank(value: Any) -> Any:
     return "" if value is None else value
 
 
-def _write(context: Context, name: str, heading: Line, lines: Sequence[Line]) -> None:
+def _write(context: Output, name: str, heading: Line, lines: Sequence[Line]) -> None:
     with context.out(name).open("w", encoding="utf-8", newline="") as file:
         file.write(csv_text(heading, lines))

@@ -106,8 +106,8 @@ def values_of(run: RunSource) -> dict[str, Any]:
 
 
 def training_seconds(run: RunSource) -> float | None:
-    """Seconds to get one model of the run: a mean training, and its features' extraction."""
-    spent = [artifact.manifest.made.get("seconds") for artifact in run.finetune.values()]
+    """Seconds to get one model of the run: a mean training (of all its tasks), and its features' extraction."""
+    spent = [artifact.manifest.made.get("seconds") for artifact in (run.together or run.finetune).values()]
     known = [float(seconds) for seconds in spent if seconds is not None]
     if not known:
         return None

@@ -13,6 +13,7 @@ from jobs.training.checkpoints import Keeper, Snapshot
 from jobs.training.learning import Learning, learning_of
 from jobs.training.search import Search, Trial, try_lr
 from jobs.training.settings import Settings
+from jobs.training.tasks_together import learn_together
 from jobs.training.trainer import Recipe, Trainer
 
 
@@ -34,7 +35,10 @@ def train(
 
     Raises Stopped and DeadlineError, each after a checkpoint; DivergedError where the loss is no number any more.
     """
-    return _Course(context, settings, build, learning_of(feed), keeper or Keeper(context)).run()
+    learning = learning_of(feed)
+    if settings.tasks:
+        learning, build = learn_together(settings, learning, build)
+    return _Course(context, settings, build, learning, keeper or Keeper(context)).run()
 
 
 class _Course:

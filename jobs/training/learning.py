@@ -13,12 +13,17 @@ from jobs.training.objective import BuildObjective, on_target
 from jobs.training.penalty import BuildPenalty
 from jobs.training.phases import EVERYTHING, Phases
 from jobs.training.sampling import Sampler
+from jobs.training.validation import Judge, of_one_task
 from tlbatch.spec.train import Train
 
 
 def one_for_all(network: nn.Module, role: str) -> nn.Module:
     """The network itself, whoever's images it judges."""
     return network
+
+
+def no_weights(network: nn.Module) -> list[nn.Parameter]:
+    return []
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,8 @@ class Learning:
     ``penalty``: a term of the weights that is added to the objective, and no part of the loss that is recorded, as a weight
     decay is none. ``phases``: which stages learn when, and how fast. ``batch_sizes``: images a step of a role, where not
     ``train.batch_size``. The target's images make the epochs; those of other roles come in passes of their own, as long as
-    these need.
+    these need. ``tasks``: names of several that are learnt together; ``judge``: what decides on validation. ``weighs``: of a
+    network its parameters that weigh the objective's terms; they learn as the head does, without weight decay.
     """
 
     feeds: Mapping[str, Feed]
@@ -40,6 +46,9 @@ class Learning:
     phases: Phases = EVERYTHING
     judged_on: tuple[str, ...] = (TARGET,)
     as_judge: Callable[[nn.Module, str], nn.Module] = one_for_all
+    tasks: tuple[str, ...] = ()
+    judge: Judge = of_one_task
+    weighs: Callable[[nn.Module], list[nn.Parameter]] = no_weights
 
     @property
     def target(self) -> Feed:

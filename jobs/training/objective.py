@@ -21,11 +21,14 @@ class Counts:
     """Of the images that a loss is the mean over: how many there were, and of how many (a scalar) the label was named first.
 
     ``recorded``: the part of the loss (a scalar) that is recorded, without terms that are no error; None: all of it.
+    ``tasks`` [tasks, 3] float64: of each of several tasks its loss times the images that have its label, how many of these are
+    right, and how many they are.
     """
 
     images: int
     right: Tensor
     recorded: Tensor | None = None
+    tasks: Tensor | None = None
 
 
 class Forward:

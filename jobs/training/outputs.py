@@ -18,6 +18,7 @@ from jobs.training.layers import layer_table, learning_stages, stage_table
 from jobs.training.outcome import Outcome
 from jobs.training.settings import Settings
 from jobs.training.split_data import Parts
+from jobs.training.task_models import models_of
 from tlbatch import nouns
 from tlbatch.backbones.catalogue import WeightInfo, weights_of
 from tlbatch.contracts.models import Backbone, Weights
@@ -30,18 +31,27 @@ DIVERGED = "training diverged in its last epoch; lower train.lr"
 
 
 def write_outputs(context: Context, settings: Settings, parts: Parts, outcome: Outcome) -> None:
-    finite(outcome.logits, f"outputs for validation {nouns.items()}", DIVERGED, StudyError)
-    context.write_json(
-        "card.json", {**_card(settings, parts, outcome), "trained_on": trained_on(context, settings.params.model.backbone)}
-    )
+    """Of several tasks that were learnt together, a model each in a folder of its name, and the history of all."""
+    if not settings.tasks:
+        _write(context, settings, parts, outcome, "")
+        return
     context.write_json("history.json", outcome.history)
-    context.write_json("validation.json", _validation(parts, outcome))
+    for own, labelled, of_task in models_of(settings, parts, outcome):
+        _write(context, own, labelled, of_task, f"{own.params.task}/")
+
+
+def _write(context: Context, settings: Settings, parts: Parts, outcome: Outcome, folder: str) -> None:
+    finite(outcome.logits, f"outputs for validation {nouns.items()}", DIVERGED, StudyError)
+    seen = trained_on(context, settings.params.model.backbone)
+    context.write_json(f"{folder}card.json", {**_card(settings, parts, outcome), "trained_on": seen})
+    context.write_json(f"{folder}history.json", outcome.history)
+    context.write_json(f"{folder}validation.json", _validation(parts, outcome))
     for name, document in outcome.documents.items():
-        context.write_json(name, document)
+        context.write_json(f"{folder}{name}", document)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in outcome.network.state_dict().items()}
     for name, tensor in state.items():
         finite(tensor, f"weights of {name}", DIVERGED, StudyError)
-    save_file(unshared(state), context.out("model.safetensors"))
+    save_file(unshared(state), context.out(f"{folder}model.safetensors"))
 
 
 def unshared(state: dict[str, Tensor]) -> dict[str, Tensor]:

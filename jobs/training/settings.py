@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.training.trainer import Recipe
-from tlbatch.contracts.models import FinetuneParams, Weights
+from tlbatch.contracts.models import FinetuneParams, LearntTask, Weights
 from tlbatch.plugins import check_used
 from tlbatch.schema.base import Part
 from tlbatch.spec.added import added_name
@@ -54,6 +54,11 @@ class Settings:
     @property
     def classes(self) -> list[str]:
         return list(self.params.classes)
+
+    @property
+    def tasks(self) -> tuple[LearntTask, ...]:
+        """Several that are learnt together, the main one first; empty where there is one."""
+        return self.params.tasks
 
     @property
     def seed(self) -> int:

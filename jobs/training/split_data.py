@@ -20,6 +20,7 @@ from jobs.training.hidden_labels import HIDDEN, hide_labels
 from jobs.training.settings import Settings
 from tlbatch import nouns
 from tlbatch.contracts.data import SourceParams
+from tlbatch.contracts.models import LearntTask
 from tlbatch.errors import DataError
 from tlbatch.roles import DATASET, overlap_input, source_input
 
@@ -31,13 +32,15 @@ class Parts:
     """Training and validation images, each sorted by content, and the classes in the order of the network's outputs.
 
     ``sources``: the same of the sources that the strategy reads, by role (``source:films``). ``classes`` of theirs are the
-    target's, unless the strategy takes them with their own.
+    target's, unless the strategy takes them with their own. ``tasks``: several that are learnt together: ``classes`` are those
+    of one after the other then.
     """
 
     train: Entries
     validation: Entries
     classes: Sequence[str]
     sources: Mapping[str, Parts] = field(default_factory=dict)
+    tasks: tuple[LearntTask, ...] = ()
 
     def of(self, role: str) -> Parts:
         """Of the target, or of a source."""
@@ -49,13 +52,30 @@ class Parts:
         return [TARGET, *self.sources]
 
     def labels(self, entries: Entries) -> Tensor:
-        """int64 [n]; -1 where the strategy may not read it."""
+        """int64 [n], of several tasks [n, tasks]; -1 where the strategy may not read it, and where it is not known."""
+        if self.tasks:
+            return torch.stack([labels_of(entries, task) for task in self.tasks], dim=1)
         places = {HIDDEN: -1} | {name: place for place, name in enumerate(self.classes)}
         return torch.tensor([places[entry.label] for entry in entries], dtype=torch.int64)
+
+    def of_task(self, task: LearntTask) -> Parts:
+        """What has a label of one of the tasks, by that label."""
+        train, validation = (
+            tuple(replace(entry, label=entry.tasks[task.name]) for entry in entries if task.name in entry.tasks)
+            for entries in (self.train, self.validation)
+        )
+        return Parts(train, validation, task.classes)
 
     def groups(self) -> list[str]:
         """For each training image a name that its copies, and the images of its group, share."""
         return unit_names(self.train)
+
+
+def labels_of(entries: Entries, task: LearntTask) -> Tensor:
+    """int64 [n]; -1 where it is not known. Raises KeyError for a label that is no class of the task."""
+    places = {name: place for place, name in enumerate(task.classes)}
+    found = [places[entry.tasks[task.name]] if task.name in entry.tasks else -1 for entry in entries]
+    return torch.tensor(found, dtype=torch.int64)
 
 
 def load_parts(context: Context, settings: Settings) -> Parts:
@@ -100,6 +120,8 @@ def target_parts(index: Sequence[IndexEntry], settings: Settings, pins: Pins | N
     split = split_index(index, params.division, seed_redraw=params.redraw, pins=pins)
     fold = params.fold
     train, validation = (split.train, split.validation) if fold is None else split.fold(fold)
+    if settings.tasks:
+        return _together(Parts(train, validation, [], tasks=settings.tasks), settings)
     missing = sorted(set(settings.classes) - {entry.label for entry in train})
     if missing:
         where = f"the training {nouns.items()}" if fold is None else f"the training {nouns.items()} of fold {fold + 1}"
@@ -113,3 +135,21 @@ def target_parts(index: Sequence[IndexEntry], settings: Settings, pins: Pins | N
             f"there are no validation {nouns.items()} to choose by: raise dataset.split.validation, or say train.select: last"
         )
     return Parts(train, validation, settings.classes)
+
+
+def _together(parts: Parts, settings: Settings) -> Parts:
+    """With the classes of all tasks. Raises DataError where one has none to train on, or none to choose by."""
+    for task in parts.tasks:
+        own = parts.of_task(task)
+        missing = sorted(set(task.classes) - {entry.label for entry in own.train})
+        if missing:
+            raise DataError(
+                f"the training {nouns.items()} that have a label of {task.name} show nothing of {', '.join(missing[:5])}: "
+                "fill in labels, or leave the class out of its column"
+            )
+        if not own.validation and settings.chooses:
+            raise DataError(
+                f"no validation {nouns.item()} has a label of {task.name} to choose by: fill in labels, raise "
+                "dataset.split.validation, or say train.select: last"
+            )
+    return replace(parts, classes=[f"{task.name}: {name}" for task in parts.tasks for name in task.classes])

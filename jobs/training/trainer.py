@@ -21,7 +21,7 @@ from jobs.training.optimizers import build_optimizer, set_lr
 from jobs.training.protocol import Trainable
 from jobs.training.schedules import Plateau, lr_factor
 from jobs.training.selection import BestEpoch, Patience
-from jobs.training.validation import loss_and_accuracy, validation_logits
+from jobs.training.validation import Judged, validation_logits
 from tlbatch.errors import StudyError
 from tlbatch.spec.train import Train
 
@@ -43,7 +43,8 @@ class Recipe:
 
 @dataclass
 class Place:
-    """Where a training stands. ``sums``: loss · images, right, images of the epoch so far."""
+    """Where a training stands. ``sums``: loss · images, right, images of the epoch so far; then the same of each of several
+    tasks."""
 
     epoch: int = 0
     step: int = 0
@@ -61,9 +62,6 @@ class Place:
         parts = {"best": BestEpoch, "patience": Patience, "plateau": Plateau}
         return Place(**{name: parts[name](**value) if name in parts else value for name, value in document.items()})
 
-
-#: validation loss and accuracy
-Judged = tuple[float, float]
 
 #: called between batches with the trainer, and whether an epoch has just ended; may raise Stopped
 Tick = Callable[["Trainer", bool], None]
@@ -84,6 +82,9 @@ class Trainer:
         self.phases = learning_on.phases
         learning, scales = self.phases.ever(names), self.phases.scales(names)
         self.optimizer = build_optimizer(train, [(n, list(self._stages.parameters_of(n)), scales[n]) for n in learning])
+        self._tasks, self._judge = learning_on.tasks, learning_on.judge
+        if weighs := learning_on.weighs(network):
+            self.optimizer.add_param_group({"params": weighs, "stage": "tasks", "scale": 1.0, "weight_decay": 0.0})
         self._objective = learning_on.objective(train, recipe.classes, learning_on.feeds)
         self._penalty = learning_on.penalty(network) if learning_on.penalty else None  # before restore: of the initial weights
         self._forward = Forward(network, self.device, recipe.bf16)
@@ -91,7 +92,7 @@ class Trainer:
         self._sampler = self._samplers[TARGET]
         self._average = Average(network, train.ema) if train.ema else None
         self._best: dict[str, Tensor] = {}
-        self._sums = torch.zeros(3, dtype=torch.float64, device=self.device)
+        self._sums = torch.zeros(1 + len(self._tasks), 3, dtype=torch.float64, device=self.device)
         self._names = names
         self.place = Place()
 
@@ -170,7 +171,9 @@ class Trainer:
             self._average.update(self.network, place.epoch * self._sampler.steps + place.step + 1)
         n = torch.tensor(counts.images, device=self.device)
         recorded = loss.detach() if counts.recorded is None else counts.recorded
-        self._sums += torch.stack([recorded.double() * n, counts.right.double(), n.double()])
+        self._sums[0] += torch.stack([recorded.double() * n, counts.right.double(), n.double()])
+        if counts.tasks is not None:
+            self._sums[1:] += counts.tasks
 
     def _batches(self) -> dict[str, Batch]:
         """Of every role, as this place in the training has them."""
@@ -189,28 +192,29 @@ class Trainer:
         factor = lr_factor(train.schedule, at, train.epochs * steps, train.warmup_epochs * steps)
         return self.recipe.lr * factor * self.place.plateau.factor
 
-    def _validate(self) -> Judged | None:
-        """None where there are no validation images."""
+    def _validate(self) -> tuple[Judged, list[Judged | None]] | None:
+        """What decides, and the same of each of several tasks; None where there are no validation images."""
         logits = self.validation_logits(lambda: self._tick(self, False))
-        judged = loss_and_accuracy(logits, self._validation_labels()) if len(logits) else None
-        if not (bool(logits.isfinite().all()) and math.isfinite(judged[0] if judged else 0.0) and self._sums.isfinite().all()):
+        judged = self._judge(logits, self._validation_labels()) if len(logits) else None
+        loss = judged[0][0] if judged else 0.0
+        if not (bool(logits.isfinite().all()) and math.isfinite(loss) and self._sums.isfinite().all()):
             epoch, lr = self.place.epoch + 1, self.recipe.lr
             raise DivergedError(f"the loss is no number any more in epoch {epoch}: train.lr {lr:g} is too large; lower it")
         return judged
 
-    def _record(self, judged: Judged | None, seconds: float) -> None:
-        place, train, sums = self.place, self.recipe.train, self._sums.tolist()
-        loss, accuracy = judged or (None, None)
+    def _record(self, found: tuple[Judged, list[Judged | None]] | None, seconds: float) -> None:
+        place, train, (sums, *of_tasks) = self.place, self.recipe.train, self._sums.tolist()
+        nothing: list[Judged | None] = [None] * len(self._tasks)
+        judged, judged_tasks = found or (None, nothing)
         if judged and train.select == "best" and place.best.observe(place.epoch, judged[1], judged[0]):
             self._best = {name: tensor.detach().clone() for name, tensor in self._changing(self.judged).items()}
+        tasks = zip(self._tasks, of_tasks, judged_tasks, strict=True)
         place.epochs.append(
             {
                 "epoch": place.epoch + 1,
-                "train_loss": sums[0] / sums[2],
-                "train_accuracy": sums[1] / sums[2],
-                "validation_loss": loss,
-                "validation_accuracy": accuracy,
+                **_figures(sums, judged),
                 "lr": self._lr(place.step - 1),
+                **({"tasks": {name: _figures(seen, own) for name, seen, own in tasks}} if self._tasks else {}),
             }
         )
         if judged and train.schedule == "plateau":
@@ -235,7 +239,7 @@ class Trainer:
         if self._average:
             tensors |= {f"average.{name}": tensor for name, tensor in self._changing(self._average.network).items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self._best.items()} | optimizer_tensors(self.optimizer)
-        self.place.sums = self._sums.tolist()
+        self.place.sums = self._sums.flatten().tolist()
         return Snapshot(tensors, {"trainer": asdict(self.place)})
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -250,4 +254,12 @@ class Trainer:
         self._best = {name: tensor.to(self.device) for name, tensor in part("best.").items()}
         restore_optimizer(self.optimizer, snapshot.tensors)
         self.place = Place.from_json(snapshot.place["trainer"])
-        self._sums.copy_(torch.tensor(self.place.sums, dtype=torch.float64))
+        self._sums.copy_(torch.tensor(self.place.sums, dtype=torch.float64).view_as(self._sums))
+
+
+def _figures(sums: list[float], judged: Judged | None) -> dict[str, float | None]:
+    """Of an epoch, as history.json has them; None of what no item of the epoch has a label of."""
+    total, right, n = sums
+    loss, accuracy = judged or (None, None)
+    mean = (total / n, right / n) if n else (None, None)
+    return {"train_loss": mean[0], "train_accuracy": mean[1], "validation_loss": loss, "validation_accuracy": accuracy}

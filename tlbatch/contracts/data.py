@@ -53,15 +53,16 @@ class OverlapParams(Stored):
 
 
 class Divided(Parameters):
-    """How the images are divided, and the classes in the order of a network's outputs."""
+    """How the images are divided, and the classes in the order of a network's outputs; of which ``task``, of several."""
 
     split: Split
     classes: tuple[str, ...]
+    task: str | None = None
 
     @property
     def division(self) -> dict[str, Any]:
         """What ``jobs.data.split.split_index`` takes."""
-        return {**self.split.model_dump(mode="json"), "classes": list(self.classes)}
+        return {**self.split.model_dump(mode="json"), "classes": list(self.classes), "task": self.task}
 
 
 class SourceParams(Parameters):

@@ -64,11 +64,19 @@ class Trained(Parameters):
     precision: str
 
 
+class LearntTask(Parameters):
+    """One of several tasks that are learnt together: its classes, in the order of its outputs."""
+
+    name: str
+    classes: tuple[str, ...]
+
+
 class FinetuneParams(Trained, Divided):
     """One training with one seed. ``strategy``: its name, or its name over its settings.
 
     ``input`` and ``augmentation`` are the kind of data's own. ``redraw``: the seed that draws other training images.
-    ``sources``: those that it reads, by name. ``plugins``: what it was planned with.
+    ``sources``: those that it reads, by name. ``tasks``: those that it learns together, the main one first; ``classes`` are
+    the main one's then. ``plugins``: what it was planned with.
     """
 
     strategy: str | dict[str, dict[str, Any]]
@@ -80,6 +88,7 @@ class FinetuneParams(Trained, Divided):
     fold: int | None
     views: int = 0
     sources: dict[str, SourceParams] = Field(default_factory=dict)
+    tasks: tuple[LearntTask, ...] = ()
     plugins: dict[str, dict[str, str]] = Field(default_factory=dict)
 
 

@@ -8,14 +8,15 @@ from pydantic import Field
 
 from tlbatch.contracts.base import Open, Parameters
 from tlbatch.contracts.data import Divided
-from tlbatch.contracts.models import Model
+from tlbatch.contracts.models import LearntTask, Model
 
 
 class AskedRun(Open):
     """A run, a control (``control_for`` names whose) or a row without labels (``role``), with all that was resolved of it.
 
     ``input_own``: how the weights were trained; ``from_``: the earlier study's run that its backbone is. ``unseen``: classes
-    that a row without labels knows by their texts alone.
+    that a row without labels knows by their texts alone. ``task``: which of several it is judged on; ``tasks``: those that it
+    learnt together.
     """
 
     name: str
@@ -34,6 +35,8 @@ class AskedRun(Open):
     folds: int | None = None
     unseen: tuple[str, ...] = ()
     from_: str | None = Field(default=None, alias="from")
+    task: str | None = None
+    tasks: tuple[str, ...] = ()
 
 
 class Contrast(Parameters):
@@ -47,7 +50,8 @@ class Contrast(Parameters):
 
 class ReportParams(Divided):
     """``document``: the study as it is shown. ``seen``: whether test images may have been seen in pretraining. ``uses``: with a
-    schedule, version of the test set -> tests it has served. ``corrections``: how many labels people corrected."""
+    schedule, version of the test set -> tests it has served. ``corrections``: how many labels people corrected. ``tasks``: of
+    several, the main one first."""
 
     study: str
     description: str = ""
@@ -57,3 +61,4 @@ class ReportParams(Divided):
     seen: dict[str, str] = Field(default_factory=dict)
     uses: dict[str, int] = Field(default_factory=dict)
     corrections: dict[str, int] = Field(default_factory=dict)
+    tasks: tuple[LearntTask, ...] = ()

@@ -15,10 +15,12 @@ from tlbatch.datasets.walk import SHOWN, examples
 def listing_facts(listing: Listing) -> dict[str, Any]:
     """Counts of a listing. ``empty_files`` have no bytes; ``unusable`` are known not to be readable, or not to exist."""
     counts = Counter(file.label for file in listing.files)
+    tasks = {task: Counter(file.tasks.get(task) for file in listing.files) for task in listing.tasks}
     return {
         "files": len(listing.files),
         "bytes": sum(file.size for file in listing.files),
         "classes": {label: counts[label] for label in listing.classes},
+        **({"tasks": {task: {label: tasks[task][label] for label in listing.tasks[task]} for task in tasks}} if tasks else {}),
         "empty_classes": list(listing.empty_classes),
         "unlabelled": listing.unlabelled,
         "empty_files": sum(1 for file in listing.files if not file.size and not file.problem),
@@ -29,7 +31,11 @@ def listing_facts(listing: Listing) -> dict[str, Any]:
 
 
 def listing_lines(listing: Listing) -> Iterator[str]:
-    """What to know of a listing beside its classes: what cannot be used, what is empty, what was left out. Mostly nothing."""
+    """What to know of a listing beside its classes: what cannot be used, what is empty, what was left out; how many labels each
+    of several tasks has. Mostly nothing."""
+    for task, classes in listing.tasks.items():
+        known = sum(task in file.tasks for file in listing.files)
+        yield f"task {task}: {known:,} of {len(listing.files):,} files have its label, of {len(classes)} classes"
     unusable = [file for file in listing.files if file.problem]
     if unusable:
         some = "; ".join(f"{file.path}: {file.problem}" for file in unusable[:SHOWN])

@@ -31,10 +31,14 @@ def list_dataset(dataset: Dataset | Source, corrections: Mapping[str, str] | Non
     called like a part is, DataError where what is there is no labelled dataset or has classes that look alike,
     TransientError where the store cannot be reached.
     """
+    if corrections and dataset.tasks:
+        raise StudyError(
+            f"{refused_corrections(dataset)} (`tlbatch data relabel STUDY --undo` takes those back that there are)"
+        )
     labelled = label_files(dataset)
     before = labelled.files
     changed = _corrected(before, corrections or {}, dataset.aliases)
-    kept = [file for file in changed if file.label]
+    kept = [file for file in changed if file.label or file.tasks]
     if before and not kept:
         raise DataError(
             f"{labelled.walk.url}: the corrections leave every {nouns.item()} out; `tlbatch data relabel STUDY "
@@ -42,10 +46,18 @@ def list_dataset(dataset: Dataset | Source, corrections: Mapping[str, str] | Non
         )
     if dataset.labels is None and dataset.classes is None:
         _check_parts(labelled, kept)
-    _check_alike(labelled.walk.url, kept, dataset.classes)
-    listing = _chosen(labelled, kept, dataset.classes)
+    _check_alike(labelled.walk.url, (file.label for file in kept if file.label), dataset.classes)
+    for task in dataset.tasks[1:]:
+        _check_alike(labelled.walk.url, (file.tasks[task] for file in kept if task in file.tasks), None, task)
+    listing = _with_tasks(_chosen(labelled, kept, dataset.classes), dataset.tasks)
     corrected = sum(file.label not in (own.label, "") for own, file in zip(before, changed, strict=True))
     return replace(listing, corrected=corrected, left_out=len(changed) - len(kept))
+
+
+def refused_corrections(dataset: Dataset | Source) -> str:
+    """Why there are none of several tasks: a correction says one label of a file, and not which task's."""
+    where = dataset.labels.csv if dataset.labels else "the table"
+    return f"dataset.labels.tasks: labels of several tasks are corrected in {where} itself, not by `tlbatch data relabel`"
 
 
 def own_labels(dataset: Dataset) -> tuple[dict[str, str], list[str]]:
@@ -76,18 +88,30 @@ def _check_parts(labelled: Labelled, files: Sequence[ListedFile]) -> None:
         raise StudyError(f"{labelled.walk.url}: {refused_parts(names, (file.path for file in files), classes)}")
 
 
-def _check_alike(url: str, files: Iterable[ListedFile], classes: Sequence[str] | None) -> None:
+def _with_tasks(listing: Listing, tasks: Sequence[str]) -> Listing:
+    """With the classes of each of several tasks, the main one first. Raises DataError for one that has not two."""
+    found = {}
+    for task in tasks:
+        counts = Counter(file.tasks[task] for file in listing.files if task in file.tasks)
+        found[task] = listing.classes if task == tasks[0] else tuple(sorted(counts))
+        if len(found[task]) < 2:
+            only = f"and there is only {found[task][0]!r}" if found[task] else "and none is known"
+            raise DataError(f"{listing.url}: task {task} needs at least two classes, {only}: fill its column, or leave it out")
+    return replace(listing, tasks=found)
+
+
+def _check_alike(url: str, labels: Iterable[str], classes: Sequence[str] | None, task: str = "") -> None:
     """Names equal to the eye are one class written twice, or must be told apart by ``dataset.classes``. Raises DataError."""
-    counts = Counter(file.label for file in files)
+    counts = Counter(labels)
     groups = alike({name: counts[name] for name in classes or counts}, apart=classes or ())
     if groups:
-        raise DataError(f"{url}: {refused_alike(groups, counts)}")
+        raise DataError(f"{url}: {refused_alike(groups, counts, task)}")
 
 
 def _chosen(labelled: Labelled, files: Sequence[ListedFile], classes: tuple[str, ...] | None) -> Listing:
     """The listing of the classes the study wants: those it names, else all that have files."""
     url = labelled.walk.url
-    counts = Counter(file.label for file in files)
+    counts = Counter(file.label for file in files if file.label)
     empty = sorted(set(labelled.named) - set(counts))
     if classes is None:
         chosen = tuple(sorted(counts))
@@ -102,7 +126,8 @@ def _chosen(labelled: Labelled, files: Sequence[ListedFile], classes: tuple[str,
             f"{url}: a classifier needs at least two classes with {nouns.items()}, and there is only "
             f"{chosen[0]!r}{_within(files)}"
         )
-    kept = tuple(sorted((file for file in files if file.label in set(chosen)), key=lambda file: file.path))
+    wanted = {*chosen, ""}  # "": of several tasks the main one's label is not known
+    kept = tuple(sorted((file for file in files if file.label in wanted), key=lambda file: file.path))
     _check_opened(labelled, kept, counts)
     listing = Listing(url, chosen, tuple(empty), kept, labelled.unlabelled)
     return replace(listing, passed_over=_passed_over(labelled, counts, chosen), inner_parts=_inner_parts(labelled, kept))

@@ -44,8 +44,14 @@ def label_files(dataset: Dataset | Source) -> Labelled:
     else:
         labelled = _by_class(found)
     files = _grouped(labelled.files, dataset.split.group)
-    merged = [replace(file, label=dataset.aliases.get(file.label, file.label)) for file in files] if dataset.aliases else files
+    merged = [_merged(file, dataset.aliases) for file in files] if dataset.aliases else files
     return replace(labelled, files=merged, named=[dataset.aliases.get(name, name) for name in labelled.named])
+
+
+def _merged(file: ListedFile, aliases: Mapping[str, str]) -> ListedFile:
+    """Of several tasks the labels of each."""
+    tasks = {task: aliases.get(label, label) for task, label in file.tasks.items()}
+    return replace(file, label=aliases.get(file.label, file.label), tasks=tasks)
 
 
 def _listed(file: FoundFile, label: str, part: str | None = None, group: str | None = None) -> ListedFile:
@@ -103,7 +109,8 @@ def _by_csv(found: Walk, labels: CsvLabels, suffixes: frozenset[str]) -> Labelle
     for match in matches:
         file = by_path.get(match.path) if not match.problem else FoundFile(match.path, problem=match.problem)
         if file is not None:
-            files.append(_listed(file, match.line.label, match.line.part, match.line.group))
+            line = match.line
+            files.append(replace(_listed(file, line.label, line.part, line.group), tasks=line.tasks))
     used = {match.path for match in matches if match.path in by_path}
     loose = tuple(path for path in by_path if path not in used)
     return Labelled(found, files, [], max(len(by_path) - len(used), without_label), loose)

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -23,13 +23,14 @@ COLUMNS = ("id", "label", "split", "group")
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the CSV. ``number`` counts from 1, the header included."""
+    """One line of the CSV. ``number`` counts from 1, the header included. ``tasks``: labels of several tasks, those known."""
 
     number: int
     id: str
     label: str
     part: str | None
     group: str | None
+    tasks: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_labels(data: bytes, labels: CsvLabels) -> tuple[list[Line], int]:
@@ -40,9 +41,15 @@ def read_labels(data: bytes, labels: CsvLabels) -> tuple[list[Line], int]:
     """
     rows = read_table(data, labels.csv)
     columns = {key: name for key in COLUMNS if (name := getattr(labels, key)) is not None}
+    if labels.tasks is not None:
+        del columns["label"]
+        columns |= {f"tasks.{task}": column for task, column in labels.tasks.items()}
     _check_columns(columns, labels.csv, rows.columns)
     lines = [_line(number, rows.cells(row, columns), labels) for number, row in rows]
-    labelled = [line for line in lines if line.id and line.label]
+    labelled = [line for line in lines if line.id and (line.label or line.tasks)]
+    if not labelled and labels.tasks is not None:
+        named = ", ".join(map(repr, labels.tasks.values()))
+        raise DataError(f"{labels.csv}: no line has a value in column {labels.id!r} and in one of the columns {named}")
     if not labelled:
         raise DataError(f"{labels.csv}: no line has a value in both column {labels.id!r} and column {labels.label!r}")
     return labelled, len(lines) - len(labelled)
@@ -114,10 +121,12 @@ def _check_columns(wanted: Mapping[str, str], csv_name: str, columns: Sequence[s
 
 
 def _line(number: int, cells: Mapping[str, str], labels: CsvLabels) -> Line:
-    values = {key: cells.get(key, "").strip() for key in COLUMNS}
+    values = {key: cells.get(key, "").strip() for key in (*COLUMNS, *cells)}
     part = _part(values["split"], number, labels)
     name = values["id"].replace("\\", "/").removeprefix("./")
-    return Line(number, name, values["label"], part, values["group"] or None)
+    tasks = {task: label for task in labels.tasks or () if (label := values[f"tasks.{task}"])}
+    label = tasks.get(next(iter(labels.tasks)), "") if labels.tasks else values["label"]
+    return Line(number, name, label, part, values["group"] or None, tasks)
 
 
 def _part(text: str, number: int, labels: CsvLabels) -> str | None:
@@ -163,13 +172,18 @@ def match_lines(
         else:
             yield Match(line.id, line, f"{name}, line {line.number}, names it, but there is no such file")
     for path, said in by_path.items():
-        others = [
-            line for line in said[1:] if (line.label, line.part, line.group) != (said[0].label, said[0].part, said[0].group)
-        ]
+        others = [line for line in said[1:] if _said(line) != _said(said[0])]
         yield Match(path, said[0], _contradiction(said[0], others[0], name) if others else "")
 
 
+def _said(line: Line) -> tuple[Any, ...]:
+    return line.label, line.part, line.group, dict(line.tasks)
+
+
 def _contradiction(one: Line, other: Line, name: str) -> str:
+    for task in sorted({*one.tasks, *other.tasks}):
+        if (said := one.tasks.get(task, "none")) != (also := other.tasks.get(task, "none")):
+            return f"{name} gives it two labels of {task}: {said} in line {one.number}, {also} in line {other.number}"
     what = "labels" if one.label != other.label else "parts" if one.part != other.part else "groups"
     pair = {"labels": (one.label, other.label), "parts": (one.part, other.part), "groups": (one.group, other.group)}[what]
     return f"{name} gives it two {what}: {pair[0]} in line {one.number}, {pair[1]} in line {other.number}"

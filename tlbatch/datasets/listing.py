@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tlbatch.datasets.walk import LeftOut
@@ -20,7 +21,10 @@ LISTING_FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class ListedFile:
-    """One file and what the dataset says of it. ``problem`` tells why it cannot be an image, where that is known already."""
+    """One file and what the dataset says of it. ``problem`` tells why it cannot be an image, where that is known already.
+
+    Of several tasks ``label`` is that of the main one, "" where it is not known.
+    """
 
     path: str  #: relative to the dataset's URL
     size: int  #: bytes
@@ -29,6 +33,7 @@ class ListedFile:
     part: str | None = None  #: train, validation or test
     group: str | None = None
     problem: str = ""
+    tasks: Mapping[str, str] = field(default_factory=dict)  #: task -> label, of several tasks; those not known are not there
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Listing:
 
     ``corrected`` and ``left_out`` count what corrections (``tlbatch data relabel``) changed, ``passed_over`` is what else of
     the place is not in it, ``inner_parts`` are folders that look like parts and are not used so: no part of the digest.
+    ``tasks``: the classes of each of several tasks, the main one first.
     """
 
     url: str
@@ -48,6 +54,7 @@ class Listing:
     left_out: int = 0
     passed_over: tuple[LeftOut, ...] = ()
     inner_parts: tuple[str, ...] = ()
+    tasks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -68,15 +75,23 @@ class Listing:
         fields = ListedFile.__dataclass_fields__
         files = tuple(ListedFile(**{k: v for k, v in file.items() if k in fields}) for file in document["files"])
         classes, empty = tuple(document["classes"]), tuple(document["empty_classes"])
-        return Listing(document["url"], classes, empty, files, document.get("unlabelled", 0))
+        tasks = {name: tuple(names) for name, names in document.get("tasks", ())}
+        return Listing(document["url"], classes, empty, files, document.get("unlabelled", 0), tasks=tasks)
 
     def _content(self) -> dict[str, Any]:
         return {
             "classes": self.classes,
             "empty_classes": self.empty_classes,
             "unlabelled": self.unlabelled,
-            "files": [asdict(file) for file in self.files],
+            "files": [_as_json(file) for file in self.files],
+            **({"tasks": [[name, list(classes)] for name, classes in self.tasks.items()]} if self.tasks else {}),
         }
+
+
+def _as_json(file: ListedFile) -> dict[str, Any]:
+    """Without tasks where there are not several: digests are the same as ever."""
+    found = asdict(file)
+    return found if file.tasks else {name: value for name, value in found.items() if name != "tasks"}
 
 
 def _canonical(document: dict[str, Any]) -> bytes:

@@ -55,11 +55,13 @@ def written_aliases(groups: Iterable[Sequence[str]]) -> str:
     return "{" + ", ".join(merged) + "}"
 
 
-def refused_alike(groups: Sequence[Sequence[str]], counts: Mapping[str, int]) -> str:
-    """One sentence: the names with their counts, and what merges them or keeps them apart."""
+def refused_alike(groups: Sequence[Sequence[str]], counts: Mapping[str, int], task: str = "") -> str:
+    """One sentence: the names with their counts, and what merges them or keeps them apart; of which ``task``, of several."""
     said = [" and ".join(f"{yaml_text(name, visible=True)} ({counts[name]} files)" for name in group) for group in groups]
     every = ", ".join(yaml_text(name, visible=True) for group in groups for name in group)
+    apart = "give them other names in its column" if task else f"name them in dataset.classes ({every} and the others)"
+    where = f"task {task}: " if task else ""
     return (
-        f"{'; '.join(said)} look alike: dataset.aliases: {written_aliases(groups)} merges them; "
-        f"if they are different, name them in dataset.classes ({every} and the others)"
+        f"{where}{'; '.join(said)} look alike: dataset.aliases: {written_aliases(groups)} merges them; "
+        f"if they are different, {apart}"
     )

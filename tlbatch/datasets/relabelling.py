@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tlbatch.datasets.inventory import list_dataset, own_labels
+from tlbatch.datasets.inventory import list_dataset, own_labels, refused_corrections
 from tlbatch.datasets.labels import place_of_column, read_table
 from tlbatch.datasets.listing import Listing
 from tlbatch.errors import DataError, StudyError, TransientError
@@ -82,6 +82,8 @@ def list_corrected(study: Study, store: Store) -> Listing:
 
 def plan_relabelling(study: Study, store: Store, data: bytes, name: str) -> tuple[Relabelling, Corrections]:
     """What the CSV ``data`` would do. Raises StudyError, with all lines at once, for unknown paths and classes."""
+    if study.dataset.tasks:
+        raise StudyError(refused_corrections(study.dataset))
     present = load_corrections(store, study.name)
     own, known = own_labels(study.dataset)
     aliases = study.dataset.aliases

@@ -9,6 +9,7 @@ from typing import Any
 
 from tlbatch.backbones.handcrafted import HAND_CRAFTED
 from tlbatch.planning import Node, Plan
+from tlbatch.roles import TOGETHER
 from tlbatch.spec import Study
 from tlbatch.spec.resources import Resources, StudyResources
 from tlbatch.steps import STEPS
@@ -124,7 +125,7 @@ def seconds(text: str) -> int:
 def _not_for(node: Node) -> frozenset[str]:
     if not STEPS[node.step].compute:
         return COMPUTE
-    on_cpus = node.step == "finetune" and "features" in node.needs
+    on_cpus = node.step == "finetune" and bool({"features", TOGETHER} & {*node.needs})
     on_cpus = on_cpus or _hand_crafted(node)
     return FOR_GPUS if on_cpus or node.params.get("run_kind") == "champion" else frozenset()
 

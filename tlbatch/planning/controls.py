@@ -50,7 +50,7 @@ def resolve_controls(runs: Sequence[ResolvedRun], images: Images) -> list[Resolv
     has no twin of its own here: it is held against the study's scratch runs and the hand-crafted features.
     """
     controls: dict[str, ResolvedRun] = {}
-    held = [run for run in runs if run.pretrained and run.control != "none" and run.strategy_entry.own_controls is None]
+    held = [run for run in runs if run.pretrained and run.control != "none" and not run.brings_controls]
     for run in held:
         if run.model["backbone"]["name"] is None:
             continue

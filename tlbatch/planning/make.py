@@ -10,7 +10,7 @@ from typing import Any
 from tlbatch import nouns
 from tlbatch.contracts.data import OverlapParams, PrepareParams, SourceParams
 from tlbatch.contracts.evaluation import EvaluateRunParams, EvaluateZeroLabelParams
-from tlbatch.contracts.models import Backbone, ExtractParams, FinetuneParams, Model, Views
+from tlbatch.contracts.models import Backbone, ExtractParams, FinetuneParams, LearntTask, Model, Views
 from tlbatch.errors import DataError
 from tlbatch.kinds import kind_of
 from tlbatch.planning.champion_tasks import champion_node, decide_node, pin_node
@@ -18,7 +18,7 @@ from tlbatch.planning.plan import Node, Plan, PlanBuilder
 from tlbatch.planning.resolved import ListedData, ResolvedStudy, ZeroLabel
 from tlbatch.planning.runs import ResolvedRun
 from tlbatch.plugins import used
-from tlbatch.roles import DATASET, overlap_input, source_input, task_of
+from tlbatch.roles import DATASET, TOGETHER, overlap_input, source_input, task_of
 from tlbatch.spec.added import added_to_model, name_and_settings, settings_by
 from tlbatch.spec.dataset import Dataset, Source
 from tlbatch.steps import STEPS
@@ -149,6 +149,9 @@ def _add_run(
         for fold in _folds(resolved):
             part = f"{seed}" if fold is None else f"{seed}:{fold}"
             node = _finetune(resolved, run, seed, redraw, fold, part, {**read, **also, **features})
+            if run.tasks:
+                roles[f"{TOGETHER}:{run.name}:{part}"] = together = builder.add(_together(resolved, run, node, part))
+                node = replace(node, needs={**node.needs, TOGETHER: together}, weight="light", shape="finetune:task", units=1.0)
             models[f"model:{part}"] = builder.add(node)
             roles[f"finetune:{run.name}:{part}"] = models[f"model:{part}"]
     roles[f"evaluate:{run.name}"] = builder.add(_evaluate(resolved, run, models, features.get("features")))
@@ -196,7 +199,7 @@ def extract_node(resolved: ResolvedStudy, run: ResolvedRun, role: str, prepared:
         params=params.as_json(),
         needs={DATASET: prepared} | (resolved.pinned if views else {}),
         weight=weight_of(run),
-        runs=(run.name,),
+        runs=run.names,
         shape=f"extract:{name}:{run.kind.measure(run.input)}",
         **given_of(run),
     )
@@ -219,7 +222,7 @@ def _finetune(
         input=run.input,
         augmentation=run.augmentation,
         train=run.train,
-        **resolved.division,
+        **resolved.division_of(run.task),
         seed=seed,
         redraw=redraw,
         fold=fold,
@@ -234,17 +237,25 @@ def _finetune(
         params=params.as_json(),
         needs={**read, **resolved.pinned},
         weight="light" if run.on_features else weight_of(run),
-        runs=(run.name,),
+        runs=run.names,
         shape=f"finetune:{run.name}:{run.kind.measure(run.input)}",
         units=float(run.train.epochs),
         **given_of(run),
     )
 
 
+def _together(resolved: ResolvedStudy, run: ResolvedRun, node: Node, part: str) -> Node:
+    """The one training of all tasks of a run, from that of one of them (``node``). It is no run's model, and not called so."""
+    tasks = [LearntTask(name=name, classes=resolved.data.tasks[name]).as_json() for name in run.tasks]
+    params = {name: value for name, value in node.params.items() if name != "task"}
+    params |= {"classes": list(resolved.data.classes), "tasks": tasks}
+    return replace(node, name=f"{TOGETHER}:{run.together}:{part}", params=params)
+
+
 def _evaluate(resolved: ResolvedStudy, run: ResolvedRun, models: dict[str, str], features: str | None) -> Node:
     params = EvaluateRunParams(
         run_kind="trained",
-        **resolved.division,
+        **resolved.division_of(run.task),
         seeds=resolved.study.repeat.seeds,
         folds=resolved.study.dataset.split.folds,
         redraw=resolved.study.repeat.redraw == "train",
@@ -260,7 +271,7 @@ def _evaluate(resolved: ResolvedStudy, run: ResolvedRun, models: dict[str, str],
         params=params.as_json(),
         needs=needs,
         weight=weight_of(run),
-        runs=(run.name,),
+        runs=run.names,
         shape=f"evaluate:{run.name}:{run.kind.measure(run.input)}",
         **given_of(run),
     )

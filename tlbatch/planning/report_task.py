@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tlbatch.contracts.models import Backbone, Model
+from tlbatch.contracts.models import Backbone, LearntTask, Model
 from tlbatch.contracts.reports import AskedRun, Contrast, ReportParams
 from tlbatch.planning.plan import Node, PlanBuilder
 from tlbatch.planning.resolved import ResolvedStudy, ZeroLabel
@@ -25,6 +25,8 @@ def _report_params(resolved: ResolvedStudy) -> ReportParams:
     planned = contrasts(list(resolved.runs), list(resolved.controls))
     rare: dict[str, Any] = {"uses": resolved.defended.uses} if resolved.defended else {}
     rare |= {"corrections": resolved.corrections} if resolved.corrections else {}
+    tasks = tuple(LearntTask(name=name, classes=classes) for name, classes in resolved.data.tasks.items())
+    rare |= {"tasks": tasks} if tasks else {}
     return ReportParams(
         study=study.name,
         description=study.description,
@@ -38,6 +40,8 @@ def _report_params(resolved: ResolvedStudy) -> ReportParams:
 
 
 def _describe(run: ResolvedRun, resolved: ResolvedStudy) -> AskedRun:
+    of_tasks: dict[str, Any] = {"task": run.task} if run.task else {}
+    of_tasks |= {"tasks": run.tasks} if run.tasks else {}
     return AskedRun(
         name=run.name,
         role="control" if run.control_for else "run",
@@ -53,6 +57,7 @@ def _describe(run: ResolvedRun, resolved: ResolvedStudy) -> AskedRun:
         trained_on=run.weights.trained_on if run.weights else "",
         seeds=resolved.study.repeat.seeds,
         folds=resolved.study.dataset.split.folds,
+        **of_tasks,
     )
 
 

@@ -68,15 +68,17 @@ def resolve(loaded: LoadedStudy, store: Store, defence: ChampionState | None = N
     data = replace(_listed(listed), classes=listing.classes)
     runs = resolve_runs(study, _weights_of(store), resolve_precision(study.resources.gpu))
     mapping = class_mapping(data.classes)
+    covered = mapping is not None or any(class_mapping(classes) for classes in data.tasks.values())
     trained_on = next((run.weights.trained_on for run in runs if run.weights and run.weights.trained_on), "")
+    described = described_rows(study, data.classes, runs, store)
     return ResolvedStudy(
         study=study,
         data=data,
         sources={name: _listed(list_source(name, each), name) for name, each in study.sources.items()},
         runs=runs,
         controls=resolve_controls(runs, listed_images(study, listing)),
-        zero_label=[*(zero_labels(runs, mapping) if mapping else ()), *described_rows(study, data.classes, runs, store)],
-        seen=seen_in_pretraining(list(data.classes), mapping is not None, trained_on) if trained_on else {},
+        zero_label=[*(zero_labels(runs, mapping) if mapping and not data.tasks else ()), *described],
+        seen=seen_in_pretraining(list(data.classes), covered, trained_on) if trained_on else {},
         document=document_of(loaded),
         corrections=_corrections(listing),
         defended=resolve_champion(defence, study, store, data.classes) if defence is not None else None,
@@ -87,7 +89,8 @@ def resolve(loaded: LoadedStudy, store: Store, defence: ChampionState | None = N
 
 def _listed(listing: Listing, source: str = "") -> ListedData:
     notes = tuple(f"{source}: {line}" if source else line for line in listing_lines(listing))
-    return ListedData(listing.url, listing.classes, listing.digest, listing.to_json(), listing_facts(listing), notes)
+    facts = listing_facts(listing)
+    return ListedData(listing.url, listing.classes, listing.digest, listing.to_json(), facts, listing.tasks, notes)
 
 
 def check_parts(listing: Listing) -> None:

@@ -21,6 +21,7 @@ class ListedData:
     digest: str
     listing: bytes = b""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    tasks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: classes of each of several, the main one first
     notes: tuple[str, ...] = ()  #: what people should know of it: files that cannot be used, what was left out
 
 
@@ -68,6 +69,10 @@ class ResolvedStudy:
     def division(self) -> dict[str, Any]:
         """How a task divides the images, as its parameters have it."""
         return {"split": self.study.dataset.split, "classes": self.data.classes}
+
+    def division_of(self, task: str | None) -> dict[str, Any]:
+        """The same for one of several tasks, with its own classes."""
+        return self.division if task is None else {**self.division, "classes": self.data.tasks[task], "task": task}
 
     @property
     def pinned(self) -> dict[str, str]:

@@ -25,7 +25,11 @@ WeightsFor = Callable[[Run], ResolvedWeights]
 
 @dataclass(frozen=True)
 class ResolvedRun:
-    """One line of the report: a run, or a control (``control_for`` names the runs it is held against)."""
+    """One line of the report: a run, or a control (``control_for`` names the runs it is held against).
+
+    Of a study of several tasks a line is of one ``task``; ``tasks``: those that its network learnt together with it (itself
+    among them), none of a single-task twin.
+    """
 
     name: str
     model: dict[str, Any]
@@ -39,6 +43,18 @@ class ResolvedRun:
     weights: ResolvedWeights | None = None
     control: str = "none"
     control_for: tuple[str, ...] = ()
+    task: str | None = None
+    tasks: tuple[str, ...] = ()
+
+    @property
+    def together(self) -> str:
+        """The name of the training that its task is learnt in together with others: the run's in the study."""
+        return self.name.removesuffix(f"-{self.task}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Runs that its tasks belong to, and so have the resources of: a single-task twin serves those that it is a twin of."""
+        return (self.name, *self.control_for) if self.task is not None and not self.tasks else (self.name,)
 
     @property
     def pretrained(self) -> bool:
@@ -53,11 +69,24 @@ class ResolvedRun:
     def content(self) -> str:
         """All that it is but its name and what it is for: equal ones are one run."""
         parts = [self.model, self.strategy, self.input, plain(self.train), self.augmentation, self.views, self.precision]
-        return json.dumps(parts, sort_keys=True)
+        return json.dumps([*parts, self.task, self.tasks], sort_keys=True)
+
+    @property
+    def brings_controls(self) -> bool:
+        """Whether it is held against controls of its own, and so against no other."""
+        return bool(self.tasks) or self.strategy_entry.own_controls is not None
+
+    @property
+    def twin(self) -> ResolvedRun:
+        """The same training of its task alone, on what has a label of it."""
+        train = self.train.model_copy(update={"task_weights": "equal"})
+        return replace(self, name=f"{self.task}-alone", tasks=(), train=train, control="none")
 
     @property
     def own_controls(self) -> list[tuple[ResolvedRun, bool]]:
-        """Those that its strategy brings, and whether each is tested: the very run with another strategy."""
+        """Those that its strategy brings, and whether each is tested: the very run with another strategy, or task by task."""
+        if self.tasks:
+            return [(self.twin, True)]
         entry = self.strategy_entry
         if entry.own_controls is None or self.control_for:
             return []
@@ -93,8 +122,12 @@ class ResolvedRun:
 
 
 def resolve_runs(study: Study, weights_for: WeightsFor, precision: str) -> list[ResolvedRun]:
-    """The study's runs in order. ``precision`` is what auto means here (fp32 or bf16)."""
-    return [_resolve(study, run, weights_for, precision) for run in study.runs]
+    """The study's runs in order; of several tasks a line a task. ``precision`` is what auto means here (fp32 or bf16)."""
+    found = [_resolve(study, run, weights_for, precision) for run in study.runs]
+    tasks = study.dataset.tasks
+    if not tasks:
+        return found
+    return [replace(run, name=f"{run.name}-{task}", task=task, tasks=tasks) for run in found for task in tasks]
 
 
 def _resolve(study: Study, run: Run, weights_for: WeightsFor, precision: str) -> ResolvedRun:
@@ -170,12 +203,16 @@ def contrasts(runs: list[ResolvedRun], controls: list[ResolvedRun]) -> list[dict
     Each run against the one before it (``kind: previous``, ``b`` named), and each pretrained run against its control
     (``kind: control``): of the ``candidates`` (its own control, the hand-crafted features, the scratch runs) the best on
     validation, so that there is one comparison however many candidates there are. A run whose strategy brings controls of its
-    own (``kind: adaptation``) is held against those of them that are tested, and against nothing else.
+    own (``kind: adaptation``; of several tasks its single-task twins, ``kind: tasks``) is held against those of them that are
+    tested, and against nothing else.
     """
-    planned: list[dict[str, Any]] = [{"a": run.name, "b": before.name, "kind": "previous"} for before, run in pairwise(runs)]
+    planned: list[dict[str, Any]] = []
+    for task in dict.fromkeys(run.task for run in runs):
+        of_it = pairwise(run for run in runs if run.task == task)
+        planned += [{"a": run.name, "b": before.name, "kind": "previous"} for before, run in of_it]
     scratch = [run.name for run in runs if run.scratch]
     for run in runs:
-        if run.strategy_entry.own_controls is not None:
+        if run.brings_controls:
             planned += _adaptations(run, [*runs, *controls])
             continue
         own = [control.name for control in controls if run.name in control.control_for]
@@ -190,7 +227,7 @@ def _adaptations(run: ResolvedRun, others: list[ResolvedRun]) -> list[dict[str, 
     for control, tested in run.own_controls:
         other = next((each for each in others if each.content == control.content), None)
         if tested and other is not None and other is not run:
-            found.append({"a": run.name, "b": other.name, "kind": "adaptation"})
+            found.append({"a": run.name, "b": other.name, "kind": "tasks" if run.tasks else "adaptation"})
     return found
 
 

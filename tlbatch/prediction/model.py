@@ -136,6 +136,10 @@ def _ref(store: Store, step: str, key: str, whole: str, digest: str | None = Non
     manifest = load_manifest(store, step, key)
     if manifest is None or digest not in (None, manifest.digest):
         raise StudyError(f"--model {whole}: {store.url}/artifacts/{step}/{key} is not there (any more); run its study again")
+    if "card.json" not in manifest.files and any(name.endswith("/card.json") for name in manifest.files):
+        raise StudyError(
+            f"--model {whole}: several tasks were learnt together here: name the model of one (STORE#EXECUTION/RUN-TASK)"
+        )
     return InputRef(step, key, manifest.digest)
 
 

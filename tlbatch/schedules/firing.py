@@ -198,6 +198,8 @@ def study_digest(resolved: ResolvedStudy) -> str:
     runs = [{**asdict(run), "train": plain(run.train)} for run in [*resolved.runs, *resolved.controls]]
     for run in runs:
         (run["weights"] or {}).pop("location", None)
+        for name in ("task", "tasks"):  # a schedule's studies have one
+            del run[name]
     schedule = resolved.study.schedule
     rule = (
         {name: value for name, value in schedule.model_dump(mode="json").items() if name in (*RULE, "fresh")}

@@ -16,6 +16,7 @@ from tlbatch.spec.added import added_name, check_added
 from tlbatch.spec.check_data import check_data
 from tlbatch.spec.check_kind import KIND, check_kind
 from tlbatch.spec.check_model import check_candidate, check_model
+from tlbatch.spec.check_tasks import check_tasks
 from tlbatch.spec.curve import check_curve
 from tlbatch.spec.described import check_described
 from tlbatch.spec.episodes import check_episodes
@@ -60,7 +61,7 @@ def check_study(study: Study) -> list[Mistake]:
         mistakes += check_model(run, ("runs", number), study.name)
         for check in RUN_CHECKS:
             mistakes += check(Place(study, run, number))
-    return mistakes if mistakes else [*check_curve(study), *check_described(study), *check_episodes(study)]
+    return mistakes if mistakes else [*check_curve(study), *check_described(study), *check_episodes(study), *check_tasks(study)]
 
 
 def _names(study: Study) -> Iterator[Mistake]:
@@ -220,7 +221,7 @@ def _training(place: Place) -> Iterator[Mistake]:
             yield Mistake((*path, name), f"needs validation {nouns.items()}, and there are none: {way}", None, rests_on)
     if train.warmup_epochs >= train.epochs and train.warmup_epochs > 0:
         yield Mistake((*path, "warmup_epochs"), f"must be less than epochs ({train.epochs})")
-    classes = place.study.dataset.classes
+    classes = None if place.study.dataset.tasks else place.study.dataset.classes  # weights may name classes of any task
     if isinstance(train.class_weights, dict) and classes is not None:
         for name in train.class_weights:
             if name not in classes:

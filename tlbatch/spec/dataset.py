@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from tlbatch.kinds import KINDS
-from tlbatch.schema.base import Fraction, Part
+from tlbatch.schema.base import Fraction, Name, Part
 from tlbatch.spec.added import AddedName, AddedSettings, name_and_settings, whose
 
 Amount = Annotated[int | float, Field(ge=0)]
@@ -24,6 +24,11 @@ class CsvLabels(Part):
     csv: str = Field(description="path of the file, relative to the dataset's url")
     id: str = Field(default="id", description="column with the image's name, with or without folder and extension")
     label: str = Field(default="label", description="column with the class")
+    tasks: dict[Name, str] | None = Field(
+        default=None,
+        description="instead of label, for several tasks: task -> column with its class, empty where it is not known; "
+        "the first is the main one, by which parts are stratified",
+    )
     split: str | None = Field(default=None, description="column with train, validation or test")
     group: str | None = Field(default=None, description="column whose equal values stay in one part (a patient, a burst)")
 
@@ -67,6 +72,11 @@ class Images(Part):
     stored_size: Annotated[int, Field(ge=32, le=4096)] = Field(default=512, description="shorter side in pixels at most")
     max_bad: Fraction = Field(default=0.05, description="share of unreadable files past which prepare stops (exit 65)")
     near_duplicates: bool = Field(default=True, description="find recompressed, scaled, cropped, mirrored and rotated copies")
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks, the main one first; empty where there is the one that goes without a name."""
+        return tuple(self.labels.tasks or ()) if self.labels else ()
 
     @property
     def kind_name(self) -> str | None:

@@ -45,6 +45,12 @@ class Train(Part):
     class_weights: Literal["none", "balanced"] | dict[str, Positive] = Field(
         default="none", description="factors on the loss; balanced: rare classes count more, or class -> factor"
     )
+    task_weights: Literal["equal", "uncertainty"] | dict[str, Positive] = Field(
+        default="equal",
+        exclude_if=lambda weights: weights == "equal",  # so that keys of studies without it are the same as ever
+        description="with several tasks, factors on their losses: task -> factor (others: 1), or uncertainty: learnt "
+        "(Kendall, Gal and Cipolla 2018)",
+    )
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.0, description="share of each label that is spread over all classes"
     )

@@ -73,7 +73,8 @@ class Strategy:
     a source has classes of its own.
     ``consumes``: inputs, or features that an extract task leaves before. ``settings``: what may be set (``strategy: {name:
     {…}}``), None where nothing may. ``heads``: which heads it trains: dense, those fitted at once
-    (tlbatch.spec.model.FITTED), added (plug-ins'). ``whole``: whether
+    (tlbatch.spec.model.FITTED), added (plug-ins'). ``several_tasks``: whether it learns several tasks together, where a dataset
+    has labels of such. ``whole``: whether
     parts of the backbone may learn. ``check``: mistakes that its settings make with a run. ``learning(settings, stages)``: the
     stages of a backbone that learn. ``labels_read``: from its settings, how many labels of the target's training images it
     reads, a class; None: all of them, and those of validation. The others it is not handed, nor any of validation.
@@ -93,6 +94,7 @@ class Strategy:
     shared_classes: bool = True
     settings: type[Part] | None = None
     heads: frozenset[str] = frozenset({"dense"})
+    several_tasks: bool = False
     whole: bool = False
     default: bool = False
     check: Check = nothing_wrong

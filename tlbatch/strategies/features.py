@@ -11,6 +11,7 @@ FEATURES = Strategy(
     model="backbone",
     consumes="features",
     heads=frozenset({"dense", "logistic", "prototypes", "knn", "added"}),
+    several_tasks=True,
     default=True,
     phrase=lambda settings, layer: f"head on the features of {layer}",
 )

@@ -151,6 +151,7 @@ FINETUNE = Strategy(
     model="backbone",
     settings=Finetune,
     heads=frozenset({"dense", "added"}),
+    several_tasks=True,
     whole=True,
     check=check,
     learning=learning,

@@ -11,5 +11,6 @@ SCRATCH = Strategy(
     model="scratch",
     default=True,
     whole=True,
+    several_tasks=True,
     phrase=lambda settings, layer: "trained from scratch",
 )

@@ -15,7 +15,13 @@ from jobs.reporting.tables import Row, Table
 from jobs.statistics.differences import Difference
 from tlbatch import nouns
 
-KINDS = {"previous": "the run before", "control": "control", "adaptation": "adaptation", "zero_label": "no labels"}
+KINDS = {
+    "previous": "the run before",
+    "control": "control",
+    "adaptation": "adaptation",
+    "tasks": "alone",
+    "zero_label": "no labels",
+}
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from tests.tlbatch.planning.test_episodes_task import ASKED
 from tests.tlbatch.planning.test_episodes_task import plan_of as plan_of_episodes
 from tests.tlbatch.planning.test_extension import extension
 from tests.tlbatch.planning.test_keys import CLASSES, FIRINGS, IMAGES, SPECS, TEXT, weights_for
+from tests.tlbatch.planning.test_tasks import resolved as of_tasks
 from tlbatch.contracts.advice import AdviseParams, ProbeParams
 from tlbatch.contracts.base import Parameters
 from tlbatch.contracts.curve import CurveParams
@@ -88,9 +89,14 @@ def nodes(folder: Path) -> list[Node]:
     plans += [plan_of(parse_study(TEXT + SCHEDULE).study, folder, firing) for firing in FIRINGS]
     plans.append(advice_plan())
     plans.append(plan_of(parse_study(ADAPTING + adapting("coral", method="coral")).study, folder))
+    plans.append(tasks_plan())
     plans.append(plan_of(parse_study(TEXT + CURVE, overrides=["runs[linear].model.head={prototypes: {}}"]).study, folder))
     plans.append(plan_of_episodes(ASKED))
     return [*(node for plan in plans for node in plan), *extension(DirectoryStore(folder / "store")).nodes]
+
+
+def tasks_plan() -> Plan:
+    return make_plan(of_tasks("name: both, model: {backbone: mobilenet_v2}, strategy: {finetune: {}}"))
 
 
 def advice_plan() -> Plan:
