@@ -52,6 +52,10 @@ def test_what_is_true_is_said(data: Path, tmp_path: Path) -> None:
     assert "before (those of source-only) and after" in page
     assert "Accuracy on images that drawn holds out" in card
     assert "Adaptation: dann, no target labels; its settings chosen by what drawn holds out" in card
+    cards = [json.loads(path.read_text()) for path in (tmp_path / "store").glob("artifacts/finetune/*/*/card.json")]
+    (adapted,) = (card for card in cards if card.get("adaptation", {}).get("method") == "dann")
+    assert [row["name"] for row in adapted["stages"]] == ["conv1", "conv2", "dense1", "head"], "the network alone is published"
+    assert (folder / "figures/adaptation.svg").stat().st_size < 120_000
 
 
 def test_a_source_with_shuffled_labels_is_called_harm(data: Path, tmp_path: Path) -> None:
@@ -65,13 +69,3 @@ def test_a_source_with_shuffled_labels_is_called_harm(data: Path, tmp_path: Path
     assert "adaptation harmed" in told.lower()
     only = np.mean(_right(folder, "target-only", tmp_path))
     assert only - np.mean(_right(folder, "pooled", tmp_path)) > 0.05
-
-
-def test_the_model_of_an_adaptation_is_any_model(data: Path, tmp_path: Path) -> None:
-    """What is published judges target images alone: its card names the scratch network, and its weights are of it."""
-    _, folder = run(data, tmp_path, "drawn", "[0]", RUN.format(name="dann", norm="true", settings="method: dann"))
-    cards = [json.loads(path.read_text()) for path in (tmp_path / "store").glob("artifacts/finetune/*/*/card.json")]
-    adapted = [card for card in cards if card.get("adaptation", {}).get("method") == "dann"]
-    assert len(adapted) == 1
-    assert [row["name"] for row in adapted[0]["stages"]] == ["conv1", "conv2", "dense1", "head"]
-    assert (folder / "figures/adaptation.svg").stat().st_size < 120_000

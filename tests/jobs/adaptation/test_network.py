@@ -199,3 +199,29 @@ def test_its_domain_classifier_learns_with_the_head_and_leaves_the_networks_firs
     assert with_one.tells_apart is not None
     assert with_one.tells_apart.training
     assert all(p.requires_grad for p in with_one.tells_apart.parameters())
+
+
+@pytest.mark.slow
+def test_where_a_domain_differs_by_what_can_be_unlearnt_both_unlearn_it() -> None:
+    """A bright quarter where no class shows. Held against labels that no training saw: 0.62, and 1.00 and 0.95 measured. With
+    SGD and the schedule of DANN's authors; with Adam it is known to swing, and did (0.33)."""
+    torch.set_num_threads(1)
+    target, source = Pictures(2, 0.0, 120, labelled=False), Pictures(1, 0.0, 120)
+    target.x[:, :, 4:, 4:] += 3
+    right = {}
+    for method in ("source_only", "deep_coral", "dann"):
+        inner = build_network(
+            {"scratch": {**SCRATCH, "dropout": 0.0, "batch_norm": False}}, SMALL, 3, None, seed=0, init="glorot"
+        )
+        tells = build_domain_classifier(inner.backbone.dim, [32], seed=0, init="glorot") if method == "dann" else None
+        train = Train(epochs=25, batch_size=16, lr=0.01, optimizer="sgd", schedule="inverse", select="last")
+        build = partial(build_adapting, term_of(method, 1.0), (FILMS,), (FILMS,))
+        feeds: Mapping[str, Any] = {TARGET: target, FILMS: source}
+        learning = Learning(feeds, build, judged_on=(FILMS,), as_judge=InDomain)  # type: ignore[arg-type]
+        trained = Trainer(DomainNetwork(inner, (), tells), learning, Recipe(train, ["a", "b", "c"], seed=0, lr=0.01))
+        trained.run()
+        inner.eval()
+        right[method] = (inner(target.x).argmax(dim=1) == target.labels).float().mean().item()
+    assert right["source_only"] < 0.75
+    assert right["deep_coral"] > right["source_only"] + 0.15
+    assert right["dann"] > right["source_only"] + 0.15
