@@ -12,6 +12,7 @@ from safetensors.numpy import load
 from sklearn.linear_model import LogisticRegression
 
 from jobs.data.features import load_features
+from jobs.heads.logistic import PRIOR
 from jobs.training.hidden_labels import HIDDEN
 from jobs.training.settings import Settings
 from jobs.training.split_data import load_parts
@@ -105,7 +106,8 @@ def test_source_only_is_a_logistic_regression_on_the_source(two: TwoDomains) -> 
     trains = [entry for entry in two.source if entry["part"] == "train"]
     x = load_features(artifact, [entry["id"] for entry in trains]).astype(np.float64)
     y = [CLASSES.index(entry["label"]) for entry in trains]
-    mean, sd = x.mean(axis=0), x.std(axis=0)
+    own, mean = x.var(axis=0), x.mean(axis=0)
+    sd = np.sqrt(np.average([own, np.full(len(own), own.mean())], axis=0, weights=[len(x), PRIOR]))
     theirs = LogisticRegression(C=card["logistic"]["c"], max_iter=5000, tol=1e-8).fit((x - mean) / sd, y)
     test = load_features(artifact, [entry["id"] for entry in two.target]).astype(np.float64)
     logits = test @ weights["head.classifier.weight"].T.astype(np.float64) + weights["head.classifier.bias"]
