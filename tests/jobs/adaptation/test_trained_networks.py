@@ -136,7 +136,8 @@ def test_of_a_backbone_only_the_named_stages_learn(two: TwoDomains) -> None:
 @pytest.mark.promise(2)
 @pytest.mark.parametrize("method", [LONG("source_only"), LONG("deep_coral"), "dann"])
 def test_stopped_at_three_points_and_resumed_equals_uninterrupted(two: TwoDomains, method: str) -> None:
-    """In a trial of rates, in mid-epoch, in validation; the bytes of all files."""
+    """In a trial of rates, in mid-epoch, in validation; the bytes of all files. Fails when a snapshot leaves out what tells the
+    domains apart."""
     params = scratch(two, METHODS[method], lr="auto", lr_candidates=(1e-3, 1e-2), ema=0.9)
     whole = two.outputs(params, two.target, two.source)
     two.forget(params)
