@@ -40,6 +40,13 @@ RUNS = [
         "input": INPUT,
         "train": {"epochs": 1, "batch_size": 10},
     },
+    {
+        "name": "dann",
+        "model": {"scratch": {"channels": [4], "dense": [8]}},
+        "strategy": {"adapt_network": {"method": "dann", "domain_layers": [8]}},
+        "input": {"size": 16, "normalize": "unit"},
+        "train": {"epochs": 1, "batch_size": 10},
+    },
 ]
 
 
