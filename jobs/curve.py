@@ -2,9 +2,10 @@
 
 Parameters are ``tlbatch.contracts.curve.CurveParams``. Inputs ``dataset`` (with a schedule ``pinned``), for each run
 ``features:<run>`` and, where it has a control, ``control:<run>``: features of the same network with random weights, on which
-the same head is fitted to the same labels. Labels are drawn from the training images by content (jobs.curves.draws); what a
-head chooses, it chooses on the labels drawn; the test images are scored, and choose nothing. Stopped anywhere, a later start
-goes on from the fits that are done and leaves the very same files.
+the same head is fitted to the same labels; ``scratch:<run>:<labels>``: evaluations of networks that were trained from random
+weights on the first draws of so many labels, a draw a seed. Labels are drawn from the training images by content
+(jobs.curves.draws); what a head chooses, it chooses on the labels drawn; the test images are scored, and choose nothing.
+Stopped anywhere, a later start goes on from the fits that are done and leaves the very same files.
 
 Files
 -----
@@ -22,6 +23,8 @@ Files
                       smallest class trains with, where these are more than were fitted; or null
     classes           [{class, n: test images, recall: at most labels, slope: of the recall, a doubling of the
                         labels: Interval + p, p_adjusted (Holm over the classes), verdict: gains | loses | open}]
+    scratch           of runs that have one: {name, draws, points: [{labels, control: its Interval + sd, gain, verdict}],
+                      crossing: {low, high, value}, beyond: {value, low, high, horizon} or null} (jobs.statistics.crossing)
     Interval          {value, low, high}: 95 %, over draws of labels and test units
 
 ``curve.csv``          run, role, labels, accuracy, low, high, sd, draws, gain, gain_low, gain_high, p, p_adjusted
@@ -39,6 +42,7 @@ def run(context: Context) -> None:
     from jobs.curves.files import csv_of, predictions_of
     from jobs.curves.fits import fit_all
     from jobs.curves.labelled import load_labelled
+    from jobs.curves.scratch import load_scratch
     from tlbatch.contracts.curve import CurveParams
 
     params = context.read_params(CurveParams)
@@ -46,7 +50,7 @@ def run(context: Context) -> None:
     for left in labelled.left_out:
         print(f"{left['labels']} labels a class are left out: {left['class']} trains with {left['images']}", flush=True)
     predicted = fit_all(context, params, labelled)
-    document = analyse(params, labelled, predicted)
+    document = analyse(params, labelled, predicted, load_scratch(context, params, labelled))
     context.write_json("curve.json", document)
     context.write_json("predictions.json", predictions_of(labelled, predicted))
     context.out("curve.csv").write_text(csv_of(document), encoding="utf-8")

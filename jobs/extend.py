@@ -12,7 +12,8 @@ Files
                        by: what became of it in the head, base: {step, key, digest}}]
 ``validation.json``    what it says of the base's validation items, as far as they are in the dataset (see jobs.finetune)
 ``added.json``         {ids, paths, units: [name of its unit], logits: [k][classes] of a model that was extended by the other
-                       units alone, null where there is one unit}
+                       units alone, null where there is one unit, copies: [{path, class}] of those that are, or nearly are,
+                       training items of another class}
 """
 
 from __future__ import annotations

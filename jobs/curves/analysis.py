@@ -10,26 +10,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.curves.beside import OPEN, accuracy_of, beside_scratch, compare
 from jobs.curves.fits import Predicted, Series
 from jobs.curves.labelled import Labelled
+from jobs.curves.scratch import Scratch
 from jobs.curves.sentences import sentences_of
-from jobs.statistics.corrections import holm
-from jobs.statistics.differences import LEVEL
-from jobs.statistics.label_curves import Interval, difference, mean_accuracy, spreads
+from jobs.statistics.label_curves import mean_accuracy, spreads
 from jobs.statistics.power_law import Extrapolation, extrapolate
 from jobs.statistics.slopes import ClassSlope, class_slopes
 from jobs.statistics.units import numbered
 from tlbatch.contracts.curve import CurveParams
 
 Bools = NDArray[np.bool_]
-HELPED, HARMED, OPEN = "helped", "harmed", "open"
 DIGITS = 9
 
 
-def analyse(params: CurveParams, labelled: Labelled, predicted: Mapping[str, tuple[Series, Predicted]]) -> dict[str, Any]:
+def analyse(
+    params: CurveParams,
+    labelled: Labelled,
+    predicted: Mapping[str, tuple[Series, Predicted]],
+    scratch: Mapping[str, Scratch],
+) -> dict[str, Any]:
     """All of ``curve.json`` (jobs.curve)."""
     units = numbered(labelled.test_units)
-    runs = [_run(name, series, found, predicted, labelled) for name, (series, found) in predicted.items() if not series.control]
+    runs = [
+        _run(name, series, found, predicted, labelled, scratch.get(name))
+        for name, (series, found) in predicted.items()
+        if not series.control
+    ]
     document = {
         "labels": list(labelled.labels),
         "left_out": list(labelled.left_out),
@@ -46,7 +54,12 @@ def analyse(params: CurveParams, labelled: Labelled, predicted: Mapping[str, tup
 
 
 def _run(
-    name: str, series: Series, found: Predicted, predicted: Mapping[str, tuple[Series, Predicted]], labelled: Labelled
+    name: str,
+    series: Series,
+    found: Predicted,
+    predicted: Mapping[str, tuple[Series, Predicted]],
+    labelled: Labelled,
+    scratch: Scratch | None,
 ) -> dict[str, Any]:
     control = predicted.get(f"{name}/control")
     right = _right(series, found, labelled)
@@ -62,6 +75,7 @@ def _run(
         "twice": None if law is None else _predicted(law, 2 * last, last),
         "all": None if law is None or last >= smallest else _predicted(law, smallest, last),
         "classes": [_class(each, labelled) for each in _slopes(labelled, right)],
+        **({} if scratch is None else {"scratch": beside_scratch(scratch, labelled, right, law)}),
     }
 
 
@@ -76,25 +90,14 @@ def _points(labelled: Labelled, series: Series, found: Predicted, right: Bools, 
     own = spreads(right.astype(np.float64), units, overlap)
     for number, labels in enumerate(labelled.labels):
         chosen = [each["chosen"] for each in found.of(series, labels)]
-        accuracy = _accuracy(mean_accuracy(right[number], units, own[number]), right[number])
+        accuracy = accuracy_of(mean_accuracy(right[number], units, own[number]), right[number])
         rows.append({"labels": labels, "overlap": overlap[number], "chosen": chosen, "accuracy": accuracy})
         rows[-1] |= {"control": None, "gain": None, "verdict": None}
     if held is None:
         return rows
-    of_control = spreads(held.astype(np.float64), units, overlap)
-    of_gain = spreads(right.astype(np.float64) - held, units, overlap)
-    gains = [difference(right[k], held[k], units, of_gain[k]) for k in range(len(rows))]
-    adjusted = holm([float(gain.p or 0.0) for gain in gains])
-    for number, (row, gain, p) in enumerate(zip(rows, gains, adjusted, strict=True)):
-        row["control"] = _accuracy(mean_accuracy(held[number], units, of_control[number]), held[number])
-        row["gain"] = {**asdict(gain), "p_adjusted": p}
-        row["verdict"] = OPEN if p >= LEVEL else HELPED if gain.value > 0 else HARMED
+    for row, each in zip(rows, compare(right, held, units, overlap), strict=True):
+        row |= each
     return rows
-
-
-def _accuracy(interval: Interval, right: Bools) -> dict[str, Any]:
-    sd = float(np.std(right.mean(axis=1), ddof=1))
-    return {"value": interval.value, "low": interval.low, "high": interval.high, "sd": sd}
 
 
 def _predicted(law: Extrapolation, labels: int, over: int) -> dict[str, Any]:

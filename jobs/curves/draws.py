@@ -33,17 +33,18 @@ class Draw:
 
 def draws_of(train: Sequence[IndexEntry], classes: Sequence[str], count: int, seed: int) -> list[Draw]:
     """``count`` draws from the training images."""
-    place = {id(entry): number for number, entry in enumerate(train)}
-    units = units_of(train)
-    found = []
-    for number in range(count):
-        ranked = sorted(units, key=lambda unit: (unit.rank(f"{seed}:labels:{number}"), by_content(unit.entries[0])))
-        order: dict[str, list[int]] = {name: [] for name in classes}
-        for unit in ranked:
-            for entry in unit.entries:
-                order[entry.label].append(place[id(entry)])
-        found.append(Draw(order))
-    return found
+    return [draw_of(train, classes, number, seed) for number in range(count)]
+
+
+def draw_of(train: Sequence[IndexEntry], classes: Sequence[str], number: int, seed: int) -> Draw:
+    """One draw (from 0); it is the same however many there are."""
+    place = {id(entry): at for at, entry in enumerate(train)}
+    ranked = sorted(units_of(train), key=lambda unit: (unit.rank(f"{seed}:labels:{number}"), by_content(unit.entries[0])))
+    order: dict[str, list[int]] = {name: [] for name in classes}
+    for unit in ranked:
+        for entry in unit.entries:
+            order[entry.label].append(place[id(entry)])
+    return Draw(order)
 
 
 def usual_labels(most: int) -> list[int]:

@@ -51,3 +51,9 @@ def _lines(document: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
                 numbers = tuple(found[each] for each in ("value", "low", "high", "sd"))
                 gained = tuple(gain.get(each, "") for each in ("value", "low", "high", "p", "p_adjusted"))
                 yield name, role, point["labels"], *numbers, document["draws"], *gained
+        scratch = run.get("scratch") or {"points": []}
+        for point in scratch["points"]:
+            found, gain = point["control"], point["gain"]
+            numbers = tuple(found[each] for each in ("value", "low", "high", "sd"))
+            gained = tuple(gain[each] for each in ("value", "low", "high", "p", "p_adjusted"))
+            yield scratch["name"], f"scratch, beside {run['name']}", point["labels"], *numbers, scratch["draws"], *gained

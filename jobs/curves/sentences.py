@@ -13,7 +13,7 @@ MOST_CLASSES = 3
 
 def sentences_of(run: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
     """Of one run of ``curve.json``, the most important first."""
-    return [*_transfer(run), *_more(run), *_classes(run, document)]
+    return [*_transfer(run), *beside_scratch(run), *_more(run), *_classes(run, document)]
 
 
 def _transfer(run: Mapping[str, Any]) -> Iterator[str]:
@@ -42,6 +42,51 @@ def _transfer(run: Mapping[str, Any]) -> Iterator[str]:
         worst = min((point for point in points if point["labels"] in harmed), key=lambda point: point["gain"]["value"])
         most = f"{_gain(worst['gain'])} with {_count(worst['labels'])}"
         yield f"{name}: transfer harms with {listing([*map(str, harmed)])} labels a class ({most})."
+
+
+def beside_scratch(run: Mapping[str, Any]) -> Iterator[str]:
+    """Up to how many labels transfer pays, against a network that was trained from random weights on the same ones."""
+    scratch = run.get("scratch")
+    if scratch is None:
+        return
+    name, points = run["name"], scratch["points"]
+    against = f"{scratch['name']}, trained from random weights on the same labels ({scratch['draws']} draws)"
+    if not points:
+        yield f"{name}: {against}, has too few training {nouns.items()} for any number of labels that was asked."
+        return
+    within, first, last = scratch["crossing"], points[0], points[-1]
+    low, high = within["low"], within["high"]
+    at = {point["labels"]: point for point in points}
+    if low is None:
+        said = f"with {_count(first['labels'])} a class transfer is not shown to pay ({_gain(first['gain'])})"
+    else:
+        all_ = low == last["labels"]
+        up_to = "at every number of labels that was asked, up to" if all_ else "up to"
+        said = f"transfer is shown to pay {up_to} {_count(low)} a class ({_gain(at[low]['gain'])} there)"
+    if high is not None:
+        said += f", and to harm from {_count(high)} on ({_gain(at[high]['gain'])} there)"
+    elif low != last["labels"]:
+        said += f"; with {_count(last['labels'])} no difference is shown ({_gain(last['gain'])})"
+    yield f"{name} beside {against}: {said}. {_crossing(within, scratch['beyond'], last['labels'])}"
+
+
+def _crossing(within: Mapping[str, Any], beyond: Mapping[str, Any] | None, last: int) -> str:
+    """Where it stops paying: enclosed by what was measured, extrapolated, or neither."""
+    about = f"; the measured curves cross at about {within['value']:.0f}" if within["value"] is not None else ""
+    low, high = within["low"], within["high"]
+    if high is not None:
+        start = "before" if low is None else f"between {low} and"
+        return f"So it stops paying {start} {_count(high)} a class{about}."
+    outside = f"Where it stops paying is not within the data{about}"
+    if beyond is None:
+        return f"{outside}, and not extrapolated: both laws need four numbers of labels or more, up to the last one."
+    low = beyond["low"] if low == last else low
+    start = "" if low is None else str(low)
+    if beyond["value"] is None and beyond["low"] is None:
+        return f"{outside}: by the fitted laws not up to {beyond['horizon']} labels a class either, four times as many."
+    law = f"about {beyond['value']}" if beyond["value"] is not None else f"later than {beyond['horizon']}"
+    end = f"to {beyond['high']}" if beyond["high"] is not None else f"to later than {beyond['horizon']}"
+    return f"{outside}: by the fitted laws with {law} labels a class (95 % interval {start or 'from the fewest'} {end})."
 
 
 def _more(run: Mapping[str, Any]) -> Iterator[str]:

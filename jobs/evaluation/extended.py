@@ -28,6 +28,7 @@ from tlbatch.errors import DataError
 from tlbatch.store.artifacts import Artifact
 
 BEFORE = "before"
+NAMED = 5
 
 
 def evaluate_extended(context: Context) -> None:
@@ -75,7 +76,7 @@ def extension_document(
         **told,
         "recall": None if recall is None else recall.to_json(),
         "cost": cost.to_json(),
-        "sentence": _sentence(told, recall, cost),
+        "sentence": _sentence(told, recall, cost) + _of_copies(added[0].get("copies", [])),
     }
 
 
@@ -148,4 +149,18 @@ def _sentence(told: Mapping[str, Any], recall: Estimate | None, cost: Cost) -> s
         f"{known}; {untested}. {own}. Of {nouns.count(cost.n, 'test')} of the other classes {cost.taken:,} that "
         f"{'was' if cost.taken == 1 else 'were'} right before {'is' if cost.taken == 1 else 'are'} taken for it now: accuracy "
         f"{percent(cost.after)}, {percent(cost.before)} before ({change})."
+    )
+
+
+def _of_copies(copies: Sequence[Mapping[str, str]]) -> str:
+    """Items that also trained another class: nothing is wrong with the sum, but with a label, or with the wish."""
+    if not copies:
+        return ""
+    shown = "; ".join(f"{each['path']}: {each['class']}" for each in copies[:NAMED])
+    more = f" and {len(copies) - NAMED} more" if len(copies) > NAMED else ""
+    is_ = "is, or nearly is, a training" if len(copies) == 1 else "are, or nearly are, training"
+    what = nouns.item() if len(copies) == 1 else nouns.items()
+    return (
+        f" {len(copies):,} of them {is_} {what} of another class ({shown}{more}): such {nouns.items()} cannot tell "
+        "the two apart: take them out, or correct their labels in the dataset (`tlbatch data relabel`)."
     )

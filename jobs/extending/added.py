@@ -14,7 +14,7 @@ from jobs.data.split_groups import unit_names
 from tlbatch import nouns
 from tlbatch.contracts.models import ExtendParams
 from tlbatch.errors import DataError
-from tlbatch.roles import DATASET, overlap_input
+from tlbatch.roles import DATASET, SOURCE, TARGET, overlap_input
 
 ADDED = "added"
 NAMED = 5
@@ -57,6 +57,21 @@ def check_apart(context: Context, added: Added, split: Split) -> None:
             f"{_some(paths)}: (near copies of) {nouns.items()} that the champion is judged by under another class; take them "
             f"out, or correct their labels in the dataset (`tlbatch data relabel`)"
         )
+
+
+def trained_copies(context: Context, added: Added, split: Split) -> list[dict[str, str]]:
+    """Items that are, or nearly are, training items of another class: ``path``, and the ``class`` that they trained."""
+    of_id: dict[str, set[str]] = {}
+    for entry in split.train:
+        of_id.setdefault(entry.id, set()).add(entry.label)
+    if (role := overlap_input(ADDED)) in context.task.inputs:
+        for group in context.input(role).read_json(OVERLAP_FILE)["groups"]:
+            labels = set[str]().union(*(of_id.get(id_, set()) for id_ in group[TARGET]))
+            for id_ in group[SOURCE]:
+                of_id.setdefault(id_, set()).update(labels)
+    return [
+        {"path": entry.path, "class": label} for entry in added.entries for label in sorted(of_id.get(entry.id, ())) if label
+    ]
 
 
 def _some(paths: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from jobs.context import Context
 from jobs.data.index import IndexEntry
 from jobs.data.split import Split
-from jobs.extending.added import ADDED, Added, check_apart, divide, load_added
+from jobs.extending.added import ADDED, Added, check_apart, divide, load_added, trained_copies
 from jobs.extending.heads import ExtendableHead, Features, is_imprinted
 from jobs.extraction.computing import compute_rows
 from jobs.extraction.extractor import Extractor, fold
@@ -45,7 +45,7 @@ def extend(context: Context, params: ExtendParams) -> None:
     save_file(unshared({name: tensor.contiguous() for name, tensor in state.items()}), context.out("model.safetensors"))
     context.write_json("card.json", _card(context, params, card, added, extended))
     context.write_json("validation.json", _validation(said, validation, extended.logits(known[: len(validation)])))
-    context.write_json("added.json", _added(added, left_out))
+    context.write_json("added.json", {**_added(added, left_out), "copies": trained_copies(context, added, split)})
     print(f"{params.label}: {extended.how}, from {nouns.count(added.count)}", flush=True)
 
 

@@ -37,7 +37,11 @@ def _run(run: Mapping[str, Any], document: Mapping[str, Any]) -> str:
     points = [point for point in run["points"] if point["head"] == head]
     said = listing([_said(point) for point in points])
     what = "the network that it trained" if run["trained"] else "its features"
-    return f"{run['name']}: of {document['ways']} such classes {what} and {TITLES[head]} tell {said}."
+    chance = percent(1 / document["ways"])
+    return (
+        f"{run['name']}: of {document['ways']} such classes {what} and {TITLES[head]} tell {said}; naming any of them would be "
+        f"right {chance} of the time."
+    )
 
 
 def _said(point: Mapping[str, Any]) -> str:

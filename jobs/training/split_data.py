@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from jobs.context import Context
+from jobs.curves.draws import draw_of
 from jobs.data.index import IndexEntry, load_index
 from jobs.data.overlaps import OVERLAP_FILE, held_back_of
 from jobs.data.pins import Pins, pins_of
@@ -20,7 +22,7 @@ from jobs.training.hidden_labels import HIDDEN, hide_labels
 from jobs.training.settings import Settings
 from tlbatch import nouns
 from tlbatch.contracts.data import SourceParams
-from tlbatch.contracts.models import LearntTask
+from tlbatch.contracts.models import Drawn, LearntTask
 from tlbatch.errors import DataError
 from tlbatch.roles import DATASET, overlap_input, source_input
 
@@ -120,6 +122,8 @@ def target_parts(index: Sequence[IndexEntry], settings: Settings, pins: Pins | N
     split = split_index(index, params.division, seed_redraw=params.redraw, pins=pins)
     fold = params.fold
     train, validation = (split.train, split.validation) if fold is None else split.fold(fold)
+    if params.drawn is not None:
+        train = _drawn(train, settings, params.drawn)
     if settings.tasks:
         return _together(Parts(train, validation, [], tasks=settings.tasks), settings)
     missing = sorted(set(settings.classes) - {entry.label for entry in train})
@@ -135,6 +139,19 @@ def target_parts(index: Sequence[IndexEntry], settings: Settings, pins: Pins | N
             f"there are no validation {nouns.items()} to choose by: raise dataset.split.validation, or say train.select: last"
         )
     return Parts(train, validation, settings.classes)
+
+
+def _drawn(train: Entries, settings: Settings, drawn: Drawn) -> Entries:
+    """The labels of one draw of a label curve: the very ones that heads are fitted to there. Raises DataError."""
+    counts = Counter(entry.label for entry in train)
+    smallest = min(settings.classes, key=lambda name: (counts[name], name))
+    if counts[smallest] < drawn.labels:
+        raise DataError(
+            f"curve.scratch: {smallest} trains with {nouns.count(counts[smallest])}, and {drawn.labels} labels a class are "
+            "asked for: ask for fewer (curve.scratch.labels), or give dataset.split.train more"
+        )
+    places = draw_of(train, settings.classes, drawn.draw, settings.params.split.seed).labelled(drawn.labels)
+    return tuple(train[place] for place in places)
 
 
 def _together(parts: Parts, settings: Settings) -> Parts:

@@ -148,7 +148,7 @@ def _extension(nights: Nights) -> dict[str, InputRef]:
     """A class added to the champion of the second night."""
     draw_crosses(nights.folder / "more", 3)
     store, place = nights.opened, str(nights.folder / "more")
-    backend = lambda: KeptBackend(store, 1)  # noqa: E731
+    backend = lambda extension: KeptBackend(store, 1)  # noqa: E731
     made = extend_champion(store, "shapes", "cross", place, list_pictures(place), backend, Silent(), "ada")
     models = {f"extend:{role}": ref for role, ref in made.models.items()}
     return {**models, "evaluate:extended": made.evaluation}

@@ -107,6 +107,63 @@ def test_stopped_and_resumed_it_leaves_the_same(curves: Any) -> None:
         assert context.out(name).read_bytes() == content
 
 
+SCRATCH = {"name": "cnn", "labels": [2, 5], "draws": 2}
+
+
+def put_scratch(bench: Any, labels: int, right: float) -> dict[str, Any]:
+    """An evaluation by two draws, right for this share of the test images; items and classes in an order of their own."""
+    classes = CLASSES[::-1]
+    split = split_index(load_index(start(bench, params(), f"s{labels}").input("dataset")), {**SPLIT, "classes": CLASSES})
+    entries, chance = list(split.test)[::-1], np.random.default_rng(labels)
+    rows = []
+    for _ in range(2):
+        p = np.full((len(entries), len(classes)), 0.1)
+        for row, entry in enumerate(entries):
+            at = classes.index(entry.label)
+            p[row, at if chance.random() < right else (at + 1) % len(classes)] = 0.8
+        rows.append(p)
+    said = {
+        "ids": [e.id for e in entries],
+        "classes": classes,
+        "probabilities": {str(k): p.tolist() for k, p in enumerate(rows)},
+    }
+    bench.put("evaluate", f"scratch:means:{labels}", {"predictions.json": json.dumps(said).encode()})
+    return {e.id: [classes[int(p[row].argmax())] for p in rows] for row, e in enumerate(entries)}
+
+
+def test_beside_a_network_trained_from_scratch_it_says_where_transfer_stops_paying(curves: Any) -> None:
+    """The pairs are the first draws; the evaluation's own order of images and classes does not matter."""
+    said = {labels: put_scratch(curves, labels, right) for labels, right in ((2, 0.3), (5, 0.9))}
+    asked = params(runs=[{**params()["runs"][0], "scratch": SCRATCH}])
+    artifact = left(curves, asked)
+    document, predictions = artifact.read_json("curve.json"), artifact.read_json("predictions.json")
+    scratch = document["runs"][0]["scratch"]
+    assert (scratch["name"], scratch["draws"], [point["labels"] for point in scratch["points"]]) == ("cnn", 2, [2, 5])
+    for point in scratch["points"]:
+        answers = said[point["labels"]]
+        truth = [CLASSES[label] for label in predictions["labels"]]
+        theirs = np.array([[answers[id_][k] for id_ in predictions["ids"]] for k in range(2)]) == truth
+        ours = np.array(predictions["series"]["means"][str(point["labels"])][:2]) == predictions["labels"]
+        assert point["control"]["value"] == pytest.approx(theirs.mean())
+        assert point["gain"]["value"] == pytest.approx(ours.mean() - theirs.mean())
+        assert point["gain"]["low"] <= point["gain"]["value"] <= point["gain"]["high"]
+    assert scratch["beyond"] is None
+    (sentence,) = [each for each in document["runs"][0]["sentences"] if "from random weights" in each]
+    assert sentence.startswith("means beside cnn, trained from random weights on the same labels (2 draws): ")
+    assert 'cnn,"scratch, beside means",2,' in artifact.read_bytes("curve.csv").decode()
+    plain = left(curves, params(), "b").read_json("curve.json")
+    assert {name: value for name, value in document["runs"][0].items() if name not in ("scratch", "sentences")} == {
+        name: value for name, value in plain["runs"][0].items() if name != "sentences"
+    }
+
+
+def test_an_evaluation_of_other_test_images_is_refused(curves: Any) -> None:
+    put_scratch(curves, 2, 0.5)
+    curves.put("evaluate", "scratch:means:5", {"predictions.json": json.dumps({"ids": ["x"], "classes": CLASSES}).encode()})
+    with pytest.raises(DataError, match="judged by other test images"):
+        run(start(curves, params(runs=[{**params()["runs"][0], "scratch": SCRATCH}]), "other"))
+
+
 def test_equal_heads_on_equal_features_are_fitted_once(curves: Any) -> None:
     runs = [{**params()["runs"][0], "name": name} for name in ("means", "twin")]
     curves.inputs |= {f"{kind}:twin": curves.inputs[f"{kind}:means"] for kind in ("features", "control")}

@@ -96,6 +96,27 @@ def test_test_images_are_never_read(bench: Any, monkeypatch: pytest.MonkeyPatch)
     assert not {entry.id for entry in split.test} & set(read)
 
 
+def test_on_drawn_labels_it_trains_on_those_of_the_label_curve_alone(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when other images train than the ones that heads are fitted to in that draw; the validation images stay."""
+    from jobs.curves.draws import draws_of
+    from jobs.data.index import load_index
+    from jobs.data.split import split_index
+    from jobs.training import loading
+    from tlbatch.errors import DataError
+
+    params = bench.params(train={"epochs": 1}, drawn={"labels": 3, "draw": 1})
+    context = bench.context(params, "a")
+    split = split_index(load_index(context.input("dataset")), {**params["split"], "classes": params["classes"]})
+    places = draws_of(split.train, params["classes"], 5, params["split"]["seed"])[1].labelled(3)
+    read, plain = [], loading.read_stored
+    monkeypatch.setattr(loading, "read_stored", lambda artifact, entry: read.append(entry.id) or plain(artifact, entry))
+    card = bench.finished(context).read_json("card.json")
+    assert card["images"] == {"train": 3 * len(params["classes"]), "validation": len(split.validation)}
+    assert set(read) == {split.train[place].id for place in places} | {entry.id for entry in split.validation}
+    with pytest.raises(DataError, match=r"trains with 1. images, and 40 labels a class are asked for"):
+        bench.finished(bench.context({**params, "drawn": {"labels": 40, "draw": 0}}, "b"))
+
+
 # -- frozen ---------------------------------------------------------------------------------------------------------------
 
 

@@ -110,6 +110,48 @@ def test_stopped_it_goes_on(place: Bench) -> None:
     assert went_on == whole
 
 
+@pytest.mark.promise(2)
+def test_beside_it_a_network_is_trained_from_scratch(place: Bench) -> None:
+    """Killed while it trains and given again it ends as one that nobody killed; the report has both curves and a sentence.
+
+    Fails when a training on drawn labels draws anew after a stop, or an interrupted one is taken for complete.
+    """
+    cnn = "{name: cnn, model: {scratch: {channels: [4, 8], padding: same, dense: [8]}}, input: {size: 16}, "
+    cnn += "train: {epochs: 3, batch_size: 8, lr: 3e-3, select: last}}"
+    words = ("--set", f"runs[3]={cnn}", "--set", "curve={labels: [1, 4], scratch: {run: cnn, draws: 2}}")
+    killed, whole = str(place.folder / "killed"), str(place.folder / "whole")
+    process = subprocess.Popen(
+        command("curve", str(place.study), *words, "--store", killed, "-q"), env=environment(place), start_new_session=True
+    )
+    deadline = time.monotonic() + TIMEOUT_S
+    while len(list(Path(killed).glob("artifacts/finetune/*/manifest.json"))) < 1:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(TIMEOUT_S)
+    found = {}
+    for store in (killed, whole):
+        found[store] = json.loads(tlbatch(place, "curve", str(place.study), *words, "--store", store, "-o", "json"))
+    assert found[killed] == found[whole]
+    digests = [
+        {path.parent.name: json.loads(path.read_text())["digest"] for path in Path(store).glob("artifacts/*/*/manifest.json")}
+        for store in (killed, whole)
+    ]
+    assert digests[0] == digests[1]
+    scratch = found[whole]["runs"][0]["scratch"]
+    assert (scratch["name"], scratch["draws"], [point["labels"] for point in scratch["points"]]) == ("cnn", 2, [1, 4])
+    tlbatch(place, "run", str(place.study), *words, "--store", whole, "-q")
+    shown = tlbatch(place, "report", "show", "few", "--store", whole)
+    assert "How many labels?" in shown
+    assert "4 (scratch)" in shown
+    (report,) = Path(whole).glob("executions/*/report")
+    page = (report / "index.html").read_text()
+    assert "Beside training from random weights" in page
+    assert "trained from random weights on the same labels (2 draws)" in page
+    assert "cnn, from random weights" in (report / "figures/labels.svg").read_text()
+
+
 BREEDS = """
 apiVersion: tlbatch/v1
 kind: Study

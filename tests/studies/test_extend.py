@@ -88,7 +88,7 @@ def nights(first: Nights, tmp_path: Path) -> Nights:
 
 def extend(nights: Nights, folder: str = "few", label: str = "cross") -> Champion:
     store, place = nights.opened, str(nights.folder / folder)
-    backend = lambda: KeptBackend(store, 1)  # noqa: E731
+    backend = lambda extension: KeptBackend(store, 1)  # noqa: E731
     return extend_champion(store, "shapes", label, place, list_pictures(place), backend, Silent(), "ada")
 
 

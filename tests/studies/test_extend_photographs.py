@@ -70,7 +70,7 @@ def extend(bench: Bench, name: str, k: int) -> Champion:
         few.mkdir()
         for path in sorted((bench.folder / "few").iterdir())[:k]:
             shutil.copy(path, few)
-    backend = lambda: KeptBackend(store, 2)  # noqa: E731
+    backend = lambda extension: KeptBackend(store, 2)  # noqa: E731
     return extend_champion(store, name, NEW, str(few), list_pictures(str(few)), backend, Silent(), "ada")
 
 

@@ -63,6 +63,7 @@ class _Child:
 class KubernetesBackend:
     """A Job per task, one watch for all Jobs and one for all pods of the execution. Retries are the Jobs' own.
 
+    ``owner``: the driver's Job; None where who asks follows the tasks itself, and each is started under one name alone.
     ``connect`` is called when the first task has to run: an execution whose artifacts are all there asks the cluster nothing.
     """
 
@@ -72,7 +73,7 @@ class KubernetesBackend:
     needs: Callable[[Node], Needs]
     execution: str
     study: str
-    owner: DriverIdentity
+    owner: DriverIdentity | None
     limit: int
     start_within_s: float = START_WITHIN_S
     name: str = "kubernetes"
@@ -145,8 +146,13 @@ class KubernetesBackend:
         return ended
 
     def close(self) -> None:
-        """Delete the Jobs whose ends were told; those that run stay: they are the next driver's, or go with the owner."""
+        """Delete the Jobs whose ends were told; those that run stay: they are the next driver's, or go with the owner.
+
+        Without an owner nobody would follow them: they go, too.
+        """
         self._clean(0.0)
+        if self.owner is None and self._children:
+            self._clearing.delete(JOBS, lambda: [child.job for child in self._children.values()], RUNS_ON)
         for watched in (self.__dict__.get("_jobs"), self.__dict__.get("_pods")):
             if watched is not None:
                 watched.close()
@@ -165,7 +171,8 @@ class KubernetesBackend:
         """Whether a Job counts: not on its way out, not told of before, and not that of an earlier submission."""
         metadata = job["metadata"]
         owners = [owner.get("uid") for owner in metadata.get("ownerReferences", [])]
-        return "deletionTimestamp" not in metadata and self.owner.uid in owners and metadata["name"] not in self._over
+        owned = self.owner is None or self.owner.uid in owners
+        return "deletionTimestamp" not in metadata and owned and metadata["name"] not in self._over
 
     def _present(self, task: Task) -> Document | None:
         return max(filter(self._ours, self._jobs_of(task)), key=_attempt_of, default=None)

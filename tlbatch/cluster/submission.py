@@ -42,12 +42,15 @@ class Request:
     scheduled: bool = False
 
 
-def build_request(loaded: LoadedStudy, site: Site, execution: str | None = None, user: str = "") -> Request:
-    """What ``render`` prints and ``submit`` sends. Raises StudyError for what pods could not see."""
+def build_request(loaded: LoadedStudy, site: Site, execution: str | None = None, user: str = "", only: str = "") -> Request:
+    """What ``render`` prints and ``submit`` sends. ``only``: the one task that is wanted, with what it needs.
+
+    Raises StudyError for what pods could not see.
+    """
     check_visible(loaded.study)
     name = execution or new_execution_id(loaded.study.name)
     needs = driver_needs(loaded.study, site.resources())
-    job = build_driver_job(Submission(name, loaded.study.name, user), site, needs)
+    job = build_driver_job(Submission(name, loaded.study.name, user, only), site, needs)
     text = yaml.safe_dump(loaded.document, sort_keys=False, allow_unicode=True)
     return Request(name, text, job, loaded.study.schedule is not None)
 

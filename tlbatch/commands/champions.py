@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlbatch import nouns
-from tlbatch.commands.options import follow_links_option, kept_store_option, output_option, print_json
+from tlbatch.commands.options import (
+    context_option,
+    follow_links_option,
+    kept_store_option,
+    namespace_option,
+    output_option,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from tlbatch.champions.champion import Champion
+    from tlbatch.planning.extension import Extension
     from tlbatch.store import Store
 
 
@@ -138,38 +146,61 @@ def rollback(name: str, to: int | None, store: str, output: str) -> None:
     "--class", "label", required=True, metavar="LABEL", help="What the images in SRC show: a class that NAME does not know."
 )
 @follow_links_option
-@click.option("--cores", type=click.IntRange(1), default=None, help="CPU cores to use.  [default: all]")
+@click.option("--cores", type=click.IntRange(1), default=None, help="CPU cores to use here.  [default: all]")
+@click.option("--cluster", "on_cluster", is_flag=True, help="As Jobs of the context's cluster; SRC and the store are in S3.")
+@context_option
+@namespace_option
 @kept_store_option
 @output_option
-def extend(name: str, source: str, label: str, follow_links: bool, cores: int | None, store: str, output: str) -> None:
+def extend(
+    name: str,
+    source: str,
+    label: str,
+    follow_links: bool,
+    cores: int | None,
+    on_cluster: bool,
+    context: str | None,
+    namespace: str | None,
+    store: str,
+    output: str,
+) -> None:
     """Add a class to the champion NAME without training, from the few images in SRC (a folder or s3://…, one is enough).
 
     Class means and nearest neighbours take the class as if they had been fitted with it; a linear layer gets a row by weight
     imprinting. What it costs the other classes is measured on their test images; of the new class there are none, so its
     accuracy is not tested, and that is said. `tlbatch champion rollback NAME` takes the class away again. Stopped anywhere,
-    the same command goes on; given twice, it computes nothing.
+    the same command goes on; given twice, it computes nothing. On a cluster it stays until the end: Ctrl-C ends its Jobs.
 
     \b
     tlbatch champion extend pets photos/otter --class otter
     tlbatch champion extend pets s3://pets/new/otter --class otter -o json
+    tlbatch champion extend pets s3://pets/new/otter --class otter --cluster
     """
     import os
 
     from tlbatch.backends.local import LocalBackend
     from tlbatch.cluster.submission import user_name
     from tlbatch.display.progress import Display
-    from tlbatch.extending import extend_champion
+    from tlbatch.extending import OnCluster, extend_champion
     from tlbatch.prediction.pictures import list_pictures, place_of
+    from tlbatch.profiles import load_profile
     from tlbatch.store.opening import open_kept
 
+    profile = load_profile(context, {"namespace": namespace})
+    profile.point_to_endpoint()
     opened, place = open_kept(store), place_of(source)
     files = list_pictures(place, follow_links=follow_links)
     display = Display(opened, quiet=output == "json")
-    backend = lambda: LocalBackend(opened, cores or len(os.sched_getaffinity(0)))  # noqa: E731
+    jobs = OnCluster(opened, place, profile, display, display.say) if on_cluster else None
+
+    def here(_: Extension) -> LocalBackend:
+        return LocalBackend(opened, cores or len(os.sched_getaffinity(0)))
+
     try:
-        _say(extend_champion(opened, name, label, place, files, backend, display, user_name()), output)
+        made = extend_champion(opened, name, label, place, files, jobs or here, jobs.waits if jobs else display, user_name())
     finally:
         display.close()
+    _say(made, output)
 
 
 @champion.command("pull")

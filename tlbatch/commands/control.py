@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 def cancel(execution: str, store: str, context: str | None, namespace: str | None, output: str, reason: str) -> None:
     """End EXECUTION (an id, the start of one, or a study's name) for good; what is done stays in the store.
 
-    So ends a prediction on the cluster, by the name of its Job: the same `tlbatch predict` goes on from what is done.
+    So ends a prediction on the cluster, by the name of its Job, and a class that is added there, by the name it was given:
+    the same command goes on from what is done.
 
     \b
     tlbatch cancel dogs-vs-cats-20261123-0412-x7k2
     tlbatch cancel predict-pets-1f0a9c3e
+    tlbatch cancel extend-pets-77b0a2d1
     """
     from tlbatch.cluster.cancel import cancel as end
     from tlbatch.errors import StudyError
@@ -43,7 +45,7 @@ def cancel(execution: str, store: str, context: str | None, namespace: str | Non
     try:
         found, profile = _find(execution, store, context, namespace)
     except StudyError:
-        if not execution.startswith("predict-") or not _cancel_prediction(execution, context, namespace, output):
+        if not _cancel_lone(execution, context, namespace, output):
             raise
         return
     status = found.last_status()
@@ -57,12 +59,14 @@ def cancel(execution: str, store: str, context: str | None, namespace: str | Non
     click.echo(f"{found.id}: cancelled" + (f", {pods} pods ended" if cluster else "; its driver ends within seconds"))
 
 
-def _cancel_prediction(name: str, context: str | None, namespace: str | None, output: str) -> bool:
-    """Whether there was a prediction's Job of this name, which was ended."""
+def _cancel_lone(name: str, context: str | None, namespace: str | None, output: str) -> bool:
+    """Whether there were Jobs of no execution by this name, which were ended: a prediction's, those that add a class."""
+    from tlbatch.execution.lone_jobs import end_group
     from tlbatch.prediction.cluster import cancel_prediction
     from tlbatch.profiles import load_profile
 
-    pods = cancel_prediction(_cluster(load_profile(context, {"namespace": namespace})), name)
+    end = {"predict": cancel_prediction, "extend": end_group}.get(name.partition("-")[0])
+    pods = end(_cluster(load_profile(context, {"namespace": namespace})), name) if end else None
     if pods is None:
         return False
     if output == "json":

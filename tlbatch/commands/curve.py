@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlbatch.commands.options import print_json, set_option, store_option
+from tlbatch.commands.options import context_option, namespace_option, print_json, set_option, store_option
 
 if TYPE_CHECKING:
-    from tlbatch.execution.launch import Outcome
+    from tlbatch.records.executions import Execution
+    from tlbatch.spec import LoadedStudy
 
 CURVE = "curve"
 
@@ -31,8 +32,11 @@ CURVE = "curve"
 @click.option(
     "-o", "--output", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True, help="Output format."
 )
-@click.option("--cores", type=click.IntRange(1), default=None, help="CPU cores to use.  [default: all]")
+@click.option("--cores", type=click.IntRange(1), default=None, help="CPU cores to use here.  [default: all]")
 @click.option("-q", "--quiet", is_flag=True, help="Only the result.")
+@click.option("--cluster", is_flag=True, help="On the cluster, and stay until it is done; Ctrl-C only stops watching.")
+@context_option
+@namespace_option
 def curve(
     study: str,
     store: str,
@@ -42,17 +46,21 @@ def curve(
     output: str,
     cores: int | None,
     quiet: bool,
+    cluster: bool,
+    context: str | None,
+    namespace: str | None,
 ) -> int:
     """Say how accurate STUDY's heads on features are with 1, 2, 5, 10, … labels a class, and what twice the labels would bring.
 
     Labels are drawn from the training images, each number several times; every head is held against the same head on the
-    network with random weights. Runs what this needs of the study, here; what the store has is not computed again. With
-    `curve:` in the study, `tlbatch run` and `tlbatch submit` do it, too, and the report shows it.
+    network with random weights. Runs what this needs of the study, here or on the cluster; what the store has is not computed
+    again. With `curve:` in the study, `tlbatch run` and `tlbatch submit` do it, too, and the report shows it.
 
     \b
     tlbatch curve study.yaml
     tlbatch curve study.yaml --labels 1,2,5,10,20,50 --draws 10
     tlbatch curve study.yaml -o csv > curve.csv
+    tlbatch curve study.yaml --cluster     (its data and store in S3)
     """
     from tlbatch.commands.here import run_here
     from tlbatch.display.progress import show_outcome
@@ -62,12 +70,43 @@ def curve(
     loaded = load_study(study, (*overrides, *_asked(labels, draws)))
     if loaded.study.curve is None:
         loaded = load_study(study, (*overrides, "curve={}"))
-    outcome = run_here(loaded, open_store(store), cores, quiet=quiet or output != "table", announced=False, only=CURVE)
+    quiet = quiet or output != "table"
+    if cluster:
+        return _on_cluster(loaded, _given(store), context, namespace, output, quiet=quiet)
+    outcome = run_here(loaded, open_store(store), cores, quiet=quiet, announced=False, only=CURVE)
     if outcome.state != "succeeded":
         show_outcome(outcome)
         return outcome.exit_code
-    _print(outcome, output)
+    _print(outcome.execution, output)
     return 0
+
+
+def _given(store: str) -> str | None:
+    """``--store`` or TLBATCH_STORE; None where neither was given: then the context's holds."""
+    source = click.get_current_context().get_parameter_source("store")
+    return None if source is click.core.ParameterSource.DEFAULT else store
+
+
+def _on_cluster(
+    loaded: LoadedStudy, store: str | None, context: str | None, namespace: str | None, output: str, *, quiet: bool
+) -> int:
+    """As an execution of its own, whose driver walks what the curve needs. Raises StudyError for what pods could not see."""
+    from tlbatch.cluster import open_cluster
+    from tlbatch.cluster.submission import build_request, submit, user_name
+    from tlbatch.display.follow import follow
+    from tlbatch.profiles import load_profile
+    from tlbatch.store import open_store
+
+    profile = load_profile(context, {"namespace": namespace, "store": store})
+    profile.point_to_endpoint()
+    request = build_request(loaded, profile.site(), user=user_name(), only=CURVE)
+    cluster = open_cluster(profile.namespace, profile.kube_context)
+    execution = submit(request, open_store(profile.checked_store()), cluster)
+    click.echo(f"{execution.id}: Ctrl-C only stops watching; the same command shows the curve once it is done", err=True)
+    code = follow(execution, cluster, (lambda text: None) if quiet else None)
+    if code == 0:
+        _print(execution, output)
+    return code
 
 
 def _asked(labels: str | None, draws: int | None) -> Iterator[str]:
@@ -78,32 +117,25 @@ def _asked(labels: str | None, draws: int | None) -> Iterator[str]:
         yield f"curve.draws={draws}"
 
 
-def _print(outcome: Outcome, output: str) -> None:
-    from tlbatch.display.tables import print_table
+def _print(execution: Execution, output: str) -> None:
+    from tlbatch.display.label_curve import curve_lines
 
-    document = _document(outcome)
-    if output == "json":
-        print_json(document)
-        return
-    columns = ("run", "labels a class", "accuracy", "95 % interval", "control", "gain", "95 % interval ", "transfer")
     if output == "csv":
-        click.echo(_file(outcome, "curve.csv").decode(), nl=False)
-        return
-    print_table(list(columns), [*_rows(document)], "text", left=(0, 7))
-    click.echo()
-    for run in document["runs"]:
-        for sentence in run["sentences"]:
-            click.echo(sentence)
+        click.echo(_file(execution, "curve.csv").decode(), nl=False)
+    elif output == "json":
+        print_json(_document(execution))
+    else:
+        click.echo("\n".join(curve_lines(_document(execution))))
 
 
-def _document(outcome: Outcome) -> dict[str, Any]:
+def _document(execution: Execution) -> dict[str, Any]:
     from tlbatch.store.documents import parse
 
-    found: dict[str, Any] = parse(_file(outcome, "curve.json"))
+    found: dict[str, Any] = parse(_file(execution, "curve.json"))
     return found
 
 
-def _file(outcome: Outcome, name: str) -> bytes:
+def _file(execution: Execution, name: str) -> bytes:
     """Of the curve's artifact, checked."""
     import tempfile
     from pathlib import Path
@@ -111,43 +143,9 @@ def _file(outcome: Outcome, name: str) -> bytes:
     from tlbatch.errors import CorruptArtifactError
     from tlbatch.store.artifacts import open_artifact
 
-    ref = next(work.ref for work in outcome.works if work.node.step == CURVE and work.ref is not None)
+    key = str((execution.load_plan() or {}).get("tasks", {}).get(CURVE, {}).get("key") or "")
     with tempfile.TemporaryDirectory() as folder:
-        artifact = open_artifact(outcome.execution.store, ref.step, ref.key, Path(folder))
+        artifact = open_artifact(execution.store, CURVE, key, Path(folder)) if key else None
         if artifact is None:
-            raise CorruptArtifactError(f"{ref.step} {ref.key[:12]} is no longer in the store: run the same command again")
+            raise CorruptArtifactError(f"{CURVE} {key[:12]} is no longer in the store: run the same command again")
         return artifact.read_bytes(name)
-
-
-def _rows(document: Mapping[str, Any]) -> Iterator[list[str]]:
-    for run in document["runs"]:
-        for point in run["points"]:
-            accuracy, control, gain = point["accuracy"], point["control"], point["gain"]
-            row = [run["name"], str(point["labels"]), _percent(accuracy), _interval(accuracy)]
-            row += [_percent(control) if control else "–", f"{100 * gain['value']:+.1f}" if gain else "–"]
-            yield [
-                *row,
-                _interval(gain, sign="+") if gain else "–",
-                {"open": "no difference shown"}.get(point["verdict"], point["verdict"] or "–"),
-            ]
-        for found in sorted(filter(None, (run["twice"], run["all"])), key=lambda each: each["labels"]):
-            accuracy, gain = found["accuracy"], found["gain"]
-            value = f"{100 * gain['value']:+.1f}"
-            yield [
-                run["name"],
-                f"{found['labels']} (predicted)",
-                _percent(accuracy),
-                _interval(accuracy),
-                "–",
-                "–",
-                "–",
-                f"{value} over {found['over']}",
-            ]
-
-
-def _percent(found: Mapping[str, float]) -> str:
-    return f"{100 * found['value']:.1f} %"
-
-
-def _interval(found: Mapping[str, float], sign: str = "") -> str:
-    return f"{100 * found['low']:{sign}.1f} – {100 * found['high']:{sign}.1f}"

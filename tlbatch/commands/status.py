@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
     from tlbatch.cluster import Cluster
     from tlbatch.display.task_logs import PodWords, TaskLog
     from tlbatch.records.executions import Execution
+    from tlbatch.store import Store
 
 CLEAR = "\033[2J\033[H"
 WATCH_S = 2.0
 ASK_S = 3.0
+LEAST_OF_KEY = 8
 FINISHED = ("succeeded", "failed", "cancelled", "stopped")
 
 
@@ -84,7 +87,8 @@ def _left(lines: list[str]) -> list[str]:
 def logs(task: str, execution: str, follow: bool, store: str, context: str | None, namespace: str | None) -> None:
     """Print what TASK (a name as in `tlbatch status`, or its key) printed; without TASK, of all that failed or run.
 
-    Logs are in the store, some seconds behind. Of a task that has none there yet its pod is asked.
+    Logs are in the store, some seconds behind. Of a task that has none there yet its pod is asked. A key may be that of a
+    task of no execution: a prediction, a class that is added to a champion.
 
     \b
     tlbatch logs finetune:basic-cnn:0 -f
@@ -94,11 +98,14 @@ def logs(task: str, execution: str, follow: bool, store: str, context: str | Non
     from tlbatch.records.executions import find_execution
     from tlbatch.store.opening import open_kept
 
-    opened = open_kept(store)
+    opened, warn = open_kept(store), lambda sentence: click.echo(sentence, err=True)
     found = find_execution(opened, execution)
     status = found.load_status() or {}
     tasks = status.get("tasks", {})
     chosen = {n: t for n, t in tasks.items() if _matches(n, t, task)}
+    if task and not chosen and not execution and not follow and (lone := _lone(opened, task)):
+        _print_log(TaskLog(opened, lone, _pod_words("", lone, context, namespace), warn), None)
+        return
     if task and not chosen:
         raise StudyError(f"no task {task!r} there; there are {', '.join(tasks) or 'none'}")
     if follow and len(chosen) > 1:
@@ -106,13 +113,21 @@ def logs(task: str, execution: str, follow: bool, store: str, context: str | Non
     for name, document in chosen.items():
         click.echo(f"== {name}", err=follow)
         key = str(document.get("key") or "")
-        words = _pod_words(found, key, context, namespace) if status.get("backend") == "kubernetes" else None
+        words = _pod_words(found.id, key, context, namespace) if status.get("backend") == "kubernetes" else None
         if key:
-            log = TaskLog(opened, key, words, lambda sentence: click.echo(sentence, err=True))
+            log = TaskLog(opened, key, words, warn)
             _print_log(log, _ended(found, name) if follow else None)
 
 
-def _pod_words(found: Execution, key: str, context: str | None, namespace: str | None) -> Callable[[], PodWords]:
+def _lone(store: Store, asked: str) -> str:
+    """The key of the task that ``asked`` begins; "" where it begins none or several."""
+    if not re.fullmatch(f"[0-9a-f]{{{LEAST_OF_KEY},}}", asked):
+        return ""
+    keys = [stat.name.removeprefix("tasks/").removesuffix(".json") for stat in store.list(f"tasks/{asked}")]
+    return keys[0] if len(keys) == 1 else ""
+
+
+def _pod_words(execution: str, key: str, context: str | None, namespace: str | None) -> Callable[[], PodWords]:
     """What asks the task's pod; the cluster is opened once, when it is asked first."""
     from functools import cache
 
@@ -125,7 +140,7 @@ def _pod_words(found: Execution, key: str, context: str | None, namespace: str |
         profile = load_profile(context, {"namespace": namespace})
         return open_cluster(profile.namespace, profile.kube_context, ASK_S)
 
-    return lambda: pod_words(cluster(), found.id, key)
+    return lambda: pod_words(cluster(), execution, key)
 
 
 def _print_log(log: TaskLog, ended: Callable[[], bool] | None) -> None:

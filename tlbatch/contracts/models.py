@@ -71,12 +71,19 @@ class LearntTask(Parameters):
     classes: tuple[str, ...]
 
 
+class Drawn(Parameters):
+    """So many ``labels`` a class of the training images: those of a ``draw`` of a label curve (jobs.curves.draws)."""
+
+    labels: int
+    draw: int
+
+
 class FinetuneParams(Trained, Divided):
     """One training with one seed. ``strategy``: its name, or its name over its settings.
 
     ``input`` and ``augmentation`` are the kind of data's own. ``redraw``: the seed that draws other training images.
-    ``sources``: those that it reads, by name. ``tasks``: those that it learns together, the main one first; ``classes`` are
-    the main one's then. ``plugins``: what it was planned with.
+    ``drawn``: it trains on a part of them alone. ``sources``: those that it reads, by name. ``tasks``: those that it learns
+    together, the main one first; ``classes`` are the main one's then. ``plugins``: what it was planned with.
     """
 
     strategy: str | dict[str, dict[str, Any]]
@@ -87,6 +94,7 @@ class FinetuneParams(Trained, Divided):
     redraw: int | None
     fold: int | None
     views: int = 0
+    drawn: Drawn | None = None
     sources: dict[str, SourceParams] = Field(default_factory=dict)
     tasks: tuple[LearntTask, ...] = ()
     plugins: dict[str, dict[str, str]] = Field(default_factory=dict)

@@ -111,10 +111,15 @@ def show_outcome(outcome: Outcome) -> None:
 
 
 def show_report(report: dict[str, Any]) -> None:
-    """First sentence, table, the other sentences and warnings of a ``report.json``."""
+    """First sentence, table, the other sentences and warnings of a ``report.json``, and its label curve."""
     click.echo(f"\n{report.get('first_sentence', '')}\n")
     table = report.get("table") or {}
     columns = [str(c) for c in table.get("columns", [])]
     click.echo("\n".join(text_table(columns, table.get("rows", []), width=terminal_width())))
     for sentence in [*report.get("sentences", []), *report.get("warnings", [])]:
         click.echo(f"\n{sentence}" if isinstance(sentence, str) else f"\n{sentence.get('text', '')}")
+    if curve := report.get("labels"):
+        from tlbatch.display.label_curve import curve_lines
+
+        click.echo("\nHow many labels?\n")
+        click.echo("\n".join(curve_lines(curve)))

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tlbatch.display.label_curve import COLUMNS, LEFT, curve_rows, curve_sentences
 from tlbatch.display.text import text_table
 from tlbatch.output import one_line, terminal_width
 from tlbatch.spreadsheet import csv_text
@@ -48,13 +49,16 @@ def csv_of_report(document: dict[str, Any]) -> str:
 
 
 def markdown_of_report(document: dict[str, Any]) -> str:
-    """Title, first sentence, table, the other sentences, warnings."""
+    """Title, first sentence, table, the other sentences, the label curve, warnings."""
     table = document.get("table") or {}
     parts = [f"# {markdown(str(document.get('study', '')))}", markdown(str(document.get("first_sentence", "")))]
     columns = [str(column) for column in table.get("columns", [])]
     if columns:
         parts.append("\n".join(markdown_table(columns, table.get("rows", []))))
     parts += _list(document.get("sentences", []))
+    if curve := document.get("labels"):
+        table_of_curve = "\n".join(markdown_table(COLUMNS, list(curve_rows(curve)), LEFT))
+        parts += ["## How many labels?", table_of_curve, *_list(curve_sentences(curve))]
     warnings = _list(document.get("warnings", []))
     parts += ["## Before you trust a number", *warnings] if warnings else []
     return "\n\n".join(parts) + "\n"

@@ -27,8 +27,8 @@ class PodWords:
 
 
 def pod_words(cluster: Cluster, execution: str, key: str) -> PodWords:
-    """Of a task's newest pod; all empty where there is none."""
-    pods, _ = cluster.list(PODS, f"{EXECUTION}={execution},{KEY}={key}")
+    """Of a task's newest pod; all empty where there is none. ``execution``: "" where the task is of none."""
+    pods, _ = cluster.list(PODS, f"{EXECUTION}={execution},{KEY}={key}" if execution else f"{KEY}={key}")
     if not pods:
         return PodWords()
     pod = max(pods, key=lambda each: str(each["metadata"].get("creationTimestamp") or ""))

@@ -8,7 +8,7 @@ from typing import Any
 from tlbatch import __version__
 from tlbatch.errors import BACKOFF_LIMIT, FINAL_CODES
 from tlbatch.manifests import names
-from tlbatch.manifests.needs import Needs
+from tlbatch.manifests.needs import DRIVER_TTL_S, Needs
 from tlbatch.manifests.pods import build_driver_template, build_step_template
 from tlbatch.manifests.site import DriverIdentity, Site
 from tlbatch.steps import STEPS
@@ -56,9 +56,12 @@ def build_driver_job(submission: Submission, site: Site, needs: Needs) -> dict[s
 
 
 def build_task_job(
-    task: Task, site: Site, needs: Needs, execution: str, study: str, owner: DriverIdentity, attempt: int = 1
+    task: Task, site: Site, needs: Needs, execution: str, study: str, owner: DriverIdentity | None, attempt: int = 1
 ) -> dict[str, Any]:
-    """A task's Job, owned by the driver's. Sharded extraction is one Indexed Job: each index is its own row of retries."""
+    """A task's Job, owned by the driver's; one that no driver stands over (None) goes a day after its end by itself.
+
+    Sharded extraction is one Indexed Job: each index is its own row of retries.
+    """
     labels = {
         **_common("step", execution, study),
         names.STEP: task.step,
@@ -78,7 +81,10 @@ def build_task_job(
     spec["template"] = build_step_template(site, needs, site.image(STEPS[task.step].image), command, args, labels)
     metadata = _metadata(names.task_job_name(execution, task.name, task.key, attempt), site, needs, labels)
     metadata["annotations"] = {**metadata.get("annotations", {}), names.TASK: task.name, names.ATTEMPT: str(attempt)}
-    metadata["ownerReferences"] = [owner.reference()]
+    if owner is None:
+        spec["ttlSecondsAfterFinished"] = needs.ttl_s or DRIVER_TTL_S
+    else:
+        metadata["ownerReferences"] = [owner.reference()]
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
 
 

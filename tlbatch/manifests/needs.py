@@ -89,6 +89,14 @@ def predict_needs(defaults: StudyResources, given: Mapping[str, Any]) -> Needs:
     return _resolved(HEAVY, layers)
 
 
+def lone_needs(node: Node, defaults: StudyResources) -> Needs:
+    """Of a task of no study: built-in sizes, then what the profile has for its step."""
+    own = defaults.steps.get(STEPS[node.step].resources_of or node.step)
+    layers = [_without(_set(defaults), _not_for(node)), _set(own) if own else {}]
+    base = DATA if not STEPS[node.step].compute else LIGHT if node.weight == "light" else HEAVY
+    return _replace(_resolved(base, layers), {"shards": 1})
+
+
 def parallelism(study: Study, defaults: StudyResources | None = None) -> int:
     """How many tasks one driver runs at once."""
     return study.resources.parallelism or (defaults.parallelism if defaults else None) or PARALLELISM

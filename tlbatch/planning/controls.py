@@ -54,7 +54,7 @@ def resolve_controls(runs: Sequence[ResolvedRun], images: Images) -> list[Resolv
     for run in held:
         if run.model["backbone"]["name"] is None:
             continue
-        control = _full(run, images) if run.control == "full" else _cheap(run, images)
+        control = full_twin(run, images) if run.control == "full" else _cheap(run, images)
         content = json.dumps([control.model, control.strategy, control.input, plain(control.train)], sort_keys=True)
         present = controls.get(content, control)
         controls[content] = replace(present, control_for=(*present.control_for, run.name))
@@ -85,7 +85,8 @@ def random_twin(run: ResolvedRun) -> ResolvedRun:
     return replace(run, name=f"{run.name}-random", model=model, weights=weights, control="none", views=0)
 
 
-def _full(run: ResolvedRun, images: Images) -> ResolvedRun:
+def full_twin(run: ResolvedRun, images: Images) -> ResolvedRun:
+    """The run's network with random weights, all of it trained by a recipe of its own."""
     everything = {"unfreeze": "all", "warm_up": 0, "gradual": None, "lr_scale": {}, "lr_decay": 1.0}
     everything["batch_norm"] = "train"  # random weights bring no statistics worth keeping
     base, head = random_twin(run), run.model["head"]

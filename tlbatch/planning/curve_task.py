@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from tlbatch.contracts.curve import CurveParams, CurveRun
-from tlbatch.planning.controls import random_twin
-from tlbatch.planning.make import extract_node, redraws
+from tlbatch.contracts.curve import CurveParams, CurveRun, CurveScratch
+from tlbatch.contracts.evaluation import EvaluateRunParams
+from tlbatch.contracts.models import Drawn
+from tlbatch.planning.controls import Images, full_twin, random_twin
+from tlbatch.planning.make import extract_node, finetune_node, given_of, plugins_of, redraws, weight_of
 from tlbatch.planning.plan import Node, PlanBuilder
 from tlbatch.planning.resolved import ResolvedStudy
 from tlbatch.planning.runs import ResolvedRun
@@ -41,5 +44,63 @@ def _curve_run(builder: PlanBuilder, resolved: ResolvedStudy, run: ResolvedRun, 
         twin = random_twin(run)
         node = extract_node(resolved, twin, DATASET, read[DATASET])
         control, read[f"control:{run.name}"] = twin.name, builder.add_apart(node)
-    seed = resolved.study.repeat.seeds[0]
-    return CurveRun(name=run.name, head=run.model["head"], seed=seed, views=run.views, control=control)
+    seed, scratch = resolved.study.repeat.seeds[0], _scratch(builder, resolved, run, read)
+    held = {"scratch": scratch} if scratch is not None else {}
+    return CurveRun(name=run.name, head=run.model["head"], seed=seed, views=run.views, control=control, **held)
+
+
+def _scratch(builder: PlanBuilder, resolved: ResolvedStudy, run: ResolvedRun, read: dict[str, str]) -> CurveScratch | None:
+    """Adds a training from random weights for each number of labels and draw, and for each number their evaluation.
+
+    None where it is not asked for, and of an earlier study's network, which has no architecture of its own here.
+    """
+    curve = resolved.study.curve
+    if curve is None or curve.scratch is None or curve.labels is None:
+        return None
+    asked = curve.scratch
+    if asked.run is None and (run.weights is None or run.model["backbone"]["name"] is None):
+        return None
+    labels = asked.labels or curve.labels
+    for number in labels:
+        trained = _trained(resolved, run, number, asked.run)
+        models = {f"model:{draw}": builder.add_apart(_training(resolved, trained, number, draw)) for draw in range(asked.draws)}
+        read[f"scratch:{run.name}:{number}"] = builder.add_apart(_judged(resolved, trained, models, asked.draws))
+    return CurveScratch(name=asked.run or f"{run.name}-scratch", labels=labels, draws=asked.draws)
+
+
+def _trained(resolved: ResolvedStudy, run: ResolvedRun, labels: int, named: str | None) -> ResolvedRun:
+    """What is trained on so many labels a class: a run of the study as it is there, or the network of ``run`` anew."""
+    if named is not None:
+        found = next(each for each in resolved.runs if each.name == named)
+        return replace(found, name=f"{named}-{labels}-labels")
+    images = Images(train=labels * len(resolved.data.classes), validation=resolved.images.validation)
+    return replace(full_twin(run, images), name=f"{run.name}-scratch-{labels}-labels")
+
+
+def _training(resolved: ResolvedStudy, run: ResolvedRun, labels: int, draw: int) -> Node:
+    """The draw's number is the seed, too: other labels come with other random weights."""
+    drawn = Drawn(labels=labels, draw=draw)
+    return finetune_node(resolved, run, draw, redraws(resolved)[0], None, str(draw), {DATASET: "prepare"}, drawn)
+
+
+def _judged(resolved: ResolvedStudy, run: ResolvedRun, models: dict[str, str], draws: int) -> Node:
+    params = EvaluateRunParams(
+        run_kind="trained",
+        **resolved.division,
+        seeds=tuple(range(draws)),
+        folds=None,
+        redraw=False,
+        precision=run.precision,
+        label_errors=False,
+        **plugins_of(run.added),
+    )
+    return Node(
+        name=f"evaluate:{run.name}",
+        step="evaluate",
+        params=params.as_json(),
+        needs={DATASET: "prepare", **resolved.pinned, **models},
+        weight=weight_of(run),
+        runs=run.names,
+        shape=f"evaluate:{run.name}:{run.kind.measure(run.input)}",
+        **given_of(run),
+    )

@@ -10,7 +10,7 @@ from typing import Any
 from tlbatch import nouns
 from tlbatch.contracts.data import OverlapParams, PrepareParams, SourceParams
 from tlbatch.contracts.evaluation import EvaluateRunParams, EvaluateZeroLabelParams
-from tlbatch.contracts.models import Backbone, ExtractParams, FinetuneParams, LearntTask, Model, Views
+from tlbatch.contracts.models import Backbone, Drawn, ExtractParams, FinetuneParams, LearntTask, Model, Views
 from tlbatch.errors import DataError
 from tlbatch.kinds import kind_of
 from tlbatch.planning.champion_tasks import champion_node, decide_node, pin_node
@@ -148,7 +148,7 @@ def _add_run(
     for seed, redraw in zip(resolved.study.repeat.seeds, redraws(resolved), strict=True):
         for fold in _folds(resolved):
             part = f"{seed}" if fold is None else f"{seed}:{fold}"
-            node = _finetune(resolved, run, seed, redraw, fold, part, {**read, **also, **features})
+            node = finetune_node(resolved, run, seed, redraw, fold, part, {**read, **also, **features})
             if run.tasks:
                 roles[f"{TOGETHER}:{run.name}:{part}"] = together = builder.add(_together(resolved, run, node, part))
                 node = replace(node, needs={**node.needs, TOGETHER: together}, weight="light", shape="finetune:task", units=1.0)
@@ -205,7 +205,7 @@ def extract_node(resolved: ResolvedStudy, run: ResolvedRun, role: str, prepared:
     )
 
 
-def _finetune(
+def finetune_node(
     resolved: ResolvedStudy,
     run: ResolvedRun,
     seed: int,
@@ -213,8 +213,10 @@ def _finetune(
     fold: int | None,
     part: str,
     read: Mapping[str, str],
+    drawn: Drawn | None = None,
 ) -> Node:
-    """``read``: the datasets and features that it reads, by input."""
+    """``read``: the datasets and features that it reads, by input. ``drawn``: it trains on these labels alone."""
+    only: dict[str, Any] = {"drawn": drawn} if drawn is not None else {}
     sources: dict[str, Any] = {"sources": asked} if (asked := _sources(resolved, run)) else {}
     params = FinetuneParams(
         model=Model.of(run.model),
@@ -228,6 +230,7 @@ def _finetune(
         fold=fold,
         precision=run.precision,
         views=run.views,
+        **only,
         **sources,
         **plugins_of(run.added),
     )

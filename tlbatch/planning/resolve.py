@@ -70,19 +70,21 @@ def resolve(loaded: LoadedStudy, store: Store, defence: ChampionState | None = N
     mapping = class_mapping(data.classes)
     covered = mapping is not None or any(class_mapping(classes) for classes in data.tasks.values())
     trained_on = next((run.weights.trained_on for run in runs if run.weights and run.weights.trained_on), "")
+    images = listed_images(study, listing)
     described = described_rows(study, data.classes, runs, store)
     return ResolvedStudy(
         study=study,
         data=data,
         sources={name: _listed(list_source(name, each), name) for name, each in study.sources.items()},
         runs=runs,
-        controls=resolve_controls(runs, listed_images(study, listing)),
+        controls=resolve_controls(runs, images),
         zero_label=[*(zero_labels(runs, mapping) if mapping and not data.tasks else ()), *described],
         seen=seen_in_pretraining(list(data.classes), covered, trained_on) if trained_on else {},
         document=document_of(loaded),
         corrections=_corrections(listing),
         defended=resolve_champion(defence, study, store, data.classes) if defence is not None else None,
         held_out=held_out,
+        images=images,
         cautions=(*coarse_bounds(study, listing), *curve_cautions(study)),
     )
 

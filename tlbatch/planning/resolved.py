@@ -8,8 +8,11 @@ from typing import Any
 
 from tlbatch.contracts.evaluation import DescribedParams
 from tlbatch.planning.champion_tasks import PINNED, ResolvedChampion
+from tlbatch.planning.controls import Images
 from tlbatch.planning.runs import ResolvedRun
 from tlbatch.spec import Study
+
+NONE = Images(0, 0)
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class ResolvedStudy:
     corrections: dict[str, int] = field(default_factory=dict)
     held_out: tuple[str, ...] = ()  #: classes of the dataset that nothing trains on, and that ``data`` does not name
     sources: Mapping[str, ListedData] = field(default_factory=dict)  #: by name, as ``data`` is of the target
+    images: Images = NONE  #: of ``data``, that train and that choose, as far as the listing tells
     cautions: tuple[str, ...] = ()  #: what the study asks for and will not get, as far as the listing tells
 
     @property

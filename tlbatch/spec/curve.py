@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from tlbatch.schema.base import Count, Part
+from tlbatch.schema.nearest import suggestion
 from tlbatch.schema.yamltree import Mistake
 from tlbatch.spec.model import FITTED
 
@@ -16,6 +17,23 @@ if TYPE_CHECKING:
 
 LEAST_DRAWS = 5
 """Fewer say next to nothing of what other labels would give."""
+SCRATCH_DRAWS = 3
+
+
+class CurveScratch(Part):
+    """What the curve is held against: a network trained from random weights on the same labels, a training for each draw."""
+
+    run: str | None = Field(
+        default=None,
+        description="a run of the study that learns from scratch; default: each run's own network, all of it trained from "
+        "random weights, as by control: full",
+    )
+    labels: Annotated[tuple[Count, ...], Field(min_length=1)] | None = Field(
+        default=None, description="at which of curve.labels; default: all of them"
+    )
+    draws: Annotated[int, Field(ge=2, le=100)] = Field(
+        default=SCRATCH_DRAWS, description="of curve.draws: the first so many; fewer cost less and widen its intervals"
+    )
 
 
 class Curve(Part):
@@ -26,6 +44,9 @@ class Curve(Part):
     )
     draws: Annotated[int, Field(ge=LEAST_DRAWS, le=100)] = Field(
         default=LEAST_DRAWS, description="of labels: each is drawn again so often"
+    )
+    scratch: CurveScratch | None = Field(
+        default=None, description="a control that is trained from random weights: up to how many labels transfer pays"
     )
 
 
@@ -41,6 +62,31 @@ def check_curve(study: Study) -> Iterator[Mistake]:
             f"no run has features with a head that is fitted at once: give one head: {{logistic: {{}}}} ({', '.join(FITTED)})"
         )
         yield Mistake(("curve",), text, None, (("runs",),))
+    if study.curve.scratch is not None:
+        yield from _scratch(study, study.curve, study.curve.scratch)
+
+
+def _scratch(study: Study, curve: Curve, asked: CurveScratch) -> Iterator[Mistake]:
+    """Its trainings are planned one by one: how many there are must be known, and on what."""
+    path = ("curve", "scratch")
+    if curve.labels is None:
+        yield Mistake(path, "needs curve.labels: each number of labels is a training for each draw; write labels: [5, 20, 50]")
+    elif missing := sorted(set(asked.labels or ()) - set(curve.labels)):
+        yield Mistake((*path, "labels"), f"{missing} are not among curve.labels {list(curve.labels)}")
+    if asked.labels is not None and list(asked.labels) != sorted(set(asked.labels)):
+        yield Mistake((*path, "labels"), f"must rise: write {sorted(set(asked.labels))}")
+    if asked.draws > curve.draws:
+        yield Mistake((*path, "draws"), f"are more than curve.draws, {curve.draws}: the same draws are compared")
+    if study.dataset.split.folds is not None:
+        yield Mistake(path, "chooses its rate on validation images, and folds leave none: give dataset.split.validation")
+    if asked.run is None:
+        return
+    names = {run.name: run for run in study.runs}
+    if asked.run not in names:
+        yield Mistake((*path, "run"), f"{asked.run!r} is no run of this study{suggestion(asked.run, list(names))}")
+    elif names[asked.run].model.scratch is None or names[asked.run].strategy_entry.reads_sources:
+        text = "does not learn from scratch, from the study's own labels: name a run with model: {scratch: …}, or leave it out"
+        yield Mistake((*path, "run"), f"{asked.run} {text}")
 
 
 def has_curve(run: Run) -> bool:

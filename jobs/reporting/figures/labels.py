@@ -21,7 +21,7 @@ BAND, CONTROL_BAND = 0.18, 0.10
 class CurveLine:
     """``points``: labels a class, and {value, low, high}; ``law`` {a, b, c, fitted} and what it predicts of ``twice`` as many.
 
-    A control has the colour of its run, and dots.
+    A control has the colour of its run, and dots; what was trained from ``scratch`` dashes and dots, and open marks.
     """
 
     label: str
@@ -30,6 +30,7 @@ class CurveLine:
     control: bool = False
     law: Mapping[str, Any] | None = None
     twice: Mapping[str, Any] | None = None
+    scratch: bool = False
 
 
 def draw_label_curves(lines: Sequence[CurveLine]) -> Figure:
@@ -56,9 +57,13 @@ def _draw(axes: Axes, line: CurveLine) -> None:
     colour = SERIES[line.colour % len(SERIES)]
     labels = [each for each, _ in line.points]
     value, low, high = (100 * np.array([found[name] for _, found in line.points]) for name in ("value", "low", "high"))
-    axes.fill_between(labels, low, high, color=colour, alpha=CONTROL_BAND if line.control else BAND, linewidth=0)
-    style: dict[str, Any] = {"color": colour, "linestyle": (0, (1, 1.5)) if line.control else "-", "markersize": 4}
-    axes.plot(labels, value, marker="s" if line.control else "o", label=line.label, **style)
+    beside = line.control or line.scratch
+    axes.fill_between(labels, low, high, color=colour, alpha=CONTROL_BAND if beside else BAND, linewidth=0)
+    dashes = (0, (1, 1.5)) if line.control else (0, (6, 1.5, 1, 1.5)) if line.scratch else "-"
+    style: dict[str, Any] = {"color": colour, "linestyle": dashes, "markersize": 5 if line.scratch else 4}
+    if line.scratch:
+        style["markerfacecolor"] = "white"
+    axes.plot(labels, value, marker="s" if line.control else "^" if line.scratch else "o", label=line.label, **style)
     if line.law is None or line.twice is None:
         return
     law, twice = line.law, line.twice

@@ -39,6 +39,11 @@ class EpisodesView:
     queries: int
     count: int
 
+    @property
+    def chance(self) -> str:
+        """What naming any of the classes gives."""
+        return percent(1 / self.ways)
+
 
 def build_episodes(analysis: Analysis) -> EpisodesView | None:
     """None where the study did not ask."""

@@ -50,11 +50,12 @@ class SlopeLine:
 
 @dataclass(frozen=True)
 class LabelsView:
-    """``classes``: by run, the steepest first."""
+    """``scratch``: runs beside what was trained from random weights. ``classes``: by run, the steepest first."""
 
     sentences: tuple[str, ...]
     figure: Drawn
     points: tuple[PointLine, ...]
+    scratch: tuple[PointLine, ...]
     classes: tuple[tuple[str, tuple[SlopeLine, ...]], ...]
     draws: int
     images: str
@@ -71,6 +72,7 @@ def build_labels(analysis: Analysis, figures: Figures) -> LabelsView | None:
         sentences=tuple(sentence for run in document["runs"] for sentence in run["sentences"]),
         figure=_figure(document, figures),
         points=tuple(line for run in document["runs"] for line in _points(run)),
+        scratch=tuple(line for run in document["runs"] for line in _beside(run)),
         classes=tuple((run["name"], _slopes(run)) for run in document["runs"] if run["classes"]),
         draws=int(document["draws"]),
         images=items_in_units(test, units),
@@ -83,6 +85,10 @@ def build_labels(analysis: Analysis, figures: Figures) -> LabelsView | None:
 def _figure(document: Mapping[str, Any], figures: Figures) -> Drawn:
     lines = []
     for place, run in enumerate(document["runs"]):
+        scratch = run.get("scratch") or {"name": "", "points": []}
+        if scratch["points"]:
+            found = [(point["labels"], point["control"]) for point in scratch["points"]]
+            lines.append(CurveLine(f"{scratch['name']}, from random weights", found, place, scratch=True))
         for name, key in ((run["name"], "accuracy"), (run["control"], "control")):
             found = [(point["labels"], point[key]) for point in run["points"] if point[key]]
             if found:
@@ -117,6 +123,27 @@ def _points(run: Mapping[str, Any]) -> list[PointLine]:
         )
     predicted = sorted((found for found in (run["twice"], run["all"]) if found), key=lambda found: found["labels"])
     return lines + [_predicted(run, found) for found in predicted]
+
+
+def _beside(run: Mapping[str, Any]) -> list[PointLine]:
+    """The run beside the network that was trained from scratch, whose accuracy takes the control's place."""
+    scratch = run.get("scratch") or {"points": []}
+    measured = {point["labels"]: point["accuracy"] for point in run["points"]}
+    return [
+        PointLine(
+            run=run["name"],
+            labels=str(point["labels"]),
+            accuracy=percent(measured[point["labels"]]["value"]),
+            interval=_interval(measured[point["labels"]]),
+            control=percent(point["control"]["value"]),
+            control_interval=_interval(point["control"]),
+            gain=_signed(point["gain"]["value"]),
+            gain_interval=_interval(point["gain"], "+"),
+            p=p_value(point["gain"]["p_adjusted"]),
+            mark=MARKS[point["verdict"]],
+        )
+        for point in scratch["points"]
+    ]
 
 
 def _predicted(run: Mapping[str, Any], found: Mapping[str, Any]) -> PointLine:

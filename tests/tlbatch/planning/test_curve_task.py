@@ -22,7 +22,9 @@ FITTED = ("runs[linear].model.head={prototypes: {}}", "runs[dense].model.head={l
 def plan_of(*overrides: str) -> Plan:
     study = parse_study(TEXT, overrides=overrides).study
     runs = resolve_runs(study, weights_for, "fp32")
-    return make_plan(ResolvedStudy(study, ListedData("pets", ("cat", "dog"), "d"), runs, resolve_controls(runs, IMAGES)))
+    return make_plan(
+        ResolvedStudy(study, ListedData("pets", ("cat", "dog"), "d"), runs, resolve_controls(runs, IMAGES), images=IMAGES)
+    )
 
 
 def extracted(plan: Plan) -> list[str]:
@@ -49,6 +51,40 @@ def test_without_cheap_controls_it_has_features_of_random_weights_extracted(cont
     assert name not in plan_of(*FITTED, f"control={control}").nodes
 
 
+def test_beside_it_the_same_network_is_trained_from_random_weights_on_the_same_draws() -> None:
+    """One training for each number of labels and draw, shared by heads on the same network; all else stays as it was."""
+    plain, plan = plan_of(*FITTED, "curve={labels: [2, 5]}"), plan_of(*FITTED, "curve={labels: [2, 5], scratch: {draws: 2}}")
+    added = {name: node for name, node in plan.nodes.items() if name not in plain.nodes}
+    assert {name: node.step for name, node in added.items()} == {
+        f"{step}:linear-scratch-{labels}-labels{part}": step
+        for labels in (2, 5)
+        for step, parts in (("finetune", (":0", ":1")), ("evaluate", ("",)))
+        for part in parts
+    }
+    training = added["finetune:linear-scratch-5-labels:1"].params
+    assert (training["drawn"], training["seed"]) == ({"labels": 5, "draw": 1}, 1)
+    assert training["model"]["backbone"]["weights"]["kind"] == "random"
+    assert (training["train"]["lr"], training["train"]["steps_per_epoch"]) == ("auto", 50)
+    assert "drawn" not in plain.nodes["finetune:cnn:0"].params
+    needs, runs = plan.nodes["curve"].needs, plan.nodes["curve"].params["runs"]
+    assert needs["scratch:linear:2"] == needs["scratch:dense:2"] == "evaluate:linear-scratch-2-labels"
+    assert [run["scratch"] for run in runs] == [
+        {"name": f"{name}-scratch", "labels": [2, 5], "draws": 2} for name in ("linear", "dense")
+    ]
+    assert all("scratch" not in run for run in plain.nodes["curve"].params["runs"])
+    same = {name: node.params for name, node in plan.nodes.items() if name not in {*added, "curve", "report"}}
+    assert same == {name: node.params for name, node in plain.nodes.items() if name not in ("curve", "report")}
+
+
+def test_a_run_of_the_study_takes_its_place_with_its_own_recipe() -> None:
+    plan = plan_of(*FITTED, "curve={labels: [2, 5], scratch: {run: cnn, labels: [5]}}")
+    names = [node.name for node in plan if node.name.startswith("finetune:cnn-")]
+    assert names == [f"finetune:cnn-5-labels:{draw}" for draw in range(3)]
+    own, drawn = plan.nodes["finetune:cnn:0"].params, plan.nodes["finetune:cnn-5-labels:0"].params
+    assert drawn == {**own, "drawn": {"labels": 5, "draw": 0}}
+    assert plan.nodes["curve"].needs["scratch:dense:5"] == "evaluate:cnn-5-labels"
+
+
 def test_the_command_runs_no_more_than_it_needs() -> None:
     part = plan_of(*FITTED, "curve={}").leading_to("curve")
     assert {node.step for node in part} == {"prepare", "extract", "curve"}
@@ -68,6 +104,16 @@ def test_a_run_that_bears_the_name_of_a_control_is_no_clash() -> None:
         ([*FITTED, "curve={labels: [5, 2, 2]}"], "curve.labels: must rise: write [2, 5]"),
         ([*FITTED, "curve={draws: 3}"], "curve.draws: must be at least 5"),
         ([*FITTED, "curve={labels: [0]}"], "curve.labels[0]: must be at least 1"),
+        ([*FITTED, "curve={scratch: {}}"], "curve.scratch: needs curve.labels"),
+        ([*FITTED, "curve={labels: [2, 5], scratch: {labels: [3]}}"], "curve.scratch.labels: [3] are not among curve.labels"),
+        ([*FITTED, "curve={labels: [2, 5], scratch: {labels: [5, 2]}}"], "curve.scratch.labels: must rise: write [2, 5]"),
+        ([*FITTED, "curve={labels: [2], scratch: {draws: 9}}"], "curve.scratch.draws: are more than curve.draws, 5"),
+        ([*FITTED, "curve={labels: [2], scratch: {run: cnm}}"], "'cnm' is no run of this study (did you mean 'cnn'?)"),
+        ([*FITTED, "curve={labels: [2], scratch: {run: tuned}}"], "curve.scratch.run: tuned does not learn from scratch"),
+        (
+            [*FITTED, "curve={labels: [2], scratch: {}}", "dataset.split={train: 30, test: 10, folds: 3}"],
+            "curve.scratch: chooses its rate on validation images, and folds leave none",
+        ),
     ],
 )
 def test_what_cannot_be_is_said(overrides: list[str], said: str) -> None:
