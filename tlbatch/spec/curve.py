@@ -78,7 +78,7 @@ def _scratch(study: Study, curve: Curve, asked: CurveScratch) -> Iterator[Mistak
     if asked.draws > curve.draws:
         yield Mistake((*path, "draws"), f"are more than curve.draws, {curve.draws}: the same draws are compared")
     if study.dataset.split.folds is not None:
-        yield Mistake(path, "chooses its rate on validation images, and folds leave none: give dataset.split.validation")
+        yield Mistake(path, "chooses its rate on validation, which folds leave out: give dataset.split.validation")
     if asked.run is None:
         return
     names = {run.name: run for run in study.runs}

@@ -112,7 +112,7 @@ def test_a_run_that_bears_the_name_of_a_control_is_no_clash() -> None:
         ([*FITTED, "curve={labels: [2], scratch: {run: tuned}}"], "curve.scratch.run: tuned does not learn from scratch"),
         (
             [*FITTED, "curve={labels: [2], scratch: {}}", "dataset.split={train: 30, test: 10, folds: 3}"],
-            "curve.scratch: chooses its rate on validation images, and folds leave none",
+            "curve.scratch: chooses its rate on validation, which folds leave out",
         ),
     ],
 )
