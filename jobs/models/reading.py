@@ -6,6 +6,7 @@ import pickle
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from jobs.finite import finite
-from jobs.models.families import LITE0_REPEATS, LITE1_REPEATS
+from jobs.models.families import LITE_REPEATS, TENSORFLOW
 from tlbatch.errors import StudyError
 
 State = dict[str, Tensor]
@@ -60,7 +61,7 @@ def _tensors(loaded: Any, path: Path) -> State:
     return {str(name): tensor for name, tensor in loaded.items()}
 
 
-def convert_lite(state: State, repeats: Sequence[int] = LITE0_REPEATS) -> State:
+def convert_lite(state: State, repeats: Sequence[int]) -> State:
     """An EfficientNet-Lite as TensorFlow's port to PyTorch names it, in timm's names. Other states stay as they are.
 
     ``repeats``: blocks in each of its seven stages.
@@ -91,8 +92,11 @@ def convert_densenet(state: State) -> State:
 
 
 CONVERSIONS: dict[str, Callable[[State], State]] = {
-    "efficientnet_lite0": convert_lite,
-    **dict.fromkeys(("tf_efficientnet_lite1", "tf_efficientnet_lite2"), lambda state: convert_lite(state, LITE1_REPEATS)),
+    **{
+        name: partial(convert_lite, repeats=repeats)
+        for ours, repeats in LITE_REPEATS.items()
+        for name in (ours, f"{TENSORFLOW}{ours}")  # timm's own name leads to the same network
+    },
     **dict.fromkeys(("densenet121", "densenet161", "densenet169", "densenet201"), convert_densenet),
 }
 """By backbone: from the names of a published file to the library's."""

