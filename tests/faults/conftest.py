@@ -84,6 +84,42 @@ runs:
     train: {epochs: 1, batch_size: 4}
 evaluate: {episodes: {ways: 2, shots: [1], queries: 3, count: 100, classes: [c, d, e, f], heads: [prototypes]}}
 """
+TOGETHER = """\
+apiVersion: tlbatch/v1
+kind: Study
+name: shapes-tasks
+dataset:
+  url: pairs
+  labels: {csv: labels.csv, id: file, tasks: {shape: shape, size: size}}
+  split: {train: 20, validation: 12, test: 16}
+  near_duplicates: false
+precision: fp32
+runs:
+  - name: on-features
+    model: {backbone: squeezenet1_1, weights: random, head: {dense: [8], dropout: 0.2}}
+    strategy: features
+    input: {size: 32}
+    train: {epochs: 3, batch_size: 8, lr: 3e-2, task_weights: uncertainty}
+  - name: unfrozen
+    model: {backbone: squeezenet1_1, weights: random, layer: fire3, head: {dense: [6], dropout: 0.1}}
+    strategy: {finetune: {unfreeze: [stage1]}}
+    input: {size: 32}
+    augmentation: {flip: horizontal}
+    train: {epochs: 2, batch_size: 8, lr: 1e-2, task_weights: uncertainty, ema: 0.9}
+"""
+DESCRIBED = """\
+apiVersion: tlbatch/v1
+kind: Study
+name: shapes-described
+dataset: {url: images, split: {train: 8, validation: 4, test: 8}, near_duplicates: false}
+control: none
+precision: fp32
+runs:
+  - name: few
+    model: {backbone: mobilenet_v2, weights: imagenet.safetensors, head: {prototypes: {}}}
+    input: {size: 32}
+described: {texts: {disc: a round plate, square: a box with a lid}}
+"""
 ADVICE = "advise: {candidates: [{backbone: squeezenet1_1, weights: random}], images: 20}\n"
 
 
@@ -97,11 +133,14 @@ class Season:
     advice: Night
     adaptation: Night
     few_shot: Night
+    together: Night
+    described: Night
     extension: dict[str, InputRef]
 
     def tasks(self) -> dict[str, InputRef]:
-        """Each task by name: of the second night and its champion, advice, adaptation, episodes, an extension: every step."""
-        nights = (self.few_shot, self.adaptation, self.advice, self.second)
+        """Each task by name: of the second night and its champion, advice, adaptation, episodes, several tasks learnt together,
+        descriptions, an extension: every step."""
+        nights = (self.described, self.together, self.few_shot, self.adaptation, self.advice, self.second)
         plans = [(night.execution.load_plan() or {})["tasks"] for night in nights]
         planned = {name: InputRef(t["step"], t["key"], t["digest"]) for plan in plans for name, t in plan.items()}
         return {**planned, **self.extension}
@@ -115,7 +154,7 @@ def season(tmp_path_factory: pytest.TempPathFactory) -> Season:
     first = nights.fire()
     draw_shapes(nights.images, 4, first=700)
     second = nights.fire()
-    beside = (_advice(nights), _adaptation(nights), _few_shot(nights))
+    beside = (_advice(nights), _adaptation(nights), _few_shot(nights), _together(nights), _described(nights))
     return Season(nights, first, second, *beside, _extension(nights))
 
 
@@ -142,6 +181,32 @@ def _few_shot(nights: Nights) -> Night:
             drawn = noise(f"{name}{picture}", (24, 24), 20).point(lambda value, lighter=20 * number: value // 2 + lighter)
             drawn.convert("RGB").save(nights.folder / "shades" / name / f"{picture}.png")
     return _run_beside(nights, parse_study(FEW_SHOT, folder=nights.folder))
+
+
+def _together(nights: Nights) -> Night:
+    """Two labels a picture, a third of each missing."""
+    folder = nights.folder / "pairs"
+    draw_shapes(folder, 24, first=400)
+    lines = []
+    for number, path in enumerate(sorted(folder.rglob("*.png"))):
+        row = [str(path.relative_to(folder)), path.parent.name, ("small", "large")[number % 2]]
+        row[1 + number % 3 : 2 + number % 3] = [""] if number % 3 < 2 else []
+        lines.append(",".join(row))
+    (folder / "labels.csv").write_text("\n".join(["file,shape,size", *lines]) + "\n")
+    return _run_beside(nights, parse_study(TOGETHER, folder=nights.folder))
+
+
+def _described(nights: Nights) -> Night:
+    """The same pictures, by a network with ImageNet's 1,000 outputs (of random weights) and texts."""
+    import torch
+    from safetensors.torch import save_file
+    from torchvision.models import mobilenet_v2
+
+    torch.manual_seed(0)
+    weights = nights.folder / "imagenet.safetensors"
+    save_file(mobilenet_v2().state_dict(), weights)
+    text = DESCRIBED.replace("imagenet.safetensors", str(weights))
+    return _run_beside(nights, parse_study(text, folder=nights.folder))
 
 
 def _extension(nights: Nights) -> dict[str, InputRef]:
