@@ -11,7 +11,8 @@ Files
                null in the first, else {removed: [path], relabelled: [{path, before, after}], new_classes: [name]}: how it came
                out of the one before, + renewed: the version that it took the place of as a whole. fresh: new images that judge
                and have not trained. Pin {id, label, path, since}: since is the version from which on the picture is in it with
-               this label; of fresh ones the number of its arrival, of which there were ``arrivals``
+               this label; of fresh ones the number of its arrival, of which there were ``arrivals``. Of several tasks also
+               ``tasks``: [{name, classes}], and of a Pin {task: label}, those that are known; label is the main one's, or ""
 ``known.txt``  the first 16 digits of the id of every image that a firing so far has met
 """
 
@@ -31,7 +32,13 @@ def run(context: Context) -> None:
     entries = load_index(context.input("dataset"))
     learnt = frozenset(entry.id for role in context.roles("added:") for entry in load_index(context.input(role)))
     pins = pin_images(
-        before, entries, params.division, known=known, share=params.fresh or 0.0, renew=params.renew, learnt=learnt
+        before,
+        entries,
+        {**params.division, "tasks": {task.name: task.classes for task in params.tasks}},
+        known=known,
+        share=params.fresh or 0.0,
+        renew=params.renew,
+        learnt=learnt,
     )
     met = (known or frozenset()) | {short(entry.id) for entry in used_of(entries, params.classes)}
     context.out(KNOWN_FILE).write_text("".join(f"{id_}\n" for id_ in sorted(met)), encoding="ascii")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from tlbatch import nouns
 from tlbatch.champions.champion import Champion, find_champion
 from tlbatch.champions.extending import crown_extended
 from tlbatch.datasets.listing import ListedFile
@@ -43,6 +44,13 @@ def extend_champion(
     when asked to stop.
     """
     present, etag = find_champion(store, name)
+    if present.tasks:
+        names = ", ".join(task.name for task in present.tasks)
+        raise StudyError(
+            f"champion extend: the champion of {name} has several tasks ({names}), and a class is added to a champion of one: "
+            "put "
+            f"{nouns.items()} of {label} into the dataset, with its labels, and fire the schedule: it trains the class"
+        )
     pins = load_pins(store, name)
     newest = pins and pins.evaluated and pins.of == present.serial and not present.extended
     judged = pins if newest else None  # firings judge an extended one among their dataset's classes, not among all of its own

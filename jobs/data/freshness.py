@@ -7,18 +7,23 @@ ones the oldest leave to train; so do those of which a copy has trained, or may 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from jobs.data.index import IndexEntry
-from jobs.data.pins import Pin, Pins, short
+from jobs.data.pins import Labels, Pin, Pins, labels_of, short
 from jobs.data.split import TRAIN
 from jobs.data.split_groups import Unit, units_of
 
 
 def freshen(
-    pins: Pins, used: Sequence[IndexEntry], known: frozenset[str] | None, share: float, seed: Any, new_classes: Sequence[str]
+    pins: Pins,
+    used: Sequence[IndexEntry],
+    known: frozenset[str] | None,
+    share: float,
+    seed: Any,
+    of_new_class: Callable[[IndexEntry], bool],
 ) -> Pins:
     """``pins`` with the fresh images of now. ``known``: short ids of the firing before, None where they are not known."""
     there = {short(entry.id) for entry in used}
@@ -30,16 +35,16 @@ def freshen(
         if known is None or not _is_new(unit, known, held, set(before)):
             continue
         waits = any(entry.id in before for entry in unit.entries)
-        if waits or (not set(unit.counts) & set(new_classes) and unit.rank(f"{seed}:fresh") < share * 2**64):
+        if waits or (not any(map(of_new_class, unit.entries)) and unit.rank(f"{seed}:fresh") < share * 2**64):
             fresh += _pinned(unit, before, arrivals)
     return replace(pins, fresh=_newest(fresh, used, len(pins.test)), arrivals=arrivals)
 
 
 def _is_new(unit: Unit, known: frozenset[str], held: set[str], fresh: set[str]) -> bool:
     """Whether no image of the unit has trained, and none is pinned, has two labels or belongs to another ready-made part."""
-    labels: dict[str, set[str]] = {}
+    labels: dict[str, set[tuple[str, Labels]]] = {}
     for entry in unit.entries:
-        labels.setdefault(entry.id, set()).add(entry.label)
+        labels.setdefault(entry.id, set()).add((entry.label, labels_of(entry)))
         trained = short(entry.id) in known and entry.id not in fresh
         if trained or entry.id in held or entry.part not in (None, TRAIN):
             return False
@@ -50,7 +55,7 @@ def _pinned(unit: Unit, before: dict[str, Pin], arrival: int) -> list[Pin]:
     """A pin a picture, with today's label; what has waited goes on from when it came."""
     first = {entry.id: entry for entry in reversed(unit.entries)}
     return [
-        replace(before[id_], label=entry.label) if id_ in before else Pin(id_, entry.label, entry.path, arrival)
+        replace(before[id_], label=entry.label, tasks=labels_of(entry)) if id_ in before else Pin.of(entry, arrival)
         for id_, entry in first.items()
     ]
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from jobs.context import Context
+from jobs.data.index import IndexEntry
 from tlbatch.store.artifacts import Artifact
 
 PINS_FILE = "pins.json"
@@ -20,17 +21,40 @@ FRESH_FILE = "fresh.json"  #: of an evaluation: what was said of images that jud
 PINNED = "pinned"  #: the role of the artifact in tasks that divide the images by it
 
 
+Labels = tuple[tuple[str, str], ...]
+"""(task, label) of several tasks, those that are known, sorted."""
+
+
+def labels_of(entry: IndexEntry) -> Labels:
+    return tuple(sorted(entry.tasks.items()))
+
+
 @dataclass(frozen=True, order=True)
 class Pin:
     """One picture with the label it is judged by, ``since`` which version of the test set.
 
-    ``path`` is where it lay when it was pinned, for people: the picture is found by its content.
+    ``path`` is where it lay when it was pinned, for people: the picture is found by its content. ``tasks``: its labels of
+    several tasks; ``label`` is that of the main one then, "" where it is not known.
     """
 
     id: str
     label: str
     path: str
     since: int = 1
+    tasks: Labels = ()
+
+    @staticmethod
+    def of(entry: IndexEntry, since: int = 1) -> Pin:
+        return Pin(entry.id, entry.label, entry.path, since, labels_of(entry))
+
+    @property
+    def words(self) -> str:
+        """Its label, or its labels, for people."""
+        return ", ".join(f"{task}: {label}" for task, label in self.tasks) or self.label
+
+    def to_json(self) -> dict[str, Any]:
+        document = asdict(self)
+        return {**document, "tasks": dict(self.tasks)} if self.tasks else {n: v for n, v in document.items() if n != "tasks"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +63,8 @@ class Pins:
 
     ``changed``: {removed: [path], relabelled: [{path, before, after}], new_classes: [name]}, + renewed: the version before
     that all of these took the place of. ``fresh``: images that judge before they train; ``since`` of these counts arrivals,
-    of which there were ``arrivals``. No model of the schedule trained on one of them so far.
+    of which there were ``arrivals``. No model of the schedule trained on one of them so far. ``tasks``: the classes of each of
+    several, the main one first; ``classes`` are the main one's.
     """
 
     version: int
@@ -49,6 +74,24 @@ class Pins:
     changed: dict[str, Any] | None = None
     fresh: tuple[Pin, ...] = ()
     arrivals: int = 0
+    tasks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def of_task(self, task: str | None) -> Pins:
+        """What has a label of one of several tasks, by that label; of one task all."""
+        if task is None:
+            return self
+
+        def of_it(pins: tuple[Pin, ...]) -> tuple[Pin, ...]:
+            known = [(pin, dict(pin.tasks)) for pin in pins]
+            return tuple(replace(pin, label=labels[task], tasks=()) for pin, labels in known if task in labels)
+
+        own = replace(self, classes=self.tasks[task], tasks={})
+        return replace(own, validation=of_it(self.validation), test=of_it(self.test), fresh=of_it(self.fresh))
+
+    @property
+    def each(self) -> list[tuple[str | None, Pins]]:
+        """By task; of one task itself, under None."""
+        return [(task, self.of_task(task)) for task in self.tasks or (None,)]
 
     def served(self, uses: Mapping[str, int]) -> int:
         """How many tests its test images have served, on average, rounded up. ``uses``: version -> tests made on it.
@@ -63,11 +106,12 @@ class Pins:
         return {
             "version": self.version,
             "classes": list(self.classes),
-            "validation": [asdict(pin) for pin in self.validation],
-            "test": [asdict(pin) for pin in self.test],
+            "validation": [pin.to_json() for pin in self.validation],
+            "test": [pin.to_json() for pin in self.test],
             "changed": self.changed,
-            "fresh": [asdict(pin) for pin in self.fresh],
+            "fresh": [pin.to_json() for pin in self.fresh],
             "arrivals": self.arrivals,
+            **({"tasks": [{"name": name, "classes": list(of_it)} for name, of_it in self.tasks.items()]} if self.tasks else {}),
         }
 
     @staticmethod
@@ -81,11 +125,18 @@ class Pins:
             changed=document.get("changed"),
             fresh=_pins(document.get("fresh") or ()),
             arrivals=int(document.get("arrivals") or 0),
+            tasks={str(task["name"]): tuple(task["classes"]) for task in document.get("tasks") or ()},
         )
 
 
 def _pins(documents: Iterable[Mapping[str, Any]]) -> tuple[Pin, ...]:
-    return tuple(sorted(Pin(str(d["id"]), str(d["label"]), str(d.get("path", "")), int(d.get("since", 1))) for d in documents))
+    return tuple(sorted(_pin(document) for document in documents))
+
+
+def _pin(document: Mapping[str, Any]) -> Pin:
+    known = tuple(sorted((str(task), str(label)) for task, label in (document.get("tasks") or {}).items()))
+    own = (str(document["id"]), str(document["label"]), str(document.get("path", "")))
+    return Pin(*own, int(document.get("since", 1)), known)
 
 
 def load_pins(artifact: Artifact) -> Pins:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jobs.data.index import IndexEntry, by_content
-from jobs.data.pins import Pins
+from jobs.data.pins import Labels, Pins, labels_of
 from jobs.data.split_groups import Quota, Unit, apportion, draw, units_of
 from tlbatch import nouns
 from tlbatch.errors import DataError
@@ -222,10 +222,10 @@ def _pinned(entries: Sequence[IndexEntry], split: Mapping[str, Any], seed_redraw
 
 def _held(entries: Sequence[IndexEntry], pins: Pins) -> dict[str, dict[str, IndexEntry]]:
     """For each part that is held back the file of each pinned picture, by content. Raises DataError where one is not there."""
-    files: dict[tuple[str, str], IndexEntry] = {}
+    files: dict[tuple[str, str, Labels], IndexEntry] = {}
     for entry in sorted(entries, key=by_content):
-        files.setdefault((entry.id, entry.label), entry)
-    missing = [pin for pin in (*pins.test, *pins.validation, *pins.fresh) if (pin.id, pin.label) not in files]
+        files.setdefault((entry.id, entry.label, labels_of(entry)), entry)
+    missing = [pin for pin in (*pins.test, *pins.validation, *pins.fresh) if (pin.id, pin.label, pin.tasks) not in files]
     if missing:
         raise DataError(
             f"{len(missing)} pinned {nouns.items()} are not in the dataset ({missing[0].path} among them): these "
@@ -233,7 +233,7 @@ def _held(entries: Sequence[IndexEntry], pins: Pins) -> dict[str, dict[str, Inde
             "another one; run the schedule again"
         )
     return {
-        part: {pin.id: files[pin.id, pin.label] for pin in pinned}
+        part: {pin.id: files[pin.id, pin.label, pin.tasks] for pin in pinned}
         for part, pinned in ((TEST, pins.test), (VALIDATION, pins.validation), (FRESH, pins.fresh))
     }
 

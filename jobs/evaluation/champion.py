@@ -17,7 +17,7 @@ from tlbatch.store.artifacts import Artifact
 
 def evaluate_champion(context: Context) -> None:
     """Inputs ``model:<seed>[:<fold>]``, ``earlier``, ``dataset``, ``pinned``; files: see jobs.evaluate."""
-    pins, earlier = pins_of(context), context.input("earlier")
+    pins, earlier = _pins(context), context.input("earlier")
     if pins is not None and same_test(earlier, pins) and _no_class_more(context, earlier):
         for name, entry in earlier.manifest.files.items():
             if name != FRESH_FILE:
@@ -29,6 +29,12 @@ def evaluate_champion(context: Context) -> None:
     _evaluate(context)
     if pins is not None:
         _judge_fresh(context, pins, earlier)
+
+
+def _pins(context: Context) -> Pins | None:
+    """Of the task that it is judged in, where there are several."""
+    pins, task = pins_of(context), context.read_params(EvaluateChampionParams).task
+    return pins.of_task(task) if pins is not None else None
 
 
 def same_test(earlier: Artifact, pins: Pins) -> bool:

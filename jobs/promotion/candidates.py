@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,11 +44,11 @@ class Candidate:
         return f"{self.run} (seed {self.seed})"
 
 
-def candidates_of(context: Context, metric: str) -> list[Candidate]:
-    """Every seed of every run of the study, in its order."""
+def candidates_of(context: Context, metric: str, task: str | None = None) -> list[Candidate]:
+    """Every seed of every run of the study, in its order; of several tasks the models of one."""
     found = []
     for run in context.read_params(DecideParams).runs:
-        prefix = f"finetune:{run}:"
+        prefix = f"finetune:{line_of(run, task)}:"
         seeds: dict[int, dict[str, str]] = {}
         for role in context.roles(prefix):
             part = role.removeprefix(prefix)
@@ -61,16 +61,40 @@ def candidates_of(context: Context, metric: str) -> list[Candidate]:
     return found
 
 
+def line_of(run: str, task: str | None) -> str:
+    """What the results of a run are called, of several tasks those of one (tlbatch.planning.runs)."""
+    return run if task is None else f"{run}-{task}"
+
+
 def choose(candidates: Sequence[Candidate], metric: str) -> Candidate:
-    """The best run by the mean over its seeds, then its best seed; the first in the study's order of equals."""
+    """``choose_by`` one metric."""
+    return choose_by(candidates, lambda candidate: candidate.order(metric))
+
+
+def choose_by(candidates: Sequence[Candidate], order: Callable[[Candidate], tuple[float, ...]]) -> Candidate:
+    """The best run by the mean over its seeds, then its best seed; the first in the study's order of equals.
+
+    ``order`` sorts the best first.
+    """
     runs: dict[str, list[Candidate]] = {}
     for candidate in candidates:
         runs.setdefault(candidate.run, []).append(candidate)
 
     def standing(run: str) -> tuple[float, ...]:
-        return tuple(float(np.mean(values)) for values in zip(*(seed.order(metric) for seed in runs[run]), strict=True))
+        return tuple(float(np.mean(values)) for values in zip(*map(order, runs[run]), strict=True))
 
-    return min(runs[min(runs, key=standing)], key=lambda seed: seed.order(metric))
+    return min(runs[min(runs, key=standing)], key=order)
+
+
+def mean_order(tasks: Sequence[tuple[str, Sequence[Candidate]]]) -> Callable[[Candidate], tuple[float, ...]]:
+    """Of models of several tasks, by the mean over these. ``tasks``: of each its metric and its candidates."""
+    placed = [{(each.run, each.seed): each.order(metric) for each in candidates} for metric, candidates in tasks]
+
+    def order(candidate: Candidate) -> tuple[float, ...]:
+        each = [places[candidate.run, candidate.seed] for places in placed]
+        return tuple(float(np.mean(values)) for values in zip(*each, strict=True))
+
+    return order
 
 
 def _validation(models: Sequence[Artifact], metric: str) -> dict[str, float] | None:

@@ -29,6 +29,10 @@ SAME_IMAGES = 0.98  #: share of the test images up to which scores on them are c
 
 def decide(context: Context) -> dict[str, Any]:
     """Choose the challenger on validation and hold it against the champion on the pinned test set."""
+    if context.read_params(DecideParams).tasks:
+        from jobs.promotion.tasks import decide_tasks
+
+        return decide_tasks(context)
     params, pins = context.read_params(DecideParams), load_pins(context.input(PINNED))
     rule = Rule.of(params.rule)
     candidates = candidates_of(context, rule.promote_on)
@@ -36,12 +40,12 @@ def decide(context: Context) -> dict[str, Any]:
         raise DataError("no run of the study left a model, so there is no challenger: run the schedule again")
     challenger = choose(candidates, rule.promote_on)
     role = f"evaluate:{challenger.run}"
-    found = _person(challenger.run, challenger.seed, challenger.models, context.task.inputs[role])
-    found |= {"metrics": numbers(context.input(role), challenger.seed), "validation": _plain(challenger.validation)}
+    found = person(challenger.run, challenger.seed, challenger.models, context.task.inputs[role])
+    found |= {"metrics": numbers(context.input(role), challenger.seed), "validation": plain(challenger.validation)}
     found |= {"fresh": fresh_numbers(context.input(role), challenger.seed, pins)}
     document = {
         "challenger": found,
-        "candidates": [{"run": c.run, "seed": c.seed, "validation": _plain(c.validation)} for c in candidates],
+        "candidates": [{"run": c.run, "seed": c.seed, "validation": plain(c.validation)} for c in candidates],
         "rule": params.rule.as_json(),
     }
     return document | _outcome(context, rule, pins, challenger, candidates, found)
@@ -93,16 +97,16 @@ def _outcome(
         said = first_sentence(challenger, rule.promote_on, value, test, candidates) + coarse_sentence(coarse, rule)
         estimate = compare(rule.promote_on, own, own, interval=False)  # its score, and how far such scores scatter
         first = Level.start(estimate.turned(estimate.challenger), estimate.spread)
-        return _untested(FIRST, said, pins, uses, rule, first)
-    champion = _person(present.run, present.seed, _refs(present.models), context.task.inputs[CHAMPION])
+        return untested(FIRST, said, pins, uses, rule, first)
+    champion = person(present.run, present.seed, refs(present.models), context.task.inputs[CHAMPION])
     champion |= {"serial": present.serial, "metrics": numbers(context.input(CHAMPION), present.seed)}
     champion |= {"fresh": fresh_numbers(context.input(CHAMPION), present.seed, pins)}
-    level = _level_before(params.stream, rule, pins)
+    level = level_before(params.stream, rule, pins)
     if found["models"] == champion["models"]:
         said = same_sentence(challenger, rule.promote_on, value, test)
-        return _untested(SAME, said, pins, uses, rule, level) | {"champion": champion}
+        return untested(SAME, said, pins, uses, rule, level) | {"champion": champion}
     other = judged(context.input(CHAMPION), champion["seed"], pins, groups_of(evaluation)).predictions
-    if level is None and _renewed(params.stream, pins):
+    if level is None and renewed(params.stream, pins):
         chosen_elsewhere = compare(rule.promote_on, other, other, interval=False)
         level = Level.start(chosen_elsewhere.turned(chosen_elsewhere.champion), chosen_elsewhere.spread)
     lost = [name for name in present.added if name not in pins.classes]
@@ -110,7 +114,7 @@ def _outcome(
     return _tested(uses, rule, pins, challenger, found, champion, weighed, coarse)
 
 
-def _level_before(stream: StreamParams | None, rule: Rule, pins: Pins) -> Level | None:
+def level_before(stream: StreamParams | None, rule: Rule, pins: Pins) -> Level | None:
     """What challengers scored before; None where that was by another metric or on (nearly) other images."""
     if not stream or stream.metric != rule.promote_on or list(stream.classes) != list(pins.classes):
         return None
@@ -118,18 +122,18 @@ def _level_before(stream: StreamParams | None, rule: Rule, pins: Pins) -> Level 
     return Level.from_json(stream.as_json()) if same >= SAME_IMAGES * len(pins.test) else None
 
 
-def _renewed(stream: StreamParams | None, pins: Pins) -> bool:
+def renewed(stream: StreamParams | None, pins: Pins) -> bool:
     """Whether all test images are other ones than those that challengers were held against before: nobody was chosen there."""
     return stream is not None and all(pin.since > stream.version for pin in pins.test)
 
 
-def _stream(level: Level | None, rule: Rule, pins: Pins) -> dict[str, Any] | None:
+def stream_document(level: Level | None, rule: Rule, pins: Pins) -> dict[str, Any] | None:
     if level is None:
         return None
     return {**level.to_json(), "metric": rule.promote_on, "classes": list(pins.classes), "version": pins.version}
 
 
-def _untested(
+def untested(
     outcome: str, sentence: str, pins: Pins, uses: Mapping[str, int], rule: Rule, level: Level | None
 ) -> dict[str, Any]:
     return {
@@ -137,10 +141,10 @@ def _untested(
         "why": None,
         "sentence": sentence,
         "champion": None,
-        "test": _test(pins, uses, rule, tested=0),
+        "test": test_document(pins, uses, rule, tested=0),
         "estimate": None,
         "classes": [],
-        "stream": _stream(level, rule, pins),
+        "stream": stream_document(level, rule, pins),
         "renew": None,
         "corrected": None,
     }
@@ -168,10 +172,10 @@ def _tested(
         "why": verdict.why,
         "sentence": said + coarse_sentence(coarse, rule) + (f" {renew}" if renew else ""),
         "champion": dict(champion),
-        "test": _test(pins, uses, rule, tested=1),
-        "estimate": _estimate(estimate) | {"luck": verdict.luck},
-        "classes": [_class(row, rule, len(weighed.classes)) for row in weighed.classes],
-        "stream": _stream(weighed.level, rule, pins),
+        "test": test_document(pins, uses, rule, tested=1),
+        "estimate": estimate_document(estimate) | {"luck": verdict.luck},
+        "classes": [class_document(row, rule, len(weighed.classes)) for row in weighed.classes],
+        "stream": stream_document(weighed.level, rule, pins),
         "renew": renew or None,
         "corrected": corrected(weighed.level, estimate, *standing),
     }
@@ -189,7 +193,7 @@ def corrected(level: Level, estimate: Estimate, score: float, measured: Mapping[
     return {"metric": estimate.metric} | fair
 
 
-def _test(pins: Pins, uses: Mapping[str, int], rule: Rule, *, tested: int) -> dict[str, Any]:
+def test_document(pins: Pins, uses: Mapping[str, int], rule: Rule, *, tested: int) -> dict[str, Any]:
     """``tested``: 1 where this decision made a test, else 0."""
     k = pins.served(uses) + tested
     return {
@@ -202,7 +206,7 @@ def _test(pins: Pins, uses: Mapping[str, int], rule: Rule, *, tested: int) -> di
     }
 
 
-def _person(run: str, seed: int, models: Mapping[str, InputRef], evaluation: InputRef) -> dict[str, Any]:
+def person(run: str, seed: int, models: Mapping[str, InputRef], evaluation: InputRef) -> dict[str, Any]:
     return {
         "run": run,
         "seed": seed,
@@ -211,17 +215,17 @@ def _person(run: str, seed: int, models: Mapping[str, InputRef], evaluation: Inp
     }
 
 
-def _refs(models: Mapping[str, ArtifactParams]) -> dict[str, InputRef]:
+def refs(models: Mapping[str, ArtifactParams]) -> dict[str, InputRef]:
     return {role: InputRef(**model.as_json()) for role, model in models.items()}
 
 
-def _estimate(estimate: Estimate) -> dict[str, Any]:
+def estimate_document(estimate: Estimate) -> dict[str, Any]:
     names = ("metric", "challenger", "champion", "difference", "gain", "low", "high", "p", "p_worse", "gained", "lost", "units")
     values = {name: getattr(estimate, name) for name in names}
     return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values.items()}
 
 
-def _class(row: ClassTest, rule: Rule, classes: int) -> dict[str, Any]:
+def class_document(row: ClassTest, rule: Rule, classes: int) -> dict[str, Any]:
     return {
         "class": row.name,
         "n": row.n,
@@ -238,5 +242,5 @@ def _class(row: ClassTest, rule: Rule, classes: int) -> dict[str, Any]:
     }
 
 
-def _plain(values: Mapping[str, float] | None) -> dict[str, float] | None:
+def plain(values: Mapping[str, float] | None) -> dict[str, float] | None:
     return None if values is None else dict(values)

@@ -28,11 +28,11 @@ def first_sentence(
     best = f", the best of {plural(len(candidates), 'model')} on validation" if several else ""
     if several and challenger.validation is None:
         best = f", the first of {plural(len(candidates), 'model')} (no validation {nouns.items()} to choose by)"
-    return f"The first champion is {challenger.label}{best}: {_measured(metric, value)} on {test}."
+    return f"The first champion is {challenger.label}{best}: {measured(metric, value)} on {test}."
 
 
 def same_sentence(challenger: Candidate, metric: str, value: dict[str, Any], test: str) -> str:
-    return f"Nothing new to judge: {challenger.label} is the champion itself, with {_measured(metric, value)} on {test}."
+    return f"Nothing new to judge: {challenger.label} is the champion itself, with {measured(metric, value)} on {test}."
 
 
 def verdict_sentence(
@@ -42,8 +42,8 @@ def verdict_sentence(
     compared = _compared(estimate, challenger, champion, test)
     luck = ""
     if verdict.luck >= LUCK_TOLD:
-        amount = _amount(rule.promote_on, verdict.luck)
-        luck = f" Of the champion's score there {amount} are put down to luck: it was chosen on them."
+        points_of_luck = amount(rule.promote_on, verdict.luck)
+        luck = f" Of the champion's score there {points_of_luck} are put down to luck: it was chosen on them."
     return f"{_judged(verdict, rule, estimate, compared)}. These test {nouns.items()} were asked {times(k)}.{luck}"
 
 
@@ -81,8 +81,8 @@ def times(k: int) -> str:
 def _judged(verdict: Verdict, rule: Rule, estimate: Estimate, compared: str) -> str:
     if verdict.outcome == PROMOTED:
         p = p_value(estimate.p_beyond(verdict.luck))
-        shown = f", which is shown ({p})" if rule.promote == BETTER else ", not shown to be less" if estimate.gain < 0 else ""
-        return f"Promoted: {compared}{shown}, and no class is shown to be harmed"
+        gained = f", which is shown ({p})" if rule.promote == BETTER else ", not shown to be less" if estimate.gain < 0 else ""
+        return f"Promoted: {compared}{gained}, and no class is shown to be harmed"
     if verdict.why == LOST:
         return (
             f"Refused, as the champion knows {listing(verdict.lost)}, which was added to it and which the dataset has not: put "
@@ -91,30 +91,33 @@ def _judged(verdict: Verdict, rule: Rule, estimate: Estimate, compared: str) -> 
     if verdict.why == WORSE:
         return f"Refused as worse ({p_value(estimate.p_worse)}, below {WORSE_LEVEL:g}): {compared}"
     if verdict.why == HARMED:
-        return f"Refused for a class that is harmed: {_classes(verdict.harmed)}; over all, {compared}"
+        return f"Refused for a class that is harmed: {fallen_classes(verdict.harmed)}; over all, {compared}"
     if verdict.why == BOUND:
-        return f"Refused for a class beyond its bound: {_classes(verdict.beyond, bounds=rule)}; over all, {compared}"
+        return f"Refused for a class beyond its bound: {fallen_classes(verdict.beyond, bounds=rule)}; over all, {compared}"
     if verdict.why == FALLEN:
         return f"Refused, the challengers of late have fallen below what earlier ones had here: {compared}"
     if verdict.why == GAIN:
-        asked = (
-            f"too small a gain (min_gain {_amount(rule.promote_on, rule.min_gain)})" if rule.min_gain else "lack of any gain"
-        )
+        asked = f"too small a gain (min_gain {amount(rule.promote_on, rule.min_gain)})" if rule.min_gain else "lack of any gain"
         return f"Refused for {asked}: {compared}"
     p = p_value(estimate.p_beyond(verdict.luck))
     return f"Refused, the gain is not shown ({p}, which must not be above {rule.alpha:g}): {compared}"
 
 
 def _compared(estimate: Estimate, challenger: str, champion: str, test: str) -> str:
-    title, difference = metrics()[estimate.metric].title, estimate.difference
-    values = [_value(estimate.metric, value) for value in (estimate.challenger, estimate.champion)]
-    more = f"{_amount(estimate.metric, abs(difference))} {'more' if difference > 0 else 'less'}" if difference else "as much"
+    title = metrics()[estimate.metric].title
+    values = [shown(estimate.metric, value) for value in (estimate.challenger, estimate.champion)]
+    return f"{challenger} has {title} {values[0]} on {test}, the champion {champion} {values[1]}: {apart(estimate)}"
+
+
+def apart(estimate: Estimate) -> str:
+    """'2.5 points more (95 % interval …; only the challenger gets 5 images right, only the champion 0)'."""
+    difference = estimate.difference
+    more = f"{amount(estimate.metric, abs(difference))} {'more' if difference > 0 else 'less'}" if difference else "as much"
     alone = f"only the challenger gets {nouns.count(estimate.gained)} right, only the champion {estimate.lost:,}"
-    details = f"95 % interval {_interval(estimate)}; {alone}"
-    return f"{challenger} has {title} {values[0]} on {test}, the champion {champion} {values[1]}: {more} ({details})"
+    return f"{more} (95 % interval {_interval(estimate)}; {alone})"
 
 
-def _classes(rows: Sequence[ClassTest], *, bounds: Rule | None = None) -> str:
+def fallen_classes(rows: Sequence[ClassTest], *, bounds: Rule | None = None) -> str:
     said = []
     for row in rows[:NAMED]:
         text = f"{row.name} falls from {percent(row.champion)} to {percent(row.challenger)} of its {nouns.count(row.n)}"
@@ -125,16 +128,16 @@ def _classes(rows: Sequence[ClassTest], *, bounds: Rule | None = None) -> str:
     return listing(said) + (f", and {len(rows) - NAMED} more" if len(rows) > NAMED else "")
 
 
-def _measured(metric: str, value: dict[str, Any]) -> str:
-    among = "" if value["low"] is None else f" [{_value(metric, value['low'])}, {_value(metric, value['high'])}]"
-    return f"{metrics()[metric].title} {_value(metric, value['value'])}{among}"
+def measured(metric: str, value: dict[str, Any]) -> str:
+    among = "" if value["low"] is None else f" [{shown(metric, value['low'])}, {shown(metric, value['high'])}]"
+    return f"{metrics()[metric].title} {shown(metric, value['value'])}{among}"
 
 
-def _value(metric: str, value: float) -> str:
+def shown(metric: str, value: float) -> str:
     return percent(value) if metrics()[metric].higher_is_better else number(value)
 
 
-def _amount(metric: str, value: float) -> str:
+def amount(metric: str, value: float) -> str:
     return points(value) if metrics()[metric].higher_is_better else number(value)
 
 

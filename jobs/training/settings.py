@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.training.trainer import Recipe
-from tlbatch.contracts.models import FinetuneParams, LearntTask, Weights
+from tlbatch.contracts.data import LearntTask
+from tlbatch.contracts.models import FinetuneParams, Weights
 from tlbatch.plugins import check_used
 from tlbatch.schema.base import Part
 from tlbatch.spec.added import added_name

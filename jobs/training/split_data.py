@@ -21,8 +21,8 @@ from jobs.training.batches import TARGET
 from jobs.training.hidden_labels import HIDDEN, hide_labels
 from jobs.training.settings import Settings
 from tlbatch import nouns
-from tlbatch.contracts.data import SourceParams
-from tlbatch.contracts.models import Drawn, LearntTask
+from tlbatch.contracts.data import LearntTask, SourceParams
+from tlbatch.contracts.models import Drawn
 from tlbatch.errors import DataError
 from tlbatch.roles import DATASET, overlap_input, source_input
 

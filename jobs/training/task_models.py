@@ -13,7 +13,7 @@ from jobs.training.outcome import Outcome
 from jobs.training.settings import Settings
 from jobs.training.split_data import Parts
 from jobs.training.tasks_together import LOG_VARIANCES, columns_of, log_variances
-from tlbatch.contracts.models import LearntTask
+from tlbatch.contracts.data import LearntTask
 
 CLASSIFIER = "classifier"
 

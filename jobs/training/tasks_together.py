@@ -19,7 +19,7 @@ from jobs.training.learning import Learning
 from jobs.training.objective import Counts, CrossEntropy, Forward, build_cross_entropy
 from jobs.training.settings import Settings
 from jobs.training.validation import Judged, loss_and_accuracy
-from tlbatch.contracts.models import LearntTask
+from tlbatch.contracts.data import LearntTask
 from tlbatch.spec.train import Train
 
 LOG_VARIANCES = "log_variances"

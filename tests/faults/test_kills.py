@@ -75,9 +75,9 @@ def test_killed_at_writes_and_resumed_equals_uninterrupted(season: Season, ward:
 @pytest.mark.parametrize(
     ("name", "asks"),
     [
+        ("evaluate:on-features-size", ("task",)),  # before its training is forgotten here, whose files it reads
         ("together:on-features:0", ("tasks", ("train", "task_weights"))),
         ("together:unfrozen:0", ("tasks", "strategy", ("train", "task_weights"))),
-        ("evaluate:on-features-size", ("task",)),
         ("evaluate:mobilenet-v2-described", ("described",)),
         ("episodes", ()),
         ("evaluate:extended", ()),

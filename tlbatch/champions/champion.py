@@ -47,6 +47,19 @@ class BeatenError(TransientError):
 
 
 @dataclass(frozen=True)
+class ChampionTask:
+    """What a champion has of one of several tasks, by the names of ``Champion``."""
+
+    name: str
+    models: dict[str, InputRef]
+    evaluation: InputRef
+    classes: tuple[str, ...] = ()
+    metrics: dict[str, Any] = field(default_factory=dict)
+    fresh: dict[str, Any] | None = None
+    corrected: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
 class Champion:
     """One term. ``models`` has a role ``model:<seed>[:<fold>]`` for each file of weights, ``metrics`` Estimates by name.
 
@@ -56,7 +69,9 @@ class Champion:
     counted. ``fresh``: what it scored then on images that no decision consulted, {images, enough, metrics}, or null;
     ``corrected``: its score on the test images without the luck of having been chosen there, {metric, value, low, high}.
     ``extended``: of each class that it got without training what is told of it (tlbatch.champions.extending), the newest last.
-    ``crowned`` is Unix time in s. ``record`` and ``previous`` are the object names of its record and of the one before.
+    ``tasks``: where it has several, of each what of it alone is called so here: models, evaluation, classes, metrics, fresh,
+    corrected; the main one's stand above. ``crowned`` is Unix time in s. ``record`` and ``previous`` are the object names of
+    its record and of the one before.
     """
 
     name: str
@@ -82,6 +97,35 @@ class Champion:
     fresh: dict[str, Any] | None = None
     corrected: dict[str, Any] | None = None
     extended: tuple[dict[str, Any], ...] = ()
+    tasks: tuple[ChampionTask, ...] = ()
+
+    @property
+    def each_task(self) -> tuple[str | None, ...]:
+        """Its tasks, the main one first; None where it has one."""
+        return tuple(task.name for task in self.tasks) or (None,)
+
+    def of_task(self, task: str | None) -> Champion:
+        """Its model of one task, as a champion of that alone. Raises StudyError where it has none of that name."""
+        if task is None:
+            return self
+        found = next((each for each in self.tasks if each.name == task), None)
+        if found is None:
+            names = [each.name for each in self.tasks]
+            there = f"it has {', '.join(names)}" if names else "it has one task, which needs no name"
+            raise StudyError(f"the champion of {self.name} has no task {task!r}{suggestion(task, names, most=0)}; {there}")
+        own = {name: value for name, value in found.__dict__.items() if name != "name"}
+        return replace(self, run=f"{self.run}-{task}", tasks=(), **own)
+
+    @property
+    def refs(self) -> dict[str, InputRef]:
+        """All that it is made of, by what it is: models and evaluations, of several tasks those of each."""
+        if not self.tasks:
+            return {**self.models, "evaluation": self.evaluation}
+        return {
+            f"{task.name}: {role}": ref
+            for task in self.tasks
+            for role, ref in (*task.models.items(), ("evaluation", task.evaluation))
+        }
 
     @property
     def added(self) -> tuple[str, ...]:
@@ -188,6 +232,17 @@ def _load_record(store: Store, record: str) -> Champion:
     if champion is None:
         raise DamagedError(store.url, record, "it is gone, a champion's record", way_out)
     return champion
+
+
+def model_of_task(champion: Champion, task: str | None, way_out: str) -> Champion:
+    """The one that is meant. ``way_out``: how to name a ``{task}``, where several are meant. Raises StudyError."""
+    if task is None and champion.tasks:
+        names = [each.name for each in champion.tasks]
+        raise StudyError(
+            f"the champion of {champion.name} has several tasks ({', '.join(names)}), and this takes one: "
+            f"{way_out.format(task=names[0])}"
+        )
+    return champion.of_task(task)
 
 
 # -- who becomes it -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from typing import Any
 
-from tlbatch.champions.champion import ROOT, BeatenError, Champion, crown, each_term
+from tlbatch.champions.champion import ROOT, BeatenError, Champion, ChampionTask, crown, each_term
 from tlbatch.errors import StudyError
 from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest, read_file
@@ -135,6 +135,22 @@ def _challenger(
         sentence=str(decision.get("sentence", "")),
         before=before.serial if before else None,
         decided=decided,
+        tasks=tuple(_of_task(store, task) for task in decision.get("tasks") or ()),
+    )
+
+
+def _of_task(store: Store, decision: Mapping[str, Any]) -> ChampionTask:
+    """The challenger's part of one of several tasks."""
+    challenger = decision["challenger"]
+    evaluation = InputRef(**challenger["evaluation"])
+    return ChampionTask(
+        name=str(decision["name"]),
+        models={role: InputRef(**ref) for role, ref in challenger["models"].items()},
+        evaluation=evaluation,
+        classes=classes_of(store, evaluation),
+        metrics=dict(challenger.get("metrics") or {}),
+        fresh=challenger.get("fresh"),
+        corrected=decision.get("corrected"),
     )
 
 

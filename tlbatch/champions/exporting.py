@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tlbatch.champions.champion import Champion, find_champion, terms
+from tlbatch.champions.champion import Champion, find_champion, model_of_task, terms
 from tlbatch.errors import StudyError, TransientError, error_of
 from tlbatch.store import Store
 from tlbatch.store.artifacts import file_sha256
@@ -66,10 +66,19 @@ class Pulled:
 
 
 def build_request(
-    store: Store, name: str, serial: int | None, formats: tuple[str, ...], images: int, tolerance: float | None
+    store: Store,
+    name: str,
+    serial: int | None,
+    formats: tuple[str, ...],
+    images: int,
+    tolerance: float | None,
+    task: str | None = None,
 ) -> Request:
-    """Raises StudyError where there is no such champion. Reads the task documents of model and evaluation."""
-    champion = _champion(store, name, serial)
+    """Raises StudyError where there is no such champion, and where it has several tasks and none is named.
+
+    Reads the task documents of model and evaluation.
+    """
+    champion = model_of_task(_champion(store, name, serial), task, "--task {task}, and a folder for each")
     trained = _task(store, next(iter(champion.models.values())).key)
     evaluated = _task(store, champion.evaluation.key)
     source = {"source": trained.inputs["source"]} if trained and "source" in trained.inputs else {}

@@ -28,10 +28,11 @@ def pinned_images(store: Store, pins: InputRef) -> frozenset[tuple[str, str]] | 
     return None if said is None else frozenset((str(pin["id"]), str(pin["label"])) for pin in said["test"])
 
 
-def fresh_pins(store: Store, pins: InputRef) -> list[str]:
-    """The class of every image that waits to train (jobs.data.freshness)."""
+def pinned_labels(store: Store, pins: InputRef, part: str) -> list[list[str]]:
+    """The labels of every image of ``test``, or ``fresh``, which wait to train: its class; of several tasks 'breed: pug', …"""
     said = _document(store, pins, "pins.json") or {}
-    return [str(pin["label"]) for pin in said.get("fresh") or ()]
+    of_tasks = [(pin.get("tasks") or {}, str(pin["label"])) for pin in said.get(part) or ()]
+    return [[f"{task}: {name}" for task, name in sorted(labels.items())] or [label] for labels, label in of_tasks]
 
 
 def _document(store: Store, ref: InputRef, name: str) -> dict[str, Any] | None:

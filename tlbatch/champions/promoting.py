@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tlbatch import nouns
-from tlbatch.champions.champion import ROOT, Champion, crown, find_champion, load_champion, terms
+from tlbatch.champions.champion import ROOT, Champion, ChampionTask, crown, find_champion, load_champion, terms
 from tlbatch.champions.judged import pinned_images, test_images
 from tlbatch.errors import StudyError
 from tlbatch.records.executions import Execution
 from tlbatch.records.states import COMPLETE
+from tlbatch.roles import TOGETHER
 from tlbatch.schema.nearest import suggestion
+from tlbatch.spec.load import parse_study
 from tlbatch.store import Store
 from tlbatch.store.artifacts import Manifest, load_manifest, read_file
 from tlbatch.store.documents import as_is, checked
@@ -22,6 +24,7 @@ from tlbatch.tasks import InputRef, load_task
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
 EVALUATE, PIN, OF_CHAMPION = "evaluate:", "pin", "evaluate:champion"
+LEARNT = f"{TOGETHER}:"
 
 
 def promote_run(
@@ -59,14 +62,20 @@ def _flattery(store: Store, champion: Champion, pins: InputRef) -> str:
     """
     if champion.pins is not None and champion.study == champion.name:
         return ""
-    own, held = test_images(store, champion.evaluation), pinned_images(store, pins)
-    if own is not None and held is not None and {id_ for id_, _ in held} <= {id_ for id_, _ in own}:
+    tested, held = _tested(store, champion), pinned_images(store, pins)
+    if tested is not None and held is not None and {id_ for id_, _ in held} <= tested:
         return ""
     return (
         f" It may have been trained on test {nouns.items()} that {champion.name} holds on to: on these it looks "
         f"better than it is, "
         "and challengers have a harder stand."
     )
+
+
+def _tested(store: Store, champion: Champion) -> set[str] | None:
+    """Content hashes of all images that it was tested on, in whichever task; None where one of its evaluations is gone."""
+    found = [test_images(store, champion.of_task(task).evaluation) for task in champion.each_task]
+    return None if any(each is None for each in found) else {id_ for each in found for id_, _ in each or ()}
 
 
 def bring_back(
@@ -109,13 +118,21 @@ def next_term(champion: Champion, before: Champion | None, sentence: str, by: st
 
 def _accuracies(store: Store, new: Champion, old: Champion | None) -> str:
     """``; accuracy 0.93 on its test images, against 0.91`` as far as it is known, and where these are of other images."""
-    value = accuracy(new)
+    both = [
+        (task, new.of_task(task), old.of_task(task) if old is not None and task in old.each_task else None)
+        for task in new.each_task
+    ]
+    return "".join(_compared(store, *each) for each in both)
+
+
+def _compared(store: Store, task: str | None, new: Champion, old: Champion | None) -> str:
+    value, of_task = accuracy(new), f"{task} " if task else ""
     if value is None:
         return ""
     if old is None or accuracy(old) is None:
-        return f"; accuracy {value:.3f}"
+        return f"; {of_task}accuracy {value:.3f}"
     other = "" if _same_images(store, new, old) else f" on other test {nouns.items()}"
-    return f"; accuracy {value:.3f}, against {accuracy(old):.3f}{other}"
+    return f"; {of_task}accuracy {value:.3f}, against {accuracy(old):.3f}{other}"
 
 
 def _same_images(store: Store, one: Champion, other: Champion) -> bool:
@@ -147,7 +164,47 @@ class MetricsShape:
 
 def _of_execution(store: Store, execution: Execution, run: str | None, seed: int | None) -> Champion:
     tasks: Mapping[str, Any] = (execution.load_plan() or {}).get("tasks", {})
-    name = _run_of(execution, tasks, run)
+    if any(task.startswith(LEARNT) for task in tasks):
+        return _of_several(store, execution, tasks, run, seed)
+    return _of_line(store, execution, tasks, _run_of(execution, tasks, run), seed)
+
+
+def _of_several(store: Store, execution: Execution, tasks: Mapping[str, Any], run: str | None, seed: int | None) -> Champion:
+    """Of a run that learnt several tasks, all of it: the seed that is best on validation by the mean over them."""
+    runs = list(dict.fromkeys(task.split(":")[1] for task in tasks if task.startswith(LEARNT)))
+    if run is None and len(runs) > 1:
+        raise StudyError(f"{execution.id} has {len(runs)} runs: name one with --run ({', '.join(runs)})")
+    name = run or runs[0]
+    if name not in runs:
+        raise StudyError(
+            f"{execution.id} has no run {name!r} that learnt all its tasks{suggestion(name, runs)}; it has {', '.join(runs)}: "
+            "a champion has every task of its study"
+        )
+    names = parse_study(execution.load_study(), f"{execution.id}/study.yaml").study.dataset.tasks
+    lines = {task: _run_of(execution, tasks, f"{name}-{task}") for task in names}
+    found = {task: _of_line(store, execution, tasks, line, seed) for task, line in lines.items()}
+    if seed is None:
+        seeds = [_worth_of_seeds(store, execution, tasks, line) for line in lines.values()]
+        best = max(
+            seeds[0], key=lambda number: tuple(sum(parts) for parts in zip(*(each[number] for each in seeds), strict=True))
+        )
+        found = {task: _of_line(store, execution, tasks, line, best) for task, line in lines.items()}
+    own = ("models", "evaluation", "classes", "metrics")
+    of_tasks = tuple(ChampionTask(task, **{part: getattr(each, part) for part in own}) for task, each in found.items())
+    return replace(found[names[0]], run=name, tasks=of_tasks)
+
+
+def _worth_of_seeds(
+    store: Store, execution: Execution, tasks: Mapping[str, Any], name: str
+) -> dict[int, tuple[float, float, int]]:
+    manifest = _artifact(store, tasks[f"{EVALUATE}{name}"], f"{EVALUATE}{name} of {execution.id}")
+    metrics = read_file(store, manifest, "metrics.json", checked(MetricsShape))
+    models = _models(store, manifest, f"{name} of {execution.id}")
+    return _worths(metrics, models)
+
+
+def _of_line(store: Store, execution: Execution, tasks: Mapping[str, Any], name: str, seed: int | None) -> Champion:
+    """Of a run; of several tasks of one."""
     manifest = _artifact(store, tasks[f"{EVALUATE}{name}"], f"{EVALUATE}{name} of {execution.id}")
     metrics = read_file(store, manifest, "metrics.json", checked(MetricsShape))
     models = _models(store, manifest, f"{name} of {execution.id}")
@@ -217,13 +274,19 @@ def _seed_of(metrics: Mapping[str, Any], models: Mapping[str, InputRef], run: st
         if seed not in seeds:
             raise StudyError(f"{run} has no seed {seed}: there are {', '.join(map(str, seeds))}")
         return seed
+    worth = _worths(metrics, models)
+    return max(seeds, key=lambda number: worth[number])
+
+
+def _worths(metrics: Mapping[str, Any], models: Mapping[str, InputRef]) -> dict[int, tuple[float, float, int]]:
+    """Of each seed what sorts the best on validation last."""
     validation = metrics.get("validation") or {}
 
     def worth(number: int) -> tuple[float, float, int]:
         said = validation.get(str(number)) or {}
         return float(said.get("accuracy", 0.0)), -float(said.get("log_loss", 0.0)), -number
 
-    return max(seeds, key=worth)
+    return {number: worth(number) for number in {int(role.split(":")[1]) for role in models}}
 
 
 def _test_version(store: Store, pins: Manifest | None) -> int:

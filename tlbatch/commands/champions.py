@@ -54,13 +54,12 @@ def show(name: str, store: str, output: str) -> None:
     opened = open_kept(store)
     found = [find_champion(opened, name)[0]] if name else all_champions(opened)
     if output == "json":
-        now = [dict(zip(("fresh", "corrected"), _numbers_now(opened, each), strict=True)) for each in found]
-        documents = [_document(each) | numbers for each, numbers in zip(found, now, strict=True)]
+        documents = [_document_now(each, _numbers_of_tasks(opened, each)) for each in found]
         print_json(documents[0] if name else documents)
         return
     if not found and not champion_names(opened):
         click.echo(f"no champion in {opened.url} yet: a schedule's first firing, or `tlbatch champion promote`, makes one")
-    told = [_lines(each, *_numbers_now(opened, each)) for each in found]
+    told = [_lines(each, _numbers_of_tasks(opened, each)) for each in found]
     click.echo("\n\n".join("\n".join(lines) for lines in told))
 
 
@@ -215,6 +214,7 @@ def extend(
     help="onnx: both.",
 )
 @click.option("--serial", type=click.IntRange(1), default=None, help="An earlier champion's number.  [default: the present]")
+@click.option("--task", default=None, help="Of a champion of several tasks: the one whose model to bring.")
 @click.option("--images", type=click.IntRange(1), default=200, show_default=True, help="Test images to compare on, at most.")
 @click.option(
     "--tolerance", type=click.FloatRange(0), default=None, help="Largest difference of a probability.  [default: 0.001]"
@@ -226,6 +226,7 @@ def pull(
     folder: Path,
     format_: str,
     serial: int | None,
+    task: str | None,
     images: int,
     tolerance: float | None,
     store: str,
@@ -239,12 +240,13 @@ def pull(
     \b
     tlbatch champion pull pets model/
     tlbatch champion pull pets model/ --format onnx
+    tlbatch champion pull pets model/breed --task breed
     """
     from tlbatch.champions.exporting import FORMATS, build_request, pull_champion
     from tlbatch.store.opening import open_kept
 
     formats = FORMATS if format_ == "onnx" else FORMATS[:1]
-    pulled = pull_champion(build_request(open_kept(store), name, serial, formats, images, tolerance), folder)
+    pulled = pull_champion(build_request(open_kept(store), name, serial, formats, images, tolerance, task), folder)
     if output == "json":
         print_json(asdict(pulled))
         return
@@ -270,36 +272,77 @@ def _document(found: Champion) -> dict[str, Any]:
     return asdict(found)
 
 
-def _numbers_now(store: Store, found: Champion) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
-    """``fresh`` and ``corrected``; pins that cannot be read cost these alone."""
+def _document_now(found: Champion, tasks: list[tuple[Champion, Numbers]]) -> dict[str, Any]:
+    """With ``fresh`` and ``corrected`` of now."""
+    now = [dict(zip(("fresh", "corrected"), numbers, strict=True)) for _, numbers in tasks]
+    document = _document(found) | now[0]
+    return document | {"tasks": [task | own for task, own in zip(document["tasks"], now if found.tasks else (), strict=True)]}
+
+
+Numbers = tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]
+
+
+def _numbers_of_tasks(store: Store, found: Champion) -> list[tuple[Champion, Numbers]]:
+    """Its model of each task (of one itself) with ``fresh`` and ``corrected``; pins that cannot be read cost these alone."""
     from tlbatch.schedules.pins import load_pins, numbers_now
     from tlbatch.store.documents import each_readable
 
     (pins,) = each_readable([found.name], lambda name: load_pins(store, name)) or [None]
-    return numbers_now(pins, found)
+    return [
+        (found.of_task(task), numbers_now(pins.of_task(task) if pins else None, found.of_task(task)))
+        for task in found.each_task
+    ]
 
 
-def _lines(found: Champion, fresh: Mapping[str, Any] | None, corrected: Mapping[str, Any] | None) -> list[str]:
-    """What ``show`` prints: its own number first; what it scores on images that it was chosen on stands below these."""
-    from tlbatch.champions.judged import asked_words, flatters, fresh_number, own_number
+def _lines(found: Champion, tasks: list[tuple[Champion, Numbers]]) -> list[str]:
+    """What ``show`` prints: its own number first; what it scores on images that it was chosen on stands below these.
 
-    metric = str((corrected or {}).get("metric") or "accuracy")
-    own, few = own_number(metric, fresh, corrected, found.metrics.get(metric), found.asked), fresh_number(fresh, metric)
+    Of several tasks all of it for one after the other.
+    """
+    from tlbatch.champions.judged import asked_words, flatters
+
     note = ": it was chosen on them, which flatters its numbers there" if flatters(found) else ""
-    models = ", ".join(f"artifacts/{ref.step}/{ref.key}" for ref in found.models.values())
+    classes = f"{len(found.classes)} classes"
+    if found.tasks:
+        classes = ", ".join(f"{task.name} ({len(task.classes)} classes)" for task in found.tasks)
     rows = [
         ("champion", f"{found.name}, number {found.serial}" + (f" (again number {found.restores})" if found.restores else "")),
-        ("model", f"{found.run}, seed {found.seed}, {len(found.classes)} classes"),
+        ("model", f"{found.run}, seed {found.seed}, {classes}"),
         *(("added", f"{each['class']}, from {nouns.count(each['images'])}: not tested") for each in found.extended),
         ("since", f"{_when(found.crowned)} UTC, {found.by}"),
-        *([(metric.replace("_", " "), own.words)] if own else []),
-        *([("fresh", few.words)] if few and few != own else []),
+        *(row for task, (model, now) in _named(found, tasks) for row in _own_rows(model, *now, task)),
         (f"test {nouns.items()}", f"{asked_words(found)}{note}"),
-        *((f" {name.replace('_', ' ')}", _estimate(value)) for name, value in sorted(found.metrics.items())),
-        ("files", models),
+        *(
+            (f" {name.replace('_', ' ')}{f' of {task}' if task else ''}", _estimate(value))
+            for task, (model, _) in _named(found, tasks)
+            for name, value in sorted(model.metrics.items())
+        ),
+        *((f"files{f' of {task}' if task else ''}", _files(model)) for task, (model, _) in _named(found, tasks)),
     ]
     width = max(18, *(len(title) for title, _ in rows))
     return [*(f"{title:<{width}} {text}" for title, text in rows), found.sentence]
+
+
+def _named(found: Champion, tasks: list[tuple[Champion, Numbers]]) -> list[tuple[str, tuple[Champion, Numbers]]]:
+    """By the task's name; "" where it has one."""
+    return [(name or "", each) for name, each in zip(found.each_task, tasks, strict=True)]
+
+
+def _own_rows(
+    model: Champion, fresh: Mapping[str, Any] | None, corrected: Mapping[str, Any] | None, task: str
+) -> list[tuple[str, str]]:
+    """Its own number, and that on few fresh images."""
+    from tlbatch.champions.judged import fresh_number, own_number
+
+    metric = str((corrected or {}).get("metric") or "accuracy")
+    own, few = own_number(metric, fresh, corrected, model.metrics.get(metric), model.asked), fresh_number(fresh, metric)
+    title = f"{task}: {metric.replace('_', ' ')}" if task else metric.replace("_", " ")
+    rows = [(title, own.words)] if own else []
+    return rows + ([(f"{task}: fresh" if task else "fresh", few.words)] if few and few != own else [])
+
+
+def _files(model: Champion) -> str:
+    return ", ".join(f"artifacts/{ref.step}/{ref.key}" for ref in model.models.values())
 
 
 def _estimate(value: Any) -> str:

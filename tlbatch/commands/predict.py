@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.argument("source", metavar="SRC")
 @click.argument("out", metavar="OUT")
 @click.option(
-    "--model", required=True, metavar="MODEL", help="champion:NAME, STORE/artifacts/finetune/KEY or STORE#EXECUTION/RUN."
+    "--model", required=True, metavar="MODEL", help="champion:NAME[/TASK], STORE/artifacts/finetune/KEY or STORE#EXECUTION/RUN."
 )
 @click.option("--store", default=None, metavar="DIR|s3://…", help="Where champions are.  [default: the context's]")
 @click.option("--format", "file_format", type=click.Choice(["jsonl", "parquet"]), default="jsonl", show_default=True)

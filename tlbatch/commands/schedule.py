@@ -96,8 +96,8 @@ def history(name: str, store: str, output: str, limit: int) -> None:
     if output == "json":
         print_json([asdict(record) for record in shown])
         return
-    rows = [cells(record, seen.schedule.timezone, seen.schedule.promote_on) for record in shown]
-    click.echo("\n".join(text_table(columns(), rows, left=(0, 1, 2, 6, 7), width=terminal_width())))
+    rows = [cells(record, seen.schedule.timezone, seen.metric) for record in shown]
+    click.echo("\n".join(text_table(columns(seen.tasks), rows, left=(0, 1, 2, 6, 7), width=terminal_width())))
     if len(seen.firings) > limit:
         click.echo(f"{len(seen.firings) - limit} earlier ones: --limit {len(seen.firings)}", err=True)
 

@@ -65,6 +65,13 @@ class Divided(Parameters):
         return {**self.split.model_dump(mode="json"), "classes": list(self.classes), "task": self.task}
 
 
+class LearntTask(Parameters):
+    """One of several tasks that are learnt together: its classes, in the order of its outputs."""
+
+    name: str
+    classes: tuple[str, ...]
+
+
 class SourceParams(Parameters):
     """How a source's images are divided, and which classes of it count, in the order of what they stand for."""
 
@@ -73,7 +80,11 @@ class SourceParams(Parameters):
 
 
 class PinParams(Divided):
-    """``fresh``: the share of new images that judges before it trains. ``renew``: a person asked for other test images."""
+    """``fresh``: the share of new images that judges before it trains. ``renew``: a person asked for other test images.
+
+    ``tasks``: of several, the classes of each, the main one first.
+    """
 
     fresh: float | None = None
     renew: bool = False
+    tasks: tuple[LearntTask, ...] = ()

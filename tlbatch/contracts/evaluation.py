@@ -105,11 +105,25 @@ class StreamParams(Open):
     version: int
 
 
+class DecidedTask(Parameters):
+    """One of several tasks: what is asked of it, what challengers before scored on it, and the champion's model of it."""
+
+    name: str
+    rule: RuleParams
+    stream: StreamParams | None = None
+    champion: ChampionParams | None
+
+
 class DecideParams(Parameters):
-    """``uses``: version of the test set -> tests it has served. ``runs``: the study's own, in order."""
+    """``uses``: version of the test set -> tests it has served. ``runs``: the study's own, in order.
+
+    ``tasks``: where a model has several, the main one first, and of each what there is above; the rest is the main one's then,
+    and the lines of a run are called ``<run>-<task>``.
+    """
 
     rule: RuleParams
     uses: dict[str, int]
     stream: StreamParams | None = None
     runs: tuple[str, ...]
     champion: ChampionParams | None
+    tasks: tuple[DecidedTask, ...] = ()

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from tlbatch.contracts.base import Open, Parameters
-from tlbatch.contracts.data import Divided, SourceParams
+from tlbatch.contracts.data import Divided, LearntTask, SourceParams
 from tlbatch.spec.train import Train
 
 
@@ -62,13 +62,6 @@ class Trained(Parameters):
 
     model: Model
     precision: str
-
-
-class LearntTask(Parameters):
-    """One of several tasks that are learnt together: its classes, in the order of its outputs."""
-
-    name: str
-    classes: tuple[str, ...]
 
 
 class Drawn(Parameters):

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import Field
 
 from tlbatch.contracts.base import Open, Parameters
-from tlbatch.contracts.data import Divided
-from tlbatch.contracts.models import LearntTask, Model
+from tlbatch.contracts.data import Divided, LearntTask
+from tlbatch.contracts.models import Model
 
 
 class AskedRun(Open):

@@ -93,7 +93,7 @@ def _newest(records: list[str], good: Mapping[str, Champion]) -> str | None:
 
 def _made_of(store: Store, record: str, champion: Champion, artifacts: Artifacts) -> list[Finding]:
     """A champion whose weights are not there any more cannot be exported or evaluated again."""
-    refs = {**champion.models, "evaluation": champion.evaluation}
+    refs = champion.refs
     return [
         Finding(
             f"artifacts/{ref.step}/{ref.key}/manifest.json",

@@ -8,9 +8,9 @@ from pkgutil import resolve_name
 from typing import Any
 
 from tlbatch import nouns
-from tlbatch.contracts.data import OverlapParams, PrepareParams, SourceParams
+from tlbatch.contracts.data import LearntTask, OverlapParams, PrepareParams, SourceParams
 from tlbatch.contracts.evaluation import EvaluateRunParams, EvaluateZeroLabelParams
-from tlbatch.contracts.models import Backbone, Drawn, ExtractParams, FinetuneParams, LearntTask, Model, Views
+from tlbatch.contracts.models import Backbone, Drawn, ExtractParams, FinetuneParams, Model, Views
 from tlbatch.errors import DataError
 from tlbatch.kinds import kind_of
 from tlbatch.planning.champion_tasks import champion_node, decide_node, pin_node
@@ -38,7 +38,7 @@ def make_plan(resolved: ResolvedStudy) -> Plan:
         if source.near_duplicates and resolved.study.dataset.near_duplicates:
             overlaps[overlap_input(name)] = builder.add(_overlap(role, resolved.study.dataset, prepared))
     if resolved.defended:
-        builder.add(pin_node(resolved.defended, resolved.data.classes, resolved.study))
+        builder.add(pin_node(resolved.defended, resolved.data.classes, resolved.study, resolved.data.tasks))
     report_needs = {**prepared, **overlaps, **resolved.pinned}
     for run in [*resolved.runs, *resolved.controls]:
         report_needs |= _add_run(builder, resolved, run, prepared, overlaps)
@@ -58,9 +58,10 @@ def add_decision(builder: PlanBuilder, resolved: ResolvedStudy, needs: Mapping[s
         return {}
     known = [run.weights for run in resolved.runs if run.weights and run.weights.location and "sha256" in run.weights.params]
     locations = {str(weights.params["sha256"]): weights.location for weights in known if weights.location}
-    champion = champion_node(defended, resolved.division, locations)
-    if champion is not None:
-        builder.add(champion)
+    for task in resolved.study.dataset.tasks or (None,):
+        champion = champion_node(defended, resolved.division_of(task), locations, task)
+        if champion is not None:
+            builder.add(champion)
     return {"decision": builder.add(decide_node(defended, resolved.study, [run.name for run in resolved.runs], needs))}
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tlbatch.contracts.models import Backbone, LearntTask, Model
+from tlbatch.contracts.data import LearntTask
+from tlbatch.contracts.models import Backbone, Model
 from tlbatch.contracts.reports import AskedRun, Contrast, ReportParams
 from tlbatch.planning.plan import Node, PlanBuilder
 from tlbatch.planning.resolved import ResolvedStudy, ZeroLabel

@@ -1,6 +1,7 @@
 """``--model``: one grammar for the models that predict, and what identifies one.
 
-``champion:NAME``                        the champion of a schedule, in the store of ``--store``
+``champion:NAME[/TASK]``                 the champion of a schedule, in the store of ``--store``; of several tasks that
+                                         of one
 ``STORE/artifacts/finetune/KEY``         one trained model (or ``extend/KEY``: one that got a class more)
 ``STORE#EXECUTION/RUN[:SEED]``           a run's model of an execution (an id, the start of one, or a study's name); the lowest
                                          seed unless one is named; folds are averaged
@@ -24,7 +25,7 @@ from tlbatch.store.artifacts import load_manifest
 from tlbatch.tasks import InputRef, Task, load_task
 
 CHAMPION = "champion:"
-GRAMMAR = "champion:NAME, STORE/artifacts/finetune/KEY or STORE#EXECUTION/RUN[:SEED]"
+GRAMMAR = "champion:NAME[/TASK], STORE/artifacts/finetune/KEY or STORE#EXECUTION/RUN[:SEED]"
 _ARTIFACT = re.compile(r"(?P<store>.+)/artifacts/(?P<step>[a-z]+)/(?P<key>[0-9a-f]{40})/?")
 
 
@@ -56,7 +57,8 @@ class Chosen:
 def model_words(identity: Mapping[str, Any]) -> str:
     """A model's identity in a few words."""
     if identity.get("champion"):
-        return f"champion {identity['champion']} number {identity.get('serial')}"
+        of_task = f" ({identity['task']})" if identity.get("task") else ""
+        return f"champion {identity['champion']}{of_task} number {identity.get('serial')}"
     if identity.get("run"):
         return f"run {identity['run']} of {identity.get('execution')}"
     models = identity.get("models") or [{}]
@@ -88,13 +90,14 @@ def _opened(url: str, text: str) -> Store:
 
 
 def _champion(store: Store, name: str) -> Chosen:
-    from tlbatch.champions.champion import find_champion
+    from tlbatch.champions.champion import find_champion, model_of_task
 
-    champion, _ = find_champion(store, name)
+    name, _, task = name.partition("/")
+    champion = model_of_task(find_champion(store, name)[0], task or None, f"champion:{name}/{{task}}")
     for ref in champion.models.values():
         _ref(store, ref.step, ref.key, f"champion:{name}", ref.digest)
     identity = {"champion": name, "serial": champion.serial, "study": champion.study, "run": champion.run}
-    return _chosen(store, {**identity, "seed": champion.seed}, champion.models)
+    return _chosen(store, {**identity, **({"task": task} if task else {}), "seed": champion.seed}, champion.models)
 
 
 def _run(store: Store, text: str, whole: str) -> Chosen:

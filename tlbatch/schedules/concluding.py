@@ -14,13 +14,13 @@ from tlbatch.champions.champion import load_champion, terms
 from tlbatch.champions.decisions import CROWNING, apply_decision
 from tlbatch.champions.judged import own_number
 from tlbatch.errors import StudyError, TlbatchError
-from tlbatch.planning.champion_tasks import CHAMPION, DECIDE, PIN
+from tlbatch.planning.champion_tasks import DECIDE, PIN, champion_name
 from tlbatch.records.eventlog import EventLog
 from tlbatch.records.executions import Execution
 from tlbatch.reports.listing import load_report
 from tlbatch.schedules.firings import BEATEN, FAILED, SUCCEEDED, FiringRecord, find_firing, load_firings, missed, save_firing
 from tlbatch.schedules.open_firings import Opened, close_firing
-from tlbatch.schedules.pins import Pins, save_pins
+from tlbatch.schedules.pins import Pins, TaskPins, save_pins
 from tlbatch.schedules.schedule import load_schedule, place
 from tlbatch.schedules.trend import trend_page
 from tlbatch.schedules.webhook import message, post
@@ -61,11 +61,14 @@ def conclude(store: Store, opened: Opened, decision: Mapping[str, Any], hook: st
     test = dict(decision.get("test") or {})
     version = int(test.get("version") or 1)
     seen = opened.defence.champion
-    evaluated = refs.get(CHAMPION)
+    main, *_ = (of_tasks := [str(task["name"]) for task in decision.get("tasks") or ()]) or (None,)
+    evaluated = refs.get(champion_name(main))
     standing = made or seen
-    judged = decision.get("challenger" if made else "champion") or {}
+    who = "challenger" if made else "champion"
+    judged = decision.get(who) or {}
     beaten = made is None and decision["outcome"] in CROWNING  # then what is corrected is not of who stands
     fair = None if beaten else decision.get("corrected")
+    each = dict(zip(of_tasks, decision.get("tasks") or (), strict=True))
     save_pins(
         store,
         opened.name,
@@ -79,6 +82,15 @@ def conclude(store: Store, opened: Opened, decision: Mapping[str, Any], hook: st
             stream=decision.get("stream"),
             fresh=judged.get("fresh"),
             corrected=fair,
+            tasks={
+                name: TaskPins(
+                    evaluated=refs.get(champion_name(name)),
+                    stream=said.get("stream"),
+                    fresh=(said.get(who) or {}).get("fresh"),
+                    corrected=None if beaten else said.get("corrected"),
+                )
+                for name, said in each.items()
+            },
         ),
     )
     outcome, sentence = str(decision["outcome"]), str(decision.get("sentence", ""))
@@ -93,6 +105,15 @@ def conclude(store: Store, opened: Opened, decision: Mapping[str, Any], hook: st
         fresh=judged.get("fresh"),
         corrected=fair,
         test=test,
+        tasks=tuple(
+            {
+                "name": name,
+                "metrics": _metrics(said, str(said["rule"]["promote_on"])),
+                "fresh": (said.get(who) or {}).get("fresh"),
+                "corrected": None if beaten else said.get("corrected"),
+            }
+            for name, said in each.items()
+        ),
     )
     return finish(store, opened, record, hook, say)
 
@@ -160,10 +181,17 @@ def _tell(store: Store, record: FiringRecord, hook: str, say: Say) -> str:
 def summary(record: FiringRecord) -> str:
     """One line: the schedule, what came of it, the sentence; what the champion scores on images that no decision consulted."""
     what = record.outcome or record.state
+    own = [words for task, of_it in record.each_task if (words := _own_words(task, of_it))]
+    said = f" The champion has {'; '.join(own)}." if own else ""
+    return f"{record.name}: {what}. {record.sentence}{said}".rstrip()
+
+
+def _own_words(task: str | None, record: FiringRecord) -> str:
+    """'accuracy 0.905 on …', of several tasks 'breed: accuracy …'."""
     metric = next(iter(record.metrics), "")
     found = own_number(metric, record.fresh, record.corrected)
-    own = f" The champion has {metric.replace('_', ' ')} {found.words}." if found else ""
-    return f"{record.name}: {what}. {record.sentence}{own}".rstrip()
+    of_task = f"{task}: " if task else ""
+    return f"{of_task}{metric.replace('_', ' ')} {found.words}" if found else ""
 
 
 def _table(execution: Execution) -> list[str]:

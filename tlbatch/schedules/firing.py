@@ -20,7 +20,7 @@ from tlbatch.champions.champion import Champion, load_champion
 from tlbatch.cluster.submission import FIRING
 from tlbatch.errors import Stopped, TlbatchError, TransientError
 from tlbatch.planning import Plan
-from tlbatch.planning.champion_tasks import RULE, ChampionState
+from tlbatch.planning.champion_tasks import RULE, ChampionState, TaskState
 from tlbatch.planning.resolve import plan_study
 from tlbatch.planning.resolved import ResolvedStudy
 from tlbatch.planning.runs import plain
@@ -147,7 +147,7 @@ def _planned(
     firing: Firing, store: Store, loaded: LoadedStudy, opened: Opened | None, started: float
 ) -> tuple[Opened, Plan | None]:
     """What the firing starts from, and its plan (None: nothing has changed). Who goes on with it meets the same champion."""
-    began = opened or _began(firing, store, schedule_of(loaded).promote_on, started)
+    began = opened or _began(firing, store, loaded, started)
     resolved, plan = plan_study(loaded, store, began.defence)
     for note in resolved.notes:
         firing.say(f"{firing.execution}: {note}")
@@ -158,7 +158,7 @@ def _planned(
     return now, None if same and not began.defence.renew else plan
 
 
-def _began(firing: Firing, store: Store, promote_on: str, started: float) -> Opened:
+def _began(firing: Firing, store: Store, loaded: LoadedStudy, started: float) -> Opened:
     champion, etag = load_champion(store, firing.name)
     pins = load_pins(store, firing.name)
     _nothing_lost(store, firing.name, pins, champion)
@@ -171,8 +171,19 @@ def _began(firing: Firing, store: Store, promote_on: str, started: float) -> Ope
         evaluated=evaluated,
         stream=pins.stream if pins and known else None,
         renew=pins is not None and pins.renew == pins.version,
+        tasks=_tasks(pins, evaluated is not None, known),
     )
+    main = next(iter(loaded.study.dataset.tasks), None)
+    promote_on = schedule_of(loaded).metric_of(main)
     return replace(_unseen(firing, started), promote_on=promote_on, defence=defence, etag=etag)
+
+
+def _tasks(pins: Pins | None, evaluated: bool, known: bool) -> dict[str, TaskState]:
+    """Of each of several tasks, by the same conditions as of one."""
+    return {
+        task: TaskState(own.evaluated if evaluated else None, own.stream if known else None)
+        for task, own in (pins.tasks if pins else {}).items()
+    }
 
 
 def _nothing_lost(store: Store, name: str, pins: Pins | None, champion: Champion | None) -> None:
@@ -198,8 +209,8 @@ def study_digest(resolved: ResolvedStudy) -> str:
     runs = [{**asdict(run), "train": plain(run.train)} for run in [*resolved.runs, *resolved.controls]]
     for run in runs:
         (run["weights"] or {}).pop("location", None)
-        for name in ("task", "tasks"):  # a schedule's studies have one
-            del run[name]
+        if run["task"] is None:  # not said where there is one: its digest is the same as ever
+            del run["task"], run["tasks"]
     schedule = resolved.study.schedule
     rule = (
         {name: value for name, value in schedule.model_dump(mode="json").items() if name in (*RULE, "fresh")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -29,7 +29,8 @@ class FiringRecord:
     ``listing``, ``study``: digests of what it fired on; ``outcome``: the decision's; ``serial``: of the champion after it;
     ``metrics``: promote_on → {challenger, champion}; ``fresh``: of the champion after it, {images, enough, metrics};
     ``corrected``: of it, on the test images without the luck of having been chosen there, {metric, value, low, high}.
-    ``webhook``: "" (none), "sent", or why it failed.
+    ``webhook``: "" (none), "sent", or why it failed. ``tasks``: of several, in their order, what is said of each: {name,
+    metrics, fresh, corrected}; the main one's stand above, too.
     """
 
     name: str
@@ -51,6 +52,18 @@ class FiringRecord:
     webhook: str = ""
     fresh: dict[str, Any] | None = None
     corrected: dict[str, Any] | None = None
+    tasks: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def each_task(self) -> list[tuple[str | None, FiringRecord]]:
+        """By task, as if it were the only one; of one task itself, under None."""
+        if not self.tasks:
+            return [(None, self)]
+        kept = ("metrics", "fresh", "corrected")
+        return [
+            (str(task.get("name")), replace(self, tasks=(), **{name: task[name] for name in kept if name in task}))
+            for task in self.tasks
+        ]
 
     def to_json(self) -> bytes:
         return sealed(asdict(self))

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tlbatch.champions.champion import Champion
-from tlbatch.planning.champion_tasks import ChampionState
+from tlbatch.planning.champion_tasks import ChampionState, TaskState
 from tlbatch.schedules.schedule import place
 from tlbatch.store import Store
 from tlbatch.store.documents import parse, read, sealed, shaped
@@ -19,7 +19,8 @@ from tlbatch.tasks import InputRef
 class Opened:
     """Times are Unix times in s. ``here``: in a process of some machine, which no cluster starts again when it dies.
 
-    ``listing``, ``study``: digests. ``promote_on``: the metric. ``etag``: of the champion's pointer.
+    ``listing``, ``study``: digests. ``promote_on``: the metric, of several tasks the main one's. ``etag``: of the champion's
+    pointer.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Opened:
             "evaluated": _plain(self.defence.evaluated),
             "stream": self.defence.stream,
             "renew": self.defence.renew,
+            "tasks": {task: asdict(state) for task, state in self.defence.tasks.items()},
         }
         return sealed({**fields, "defence": defence})
 
@@ -60,7 +62,8 @@ class Opened:
         said = document["defence"]
         champion = Champion.of(said["champion"]) if said.get("champion") else None
         uses = {int(version): int(count) for version, count in (said.get("uses") or {}).items()}
-        given = {"stream": said.get("stream"), "renew": bool(said.get("renew"))}
+        tasks = {task: shaped(TaskState)(state) for task, state in (said.get("tasks") or {}).items()}
+        given = {"stream": said.get("stream"), "renew": bool(said.get("renew")), "tasks": tasks}
         defence = ChampionState(_ref(said.get("pins")), champion, uses, _ref(said.get("evaluated")), **given)
         return replace(shaped(Opened)({name: value for name, value in document.items() if name != "defence"}), defence=defence)
 

@@ -19,13 +19,24 @@ FILE = "pins.json"
 
 
 @dataclass(frozen=True)
+class TaskPins:
+    """What ``Pins`` say of one of several tasks, by the same names."""
+
+    evaluated: InputRef | None = None
+    stream: dict[str, Any] | None = None
+    fresh: dict[str, Any] | None = None
+    corrected: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
 class Pins:
     """The pinned lists in force, and how many decisions each version of the test set has served.
 
     ``evaluated``: the champion of number ``of`` on the newest version of the test set. ``standing``: the serial of the
     champion that the last decision left; ``stream``: what challengers scored (decision.json); ``fresh``: what that champion
     scores on images that no decision consulted, {images, enough, metrics}; ``corrected``: on the test images without the luck
-    of having been chosen there, {metric, value, low, high}. ``renew``: the version that a person wants replaced.
+    of having been chosen there, {metric, value, low, high}. ``renew``: the version that a person wants replaced. ``tasks``: of
+    several, what there is of each; the main one's stands above, too.
     """
 
     ref: InputRef
@@ -38,6 +49,11 @@ class Pins:
     fresh: dict[str, Any] | None = None
     corrected: dict[str, Any] | None = None
     renew: int | None = None
+    tasks: dict[str, TaskPins] = field(default_factory=dict)
+
+    def of_task(self, task: str | None) -> Pins:
+        """As if that one of several tasks were the only one."""
+        return self if task is None else replace(self, tasks={}, **self.tasks.get(task, TaskPins()).__dict__)
 
     @property
     def asked(self) -> int:
@@ -98,4 +114,8 @@ def _joined(before: Pins, pins: Pins) -> Pins:
     newest = pins if pins.version >= before.version else before
     same = newest is pins and pins.corrected is None and pins.standing == before.standing and pins.version == before.version
     corrected = before.corrected if same else newest.corrected  # a firing that tested nothing leaves it as it was
-    return replace(newest, uses=uses, corrected=corrected, renew=pins.renew if pins.renew is not None else before.renew)
+    tasks = {
+        task: replace(own, corrected=before.of_task(task).corrected) if same else own for task, own in newest.tasks.items()
+    }
+    renew = pins.renew if pins.renew is not None else before.renew
+    return replace(newest, uses=uses, corrected=corrected, renew=renew, tasks=tasks)

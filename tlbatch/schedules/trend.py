@@ -14,15 +14,13 @@ from tlbatch.output import json_printable
 from tlbatch.schedules.trendchart import draw_trend
 from tlbatch.schedules.trendpoints import (
     Point,
-    Term,
+    Trend,
     Value,
     day,
     in_words,
-    metric_of,
-    points_of,
     shown,
     shown_interval,
-    terms_of,
+    trends_of,
 )
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -56,14 +54,12 @@ def trend_page(name: str, firings: Sequence[Mapping[str, Any]], terms: Sequence[
 
     Read of a firing: execution, scheduled, started, ended (Unix s), trigger, state, sentence, decision (or flat: outcome),
     test {version}, metrics {name: {challenger, champion}}, each a number or {value, low, high}. Of a term: serial, run,
-    crowned, by, sentence, metrics, test_version.
+    crowned, by, sentence, metrics, test_version. Of both, where there are several, ``tasks``: [{name, metrics, …}].
     """
-    metric = metric_of(firings, terms)
-    crowned = terms_of(terms, metric)
-    points = points_of(firings, crowned, metric)
-    title = f"{name}: trend of {metric.replace('_', ' ')}"
+    trends = trends_of(firings, terms)
+    title = f"{name}: trend of {', '.join(trend.title for trend in trends)}"
     css = resources.files("tlbatch.schedules").joinpath("trend.css").read_text(encoding="utf-8")
-    main = [_chart(points, crowned, metric), _firings(points, metric), _champions(crowned, metric)]
+    main = [*(_chart(trend, number) for number, trend in enumerate(trends)), _firings(trends), _champions(trends)]
     return json_printable(f"""<!doctype html>
 <html lang="en">
 <head>
@@ -79,8 +75,8 @@ def trend_page(name: str, firings: Sequence[Mapping[str, Any]], terms: Sequence[
 <header>
 <p class="kind">Trend of a schedule</p>
 <h1>{escape(name)}</h1>
-<p class="lead">{escape(_stands(crowned, points, metric))}</p>
-<p class="note">{escape(_fired(points))}</p>
+<p class="lead">{escape(_stands(trends))}</p>
+<p class="note">{escape(_fired(trends[0].points))}</p>
 </header>
 <main>
 {"".join(main)}</main>
@@ -90,15 +86,23 @@ def trend_page(name: str, firings: Sequence[Mapping[str, Any]], terms: Sequence[
 """)
 
 
-def _stands(terms: Sequence[Term], points: Sequence[Point], metric: str) -> str:
+def _stands(trends: Sequence[Trend]) -> str:
+    terms = trends[0].terms
     if not terms:
         return "There is no champion yet."
     now = terms[-1]
-    judged = [point.own for point in points if point.own and point.standing == now.serial]
-    own = judged[-1] if judged else now.own
-    value = f" It has {metric.replace('_', ' ')} {in_words(metric, _value(own))} {own.where}".rstrip() + "." if own else ""
+    values = [words for trend in trends if (words := _own_words(trend))]
+    value = f" It has {'; '.join(values)}." if values else ""
     asked = f" Its test {nouns.items()} were asked {_asked(now.asked)} when it was crowned." if now.asked else ""
     return f"The champion is number {now.serial}, {now.run}: since {day(now.when)}, {now.by}.{value}{asked}"
+
+
+def _own_words(trend: Trend) -> str:
+    """The champion's own number, as it was told last; '' where there is none."""
+    now = trend.terms[-1]
+    judged = [point.own for point in trend.points if point.own and point.standing == now.serial]
+    own = judged[-1] if judged else now.own
+    return f"{trend.task_words}{trend.metric_words} {in_words(trend.metric, _value(own))} {own.where}".rstrip() if own else ""
 
 
 def _value(own: Own) -> Value:
@@ -115,12 +119,14 @@ def _fired(points: Sequence[Point]) -> str:
     return f"Due {times}: {', '.join(f'{counts[what]:,} {WORDS.get(what, what)}' for what in listed)}."
 
 
-def _chart(points: Sequence[Point], terms: Sequence[Term], metric: str) -> str:
+def _chart(trend: Trend, number: int) -> str:
+    """``number``: its place among those of several tasks."""
+    points, terms, metric = trend.points, trend.terms, trend.metric
     drawn = points[-MOST_DRAWN:]
     if not any(point.challenger or point.champion for point in drawn):
         return ""
     newest = next(point for point in reversed(drawn) if point.challenger or point.champion)
-    alt = f"{metric.replace('_', ' ')} over {len(drawn)} firings, {len(terms)} champions; the table below has every number."
+    alt = f"{trend.title} over {len(drawn)} firings, {len(terms)} champions; the table below has every number."
     alt += "".join(
         f" The newest {who} has {in_words(metric, value)}."
         for who, value in (("challenger", newest.challenger), ("champion", newest.champion))
@@ -129,14 +135,17 @@ def _chart(points: Sequence[Point], terms: Sequence[Term], metric: str) -> str:
     after = [term for term in terms if term.when >= drawn[0].when] if len(points) > len(drawn) else terms
     cut = f"<p class='note'>The newest {MOST_DRAWN} firings.</p>" if len(points) > len(drawn) else ""
     region = '<div class="scroll newest" role="region" tabindex="0" aria-label="Chart of the trend">'
-    heading = f'<h2 id="trend">{escape(metric.replace("_", " ").capitalize())} on the pinned test {nouns.items()}</h2>'
+    ident = f"trend-{number}" if number else "trend"
+    title = trend.title if trend.task else trend.title.capitalize()
+    heading = f'<h2 id="{ident}">{escape(title)} on the pinned test {nouns.items()}</h2>'
     figure = f"<figure>{draw_trend(drawn, after, metric, alt)}</figure>"
     legend = "".join(f"<li>{sign}{text}</li>" for sign, text in LEGEND)
     above = f'{heading}\n<p class="note">{_flattered()}</p>\n<ul class="legend">{legend}</ul>'
-    return f'<section aria-labelledby="trend">\n{above}\n{region}{figure}</div>\n{cut}</section>\n'
+    return f'<section aria-labelledby="{ident}">\n{above}\n{region}{figure}</div>\n{cut}</section>\n'
 
 
-def _firings(points: Sequence[Point], metric: str) -> str:
+def _firings(trends: Sequence[Trend]) -> str:
+    points = trends[0].points
     if not points:
         return ""
     columns = ("when (UTC)", "outcome", "champion", "test: new", "test: old", "test set", "asked", "what was said")
@@ -145,37 +154,39 @@ def _firings(points: Sequence[Point], metric: str) -> str:
             [
                 f'<th scope="row">{day(point.when)}<small class="hidden">, {escape(point.execution)}</small></th>',
                 f'<td class="what {KINDS.get(point.what, "quiet")}">{escape(point.what)}</td>',
-                _own(metric, point),
-                _cell(metric, point.challenger),
-                _cell(metric, point.champion),
+                _numbers(trends, [_own(trend.metric, of_it) for trend, of_it in zip(trends, each, strict=True)]),
+                _numbers(trends, [_shown(trend.metric, of_it.challenger) for trend, of_it in zip(trends, each, strict=True)]),
+                _numbers(trends, [_shown(trend.metric, of_it.champion) for trend, of_it in zip(trends, each, strict=True)]),
                 f'<td class="n">{point.version or "–"}</td>',
                 f'<td class="n">{_asked(point.asked)}</td>',
                 f'<td class="said">{escape(point.sentence)}{_which(point)}</td>',
             ]
         )
-        for point in reversed(points)
+        for point, *each in reversed(list(zip(points, *(trend.points for trend in trends), strict=True)))
     ]
     return _section("firings", "Firings, the newest first", columns, rows)
 
 
-def _champions(terms: Sequence[Term], metric: str) -> str:
+def _champions(trends: Sequence[Trend]) -> str:
+    terms = trends[0].terms
     if not terms:
         return ""
-    columns = ("champion", "since (UTC)", "run", f"{metric.replace('_', ' ')} there", "test set", "asked", "by", "why")
+    there = "scores there" if trends[0].task else f"{trends[0].metric_words} there"
+    columns = ("champion", "since (UTC)", "run", there, "test set", "asked", "by", "why")
     rows = [
         _row(
             [
                 f'<th scope="row">{term.serial}</th>',
                 f"<td>{day(term.when)}</td>",
                 f"<td>{escape(term.run)}</td>",
-                _cell(metric, term.value),
+                _numbers(trends, [_shown(trend.metric, of_it.value) for trend, of_it in zip(trends, each, strict=True)]),
                 f'<td class="n">{term.version or "–"}</td>',
                 f'<td class="n">{_asked(term.asked)}</td>',
                 f"<td>{escape(term.by)}</td>",
                 f'<td class="said">{escape(term.sentence)}</td>',
             ]
         )
-        for term in reversed(terms)
+        for term, *each in reversed(list(zip(terms, *(trend.terms for trend in trends), strict=True)))
     ]
     return _section("champions", "Champions, the present one first", columns, rows)
 
@@ -203,15 +214,25 @@ def _asked(times: int | None) -> str:
     return "–" if times is None else "once" if times == 1 else f"{times:,} times" if times else "never"
 
 
+def _numbers(trends: Sequence[Trend], each: Sequence[str]) -> str:
+    """A cell of one number; of several tasks of theirs, a line each that begins with its name. One without any is a dash."""
+    if trends[0].task is None or not any(each):
+        return f'<td class="n">{each[0] or "–"}</td>'
+    named = [
+        f"<div><small>{escape(trend.task or '')}</small> {text or '–'}</div>" for trend, text in zip(trends, each, strict=True)
+    ]
+    return f'<td class="n">{"".join(named)}</td>'
+
+
 def _own(metric: str, point: Point) -> str:
     """The own number of the champion after it, and what it rests on."""
     if point.own is None:
-        return '<td class="n">–</td>'
-    return f'<td class="n"><span title="{escape(point.own.where)}">{shown(metric, point.own.value)}</span></td>'
+        return ""
+    return f'<span title="{escape(point.own.where)}">{shown(metric, point.own.value)}</span>'
 
 
-def _cell(metric: str, value: Value | None) -> str:
+def _shown(metric: str, value: Value | None) -> str:
     if value is None:
-        return '<td class="n">–</td>'
+        return ""
     interval = shown_interval(metric, value)
-    return f'<td class="n">{shown(metric, value.value)}{f"<small>{interval}</small>" if interval else ""}</td>'
+    return f"{shown(metric, value.value)}{f'<small>{interval}</small>' if interval else ''}"

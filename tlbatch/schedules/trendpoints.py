@@ -66,6 +66,58 @@ class Term:
         return not self.by.startswith("execution ")
 
 
+@dataclass(frozen=True)
+class Trend:
+    """What is told of a schedule, of several tasks of one (``task``)."""
+
+    task: str | None
+    metric: str
+    points: list[Point]
+    terms: list[Term]
+
+    @property
+    def title(self) -> str:
+        """'accuracy', 'breed: accuracy'."""
+        return f"{self.task_words}{self.metric_words}"
+
+    @property
+    def task_words(self) -> str:
+        return f"{self.task}: " if self.task else ""
+
+    @property
+    def metric_words(self) -> str:
+        return self.metric.replace("_", " ")
+
+
+def trends_of(firings: Sequence[Mapping[str, Any]], terms: Sequence[Mapping[str, Any]]) -> list[Trend]:
+    """One; of several tasks, as the newest firing that has numbers names them, one for each."""
+    newest = sorted(firings, key=_when, reverse=True)
+    named = next((names for firing in newest if (names := list(_tasks(firing)))), [])
+    tasks: list[str | None] = [*named] or [None]
+    return [_trend(task, [_as_of(each, task) for each in firings], [_as_of(each, task) for each in terms]) for task in tasks]
+
+
+def _trend(task: str | None, firings: Sequence[Mapping[str, Any]], terms: Sequence[Mapping[str, Any]]) -> Trend:
+    metric = metric_of(firings, terms)
+    crowned = terms_of(terms, metric)
+    return Trend(task, metric, points_of(firings, crowned, metric), crowned)
+
+
+def _tasks(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What a firing or a term says of each of several tasks."""
+    found = document.get("tasks")
+    each = found if isinstance(found, list | tuple) else ()
+    return {str(task["name"]): task for task in each if isinstance(task, Mapping) and "name" in task}
+
+
+def _as_of(document: Mapping[str, Any], task: str | None) -> Mapping[str, Any]:
+    """As if that task were the only one; without numbers where it says nothing of it."""
+    if task is None:
+        return document
+    own: Mapping[str, Any] = _tasks(document).get(task, {})
+    return {**document, **{name: own.get(name) for name in ("metrics", "fresh", "corrected")}}
+
+
 def metric_of(firings: Sequence[Mapping[str, Any]], terms: Sequence[Mapping[str, Any]]) -> str:
     """The metric that decides: that of the newest firing that has one."""
     newest = sorted(firings, key=_when, reverse=True)

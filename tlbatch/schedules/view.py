@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -25,9 +25,13 @@ SENTENCE_LENGTH = 90
 WORN_AFTER = 100  #: questions to one test set, after which others are advised (as jobs.promotion.sentences does)
 
 
-def columns() -> list[str]:
-    """``champion``: the own number of who stands after it; ``test``: challenger and champion on the pinned test images."""
-    return ["fired", "by", "state", "champion", "test: new", "test: old", "asked", nouns.items(), "execution", ""]
+def columns(tasks: Sequence[str] = ()) -> list[str]:
+    """``champion``: the own number of who stands after it; ``test``: challenger and champion on the pinned test images.
+
+    Of several tasks a number of each, in their order.
+    """
+    of = f" ({' / '.join(tasks)})" if tasks else ""
+    return ["fired", "by", "state", f"champion{of}", "test: new", "test: old", "asked", nouns.items(), "execution", ""]
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,29 @@ class View:
     champion: Champion | None
     next: float | None
     page: str
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Of several, the main one first; none where there is one."""
+        return self.stored.loaded.study.dataset.tasks
+
+    @property
+    def metric(self) -> str:
+        """What the firings' models are compared by, of several tasks in the main one."""
+        return self.schedule.metric_of(next(iter(self.tasks), None))
+
+    def of_task(self, task: str | None) -> View:
+        """As if that one of several tasks were the only one. A champion of other tasks, which a person made, has no numbers."""
+        if task is None:
+            return self
+        champion = self.champion
+        known = champion is not None and task in champion.each_task
+        return replace(
+            self,
+            schedule=self.schedule.model_copy(update={"promote_on": self.schedule.metric_of(task)}),
+            pins=self.pins.of_task(task) if self.pins else None,
+            champion=champion.of_task(task) if champion is not None and known else None,
+        )
 
     def to_json(self) -> dict[str, Any]:
         stored = {name: value for name, value in asdict(self.stored).items() if name not in ("study", "periods")}
@@ -107,33 +134,52 @@ def lines(seen: View, now: float | None = None) -> list[str]:
     now = time.time() if now is None else now
     stored, schedule = seen.stored, seen.schedule
     where = "this machine: `tlbatch schedule trigger --here`" if stored.where == HERE else _namespace(stored)
-    metric, own = schedule.promote_on.replace("_", " "), _own(seen)
     cells = {
         "schedule": f"{stored.name}: {schedule.cron} in {schedule.timezone}, on {where}",
         "next firing": _next(seen, now),
-        "promotes": _rule(schedule),
+        "promotes": _rule(schedule, seen.tasks),
         "champion": _champion(seen),
-        metric: own.words if own else "",
-        "fresh": _fresh(seen),
+        **_numbers(seen),
         f"test {nouns.items()}": _worn(seen),
         "last firing": _last(seen),
         "missed": _missed(seen),
         "trend": seen.page,
     }
-    return [f"{name:<12}  {text}" for name, text in cells.items() if text]
+    width = max(12, *(len(name) for name in seen.tasks), 0)
+    return [f"{name:<{width}}  {text}" for name, text in cells.items() if text]
+
+
+def _numbers(seen: View) -> dict[str, str]:
+    """The champion's own number, and that on few fresh images; of several tasks both of each, in a line."""
+    if not seen.tasks:
+        own = _own(seen)
+        return {seen.metric.replace("_", " "): own.words if own else "", "fresh": _fresh(seen)}
+    found = {}
+    for task in seen.tasks:
+        view = seen.of_task(task)
+        own, fresh = _own(view), _fresh(view)
+        said = [f"{view.schedule.metric_of().replace('_', ' ')} {own.words}"] if own else []
+        found[task] = "; ".join([*said, *([f"fresh: {fresh}"] if fresh else [])])
+    return found
 
 
 def cells(record: FiringRecord, timezone: str, metric: str) -> list[str]:
-    """A firing's texts under ``columns``."""
-    both: Mapping[str, Any] = record.metrics.get(metric) or {}
+    """A firing's texts under ``columns``; of several tasks ``metric`` is of the main one, and each has its own."""
     state = f"{record.state}, {record.outcome}" if record.outcome else record.state
-    values = [_value(both.get(who)) for who in ("challenger", "champion")]
+    of_tasks = [_task_cells(own, metric if task is None else next(iter(own.metrics), metric)) for task, own in record.each_task]
+    numbers = [" / ".join(each) if any(each) else "" for each in zip(*of_tasks, strict=True)]
     images = str(record.images) if record.images else ""
     fired = when(record.scheduled or record.started, timezone)
     said = record.sentence if len(record.sentence) <= SENTENCE_LENGTH else f"{record.sentence[: SENTENCE_LENGTH - 1].rstrip()}…"
     asked = f"{record.test['k']}x" if record.test.get("k") else ""
+    return [fired, record.trigger, state, *numbers, asked, images, record.execution, said]
+
+
+def _task_cells(record: FiringRecord, metric: str) -> list[str]:
+    """The champion's own number after it, and challenger and champion on the test images."""
+    both: Mapping[str, Any] = record.metrics.get(metric) or {}
     own = own_number(metric, record.fresh, record.corrected, _measured(record, both), 0)
-    return [fired, record.trigger, state, f"{own.value:.3f}" if own else "", *values, asked, images, record.execution, said]
+    return [f"{own.value:.3f}" if own else "", *(_value(both.get(who)) for who in ("challenger", "champion"))]
 
 
 def _measured(record: FiringRecord, both: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -161,11 +207,17 @@ def _next(seen: View, now: float) -> str:
     return f"{when(seen.next, seen.schedule.timezone)} (in {wait})"
 
 
-def _rule(schedule: Schedule) -> str:
-    metric = schedule.promote_on.replace("_", " ")
-    text = f"what is not shown to be worse in {metric} and harms no class"
+def _rule(schedule: Schedule, tasks: Sequence[str]) -> str:
+    """What a challenger must be; of several tasks in each, and where it must be better in one."""
+    text = f"what is not shown to be worse in {schedule.metric_of().replace('_', ' ')} and harms no class"
+    if tasks:
+        each = {task: schedule.metric_of(task).replace("_", " ") for task in tasks}
+        same = len(set(each.values())) == 1
+        metrics = f"{each[tasks[0]]} of {' or '.join(tasks)}" if same else " or ".join(f"{m} of {t}" for t, m in each.items())
+        text = f"what is not shown to be worse in {metrics} and harms no class of any"
     if schedule.promote == "better":
-        text += f", and shown to be better{f' by {schedule.min_gain:g} or more' if schedule.min_gain else ''}"
+        at_least = f" by {schedule.min_gain:g} or more" if schedule.min_gain else ""
+        text += f", and shown to be better{at_least}" + (" in one of them" if tasks else "")
     return text
 
 
@@ -179,7 +231,7 @@ def _champion(seen: View) -> str:
 
 def _own(seen: View) -> Own | None:
     """The champion's own number."""
-    champion, metric = seen.champion, seen.schedule.promote_on
+    champion, metric = seen.champion, seen.schedule.metric_of()
     if champion is None:
         return None
     fresh, corrected = numbers_now(seen.pins, champion)
@@ -190,7 +242,7 @@ def _fresh(seen: View) -> str:
     """What the champion scores on few fresh images; why there are none."""
     if seen.champion is None:
         return ""
-    few = fresh_number(numbers_now(seen.pins, seen.champion)[0], seen.schedule.promote_on)
+    few = fresh_number(numbers_now(seen.pins, seen.champion)[0], seen.schedule.metric_of())
     if few is not None:
         return few.words if few != _own(seen) else ""
     if not seen.schedule.fresh:

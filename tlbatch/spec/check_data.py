@@ -30,7 +30,7 @@ def check_data(study: Study) -> Iterator[Mistake]:
         yield from _source(source, ("sources", name))
     yield from _repeat(study)
     if study.schedule:
-        yield from _schedule(study.schedule, study.dataset.classes)
+        yield from _schedule(study.schedule, study.dataset.classes, study.dataset.tasks)
 
 
 def _images(dataset: Images, at: Path) -> Iterator[Mistake]:
@@ -163,7 +163,7 @@ def _repeat(study: Study) -> Iterator[Mistake]:
         yield Mistake(path, "nothing to redraw from: train, validation and test are the whole", None, (SPLIT,))
 
 
-def _schedule(schedule: Schedule, classes: Sequence[str] | None) -> Iterator[Mistake]:
+def _schedule(schedule: Schedule, classes: Sequence[str] | None, tasks: Sequence[str]) -> Iterator[Mistake]:
     wrong = cron_mistake(schedule.cron)
     if wrong:
         yield Mistake(("schedule", "cron"), wrong)
@@ -177,7 +177,7 @@ def _schedule(schedule: Schedule, classes: Sequence[str] | None) -> Iterator[Mis
         yield Mistake(
             ("schedule", "starting_deadline"), "below 10s a cluster, which looks every 10 s, may start none at all: 1h is usual"
         )
-    if isinstance(schedule.class_bound, dict) and classes is not None:
+    if isinstance(schedule.class_bound, dict) and classes is not None and not tasks:
         for name in schedule.class_bound:
             if name not in classes:
                 yield Mistake(("schedule", "class_bound", name), "is not among dataset.classes")

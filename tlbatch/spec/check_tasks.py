@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from tlbatch.schema.nearest import suggestion
 from tlbatch.schema.yamltree import Mistake, Path
+from tlbatch.spec.check_task_schedule import check_task_schedule
 from tlbatch.spec.study import Run, Study
 
 TASKS: Path = ("dataset", "labels", "tasks")
@@ -17,6 +18,8 @@ def check_tasks(study: Study) -> Iterator[Mistake]:
     for name, source in study.sources.items():
         if source.labels is not None and source.labels.tasks is not None:
             yield Mistake(("sources", name, "labels", "tasks"), "several tasks are the target's: name one label of a source")
+    if study.schedule is not None:
+        yield from check_task_schedule(study.schedule, study.dataset.tasks, TASKS)
     labels = study.dataset.labels
     if labels is None or labels.tasks is None:
         for number, run in enumerate(study.runs):
@@ -41,7 +44,6 @@ def check_tasks(study: Study) -> Iterator[Mistake]:
 def _not_with_tasks(study: Study) -> Iterator[Mistake]:
     alone = "a study of one task each does: dataset.labels.label"
     for field, what in {
-        "schedule": "a schedule defends a champion of one task",
         "curve": "a label curve is of one task",
         "advise": "advice is for one task",
         "described": "classes known by their descriptions are of one task",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -66,6 +67,7 @@ class Webhook(Part):
 
 
 Bound = Annotated[float, Field(ge=0, le=1)]
+Judge = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss"]
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -74,18 +76,21 @@ class Schedule(Part):
 
     cron: str = Field(description="minute hour day month weekday")
     timezone: str = Field(default="Etc/UTC", description="of the IANA database; the cron expression is read in it")
-    promote_on: Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss"] = Field(
-        default="accuracy", description="what models are compared by"
+    promote_on: Judge | dict[str, Judge] = Field(
+        default="accuracy", description="what models are compared by; of several tasks also {task: metric}"
     )
     promote: Literal["not_worse", "better"] = Field(
-        default="not_worse", description="better: the gain must also be shown by a paired test on the pinned test images"
+        default="not_worse",
+        description="better: the gain must also be shown by a paired test on the pinned test images; of several tasks in one",
     )
     min_gain: Annotated[float, Field(ge=0)] = Field(default=0.0, description="with promote: better")
     alpha: Annotated[float, Field(gt=0, le=0.5)] = Field(
         default=0.05, description="level of a night's tests: of the gain with promote: better, and of each class's loss"
     )
-    class_bound: Bound | dict[str, Bound] | None = Field(
-        default=None, description="a class that loses more recall is refused at twice the level; one image alone refuses nobody"
+    class_bound: Bound | dict[str, Bound | dict[str, Bound]] | None = Field(
+        default=None,
+        description="a class that loses more recall is refused at twice the level; one image alone refuses nobody; "
+        "of several tasks {task: bound or {class: bound}}",
     )
     fresh: Annotated[float, Field(ge=0, le=0.5)] = Field(
         default=0.2, description="share of new images that judges the champion before it trains; no decision consults them"
@@ -97,6 +102,22 @@ class Schedule(Part):
     keep_failed: Annotated[int, Field(ge=0)] = Field(default=3, description="Jobs of failed firings that stay in the cluster")
     keep_succeeded: Annotated[int, Field(ge=0)] = Field(default=3, description="Jobs of other firings that stay in the cluster")
     webhook: Webhook | None = Field(default=None, description="who is told how a firing ended")
+
+    def metric_of(self, task: str | None = None) -> str:
+        """What models are compared by, of several tasks in one."""
+        if isinstance(self.promote_on, str):
+            return self.promote_on
+        return self.promote_on.get(task or "", "accuracy")
+
+    def bound_of(self, task: str | None = None) -> float | dict[str, float] | None:
+        """``class_bound``, of several tasks that of one's classes."""
+        whole = self.class_bound
+        asked: float | Mapping[str, float | dict[str, float]] | None = whole
+        if task is not None and isinstance(whole, dict):
+            asked = whole.get(task)
+        if isinstance(asked, Mapping):
+            return {name: bound for name, bound in asked.items() if isinstance(bound, int | float)}
+        return asked
 
     @property
     def starting_deadline_s(self) -> int:

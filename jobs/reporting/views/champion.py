@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jobs.metrics.registry import metrics
@@ -21,12 +21,13 @@ MARKS = {
 
 @dataclass(frozen=True)
 class ModelLine:
-    """Who, and the metric that decides with its interval."""
+    """Who, and the metric that decides with its interval; of several tasks ``score`` says which task and metric it is."""
 
     who: str
     model: str
     value: str
     interval: str
+    score: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,17 @@ class ClassLine:
 
 @dataclass(frozen=True)
 class ChampionView:
-    """``mark``: a sign and a word for the outcome; ``classes`` are empty where nothing was compared."""
+    """``mark``: a sign and a word for the outcome; ``classes`` are empty where nothing was compared.
+
+    ``task``: of several, the one whose classes these are; all else is of all.
+    """
 
     sentence: str
     mark: tuple[str, str]
     metric: str
     models: tuple[ModelLine, ...]
     classes: tuple[ClassLine, ...]
+    task: str | None = None
 
 
 def build_champion(analysis: Analysis) -> ChampionView | None:
@@ -57,15 +62,24 @@ def build_champion(analysis: Analysis) -> ChampionView | None:
     decision = decision_of(analysis.sources)
     if decision is None:
         return None
-    metric = str(decision["rule"]["promote_on"])
-    people = [("challenger", decision["challenger"]), ("champion", decision["champion"])]
+    task = analysis.sources.params.task
+    tasks = decision.get("tasks") or ()
+    own = next((each for each in tasks if each["name"] == task), decision)
     return ChampionView(
         sentence=str(decision["sentence"]),
         mark=MARKS.get(str(decision["outcome"]), ("○", str(decision["outcome"]))),
-        metric=metrics()[metric].title,
-        models=tuple(_model(who, person, metric) for who, person in people if person),
-        classes=tuple(_class(row) for row in decision["classes"]),
+        metric=metrics()[str(own["rule"]["promote_on"])].title,
+        models=tuple(line for each in tasks or (decision,) for line in _models(each)),
+        classes=tuple(_class(row) for row in own["classes"]),
+        task=task,
     )
+
+
+def _models(decision: Mapping[str, Any]) -> list[ModelLine]:
+    metric = str(decision["rule"]["promote_on"])
+    people = [("challenger", decision["challenger"]), ("champion", decision["champion"])]
+    score = f"{decision['name']}: {metrics()[metric].title}" if "name" in decision else ""
+    return [replace(_model(who, person, metric), score=score) for who, person in people if person]
 
 
 def _model(who: str, person: Mapping[str, Any], metric: str) -> ModelLine:

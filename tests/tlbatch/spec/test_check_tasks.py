@@ -59,7 +59,24 @@ def test_the_main_task_is_the_first() -> None:
         ({"run": "model: {backbone: mobilenet_v2, head: {knn: {}}}"}, "learnt by dense layers: write head: {dense: []}"),
         ({"run": f"{NET}, control: full"}, "each is held against the same training of itself alone"),
         ({"more": "control: cheap"}, "each is held against the same training of itself alone"),
-        ({"more": 'schedule: {cron: "0 3 * * *"}'}, "a schedule defends a champion of one task, and the dataset has several"),
+        (
+            {"more": 'schedule: {cron: "0 3 * * *", promote_on: {digti: accuracy, parity: macro_f1}}'},
+            "'digti' is no task of dataset.labels.tasks (did you mean 'digit'?): what is asked is asked task by task",
+        ),
+        ({"more": 'schedule: {cron: "0 3 * * *", promote_on: {parity: macro_f1}}'}, "names no metric of digit: name one for"),
+        (
+            {"more": 'schedule: {cron: "0 3 * * *", promote_on: {digit: log_loss, parity: macro_f1}}'},
+            "log_loss and shares have no mean",
+        ),
+        ({"more": 'schedule: {cron: "0 3 * * *", class_bound: {odd: 0.1}}'}, "'odd' is no task of dataset.labels.tasks"),
+        (
+            {"labels": "labels: {csv: l.csv}", "more": 'schedule: {cron: "0 3 * * *", promote_on: {digit: accuracy}}'},
+            "is for several tasks, and the dataset has one",
+        ),
+        (
+            {"labels": "labels: {csv: l.csv}", "more": 'schedule: {cron: "0 3 * * *", class_bound: {digit: {odd: 0.1}}}'},
+            "write {class: bound}",
+        ),
         ({"more": "advise: {candidates: [{backbone: mobilenet_v2}]}"}, "advice is for one task"),
         ({"more": "described: {}"}, "classes known by their descriptions are of one task"),
         ({"run": NET, "more": "evaluate: {episodes: {ways: 2, classes: 4}}"}, "episodes are of one task"),
