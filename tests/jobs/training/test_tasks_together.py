@@ -25,7 +25,8 @@ from jobs.training.split_data import load_parts
 from jobs.training.tasks_together import LOG_VARIANCES, Together, columns_of, judged_together, together
 from jobs.training.validation import validation_logits
 from tests.jobs.conftest import CLASSES, Bench
-from tlbatch.contracts.models import FinetuneParams, LearntTask
+from tlbatch.contracts.data import LearntTask
+from tlbatch.contracts.models import FinetuneParams
 from tlbatch.errors import DataError, Stopped
 from tlbatch.spec.train import Train
 from tlbatch.store.artifacts import Artifact, open_artifact
