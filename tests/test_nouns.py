@@ -39,6 +39,8 @@ ALLOWED = {
     "tlbatch/cli.py": {"help"},
     "tlbatch/commands/comparison.py": {": -o json, or -o csv --table images, names all"},
     "tlbatch/commands/scheduling.py": {"that has images, and leave out --here", "context set images="},
+    "tlbatch/commands/backbones.py": {"the image tower; beside it "},
+    "tlbatch/planning/resolve.py": {"same images"},
     "tlbatch/planning/runs.py": {"same images"},
     "jobs/reporting/cautions.py": {"same images"},
     "jobs/reporting/sentences.py": {"same images"},

@@ -129,7 +129,9 @@ def _zero_label(node: Node) -> int | None:
     if info is None or size is None:
         return None
     working = max(stage.working for stage in info.stages) * _area(size)
-    return _mib(WEIGHTS_FED * 4 * info.parameters + VALIDATION_BATCH * WORKING_FED * working)
+    beside = WEIGHTS_FED if node.params.get("prompted") else 1.0  # a text tower that is used, or only read with the rest
+    weights = 4 * (WEIGHTS_FED * info.parameters + beside * info.beside)
+    return _mib(weights + VALIDATION_BATCH * WORKING_FED * working)
 
 
 def _mib(bytes_: float) -> int:
@@ -164,7 +166,7 @@ def _backbone(run: ResolvedRun, info: BackboneInfo, classes: int) -> Network:
     first = _first_learning(run, used)
     learning = {stage.name for stage in _learning(run, used)}
     head = head_parameters(run.model["head"], feature_size(run) or 0, classes) or 0
-    weights = 4.0 * (sum(stage.parameters for stage in used) + head)
+    weights = 4.0 * (sum(stage.parameters for stage in used) + head + info.beside / WEIGHTS_FED)
     trained = 4.0 * (sum(stage.parameters for stage in used if stage.name in learning) + head)
     area = _area(run.input["size"])
     kept = area * sum(stage.kept for stage in used[first:])

@@ -1,6 +1,10 @@
-"""A backbone's own classifier on the study's classes, with no label used: what any training has to beat (design §8.6)."""
+"""A backbone's own classifier, or a CLIP network's texts, on the study's classes: what training has to beat (§8.6)."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
 
 from jobs.context import Context
 from jobs.evaluation.described import class_probabilities, judge_unseen, sentence_of
@@ -8,14 +12,15 @@ from jobs.evaluation.files import write_predictions
 from jobs.evaluation.images import load_dataset
 from jobs.evaluation.label_errors import judge_without_labels, suspects_documents
 from jobs.evaluation.outputs import forward, grouped_probabilities, load_fed
+from jobs.evaluation.prompted import build_prompted
 from jobs.evaluation.scores import ScoredOutputs, metrics_document, written
 from jobs.evaluation.stopwatch import Stopwatch
 from jobs.evaluation.trained import item_loader, sentence
 from jobs.explain.gallery import Shown, write_gallery
-from jobs.metrics.calibration import Temperature
+from jobs.metrics.calibration import Temperature, softmax
 from jobs.models.building import build_classifier
 from jobs.models.pretrained import load_pretrained, located
-from jobs.statistics.predictions import Predictions
+from jobs.statistics.predictions import Floats, Predictions
 from jobs.training.computing import choose_device
 from tlbatch import nouns
 from tlbatch.contracts.evaluation import EvaluateZeroLabelParams
@@ -29,26 +34,19 @@ def evaluate_zero_label(context: Context) -> None:
     context.made["device"] = str(device)
     dataset = load_dataset(context)
     print(f"{len(dataset.test)} test {nouns.items()}, {len(dataset.classes)} classes, no labels used", flush=True)
-    backbone = params.backbone.as_json()
-    classifier = build_classifier(backbone, load_pretrained(context, backbone))
+    classifier = _classifier(context, params)
     with watch("outputs"):
         fed = load_fed(context, dataset, params.input, device)
         outputs = forward(context, classifier, fed, "no labels")
     context.made |= {"images_per_s": watch.rate("outputs", len(dataset.test)), "forward_passes": len(dataset.test)}
-    asked = params.described
-    if asked is None:
-        found = grouped_probabilities(outputs, params.mapping, dataset.classes)
-    else:
-        vectors = None if asked.vectors is None else located(context, "vectors", asked.vectors)
-        found = class_probabilities(outputs, params.mapping, dataset.classes, asked, vectors)
-    probabilities = written(found)
+    probabilities = written(_probabilities(context, params, outputs, dataset.classes))
     predictions = Predictions(dataset.labels, probabilities, dataset.groups)
     said = ScoredOutputs(predictions, None, Temperature(None, "no labels are used, so none to fit a temperature on"), None)
     write_predictions(context, dataset.test, dataset.classes, {SEED: said})
     with watch("metrics"):
         document = metrics_document({SEED: said}, dataset.classes, params.metrics)
-    if asked is not None:
-        document["described"] = judge_unseen(predictions, dataset.classes, asked.unseen)
+    if unseen := _unseen(params):
+        document["described"] = judge_unseen(predictions, dataset.classes, unseen)
         print(sentence_of(document["described"]), flush=True)
     suspects, document["suspects"] = suspects_documents(dataset, judge_without_labels(dataset, said))
     context.write_json("metrics.json", document)
@@ -60,3 +58,29 @@ def evaluate_zero_label(context: Context) -> None:
         write_gallery(context, shown, SEED)
     context.made["seconds_by_part"] = watch.seconds
     print(sentence(document), flush=True)
+
+
+def _classifier(context: Context, params: EvaluateZeroLabelParams) -> nn.Module:
+    backbone = params.backbone.as_json()
+    pretrained = load_pretrained(context, backbone)
+    if params.prompted is None:
+        return build_classifier(backbone, pretrained)
+    return build_prompted(backbone, pretrained, params.prompted.prompts)
+
+
+def _probabilities(context: Context, params: EvaluateZeroLabelParams, outputs: Floats, classes: Sequence[str]) -> Floats:
+    """[n, c]"""
+    asked = params.described
+    if params.prompted is not None:
+        order = list(params.prompted.prompts)
+        return softmax(outputs[:, [order.index(name) for name in classes]])
+    if asked is None:
+        return grouped_probabilities(outputs, params.mapping, classes)
+    vectors = None if asked.vectors is None else located(context, "vectors", asked.vectors)
+    return class_probabilities(outputs, params.mapping, classes, asked, vectors)
+
+
+def _unseen(params: EvaluateZeroLabelParams) -> tuple[str, ...]:
+    """Classes that are judged apart, all classes being possible answers."""
+    asked = params.described or params.prompted
+    return () if asked is None else asked.unseen

@@ -1,4 +1,4 @@
-"""Networks by name, from torchvision and timm: the catalogue's families first, then every other image model of either."""
+"""Networks by name: the catalogue's families first, then every other image model of torchvision and timm, CLIP's, plug-ins'."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ import torch
 from torch import nn
 
 from jobs.models.added import added_backbone
+from jobs.models.clip import image_tower
 from jobs.models.families import FAMILIES
-from jobs.models.stages import Division, divide
+from jobs.models.stages import Division, Layer, Stage, divide
 from jobs.randomness import seed_of
 from tlbatch.backbones.catalogue import BackboneInfo, info_of
+from tlbatch.backbones.clip import clip_backbone
 from tlbatch.errors import StudyError
 from tlbatch.schema.nearest import suggestion
 from tlbatch.spec.added import added_name
 
 LIBRARIES = ("torchvision", "timm")
 PLUGIN = "plug-in"
+OPEN_CLIP = "open_clip"
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Architecture:
         """The library's network with its own initialisation (torch's global generator) and 1,000 classes, in eval mode."""
         if self.library == PLUGIN:
             return added_backbone(self.name, self.division)
+        if self.library == OPEN_CLIP:
+            return image_tower(self.model).eval()
         if self.library == "torchvision":
             from torchvision import models
 
@@ -82,6 +87,8 @@ def find(name: str) -> Architecture:
         return Architecture(name, family.library, family.architecture, dict(family.options), family.head, family.division)
     if (added := added_name(name)) is not None:
         return _added(added)
+    if (tower := clip_backbone(name)) is not None:
+        return _tower(tower)
     library, _, model = name.rpartition("/")
     known: dict[str, Callable[[], frozenset[str]]] = {"torchvision": torchvision_names, "timm": timm_names}
     for candidate in [library] if library else LIBRARIES:
@@ -89,6 +96,14 @@ def find(name: str) -> Architecture:
             return Architecture(name, candidate, model, {})
     names = [*FAMILIES, *sorted(torchvision_names() | timm_names())]
     raise StudyError(f"unknown backbone {name!r}{suggestion(name, names, most=0)}; `tlbatch backbones` lists them")
+
+
+def _tower(info: BackboneInfo) -> Architecture:
+    """An image tower of CLIP, divided as the catalogue has it."""
+    stages = tuple(Stage(stage.name, stage.modules) for stage in info.stages)
+    layers = tuple(Layer(layer.name, layer.path, layer.stage) for layer in info.layers)
+    division = Division(stages, layers, info.default)
+    return Architecture(info.name, OPEN_CLIP, info.architecture, {}, division=division, size=int(info.input["size"]))
 
 
 def _added(name: str) -> Architecture:

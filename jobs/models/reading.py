@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import sys
+import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from jobs.finite import finite
+from jobs.models.clip import image_part
 from jobs.models.families import LITE_REPEATS, TENSORFLOW
+from tlbatch.backbones.clip import PREFIX
 from tlbatch.errors import StudyError
 
 State = dict[str, Tensor]
@@ -32,6 +35,11 @@ def read_state(path: Path) -> State:
             from safetensors.torch import load_file
 
             return dict(load_file(path))
+        if start.startswith(b"PK") and _is_script(path):
+            raise StudyError(
+                f"weights {path}: a TorchScript archive, which holds code and is not opened; take its safetensors file "
+                "(`tlbatch backbones NAME` says where published ones are), or save its state_dict() from where you trust it"
+            )
         return _tensors(torch.load(path, map_location="cpu", weights_only=True), path)
     except FileNotFoundError:
         raise StudyError(f"weights {path}: no such file") from None
@@ -46,6 +54,15 @@ def read_state(path: Path) -> State:
         if type(error).__name__ != "SafetensorError":
             raise
         raise StudyError(f"weights {path}: a damaged safetensors file ({_first_line(error)})") from error
+
+
+def _is_script(path: Path) -> bool:
+    """Whether a zip archive is a TorchScript program: these have constants and code beside their tensors."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return False
 
 
 def _first_line(error: Exception) -> str:
@@ -106,6 +123,8 @@ def convert(name: str, network: nn.Module, state: State) -> State:
     """A published state in the names that ``network`` (timm's networks know how themselves) has now."""
     if name in CONVERSIONS:
         return CONVERSIONS[name](state)
+    if name.startswith(PREFIX):
+        return image_part(state)
     own = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
     if own is None or not type(network).__module__.startswith("timm."):
         return state

@@ -105,6 +105,8 @@ def is_hand_crafted(asked: AskedRun) -> bool:
 
 def recipe(asked: AskedRun) -> str:
     """What a run is, in a phrase: 'features of layer conv2', 'fine-tuned from block4 on', 'trained from scratch'."""
+    if asked.prompts:
+        return f"texts name the classes ({_texts(asked)}), no labels used"
     if asked.unseen:
         return "the backbone's own head and the classes' descriptions (ConSE), no labels used"
     if asked.role == "zero_label" or asked.strategy is None:
@@ -116,6 +118,13 @@ def recipe(asked: AskedRun) -> str:
     start = "" if asked.pretrained or model.scratch is not None else ", random weights"
     head = f", {title}" if (title := _head_title(model.head)) else ""
     return f"{strategy_of(strategy).phrase(settings_of(strategy), layer)}{head}{start}"
+
+
+def _texts(asked: AskedRun) -> str:
+    """'7 prompts a class'; '1 to 7 prompts a class'."""
+    counts = sorted(len(texts) for texts in asked.prompts.values())
+    span = "" if counts[0] == counts[-1] else f"{counts[0]} to "
+    return f"{span}{plural(counts[-1], 'prompt')} a class"
 
 
 def _head_title(head: Mapping[str, Any] | None) -> str:

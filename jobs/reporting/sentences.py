@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from jobs.reporting import tasks
 from jobs.reporting.adaptation import Adaptation, adaptation_sentences, adaptations, claim, subject_of
@@ -22,6 +21,7 @@ from jobs.reporting.formatting import (
     recipe,
     signed_points,
 )
+from jobs.reporting.no_labels import described_sentences, prompted_sentences, without_labels
 from jobs.reporting.source_limits import limit_sentences
 from jobs.reporting.sources import RunSource, Sources
 from jobs.reporting.tasks import Gain
@@ -84,6 +84,7 @@ def find_words(sources: Sources, contrasts: Sequence[Contrast], gains: Sequence[
         *tasks.gain_sentences(gains),
         *neighbours(contrasts),
         *described_sentences(sources.runs),
+        *prompted_sentences(sources.runs),
         *chance_sentence(sources.runs),
         *smallest_sentence(contrasts),
         *scope_sentence(sources),
@@ -149,9 +150,9 @@ def labels_claim(zero: Contrast) -> str:
     d = zero.accuracy
     return (
         f"the best run, {zero.a.name} ({accuracy(zero.a)}{doubt(zero.a)}), does not beat {zero.b.name} ({accuracy(zero.b)}"
-        f"{doubt(zero.b)}), the backbone's "
-        f"own head used without a single label (difference {signed_points(d.value)} points, 95 % interval "
-        f"{interval_points(d.low, d.high)}; {d.test}, Holm-adjusted {p_value(zero.p_adjusted)})"
+        f"{doubt(zero.b)}), {without_labels(zero.b)} used without a single label "
+        f"(difference {signed_points(d.value)} points, 95 % interval {interval_points(d.low, d.high)}; {d.test}, Holm-adjusted "
+        f"{p_value(zero.p_adjusted)})"
     )
 
 
@@ -176,7 +177,7 @@ def validated_on(run: RunSource) -> str:
 def beats_sentence(zero: Contrast) -> str:
     d = zero.accuracy
     return (
-        f"The labels paid: {zero.a.name} beats {zero.b.name}, the backbone's own head used without labels "
+        f"The labels paid: {zero.a.name} beats {zero.b.name}, {without_labels(zero.b)} used without labels "
         f"({accuracy(zero.b)}{doubt(zero.b)}), by {points(d.value)} (95 % interval {interval_points(d.low, d.high)})."
     )
 
@@ -201,31 +202,6 @@ def neighbours(contrasts: Sequence[Contrast]) -> list[str]:
         *([f"From run to run, shown: {listing(shown)}."] if shown else []),
         *([f"No difference shown between {listing(hidden, 'nor between')}."] if hidden else []),
     ]
-
-
-def described_sentences(runs: Sequence[RunSource]) -> list[str]:
-    """What rows that know classes by their descriptions alone get right of these."""
-    judged = [(run, run.metrics.get("described")) for run in runs]
-    return [_described(run, found) for run, found in judged if found is not None and found["unseen"] is not None]
-
-
-def _described(run: RunSource, found: Mapping[str, Any]) -> str:
-    unseen, seen, both = (found[name] for name in ("unseen", "seen", "harmonic"))
-    names, chance = found["classes"], found["chance"]
-    what = f"{listing(names)}, known by {'its description' if len(names) == 1 else 'their descriptions'} alone"
-    of = "on average " if len(names) > 1 else ""
-    shown = "above" if unseen["low"] > chance else "not shown to be above"
-    rest = ""
-    if seen is not None:
-        rest = f"; of classes that it has outputs for {percent(seen['value'])}, harmonic mean {_share(both)}"
-    return (
-        f"Without labels: {run.name} gets {of}{_share(unseen)} of the test {nouns.items()} of {what}, right, which is {shown} "
-        f"chance ({percent(chance)}){rest}."
-    )
-
-
-def _share(found: Mapping[str, Any]) -> str:
-    return f"{percent(found['value'])} (95 % interval {percent(found['low'])} to {percent(found['high'])})"
 
 
 def smallest_sentence(contrasts: Sequence[Contrast]) -> list[str]:

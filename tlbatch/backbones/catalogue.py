@@ -8,122 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
+from tlbatch.backbones.clip import clip_backbone, clip_names, clip_sizes
+from tlbatch.backbones.infos import HF_FILE, MEASURED_AT, BackboneInfo, LayerInfo, OtherInfo, StageInfo, WeightInfo
 from tlbatch.plugins import find
 
-MEASURED_AT = 224
-"""Pixels a side of the images at which memory is measured."""
-HF_URL = "https://huggingface.co/{repo}/resolve/main/model.safetensors"
-
-
-@dataclass(frozen=True)
-class WeightInfo:
-    """Published weights of a backbone. ``file`` is their name in caches and in a store's ``weights/``.
-
-    ``hash`` is the published sha256 or the first digits of it ("" where none is published); ``package`` an installed Python
-    package that holds the file; ``input`` how images are fed (``preprocessing``); ``trained_on`` "" where unknown.
-    """
-
-    name: str
-    file: str
-    url: str
-    hash: str
-    trained_on: str
-    input: Mapping[str, Any]
-    package: str = ""
-
-
-@dataclass(frozen=True)
-class StageInfo:
-    """A stage: paths of its modules in the library's network, its number of parameters, and its memory.
-
-    Memory is in bytes an image in float32, at MEASURED_AT pixels (it grows with the area): ``kept`` for the backward pass
-    where the stage learns (or one before it does), ``working``: in and out of its largest layer.
-    """
-
-    name: str
-    modules: tuple[str, ...]
-    parameters: int
-    kept: int
-    working: int
-
-
-@dataclass(frozen=True)
-class LayerInfo:
-    """A layer whose output can be used: ``channels`` maps of side (size + offset) // stride, a vector where stride is 0.
-
-    ``smallest`` is the smallest input size that gets there. ``path``, of plug-ins' networks: of the module; "": its name.
-    """
-
-    name: str
-    stage: str
-    channels: int
-    stride: int
-    offset: int
-    smallest: int
-    path: str = ""
-
-    def shape(self, size: int) -> tuple[int, ...] | None:
-        """(channels, height, width) or (values,) for square images of ``size`` pixels; None where they are too small."""
-        if size < self.smallest:
-            return None
-        if not self.stride:
-            return (self.channels,)
-        side = (size + self.offset) // self.stride
-        return (self.channels, side, side)
-
-
-@dataclass(frozen=True)
-class BackboneInfo:
-    """A backbone of the catalogue. Stages and layers are in the order of the data, weights the default first.
-
-    ``extra`` are stages after the default layer: part of a model only where a layer of theirs is used. ``parameters``
-    counts the whole network with its classifier; ``input`` is how the architecture's usual weights are fed.
-    """
-
-    name: str
-    library: str
-    architecture: str
-    parameters: int
-    default: str
-    stages: tuple[StageInfo, ...]
-    extra: tuple[str, ...]
-    layers: tuple[LayerInfo, ...]
-    weights: tuple[WeightInfo, ...]
-    input: Mapping[str, Any]
-    head: str
-
-    def layer(self, name: str | None = None) -> LayerInfo | None:
-        """The layer of a name, a stage's name meaning its last layer; the default for None; None for unknown names."""
-        wanted = name or self.default
-        by_name = {layer.name: layer for layer in self.layers}
-        by_stage = {layer.stage: layer for layer in self.layers}
-        return by_name.get(wanted) or by_stage.get(wanted)
-
-    def feature_shape(self, layer: str | None, size: int) -> tuple[int, ...] | None:
-        """What the layer puts out for a square image: (channels, height, width) or (values,); None: unknown or too small."""
-        found = self.layer(layer)
-        return found.shape(size) if found else None
-
-    def stages_to(self, layer: str | None) -> tuple[StageInfo, ...]:
-        """The stages of a model that uses this layer. The last may be cut off in its middle."""
-        found = self.layer(layer)
-        names = [stage.name for stage in self.stages]
-        return self.stages[: names.index(found.stage) + 1] if found else self.stages
-
-
-@dataclass(frozen=True)
-class OtherInfo:
-    """A model of torchvision or timm that the catalogue does not describe: its stages are found when it is built."""
-
-    name: str
-    library: str
-    weights: tuple[WeightInfo, ...]
-    input: Mapping[str, Any]
+__all__ = ["MEASURED_AT", "BackboneInfo", "LayerInfo", "OtherInfo", "StageInfo", "WeightInfo"]
 
 
 @cache
@@ -141,8 +34,8 @@ def backbones() -> dict[str, BackboneInfo]:
 
 @cache
 def known_names() -> tuple[str, ...]:
-    """Every name that ``backbone`` takes: the catalogue's, then torchvision's, then timm's (``timm/…`` where both have one)."""
-    return (*_document()["backbones"], *_document()["others"])
+    """Every name that ``backbone`` takes: the catalogue's, torchvision's, timm's (``timm/…`` where both have one), CLIP's."""
+    return (*_document()["backbones"], *_document()["others"], *clip_names())
 
 
 def layer_names(name: str) -> tuple[str, ...]:
@@ -152,8 +45,8 @@ def layer_names(name: str) -> tuple[str, ...]:
 
 
 def described(name: str | None) -> BackboneInfo | None:
-    """A backbone whose stages are known: of the catalogue, or of a plug-in (``plugin:name``). Raises StudyError."""
-    found = backbones().get(name or "") or _added(name or "")
+    """A backbone whose stages are known: of the catalogue, a CLIP's, or a plug-in's (``plugin:name``). Raises StudyError."""
+    found = backbones().get(name or "") or clip_backbone(name or "") or _added(name or "")
     return found if isinstance(found, BackboneInfo) else None
 
 
@@ -194,6 +87,8 @@ def _sizes() -> dict[str, list[int]]:
 
 def input_sizes(name: str, layer: str | None = None) -> tuple[int, int] | None:
     """(least, most) pixels a side that a network takes up to a layer; most 0: no limit; None: all, as far as is known."""
+    if clip_backbone(name) is not None:
+        return clip_sizes(name)
     info = described(name)
     if info is not None:
         found = info.layer(layer)
@@ -224,7 +119,7 @@ def _weight(backbone: str, values: list[Any]) -> WeightInfo:
     if source.endswith((".pth", ".pt", ".safetensors", ".bin")):
         file, url = source.rpartition("/")[2], source
     else:
-        file, url = f"{source.rpartition('/')[2]}.safetensors", HF_URL.format(repo=source)
+        file, url = f"{source.rpartition('/')[2]}.safetensors", HF_FILE.format(repo=source, file="model.safetensors")
     if package:
         url = ""
     return WeightInfo(name, file, url, published, trained_on, _document()["inputs"][number], package)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--all", "everything", is_flag=True, help="Every model of torchvision and timm, too.")
+@click.option("--all", "everything", is_flag=True, help="Every model of torchvision and timm, and CLIP networks, too.")
 @click.option("--size", type=click.IntRange(8), default=None, help="Input size for the feature sizes.  [default: its own]")
 @kept_store_option
 @output_option
@@ -44,7 +44,7 @@ def backbones(name: str | None, everything: bool, size: int | None, store: str, 
     if everything:
         click.echo("\n" + "\n".join(other for other in known_names() if other not in catalogue()))
     else:
-        click.echo(f"\nand {len(known_names()) - len(catalogue())} more of torchvision and timm by their own names (--all)")
+        click.echo(f"\nand {len(known_names()) - len(catalogue())} more of torchvision, timm and open_clip, by name (--all)")
 
 
 def _added() -> list[BackboneInfo | OtherInfo]:
@@ -132,10 +132,14 @@ def _layers_document(info: BackboneInfo, size: int | None) -> dict[str, Any]:
 
 
 def _show_layers(info: BackboneInfo, size: int) -> None:
+    from tlbatch.backbones.clip import text_tower
     from tlbatch.display.text import text_table
 
     fed = info.input
     click.echo(f"{info.name} (from {info.library}): {info.parameters:,} parameters")
+    if (tower := text_tower(info.name)) is not None:
+        reads = f"texts of up to {tower.context} tokens" if not tower.tokenizer else f"no texts here (needs {tower.tokenizer})"
+        click.echo(f"the image tower; beside it {tower.parameters:,} parameters of a text tower, which reads {reads}")
     click.echo(
         f"fed with {fed['size']} pixels, {fed['resize']}, {fed['interpolation']}, mean {fed['mean']}, std {fed['std']}\n"
     )

@@ -47,13 +47,24 @@ class DescribedParams(Parameters):
     top: int
 
 
+class PromptedParams(Parameters):
+    """``prompts``: class -> texts whose embeddings' mean stands for it. ``unseen``: classes that are judged apart; () where
+    the study asks for none.
+    """
+
+    prompts: dict[str, tuple[str, ...]]
+    unseen: tuple[str, ...] = ()
+
+
 class EvaluateZeroLabelParams(EvaluateRunParams):
-    """``mapping``: class -> the backbone's own outputs that mean it; with ``described``, only of classes that have any."""
+    """``mapping``: class -> the backbone's own outputs that mean it; with ``described``, only of classes that have any; with
+    ``prompted``, none: the backbone is a CLIP's, and texts name the classes."""
 
     backbone: Backbone
     input: dict[str, Any]
     mapping: dict[str, tuple[int, ...]]
     described: DescribedParams | None = Field(default=None, exclude_if=lambda asked: asked is None)
+    prompted: PromptedParams | None = Field(default=None, exclude_if=lambda asked: asked is None)
 
 
 class EvaluateChampionParams(EvaluateParams):

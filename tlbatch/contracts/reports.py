@@ -15,8 +15,8 @@ class AskedRun(Open):
     """A run, a control (``control_for`` names whose) or a row without labels (``role``), with all that was resolved of it.
 
     ``input_own``: how the weights were trained; ``from_``: the earlier study's run that its backbone is. ``unseen``: classes
-    that a row without labels knows by their texts alone. ``task``: which of several it is judged on; ``tasks``: those that it
-    learnt together.
+    that a row without labels knows by their texts alone. ``prompts``: of a row whose texts name the classes,
+    these. ``task``: which of several it is judged on; ``tasks``: those that it learnt together.
     """
 
     name: str
@@ -34,6 +34,7 @@ class AskedRun(Open):
     seeds: tuple[int, ...] = ()
     folds: int | None = None
     unseen: tuple[str, ...] = ()
+    prompts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     from_: str | None = Field(default=None, alias="from")
     task: str | None = None
     tasks: tuple[str, ...] = ()

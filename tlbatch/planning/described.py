@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tlbatch.backbones.clip import text_tower
 from tlbatch.backbones.imagenet import known_outputs
 from tlbatch.backbones.weightfiles import fetch
 from tlbatch.contracts.evaluation import DescribedParams
@@ -24,7 +25,7 @@ def described_rows(study: Study, classes: Sequence[str], runs: list[ResolvedRun]
     Raises StudyError where a class is none, has no text, or nothing is unseen.
     """
     asked = study.described
-    if asked is None:
+    if asked is None or not _asked(study, runs):
         return []
     for name in (*(asked.unseen or ()), *asked.texts):
         if name not in classes:
@@ -50,3 +51,13 @@ def described_rows(study: Study, classes: Sequence[str], runs: list[ResolvedRun]
         replace(row, name=row_name(row.backbone["name"], "described"), mapping=mapping, described=params, vectors=asked.vectors)
         for row in with_head
     ]
+
+
+def _asked(study: Study, runs: list[ResolvedRun]) -> bool:
+    """Whether networks of ImageNet are: not where prompts are given alone, nor where every pretrained network is a CLIP's."""
+    assert study.described is not None
+    known = [
+        text_tower(run.model["backbone"]["name"]) is not None for run in runs if run.pretrained and "backbone" in run.model
+    ]
+    by_clip = bool(known) and all(known) and not study.described.texts and study.described.vectors is None
+    return study.described.by_texts and not by_clip

@@ -282,6 +282,7 @@ def _evaluate(resolved: ResolvedStudy, run: ResolvedRun, models: dict[str, str],
 
 
 def _zero_label(resolved: ResolvedStudy, zero: ZeroLabel) -> Node:
+    prompted: dict[str, Any] = {"prompted": zero.prompted} if zero.prompted else {}
     params = EvaluateZeroLabelParams(
         run_kind="zero_label",
         **resolved.division,
@@ -293,6 +294,7 @@ def _zero_label(resolved: ResolvedStudy, zero: ZeroLabel) -> Node:
         input=zero.input,
         mapping={name: tuple(outputs) for name, outputs in zero.mapping.items()},
         described=zero.described,
+        **prompted,
         **_metrics(resolved),
         **plugins_of([*added_to_model({"backbone": zero.backbone}), *resolved.study.metrics]),
     ).as_json()

@@ -63,6 +63,7 @@ def _describe(run: ResolvedRun, resolved: ResolvedStudy) -> AskedRun:
 
 
 def _describe_zero(zero: ZeroLabel) -> AskedRun:
+    prompted: dict[str, Any] = {"prompts": zero.prompted.prompts} if zero.prompted else {}
     return AskedRun(
         name=zero.name,
         role="zero_label",
@@ -75,8 +76,9 @@ def _describe_zero(zero: ZeroLabel) -> AskedRun:
         input_own=zero.input,
         augmentation=None,
         train=None,
-        trained_on="ImageNet",
+        trained_on=zero.trained_on,
         seeds=(),
         folds=None,
         unseen=zero.described.unseen if zero.described else (),
+        **prompted,
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tlbatch import nouns
+from tlbatch.backbones.clip import text_tower
 from tlbatch.backbones.imagenet import class_mapping
 from tlbatch.datasets.describing import listing_facts, listing_lines
 from tlbatch.datasets.inventory import list_source
@@ -23,8 +24,9 @@ from tlbatch.planning.controls import Images, resolve_controls
 from tlbatch.planning.described import described_rows
 from tlbatch.planning.make import make_plan
 from tlbatch.planning.plan import Plan
+from tlbatch.planning.prompted import prompted_rows
 from tlbatch.planning.resolved import ListedData, ResolvedStudy
-from tlbatch.planning.runs import resolve_runs, seen_in_pretraining
+from tlbatch.planning.runs import ResolvedRun, resolve_runs, seen_in_pretraining
 from tlbatch.planning.weights import ResolvedWeights, resolve_weights
 from tlbatch.planning.zero_label import zero_labels
 from tlbatch.spec import LoadedStudy, Run, Study
@@ -72,14 +74,15 @@ def resolve(loaded: LoadedStudy, store: Store, defence: ChampionState | None = N
     trained_on = next((run.weights.trained_on for run in runs if run.weights and run.weights.trained_on), "")
     images = listed_images(study, listing)
     described = described_rows(study, data.classes, runs, store)
+    prompted = [] if data.tasks else prompted_rows(study, data.classes, runs)
     return ResolvedStudy(
         study=study,
         data=data,
         sources={name: _listed(list_source(name, each), name) for name, each in study.sources.items()},
         runs=runs,
         controls=resolve_controls(runs, images),
-        zero_label=[*(zero_labels(runs, mapping) if mapping and not data.tasks else ()), *described],
-        seen=seen_in_pretraining(list(data.classes), covered, trained_on) if trained_on else {},
+        zero_label=[*(zero_labels(runs, mapping) if mapping and not data.tasks else ()), *described, *prompted],
+        seen=_seen(data, covered, trained_on, runs),
         document=document_of(loaded),
         corrections=_corrections(listing),
         defended=resolve_champion(defence, study, store, data.classes, data.tasks) if defence is not None else None,
@@ -87,6 +90,19 @@ def resolve(loaded: LoadedStudy, store: Store, defence: ChampionState | None = N
         images=images,
         cautions=(*coarse_bounds(study, listing), *curve_cautions(study)),
     )
+
+
+def _seen(data: ListedData, covered: bool, trained_on: str, runs: Sequence[ResolvedRun]) -> dict[str, str]:
+    """Whether test images may have been seen; {} where nothing is pretrained that has a name."""
+    by_clip = [run for run in runs if run.pretrained and text_tower((run.model.get("backbone") or {}).get("name")) is not None]
+    if not trained_on and not by_clip:
+        return {}
+    found = seen_in_pretraining(list(data.classes), covered, trained_on)
+    web = sorted({run.weights.trained_on for run in by_clip if run.weights and run.weights.trained_on})
+    if not web or found["level"] == "same images":
+        return found
+    why = f"{'; '.join(web)}: nobody compared these {nouns.items()} with them, and any that are on the web may be among them"
+    return {**found, "why": why if trained_on in web else f"{found['why']}; {why}"}
 
 
 def _listed(listing: Listing, source: str = "") -> ListedData:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tlbatch.contracts.evaluation import DescribedParams
+from tlbatch.contracts.evaluation import DescribedParams, PromptedParams
 from tlbatch.planning.champion_tasks import PINNED, ResolvedChampion
 from tlbatch.planning.controls import Images
 from tlbatch.planning.runs import ResolvedRun
@@ -32,7 +32,8 @@ class ListedData:
 class ZeroLabel:
     """A backbone's own head on the target's classes, with no labels: ``mapping`` is class -> indices of its outputs.
 
-    ``described``: where some classes are known by their texts alone; ``vectors``: where word vectors are.
+    ``described``: where some classes are known by their texts alone; ``vectors``: where word vectors are. ``prompted``: of a
+    CLIP network, the texts that name the classes. ``trained_on``: what its weights learned from.
     """
 
     name: str
@@ -43,6 +44,8 @@ class ZeroLabel:
     location: str | None = None
     described: DescribedParams | None = None
     vectors: str | None = None
+    prompted: PromptedParams | None = None
+    trained_on: str = "ImageNet"
 
 
 @dataclass(frozen=True)

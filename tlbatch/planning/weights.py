@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tlbatch.backbones.catalogue import BackboneInfo, OtherInfo, WeightInfo, backbones, info_of, other, weights_of
+from tlbatch.backbones.catalogue import BackboneInfo, OtherInfo, WeightInfo, info_of, weights_of
+from tlbatch.backbones.clip import other_activation
 from tlbatch.backbones.names import backbone_hint
 from tlbatch.backbones.weightfiles import FOLDER, STORE_PREFIX, Place, fetch, find_weight, place_of
 from tlbatch.errors import StudyError
@@ -25,18 +26,23 @@ from tlbatch.tasks import InputRef
 RANDOM_SEED = 0
 IMAGENET = "ImageNet-1k"
 IMAGENET_CLASSES = 1000
+TOKENS = "token_embedding.weight"
 LONGEST_HEADER = 100_000_000
 
 
 @dataclass(frozen=True)
 class ResolvedWeights:
-    """Which weights (part of the key) and where their bytes are (not part of it). ``source`` is an earlier study's model."""
+    """Which weights (part of the key) and where their bytes are (not part of it). ``source`` is an earlier study's model.
+
+    ``texts``: whether those of a CLIP network hold its text tower, as far as can be told without opening them.
+    """
 
     params: dict[str, Any]
     location: str | None = None
     own_input: dict[str, Any] = field(default_factory=dict)
     source: InputRef | None = None
     trained_on: str = ""
+    texts: bool = True
 
 
 def resolve_weights(run: Run, store: Store) -> ResolvedWeights:
@@ -77,6 +83,8 @@ def named_weight(info: BackboneInfo | OtherInfo, wanted: str) -> WeightInfo:
     for weight in info.weights:
         if weight.name == wanted:
             return weight
+    if (twin := other_activation(info.name, wanted)) is not None:
+        raise StudyError(f"weights {wanted!r} were trained with the other activation (QuickGELU or not): take backbone {twin}")
     names = ["default", "random", *(weight.name for weight in info.weights)]
     raise StudyError(f"unknown weights {wanted!r} of {info.name}{suggestion(wanted, names)}")
 
@@ -90,7 +98,7 @@ def _from_file(location: str, info: BackboneInfo | OtherInfo, store: Store) -> R
         if weight.hash and digest.startswith(weight.hash):
             return ResolvedWeights(params, location, dict(weight.input), trained_on=weight.trained_on)
     trained_on = IMAGENET if _imagenet_head(path, info) else ""
-    return ResolvedWeights(params, location, dict(info.input), trained_on=trained_on)
+    return ResolvedWeights(params, location, dict(info.input), trained_on=trained_on, texts=_has_texts(path))
 
 
 def _imagenet_head(path: Path, info: BackboneInfo | OtherInfo) -> bool:
@@ -99,6 +107,12 @@ def _imagenet_head(path: Path, info: BackboneInfo | OtherInfo) -> bool:
     shapes = safetensors_shapes(path)
     weights = [name for name in shapes if head and name.startswith(f"{head}.") and name.endswith("weight")]
     return bool(weights) and shapes[weights[-1]][0] == IMAGENET_CLASSES
+
+
+def _has_texts(path: Path) -> bool:
+    """Whether a file holds a text tower; of other files than safetensors the step that reads them knows."""
+    shapes = safetensors_shapes(path)
+    return not shapes or any(name.endswith(TOKENS) for name in shapes)
 
 
 def safetensors_shapes(path: Path) -> dict[str, list[int]]:
@@ -148,7 +162,7 @@ def mirror(store: Store, names: Iterable[str]) -> list[Mirrored]:
 
 
 def _is_file(name: str) -> bool:
-    return is_file_like(name) and backbones().get(name.partition(":")[0]) is None and other(name.partition(":")[0]) is None
+    return is_file_like(name) and info_of(name.partition(":")[0]) is None
 
 
 def _mirror_file(store: Store, location: str) -> Mirrored:

@@ -27,7 +27,7 @@ def zero_labels(runs: list[ResolvedRun], mapping: dict[str, list[int]]) -> list[
 
 
 def row_name(backbone: str, ending: str) -> str:
-    return re.sub("[_:]", "-", f"{backbone}-{ending}")
+    return re.sub("[_:/.]", "-", f"{backbone}-{ending}").lower()
 
 
 def _has_classifier(backbone: str) -> bool:

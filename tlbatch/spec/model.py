@@ -108,11 +108,12 @@ class Model(Part):
     )
     backbone: str | FromRun | None = Field(
         default=None,
-        description="a name of `tlbatch backbones`, any image model of torchvision or timm, a plug-in's, or a model of yours",
+        description="a name of `tlbatch backbones`, any image model of torchvision or timm, a CLIP network (open_clip/…), a "
+        "plug-in's, or a model of yours",
     )
     weights: str = Field(
         default="default",
-        description="default | random | a named torchvision/timm weight | URL or path of a safetensors or state-dict file",
+        description="default | random | a named weight of the library | URL or path of a safetensors or state-dict file",
     )
     layer: str | None = Field(default=None, description="stage or layer whose output is used; default: the last")
     pool: Literal["avg", "max", "flatten"] = Field(default="avg", description="how a layer's maps become a vector")

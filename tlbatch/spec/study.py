@@ -115,7 +115,8 @@ class Study(Part):
     )
     curve: Curve | None = Field(default=None, description="asks how many labels it takes: accuracy with few labels a class")
     described: Described | None = Field(
-        default=None, description="asks what a pretrained network knows without labels of classes it has no output for"
+        default=None,
+        description="asks what a pretrained network knows of classes without labels, by texts or prompts",
     )
     evaluate: Evaluate | None = Field(default=None, description="what is measured beside the test set")
     resources: StudyResources = StudyResources()

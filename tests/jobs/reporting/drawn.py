@@ -65,6 +65,7 @@ class Trained:
     layer: str | None = None
     deterministic: bool = False  #: every seed gives the same model
     redraw: bool = False
+    prompts: Any = None  #: of a row without labels: class -> texts
     validation_margin: float | None = None  #: where validation and test are to disagree
 
     @property
@@ -204,6 +205,7 @@ def _asked(run: Trained) -> dict[str, Any]:
         "trained_on": "ImageNet" if run.pretrained else "",
         "seeds": [] if run.zero_label else list(run.seeds),
         "folds": None,
+        **({"prompts": run.prompts} if run.prompts else {}),
     }
 
 

@@ -103,6 +103,21 @@ def test_labels_that_paid_are_said_to_pay(build_study: BuildStudy) -> None:
     assert "The labels paid: features beats no-labels" in said(found)
 
 
+def test_prompts_are_the_bar_and_are_named(build_study: BuildStudy) -> None:
+    """Fails when a row by prompts is called the backbone's own head, or is no bar for the best run."""
+    prompts = {name: [f"a photo of a {name}.", name] for name in CLASSES}
+    zero = Trained("clip-no-labels", 6.0, pretrained=True, zero_label=True, prompts=prompts)
+    found = analysis_of(build_study(CLASSES, [SCRATCH, FEATURES, zero]))
+    sentence = found.findings.first_sentence
+    assert "does not beat clip-no-labels" in sentence
+    assert "prompts to its network used without a single label" in sentence
+    first = CLASSES[0]
+    expected = (
+        f"clip-no-labels: texts name the classes (2 prompts a class), no labels used, read by mobilenet_v2, weights V1; {first}"
+    )
+    assert f"{expected}, for one, is “a photo of a {first}.”, “{first}”." in said(found)
+
+
 def test_without_a_pretrained_run_nothing_is_claimed(build_study: BuildStudy) -> None:
     found = analysis_of(build_study(CLASSES, [SCRATCH, Trained("cnn2", 2.0)]))
     assert found.findings.first_sentence.startswith("Whether transfer helps was not tested: no run of this study starts from")

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tlbatch.backbones.catalogue import backbones, known_names, layer_names, other, weights_of
+from tlbatch.backbones.catalogue import backbones, info_of, known_names, layer_names, weights_of
 from tlbatch.backbones.preprocessing import SCRATCH_INPUT
 
 NAMES = {
@@ -96,7 +96,7 @@ def test_weights_and_their_own_input() -> None:
 
 def test_every_input_is_complete() -> None:
     for name in known_names():
-        info = backbones().get(name) or other(name)
+        info = info_of(name)
         assert info is not None
         assert set(info.input) == set(SCRATCH_INPUT)
         for weight in info.weights:
