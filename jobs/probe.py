@@ -1,7 +1,8 @@
 """probe: training and validation images through every layer of a backbone at once, for advice.
 
-Parameters: ``tlbatch.contracts.advice.ProbeParams``. Test images are neither decoded nor named: of the dataset, ``advise`` gets
-what this step writes, and nothing else. One forward pass an image gives all layers; ``made.forward_passes`` counts them.
+Parameters: ``tlbatch.contracts.advice.ProbeParams``; inputs ``dataset``, and of a study with a schedule ``pinned``. Test images
+are neither decoded nor named: of the dataset, ``advise`` gets what this step writes, and nothing else. One forward pass an
+image gives all layers; ``made.forward_passes`` counts them.
 
 Files
 -----
@@ -27,6 +28,7 @@ def run(context: Context) -> None:
     """Rows of all chosen images; as one of several shards, of its own, and the rest if all are there."""
     from jobs.advice.items import ITEMS, chosen_items, items_document
     from jobs.data.index import load_index
+    from jobs.data.pins import pins_of
     from jobs.extraction.requested_rows import wanted_rows
     from jobs.extraction.rows import Extraction, extract_rows
     from tlbatch.contracts.advice import ProbeParams
@@ -35,7 +37,7 @@ def run(context: Context) -> None:
     params = context.read_params(ProbeParams)
     check_used(params.plugins)
     index = load_index(context.input("dataset"))
-    chosen = chosen_items(index, params)
+    chosen = chosen_items(index, params, pins_of(context))
     wanted = wanted_rows([entry for entry, _, _ in chosen], None, None, params.input.get("kind"))
     source = context.task.inputs.get("source")
     known = {

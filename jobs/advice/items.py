@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.data.index import IndexEntry, by_content
+from jobs.data.pins import Pins
 from jobs.data.split import split_index
 from jobs.data.split_groups import Unit, apportion, draw, units_of
 from tlbatch.contracts.advice import ProbeParams
@@ -30,9 +31,12 @@ class Item:
     part: str
 
 
-def chosen_items(index: Iterable[IndexEntry], params: ProbeParams) -> list[Chosen]:
-    """Training and validation images, sorted by content; at most ``params.images``, stratified, units whole. Pure."""
-    split = split_index(index, params.division)
+def chosen_items(index: Iterable[IndexEntry], params: ProbeParams, pins: Pins | None = None) -> list[Chosen]:
+    """Training and validation images, sorted by content; at most ``params.images``, stratified, units whole. Pure.
+
+    With a schedule's ``pins`` these say which images validate; those that test, or judge before they train, are no part of it.
+    """
+    split = split_index(index, params.division, pins=pins)
     part = {**{_key(entry): "train" for entry in split.train}, **{_key(entry): "validation" for entry in split.validation}}
     entries = sorted((*split.train, *split.validation), key=by_content)
     units = units_of(entries)

@@ -16,11 +16,18 @@ import pytest
 from PIL import ImageDraw
 
 from tests.noise import noise
+from tests.studies.kept import KeptBackend
 from tests.studies.nights import Night, Nights
 from tests.studies.shapes import draw_shapes
+from tlbatch.advice.studies import advice_study
 from tlbatch.champions.champion import load_champion
+from tlbatch.commands.advise import pinned_by
+from tlbatch.execution.driver import Silent
+from tlbatch.execution.launch import run_study
 from tlbatch.planning.champion_tasks import CHAMPION, DECIDE, PIN
+from tlbatch.records.executions import Execution, list_executions
 from tlbatch.records.states import DONE
+from tlbatch.spec import load_study
 
 STUDY = """
 apiVersion: tlbatch/v1
@@ -62,6 +69,30 @@ def copy_of(first_firing: tuple[Nights, Night], folder: Path) -> Nights:
 @pytest.fixture
 def nights(first_firing: tuple[Nights, Night], tmp_path: Path) -> Nights:
     return copy_of(first_firing, tmp_path / "copy")
+
+
+@pytest.mark.slow
+def test_advice_reads_no_image_that_the_schedule_tests_on(nights: Nights) -> None:
+    """With half as many images again the split that the study draws is another one, and would advise on pinned test images."""
+    draw_shapes(nights.images, 24, first=300)
+    loaded, store = load_study(nights.study), nights.opened
+    asked = advice_study(
+        loaded, [{"backbone": "squeezenet1_1", "weights": "random"}], {}, "last", pinned=pinned_by(loaded, store)
+    )
+    outcome = run_study(asked, store, KeptBackend(store, 1), Silent(), lambda _: None)
+    assert outcome.state == "succeeded", [work.sentence for work in outcome.works if work.state == "failed"]
+    night = Night(outcome.execution)
+    items = night.document("probe:squeezenet1-1", "items.json")["items"]
+    pins = Night(last_execution(nights)).pins
+    assert {each["id"] for each in items if each["part"] == "validation"} == {pin["id"] for pin in pins["validation"]}
+    assert not {each["id"] for each in items} & {pin["id"] for pin in pins["test"]}
+    assert len(items) == 2 * (48 + 24) - len(pins["test"])
+
+
+def last_execution(nights: Nights) -> Execution:
+    """Of the last firing: executions of advice are called otherwise."""
+    [found] = [each.id for each in list_executions(nights.opened) if each.study == "shapes"]
+    return Execution(nights.opened, found)
 
 
 @dataclass(frozen=True)

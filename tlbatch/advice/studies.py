@@ -94,13 +94,22 @@ def parsed_budget(text: str) -> dict[str, int]:
 
 
 def advice_study(
-    loaded: LoadedStudy, candidates: Sequence[Mapping[str, Any]], budget: Mapping[str, int], layers: str
+    loaded: LoadedStudy,
+    candidates: Sequence[Mapping[str, Any]],
+    budget: Mapping[str, int],
+    layers: str,
+    *,
+    pinned: str | None = None,
 ) -> LoadedStudy:
-    """The study with ``advise:``, without its schedule, under a name of its own. Raises StudyError for wrong candidates."""
+    """The study with ``advise:``, without its schedule, under a name of its own. Raises StudyError for wrong candidates.
+
+    ``pinned``: key of the artifact that pins the schedule's validation and test images; None before its first firing.
+    """
     document = copy.deepcopy(loaded.document)
     document.pop("schedule", None)
     document["name"] = advice_name(loaded.study.name)
-    document["advise"] = {"candidates": [dict(each) for each in candidates], **budget, "layers": layers}
+    pins = {"pinned": pinned} if pinned else {}
+    document["advise"] = {"candidates": [dict(each) for each in candidates], **budget, **pins, "layers": layers}
     return parse_study(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), "advice", folder=loaded.folder)
 
 

@@ -19,6 +19,7 @@ from tlbatch.commands.options import (
 if TYPE_CHECKING:
     from tlbatch.execution.launch import Outcome
     from tlbatch.spec import LoadedStudy
+    from tlbatch.store import Store
 
 
 @click.command()
@@ -80,7 +81,7 @@ def advise(
         return _send(subject, folder, candidates, limit, layers, context, namespace, output)
     opened = open_store(store)
     asked = parsed_candidates(candidates) if candidates else candidates_of(subject, opened, folder=folder)
-    loaded = advice_study(subject, asked, limit, "stages" if layers else "last")
+    loaded = advice_study(subject, asked, limit, "stages" if layers else "last", pinned=pinned_by(subject, opened))
     outcome = run_here(loaded, opened, cores, quiet=quiet or output == "json")
     if outcome.report is not None:
         _show(outcome, loaded, subject, target, output)
@@ -117,6 +118,14 @@ def _show(outcome: Outcome, loaded: LoadedStudy, subject: LoadedStudy, target: P
         click.echo(f"\n{target}: written; next: tlbatch check {target}", err=True)
 
 
+def pinned_by(subject: LoadedStudy, store: Store) -> str | None:
+    """Key of the ``pin`` artifact of the study's schedule in this store; None without one, and before its first decision."""
+    from tlbatch.schedules.pins import load_pins
+
+    pins = load_pins(store, subject.study.name) if subject.study.schedule is not None else None
+    return pins.ref.key if pins else None
+
+
 def _refuse_existing(target: Path) -> None:
     from tlbatch.errors import StudyError
 
@@ -145,7 +154,7 @@ def _send(
     profile.point_to_endpoint()
     store = open_store(profile.checked_store())
     asked = parsed_candidates(candidates) if candidates else candidates_of(subject, store, folder=folder)
-    loaded = advice_study(subject, asked, budget, "stages" if layers else "last")
+    loaded = advice_study(subject, asked, budget, "stages" if layers else "last", pinned=pinned_by(subject, store))
     request = build_request(loaded, profile.site(), user=user_name())
     execution = submit(request, store, open_cluster(profile.namespace, profile.kube_context))
     if output == "json":

@@ -13,6 +13,8 @@ from tlbatch.backbones.catalogue import BackboneInfo, described
 from tlbatch.backbones.top1 import published_top1
 from tlbatch.contracts.advice import AdviseParams, AskedCandidate, ProbeParams
 from tlbatch.contracts.models import Backbone
+from tlbatch.errors import StudyError
+from tlbatch.planning.champion_tasks import PIN, PINNED
 from tlbatch.planning.make import given_of, plugins_of, prepare_node, weight_of
 from tlbatch.planning.plan import Node, Plan, PlanBuilder
 from tlbatch.planning.resolved import ResolvedStudy
@@ -22,8 +24,13 @@ from tlbatch.roles import DATASET
 from tlbatch.spec import Run, Study
 from tlbatch.spec.advise import FEWEST_IMAGES, Advise, Candidate
 from tlbatch.spec.model import FromRun, Model
+from tlbatch.store import Store
+from tlbatch.store.artifacts import load_manifest
+from tlbatch.store.names import is_part
+from tlbatch.tasks import InputRef
 
 FLOOR = "random"
+RANDOM = ", random weights"
 SECONDS_A_MILLION = 0.0042
 """Of one CPU core, for a million values that layers put out (Radosavovic et al. 2020: activations tell the time better than
 operations do). Measured in float32 at 224 px, batches of 8, a core with AVX2, without decoding: MobileNetV2 0.0020,
@@ -40,6 +47,20 @@ def resolve_candidates(study: Study, weights_for: Callable[[Run], ResolvedWeight
     if not any(candidate.weights == "random" for candidate in asked.candidates) and isinstance(floor.backbone, str):
         runs.append(_run(Candidate(backbone=floor.backbone, weights="random"), f"{FLOOR}-{_slug(floor)}"))
     return resolve_runs(study.model_copy(update={"runs": tuple(runs)}), weights_for, precision)
+
+
+def resolve_pins(study: Study, store: Store) -> InputRef | None:
+    """The artifact that ``advise.pinned`` names. Raises StudyError where it is not in this store."""
+    key = asked_of(study).pinned
+    if key is None:
+        return None
+    manifest = load_manifest(store, PIN, key) if is_part(key) else None
+    if manifest is None:
+        raise StudyError(
+            f"advise.pinned: {store.url} has no artifact {PIN}/{key}: leave it out, or ask `tlbatch advise` for the study with "
+            "the schedule, which names it"
+        )
+    return InputRef(PIN, key, manifest.digest)
 
 
 def asked_of(study: Study) -> Advise:
@@ -76,6 +97,9 @@ def work_of(run: ResolvedRun) -> float | None:
 
 
 def _probe(resolved: ResolvedStudy, run: ResolvedRun, prepared: str, images: int | None) -> Node:
+    given = given_of(run)
+    if resolved.pins is not None:
+        given["given"] = {**given["given"], **dict.fromkeys(PINNED, resolved.pins)}
     params = ProbeParams(
         **resolved.division,
         backbone=Backbone.of(run.model["backbone"]),
@@ -94,7 +118,7 @@ def _probe(resolved: ResolvedStudy, run: ResolvedRun, prepared: str, images: int
         weight=weight_of(run),
         runs=(run.name,),
         shape=f"probe:{name}:{run.kind.measure(run.input)}",
-        **given_of(run),
+        **given,
     )
 
 
@@ -112,7 +136,7 @@ def _asked(run: ResolvedRun, place: int, asked: Advise) -> AskedCandidate:
     floor = not run.pretrained
     return AskedCandidate(
         name=run.name,
-        title=_title(asked.candidates, place) if place < len(asked.candidates) else f"{name}, random weights",
+        title=_title(asked.candidates, place) if place < len(asked.candidates) else f"{name}{RANDOM}",
         floor=floor,
         asked=place if place < len(asked.candidates) else None,
         backbone=name,
@@ -137,10 +161,12 @@ def names_of(candidates: Sequence[Candidate]) -> list[str]:
 
 
 def _title(candidates: Sequence[Candidate], place: int) -> str:
-    """For people: the backbone, and its weights where another candidate has others of it."""
+    """For people: the backbone, and its weights where another pretrained candidate has others of it."""
     own = candidates[place]
     backbone = own.backbone.from_ if isinstance(own.backbone, FromRun) else own.backbone
-    alone = sum(each.backbone == own.backbone for each in candidates) == 1
+    if own.weights == "random":
+        return f"{backbone}{RANDOM}"
+    alone = sum(each.backbone == own.backbone and each.weights != "random" for each in candidates) == 1
     return backbone if alone else f"{backbone} ({own.weights.rpartition('/')[2]})"
 
 

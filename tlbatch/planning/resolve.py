@@ -17,7 +17,7 @@ from tlbatch.datasets.inventory import list_source
 from tlbatch.datasets.listing import Listing
 from tlbatch.datasets.relabelling import list_corrected
 from tlbatch.errors import DataError
-from tlbatch.planning.advice import make_advice_plan, resolve_candidates
+from tlbatch.planning.advice import make_advice_plan, resolve_candidates, resolve_pins
 from tlbatch.planning.bounds import coarse_bounds
 from tlbatch.planning.champion_tasks import ChampionState, resolve_champion
 from tlbatch.planning.controls import Images, resolve_controls
@@ -56,8 +56,14 @@ def resolve_advice(loaded: LoadedStudy, store: Store) -> ResolvedStudy:
     listing = list_corrected(study, store)
     check_parts(listing)
     runs = resolve_candidates(study, _weights_of(store), resolve_precision(study.resources.gpu))
-    document = document_of(loaded)
-    return ResolvedStudy(study, _listed(listing), runs, document=document, corrections=_corrections(listing))
+    return ResolvedStudy(
+        study=study,
+        data=_listed(listing),
+        runs=runs,
+        document=document_of(loaded),
+        corrections=_corrections(listing),
+        pins=resolve_pins(study, store),
+    )
 
 
 def resolve(loaded: LoadedStudy, store: Store, defence: ChampionState | None = None) -> ResolvedStudy:

@@ -11,6 +11,7 @@ from tlbatch.planning.champion_tasks import PINNED, ResolvedChampion
 from tlbatch.planning.controls import Images
 from tlbatch.planning.runs import ResolvedRun
 from tlbatch.spec import Study
+from tlbatch.tasks import InputRef
 
 NONE = Images(0, 0)
 
@@ -64,6 +65,7 @@ class ResolvedStudy:
     held_out: tuple[str, ...] = ()  #: classes of the dataset that nothing trains on, and that ``data`` does not name
     sources: Mapping[str, ListedData] = field(default_factory=dict)  #: by name, as ``data`` is of the target
     images: Images = NONE  #: of ``data``, that train and that choose, as far as the listing tells
+    pins: InputRef | None = None  #: of a schedule whose study asks for advice: what divides the images; a firing makes its own
     cautions: tuple[str, ...] = ()  #: what the study asks for and will not get, as far as the listing tells
 
     @property

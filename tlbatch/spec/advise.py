@@ -30,6 +30,10 @@ class Advise(Part):
         default=None,
         description="at most so many images as one core is expected to take this long for, all candidates together",
     )
+    pinned: str | None = Field(
+        default=None,
+        description="key of a schedule's pin artifact, which divides the images; `tlbatch advise` names it",
+    )
     layers: Literal["last", "stages", "all"] = Field(
         default="last", description="which layers are judged: the ends of the last three stages, of every stage, or every layer"
     )

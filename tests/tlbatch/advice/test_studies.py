@@ -9,10 +9,13 @@ import pytest
 from tlbatch.advice.studies import advice_name, advice_study, advised_study, parsed_budget, parsed_candidates
 from tlbatch.cluster.submission import check_visible
 from tlbatch.errors import StudyError
-from tlbatch.planning.advice import images_asked, resolve_candidates
+from tlbatch.planning.advice import images_asked, make_advice_plan, resolve_candidates, resolve_pins
 from tlbatch.planning.resolved import ListedData, ResolvedStudy
 from tlbatch.planning.weights import ResolvedWeights
+from tlbatch.spec import Run
 from tlbatch.spec.load import parse_study
+from tlbatch.store import open_store
+from tlbatch.tasks import InputRef
 
 STUDY = """
 apiVersion: tlbatch/v1
@@ -80,6 +83,31 @@ def test_time_becomes_the_same_number_of_images_everywhere() -> None:
     assert many is not None
     assert 9 <= many / few <= 11
     assert images(1) == 20
+
+
+def resolved(candidates: list[dict[str, str]], pins: InputRef | None = None) -> ResolvedStudy:
+    asked = advice_study(parse_study(STUDY), candidates, {}, "last", pinned=pins.key if pins else None)
+
+    def weights(run: Run) -> ResolvedWeights:
+        asked_for = {"kind": "random", "seed": 0} if run.model.weights == "random" else {"kind": "named", "name": "x"}
+        return ResolvedWeights(asked_for, own_input={"size": 224})
+
+    runs = resolve_candidates(asked.study, weights, "fp32")
+    return ResolvedStudy(asked.study, ListedData("pets", ("cat", "dog"), ""), runs, pins=pins)
+
+
+def test_beside_random_weights_the_pretrained_ones_need_no_file_in_their_name() -> None:
+    plan = make_advice_plan(resolved([{"backbone": "vgg16"}, {"backbone": "vgg16", "weights": "random"}]))
+    titles = [each["title"] for each in plan.nodes["advise"].params["candidates"]]
+    assert titles == ["vgg16", "vgg16, random weights"]
+
+
+def test_every_probe_divides_by_the_pins(tmp_path: Path) -> None:
+    pins = InputRef("pin", "a" * 40, "b" * 64)
+    plan = make_advice_plan(resolved([{"backbone": "vgg16"}], pins))
+    assert [node.given for name, node in plan.nodes.items() if name.startswith("probe:")] == [{"pinned": pins}] * 2
+    with pytest.raises(StudyError, match=r"advise\.pinned: .* has no artifact pin/aaa"):
+        resolve_pins(resolved([{"backbone": "vgg16"}], pins).study, open_store(str(tmp_path)))
 
 
 def test_weights_of_this_machine_are_not_sent_to_pods(tmp_path: Path) -> None:
