@@ -64,7 +64,7 @@ def beside_scratch(run: Mapping[str, Any]) -> Iterator[str]:
         up_to = "at every number of labels that was asked, up to" if all_ else "up to"
         said = f"transfer is shown to pay {up_to} {_count(low)} a class ({_gain(at[low]['gain'])} there)"
     if high is not None:
-        said += f", and to harm from {_count(high)} on ({_gain(at[high]['gain'])} there)"
+        said += f"; it is shown to harm from {_count(high)} on ({_gain(at[high]['gain'])} there)"
     elif low != last["labels"]:
         said += f"; with {_count(last['labels'])} no difference is shown ({_gain(last['gain'])})"
     yield f"{name} beside {against}: {said}. {_crossing(within, scratch['beyond'], last['labels'])}"
@@ -84,9 +84,9 @@ def _crossing(within: Mapping[str, Any], beyond: Mapping[str, Any] | None, last:
     start = "" if low is None else str(low)
     if beyond["value"] is None and beyond["low"] is None:
         return f"{outside}: by the fitted laws not up to {beyond['horizon']} labels a class either, four times as many."
-    law = f"about {beyond['value']}" if beyond["value"] is not None else f"later than {beyond['horizon']}"
+    law = f"at about {beyond['value']}" if beyond["value"] is not None else f"not up to {beyond['horizon']}"
     end = f"to {beyond['high']}" if beyond["high"] is not None else f"to later than {beyond['horizon']}"
-    return f"{outside}: by the fitted laws with {law} labels a class (95 % interval {start or 'from the fewest'} {end})."
+    return f"{outside}: by the fitted laws {law} labels a class (95 % interval {start or 'from the fewest'} {end})."
 
 
 def _more(run: Mapping[str, Any]) -> Iterator[str]:

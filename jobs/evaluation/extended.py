@@ -158,9 +158,9 @@ def _of_copies(copies: Sequence[Mapping[str, str]]) -> str:
         return ""
     shown = "; ".join(f"{each['path']}: {each['class']}" for each in copies[:NAMED])
     more = f" and {len(copies) - NAMED} more" if len(copies) > NAMED else ""
-    is_ = "is, or nearly is, a training" if len(copies) == 1 else "are, or nearly are, training"
-    what = nouns.item() if len(copies) == 1 else nouns.items()
+    count = len({each["path"] for each in copies})
+    what = f"is, or nearly is, a training {nouns.item()}" if count == 1 else f"are, or nearly are, training {nouns.items()}"
     return (
-        f" {len(copies):,} of them {is_} {what} of another class ({shown}{more}): such {nouns.items()} cannot tell "
-        "the two apart: take them out, or correct their labels in the dataset (`tlbatch data relabel`)."
+        f" Of its own {nouns.items()} {count:,} {what} of another class ({shown}{more}): such {nouns.items()} cannot "
+        "tell the two apart: take them out, or correct their labels in the dataset (`tlbatch data relabel`)."
     )

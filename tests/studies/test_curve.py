@@ -110,7 +110,6 @@ def test_stopped_it_goes_on(place: Bench) -> None:
     assert went_on == whole
 
 
-@pytest.mark.promise(2)
 def test_beside_it_a_network_is_trained_from_scratch(place: Bench) -> None:
     """Killed while it trains and given again it ends as one that nobody killed; the report has both curves and a sentence.
 

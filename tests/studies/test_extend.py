@@ -192,6 +192,22 @@ def test_what_cannot_be_added_is_a_sentence(nights: Nights) -> None:
         extend(nights, "none")
 
 
+def test_training_pictures_of_other_classes_are_named(nights: Nights) -> None:
+    """Where there is none nothing is said. Near copies: tests/jobs/extending."""
+    before, _ = find_champion(nights.opened, "shapes")
+    assert before.pins is not None
+    pins = document(nights, before.pins, "pins.json")
+    held = {pin["path"] for part in ("test", "validation") for pin in pins[part]}
+    trained = next(path for path in sorted(nights.images.glob("disc/*")) if f"disc/{path.name}" not in held)
+    (nights.folder / "mixed").mkdir()
+    for number in range(3):
+        shutil.copy(nights.folder / f"few/{number}.png", nights.folder / "mixed")
+    shutil.copy(trained, nights.folder / "mixed/again.png")
+    said = extend(nights, "mixed").sentence
+    assert "Of its own images 1 is, or nearly is, a training image of another class (again.png: disc)" in said
+    assert "of another class" not in extend(nights, "rings", "ring").sentence
+
+
 def test_stopped_by_ctrl_c_the_same_command_goes_on(nights: Nights, tmp_path: Path) -> None:
     """It ends as one that nobody stopped does, and a third time it computes nothing."""
     shutil.copytree(nights.folder, tmp_path / "whole")
