@@ -21,7 +21,7 @@ from tlbatch.records.executions import find_execution
 from tlbatch.store import open_store
 
 pytestmark = pytest.mark.e2e
-LONG_S = 600.0
+LONG_S = 1200.0
 STUDY = """
 apiVersion: tlbatch/v1
 kind: Study

@@ -187,7 +187,9 @@ def extend(
 
     profile = load_profile(context, {"namespace": namespace})
     profile.point_to_endpoint()
-    opened, place = open_kept(store), place_of(source)
+    by_default = click.get_current_context().get_parameter_source("store") is click.core.ParameterSource.DEFAULT
+    opened = open_kept(profile.store if context and by_default and profile.store else store)
+    place = place_of(source)
     files = list_pictures(place, follow_links=follow_links)
     display = Display(opened, quiet=output == "json")
     jobs = OnCluster(opened, place, profile, display, display.say) if on_cluster else None
