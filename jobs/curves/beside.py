@@ -58,6 +58,12 @@ def beside_scratch(scratch: Scratch, labelled: Labelled, right: Bools, law: Extr
     within = crossing_within(labels, gains, verdicts)
     theirs = extrapolate(labels, held, units, overlap)
     beyond = None
-    if within.high is None and law is not None and theirs is not None and labels[-1] == labelled.labels[-1]:
+    if (
+        within.low is not None
+        and within.high is None
+        and law is not None
+        and theirs is not None
+        and labels[-1] == labelled.labels[-1]
+    ):
         beyond = asdict(crossing_beyond(law, theirs, labels[-1]))
     return {**document, "points": points, "crossing": asdict(within), "beyond": beyond}

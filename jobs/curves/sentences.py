@@ -18,6 +18,8 @@ def sentences_of(run: Mapping[str, Any], document: Mapping[str, Any]) -> list[st
 
 def _transfer(run: Mapping[str, Any]) -> Iterator[str]:
     points, name = run["points"], run["name"]
+    if run.get("scratch") and run["control"] is not None:
+        name = f"{name} beside {run['control']}, the same head on random weights"
     if run["control"] is None:
         yield f"{name} has no control: whether its features help is not said."
         return
@@ -63,6 +65,11 @@ def beside_scratch(run: Mapping[str, Any]) -> Iterator[str]:
         all_ = low == last["labels"]
         up_to = "at every number of labels that was asked, up to" if all_ else "up to"
         said = f"transfer is shown to pay {up_to} {_count(low)} a class ({_gain(at[low]['gain'])} there)"
+    harmed = [
+        str(point["labels"]) for point in points if point["verdict"] == "harmed" and (high is None or point["labels"] < high)
+    ]
+    if harmed:
+        said += f"; it is shown to harm with {listing(harmed)}"
     if high is not None:
         said += f"; it is shown to harm from {_count(high)} on ({_gain(at[high]['gain'])} there)"
     elif low != last["labels"]:
@@ -72,6 +79,8 @@ def beside_scratch(run: Mapping[str, Any]) -> Iterator[str]:
 
 def _crossing(within: Mapping[str, Any], beyond: Mapping[str, Any] | None, last: int) -> str:
     """Where it stops paying: enclosed by what was measured, extrapolated, or neither."""
+    if within["low"] is None and within["high"] is None:
+        return "Where it would stop paying is not said: it is not shown to pay with the fewest."
     about = f"; the measured curves cross at about {within['value']:.0f}" if within["value"] is not None else ""
     low, high = within["low"], within["high"]
     if high is not None:

@@ -13,7 +13,11 @@ LABELS = (5, 10, 20, 50)
 
 def said(gains: list[float], crossing: dict[str, Any], beyond: dict[str, Any] | None = None) -> str:
     points = [
-        {"labels": labels, "gain": {"value": gain, "low": gain - 0.05, "high": gain + 0.05}}
+        {
+            "labels": labels,
+            "gain": {"value": gain, "low": gain - 0.05, "high": gain + 0.05},
+            "verdict": "harmed" if gain < -0.05 else "open",
+        }
         for labels, gain in zip(LABELS, gains, strict=True)
     ]
     scratch = {"name": "cnn", "draws": 3, "points": points, "crossing": crossing, "beyond": beyond}
@@ -60,7 +64,15 @@ def said(gains: list[float], crossing: dict[str, Any], beyond: dict[str, Any] | 
             None,
             "with 5 labels a class transfer is not shown to pay (−20.0 points [−25.0, −15.0]); it is shown to harm from",
         ),
-        ([0.0, 0.0, 0.0, 0.0], {"low": None, "high": None, "value": None}, None, "and not extrapolated: both laws need four"),
+        ([0.1, 0.1, 0.1, 0.1], {"low": 50, "high": None, "value": None}, None, "and not extrapolated: both laws need four"),
+        (
+            [-0.15, -0.1, 0.0, 0.0],
+            {"low": None, "high": None, "value": None},
+            None,
+            "is not shown to pay (−15.0 points [−20.0, −10.0]); it is shown to harm with 5 and 10; with 50 labels no "
+            "difference is shown (+0.0 points [−5.0, +5.0]). Where it would stop paying is not said: it is not shown to "
+            "pay with the fewest.",
+        ),
     ],
 )
 def test_where_it_stops_paying(

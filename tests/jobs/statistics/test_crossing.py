@@ -94,7 +94,7 @@ def test_the_crossing_is_where_it_is_said_to_be(low: float, high: float) -> None
         assert laws[1] is not None
         beyond = crossing_beyond(laws[0], laws[1], LABELS[-1])
         start, end = within.low, within.high
-        if within.high is None:
+        if within.high is None and within.low is not None:
             start, end = (beyond.low if within.low == LABELS[-1] else within.low), beyond.high
         told += start is not None or end is not None
         hits += (start or 0) <= world.truth <= (end or math.inf)
