@@ -39,6 +39,8 @@ NAMES = (
     *("MobileCLIP-S1", "MobileCLIP-S2", "MobileCLIP-B", "MobileCLIP2-S0", "MobileCLIP2-S2", "MobileCLIP2-B"),
     *("ViT-B-16-SigLIP", "ViT-B-16-SigLIP-256", "ViT-B-32-SigLIP2-256", "ViT-B-16-SigLIP2", "ViT-L-16-SigLIP-256"),
 )
+FIRST = ("openai", "laion2b_s")
+"""Beginnings of tags that are the default where a network has them: those most compared with."""
 RESIZED = {"shortest": "crop", "squash": "squash", "longest": "pad"}
 WEB = {
     "openai": "OpenAI's 400 million captioned web images",
@@ -67,7 +69,7 @@ def trained_on(tag: str) -> str:
 
 
 def clip_weights(model: str, quick_gelu: bool, size: int, inputs: Inputs) -> list[list[Any]]:
-    """[name, source, hash, trained_on, input] for each tag that was trained with this activation, open_clip's order."""
+    """[name, source, hash, trained_on, input] for each tag trained with this activation: FIRST, then open_clip's order."""
     from open_clip import get_pretrained_cfg, list_pretrained_tags_by_model
 
     found = []
@@ -76,7 +78,7 @@ def clip_weights(model: str, quick_gelu: bool, size: int, inputs: Inputs) -> lis
         if bool(config.get("quick_gelu")) == quick_gelu:
             source = _source(config)
             found.append([tag, source, published_hash(source), trained_on(tag), inputs.number(_input(config, size))])
-    return found
+    return sorted(found, key=lambda weight: next((i for i, tag in enumerate(FIRST) if weight[0].startswith(tag)), len(FIRST)))
 
 
 def _source(config: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tlbatch.backbones import names as known
+from tlbatch.backbones.clip import other_activation
 from tlbatch.schema.nearest import suggestion
 from tlbatch.schema.yamltree import Mistake, Path
 from tlbatch.spec.added import added_name
@@ -82,10 +83,11 @@ def _backbone(model: Model, name: str, path: Path) -> Iterator[Mistake]:
     if model.weights in {"default", "random"} or "/" in model.weights or "." in model.weights:
         return
     if weights and model.weights not in weights:
-        choices = ["default", "random", *weights]
+        twin = other_activation(name, model.weights)
+        found = suggestion(model.weights, ["default", "random", *weights]) if twin is None else f": they belong to {twin}"
         yield Mistake(
             (*path, "weights"),
-            f"unknown weights {model.weights!r} of {name}{suggestion(model.weights, choices)}",
+            f"unknown weights {model.weights!r} of {name}{found}",
             None,
             rests_on,
         )

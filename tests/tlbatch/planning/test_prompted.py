@@ -183,6 +183,11 @@ def test_weights_of_the_other_activation_name_their_network() -> None:
     assert info is not None
     with pytest.raises(StudyError, match=r"'openai' were trained with the other activation.*open_clip/ViT-B-32-quickgelu"):
         named_weight(info, "openai")
+    with pytest.raises(
+        StudyError, match="unknown weights 'openai' of open_clip/ViT-B-32: they belong to open_clip/ViT-B-32-quick"
+    ):
+        parse_study(STUDY.format(backbone=B32, weights="openai", more=""))
+    assert named_weight(info, "default").name == "laion2b_s34b_b79k"
     assert named_weight(info, "laion2b_s34b_b79k").file == "CLIP-ViT-B-32-laion2B-s34B-b79K-open_clip_model.safetensors"
 
 
