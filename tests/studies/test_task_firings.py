@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ from jobs.samples import real_digits
 from tests.studies.nights import Night, Nights
 from tlbatch.champions.champion import find_champion, terms
 from tlbatch.champions.exporting import build_request, pull_champion
+from tlbatch.champions.promoting import bring_back, promote_run
 from tlbatch.errors import StudyError
 from tlbatch.extending import extend_champion
 from tlbatch.prediction.model import choose_model
+from tlbatch.records.executions import Execution
 from tlbatch.schedules.firings import load_firings
 from tlbatch.schedules.view import cells, columns, lines, view
+from tlbatch.store import open_store
 
 pytestmark = pytest.mark.slow
 
@@ -197,6 +201,20 @@ def test_a_champion_predicts_and_is_taken_along_by_task(nights: Nights, fired: l
     pulled = pull_champion(build_request(store, "digits", None, ("safetensors",), 50, None, "parity"), tmp_path / "parity")
     assert pulled.card["classes"] == ["even", "odd"]
     assert pulled.card["check"]["safetensors"]["difference"] < 1e-4
+
+
+def test_by_hand_all_tasks_change_together(nights: Nights, fired: list[Night], tmp_path: Path) -> None:
+    shutil.copytree(nights.store, tmp_path / "store")
+    store = open_store(str(tmp_path / "store"))
+    with pytest.raises(StudyError, match=r"has no run 'both-digit' that learnt all its tasks \(did you mean 'both'"):
+        promote_run(store, "digits", Execution(store, fired[0].execution.id), "both-digit", None, "ada")
+    made = promote_run(store, "digits", Execution(store, fired[0].execution.id), None, None, "ada")
+    first = next(term for term in terms(store, "digits") if term.serial == 1)
+    assert [task.models for task in made.tasks] == [task.models for task in first.tasks]
+    assert "; digit accuracy 0." in made.sentence
+    assert "; parity accuracy 0." in made.sentence
+    back = bring_back(store, "digits", None, "ada")
+    assert [task.models for task in back.tasks] == [task.models for task in find_champion(nights.opened, "digits")[0].tasks]
 
 
 def test_a_class_is_not_added_to_one_of_several_tasks(nights: Nights, fired: list[Night]) -> None:
