@@ -74,5 +74,7 @@ def test_what_cannot_be_defended_is_refused_with_its_place(directory_store: Stor
     with pytest.raises(StudyError, match=r"schedule.class_bound.breed: the dataset has no class 'pgu' .did you mean 'pug'"):
         defended(directory_store, ChampionState(), wrong)
     for other in (replace(REIGNING, tasks=OF_TASKS[:1]), replace(REIGNING, tasks=())):
-        with pytest.raises(StudyError, match="learnt for other tasks .* so the two cannot be compared: give the study another"):
+        with pytest.raises(
+            StudyError, match=r"learnt for other tasks .* so the two cannot be compared: give the study another"
+        ):
             defended(directory_store, ChampionState(PINS, other))
