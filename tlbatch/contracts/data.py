@@ -9,6 +9,9 @@ from pydantic import Field
 from tlbatch.contracts.base import Parameters
 from tlbatch.spec.dataset import Dataset, SourceSplit, Split
 
+ALL_PAIRS = 50_000
+"""Pictures of which all pairs are looked at for near copies; of more those that share a list of an inverted file."""
+INVERTED_FILE = "inverted file"
 STORED_SIZE = int(Dataset.model_fields["stored_size"].default)
 
 
@@ -33,22 +36,30 @@ class Stored(Parameters):
         return {"kind": self.kind, "settings": self.settings} if self.kind else {}
 
 
+def searched(files: int, kind: str | None) -> dict[str, Any]:
+    """What ``near_copies`` is, for so many listed files of a kind (None: pictures); nothing where all pairs are looked at."""
+    return {"near_copies": INVERTED_FILE} if kind is None and files > ALL_PAIRS else {}
+
+
 class PrepareParams(Stored):
     """``dataset``: the digest of the listing that it is to read; the rest as in a study's dataset.
 
-    ``plugins``: what it was planned with.
+    ``near_copies``: how they are looked for, where there may be more than ``ALL_PAIRS`` pictures: the key of such datasets
+    says so. ``plugins``: what it was planned with.
     """
 
     dataset: str | None = None
     max_bad: float
     near_duplicates: bool
+    near_copies: str | None = None
     plugins: dict[str, dict[str, str]] = Field(default_factory=dict)
 
 
 class OverlapParams(Stored):
-    """How items of both datasets are stored. ``plugins``: what it was planned with."""
+    """How items of both datasets are stored. ``near_copies``: as for ``prepare``, of both together. ``plugins``: likewise."""
 
     stored_size: int
+    near_copies: str | None = None
     plugins: dict[str, dict[str, str]] = Field(default_factory=dict)
 
 

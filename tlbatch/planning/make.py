@@ -8,7 +8,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from tlbatch import nouns
-from tlbatch.contracts.data import LearntTask, OverlapParams, PrepareParams, SourceParams
+from tlbatch.contracts.data import LearntTask, OverlapParams, PrepareParams, SourceParams, searched
 from tlbatch.contracts.evaluation import EvaluateRunParams, EvaluateZeroLabelParams
 from tlbatch.contracts.models import Backbone, Drawn, ExtractParams, FinetuneParams, Model, Views
 from tlbatch.errors import DataError
@@ -36,7 +36,7 @@ def make_plan(resolved: ResolvedStudy) -> Plan:
         role = source_input(name)
         prepared[role] = builder.add(prepare_node(role, source, resolved.sources[name]))
         if source.near_duplicates and resolved.study.dataset.near_duplicates:
-            overlaps[overlap_input(name)] = builder.add(_overlap(role, resolved.study.dataset, prepared))
+            overlaps[overlap_input(name)] = builder.add(_overlap(role, resolved, name, prepared))
     if resolved.defended:
         builder.add(pin_node(resolved.defended, resolved.data.classes, resolved.study, resolved.data.tasks))
     report_needs = {**prepared, **overlaps, **resolved.pinned}
@@ -71,6 +71,7 @@ def prepare_node(role: str, dataset: Dataset | Source, data: ListedData) -> Node
         stored_size=dataset.stored_size,
         max_bad=dataset.max_bad,
         near_duplicates=dataset.near_duplicates,
+        **(searched(data.files, dataset.kind_name) if dataset.near_duplicates else {}),
         **_kind_of_data(dataset),
     )
     name = task_of("prepare", role)
@@ -81,9 +82,10 @@ def prepare_node(role: str, dataset: Dataset | Source, data: ListedData) -> Node
     return replace(node, locations={**node.locations, "listing": place}, files={place: data.listing})
 
 
-def _overlap(role: str, target: Dataset, prepared: Mapping[str, str]) -> Node:
+def _overlap(role: str, resolved: ResolvedStudy, source: str, prepared: Mapping[str, str]) -> Node:
     """What of a source the target has too. One that the target's kind cannot compare says so itself."""
-    params = OverlapParams(stored_size=target.stored_size, **_kind_of_data(target))
+    target, files = resolved.study.dataset, resolved.data.files + resolved.sources[source].files
+    params = OverlapParams(stored_size=target.stored_size, **searched(files, target.kind_name), **_kind_of_data(target))
     name = task_of("overlap", role)
     needs = {DATASET: prepared[DATASET], role: prepared[role]}
     return Node(name, "overlap", params.as_json(), needs, weight="light", shape=name)

@@ -114,7 +114,9 @@ def _seen(data: ListedData, covered: bool, trained_on: str, runs: Sequence[Resol
 def _listed(listing: Listing, source: str = "") -> ListedData:
     notes = tuple(f"{source}: {line}" if source else line for line in listing_lines(listing))
     facts = listing_facts(listing)
-    return ListedData(listing.url, listing.classes, listing.digest, listing.to_json(), facts, listing.tasks, notes)
+    return ListedData(
+        listing.url, listing.classes, listing.digest, listing.to_json(), facts, listing.tasks, len(listing.files), notes
+    )
 
 
 def check_parts(listing: Listing) -> None:

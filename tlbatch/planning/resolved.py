@@ -26,6 +26,7 @@ class ListedData:
     listing: bytes = b""
     facts: Mapping[str, Any] = field(default_factory=dict)
     tasks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: classes of each of several, the main one first
+    files: int = 0  #: how many are listed
     notes: tuple[str, ...] = ()  #: what people should know of it: files that cannot be used, what was left out
 
 

@@ -8,7 +8,7 @@ and both is a few sums of four products. Every pair above ``COARSE`` goes on: th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,7 @@ SIMPLE = 25.0  # frequencies a picture's energy is spread over, effectively; pho
 
 coarse = Spectrum(16, 8, np.float32)
 _kept = np.flatnonzero(coarse.weights.ravel() > 0)
-_parity = [np.flatnonzero(((_kept // 8) % 2 == row) & ((_kept % 8) % 2 == column)) for row in (0, 1) for column in (0, 1)]
+PARITY = [np.flatnonzero(((_kept // 8) % 2 == row) & ((_kept % 8) % 2 == column)) for row in (0, 1) for column in (0, 1)]
 
 
 def flat(spectra: Floats) -> Floats:
@@ -81,22 +81,22 @@ def candidates(thumbnails: Thumbnails) -> Iterator[Block]:
     """Every pair of different pictures of which a view of the first looks like the whole of the second."""
     if len(thumbnails) < 2:
         return
-    wholes, tells = _wholes(thumbnails)
-    parts = [np.ascontiguousarray(wholes[:, part]) for part in _parity]
-    for start, pictures in _blocks(thumbnails):
-        products = _Products(pictures)
+    wholes, tells = coarse_wholes(thumbnails)
+    parts = by_parity(wholes)
+    for start, pictures in blocks_of(thumbnails):
+        products = Products(views_of(pictures))
         found: list[tuple[NDArray[Any], NDArray[Any]]] = []
         for left in range(0, len(wholes), COLUMNS):
-            rows, columns = np.nonzero(products.best([part[left : left + COLUMNS].T for part in parts]) > COARSE)
+            rows, columns = np.nonzero(products.best([part[left : left + COLUMNS] for part in parts]) > COARSE)
             other = (rows + start != columns + left) & tells[rows + start]
             found.append((rows[other], columns[other] + left))
             if sum(len(rows) for rows, _ in found) > MOST_PAIRS:
-                yield _block(start, pictures, wholes, found)
+                yield block_of(start, pictures, wholes, found)
                 found = []
-        yield _block(start, pictures, wholes, found)
+        yield block_of(start, pictures, wholes, found)
 
 
-def _block(start: int, pictures: Floats, wholes: Floats, found: list[tuple[NDArray[Any], NDArray[Any]]]) -> Block:
+def block_of(start: int, pictures: Floats, wholes: Floats, found: list[tuple[NDArray[Any], NDArray[Any]]]) -> Block:
     rows, columns = (np.concatenate([np.zeros(0, np.int64), *each]) for each in zip(*found, strict=True)) if found else _NONE
     order = np.argsort(rows, kind="stable")
     return Block(start, pictures, wholes, rows[order], columns[order])
@@ -105,23 +105,35 @@ def _block(start: int, pictures: Floats, wholes: Floats, found: list[tuple[NDArr
 _NONE = (np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
-class _Products:
-    """Views of a block of pictures, as they are and transposed, by parity; and room for their products with others."""
+Parts = list[Floats]
+"""Coarse spectra [n, d], their coefficients apart by the parity of row and column: four arrays."""
 
-    def __init__(self, pictures: Floats) -> None:
-        views = [coarse(pictures, box) for box in VIEWS]
-        both = [view for each in views for view in (each, each.swapaxes(-1, -2))]
-        self._views = [[np.ascontiguousarray(flat(view)[:, part]) for part in _parity] for view in both]
-        self._room = np.empty((6, len(pictures) * COLUMNS), np.float32)
 
-    def best(self, wholes: list[Floats]) -> Floats:
+def by_parity(spectra: Floats) -> Parts:
+    return [np.ascontiguousarray(spectra[:, part]) for part in PARITY]
+
+
+def views_of(pictures: Floats, boxes: Sequence[Box] = VIEWS) -> list[Parts]:
+    """Views of pictures [n, 96, 96], as they are and transposed."""
+    views = [coarse(pictures, box) for box in boxes]
+    return [by_parity(flat(view)) for each in views for view in (each, each.swapaxes(-1, -2))]
+
+
+class Products:
+    """Views of some pictures, and room for their products with at most ``columns`` others."""
+
+    def __init__(self, views: Sequence[Parts], columns: int = COLUMNS) -> None:
+        self._views = views
+        self._room = np.empty((6, len(views[0][0]) * columns), np.float32)
+
+    def best(self, wholes: Parts) -> Floats:
         """[rows, columns]: the greatest cosine over all views and symmetries. Holds until the next call."""
-        shape = (len(self._views[0][0]), wholes[0].shape[1])
+        shape = (len(self._views[0][0]), len(wholes[0]))
         *products, alike, best = (room[: shape[0] * shape[1]].reshape(shape) for room in self._room)
         best.fill(-1)
         for view in self._views:
             even, odd_columns, odd_rows, odd = (
-                np.matmul(one, other, out=room) for one, other, room in zip(view, wholes, products, strict=True)
+                np.matmul(one, other.T, out=room) for one, other, room in zip(view, wholes, products, strict=True)
             )
             np.add(even, odd, out=alike)  # with both the odd rows' and the odd columns' signs kept or changed
             even -= odd  # with one of them changed
@@ -134,15 +146,16 @@ class _Products:
         return best
 
 
-def _wholes(thumbnails: Thumbnails) -> tuple[Floats, NDArray[np.bool_]]:
+def coarse_wholes(thumbnails: Thumbnails) -> tuple[Floats, NDArray[np.bool_]]:
     """[n, d] coarse spectra (zero where a picture shows too little), and [n] which show enough."""
-    tells = np.concatenate([_tells(block) for _, block in _blocks(thumbnails)])
-    wholes = np.concatenate([flat(coarse(block)) for _, block in _blocks(thumbnails)])
+    tells = np.concatenate([_tells(block) for _, block in blocks_of(thumbnails)])
+    wholes = np.concatenate([flat(coarse(block)) for _, block in blocks_of(thumbnails)])
     wholes[~tells] = 0
     return wholes, tells
 
 
-def _blocks(thumbnails: Thumbnails) -> Iterator[tuple[int, Floats]]:
+def blocks_of(thumbnails: Thumbnails) -> Iterator[tuple[int, Floats]]:
+    """``ROWS`` pictures [n, 96, 96] at a time, with the first one's number."""
     for start in range(0, len(thumbnails), ROWS):
         yield start, thumbnails.load(start, ROWS).astype(np.float32)
 

@@ -109,9 +109,14 @@ class Likely:
         self._coarse = flat(coarse.grid(picture, AXES)).reshape(len(AXES) ** 2, -1)
         self._fine = Views(picture)
 
-    def places(self, others: NDArray[Any], coarse_wholes: Floats, wholes: Wholes) -> list[Place]:
-        """Of pictures ``others`` [n], with coarse spectra ``coarse_wholes`` [n, d]: those worth a fit, the likeliest first."""
+    def places(self, others: NDArray[Any], coarse_wholes: Floats, wholes: Wholes, most: int | None = None) -> list[Place]:
+        """Of pictures ``others`` [n], with coarse spectra ``coarse_wholes`` [n, d]: those worth a fit, the likeliest first.
+
+        ``most``: so many at most are looked at finely, those that lie best in this one coarsely.
+        """
         located = self._located(others, coarse_wholes)
+        if most is not None:
+            located = sorted(located, key=lambda place: (-place.score, place.other))[:most]
         by_view: dict[tuple[Box, int], list[Place]] = {}
         for place in located:
             by_view.setdefault((place.box, place.turn), []).append(place)
@@ -127,7 +132,8 @@ class Likely:
             chosen = np.flatnonzero(turns == turn)
             cosines = self._coarse @ turned(wholes[chosen], turn).T
             views, scores = cosines.argmax(axis=0), cosines.max(axis=0)
-            found += [Place(int(others[chosen[i]]), _box(int(views[i])), turn) for i in np.flatnonzero(scores >= LOCATED)]
+            placed = np.flatnonzero(scores >= LOCATED).tolist()
+            found += [Place(int(others[chosen[i]]), _box(int(views[i])), turn, float(scores[i])) for i in placed]
         return found
 
     def _compared(self, places: list[Place], wholes: Wholes) -> list[Place]:

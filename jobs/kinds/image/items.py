@@ -89,9 +89,10 @@ class ImageCopies:
 
     def find(self, items: Iterable[SpooledItem], progress: Callable[[int, int], None]) -> tuple[list[Likeness], str]:
         from jobs.kinds.image.near_duplicates import find_copies, method_of
+        from tlbatch.contracts.data import ALL_PAIRS
 
         pictures = list(items)
-        found = find_copies(self._thumbnails, progress)
+        found = find_copies(self._thumbnails, progress, listed=len(self._thumbnails) > ALL_PAIRS)
         method = method_of(found, len(pictures) - len(self._thumbnails))
         if found.unverified:
             print(method)

@@ -9,7 +9,7 @@ import pytest
 
 from tlbatch.planning import Node, Plan
 from tlbatch.planning.controls import Images, resolve_controls
-from tlbatch.planning.make import make_plan
+from tlbatch.planning.make import make_plan, prepare_node
 from tlbatch.planning.resolved import ListedData, ResolvedStudy
 from tlbatch.planning.runs import contrasts, resolve_runs
 from tlbatch.planning.weights import ResolvedWeights
@@ -112,3 +112,12 @@ def test_contrasts_are_planned_before_results() -> None:
 def test_a_plan_out_of_order_is_refused() -> None:
     with pytest.raises(ValueError, match="comes before what it needs"):
         Plan("pets", {"report": Node("report", "report", {}, {"dataset": "prepare"})})
+
+
+@pytest.mark.parametrize(("files", "asked"), [(50_000, None), (50_001, "inverted file")])
+def test_the_key_says_how_copies_are_looked_for_in_a_large_dataset(files: int, asked: str | None) -> None:
+    study = parse_study(TEXT).study
+    data = ListedData("pets", ("cat", "dog"), "d", files=files)
+    assert prepare_node("dataset", study.dataset, data).params.get("near_copies") == asked
+    unsought = study.dataset.model_copy(update={"near_duplicates": False})
+    assert "near_copies" not in prepare_node("dataset", unsought, data).params
