@@ -15,16 +15,27 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from jobs.ranks import LostProcessError, Member
 from jobs.worklog import write_progress
 from tlbatch.errors import CorruptArtifactError, DeadlineError, OtherVersionError, Stopped, TransientError
 from tlbatch.records.task_records import read_progress
 from tlbatch.store import NotFoundError, Store
-from tlbatch.store.artifacts import Artifact, FileEntry, Manifest, artifact_files, commit, file_sha256, open_artifact
+from tlbatch.store.artifacts import (
+    Artifact,
+    FileEntry,
+    Manifest,
+    artifact_files,
+    commit,
+    file_sha256,
+    load_manifest,
+    open_artifact,
+)
 from tlbatch.store.documents import DamagedError, read, read_disposable, sealed, shaped, what
 from tlbatch.store.housekeeping import tidy
 from tlbatch.tasks import InputRef, Task, task_name
 
 if TYPE_CHECKING:
+    from jobs.training.group import Alone
     from tlbatch.contracts.base import Parameters  # pydantic: not before the signal handlers stand
 
 PROGRESS_EVERY_S = 5.0
@@ -45,9 +56,12 @@ class Context:
         *,
         stop: Callable[[], bool] = lambda: False,
         shard: tuple[int, int] | None = None,
+        member: Member | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.store, self.task, self.attempt, self.scratch, self.shard = store, task, attempt, scratch, shard
+        self.member = member  #: this process's place among several that do the task together
+        self.group: Alone | None = None  #: these, once they have met
         self.made: dict[str, Any] = {}  #: facts for the manifest: images_per_s, forward_passes, device, …
         self._stop, self._clock, self._started = stop, clock, clock()
         self._spent_before_s = self._read_spent()
@@ -138,6 +152,8 @@ class Context:
         """Upload the output files, commit the manifest, drop the checkpoints. Called by the runtime."""
         if self._deferred:
             return None
+        if self.member is not None and not self.member.leads:
+            return self._await_commit()
         local = {str(path.relative_to(self._out)): path for path in sorted(self._out.rglob("*")) if path.is_file()}
         entries = artifact_files(local, self.task.step, self.task.key, self.attempt)
         for name, path in local.items():
@@ -145,6 +161,17 @@ class Context:
         manifest = Manifest(self.task.step, self.task.key, {**self._reused, **entries}, self._made())
         manifest = commit(self.store, manifest, self.attempt)
         tidy(self.store, lambda: [stat.name for stat in self.store.list(f"work/{self.task.key}/checkpoints/")])
+        if self.group is not None:
+            self.group.committed()
+        return manifest
+
+    def _await_commit(self) -> Manifest:
+        """Of several processes rank 0 commits. Raises LostProcessError where it went without."""
+        told = self.group is not None and self.group.wait_for_commit(self.stop_requested)
+        manifest = load_manifest(self.store, self.task.step, self.task.key)
+        if manifest is None:
+            when = "did not commit what all had computed" if told else "went before the artifact was there"
+            raise LostProcessError(f"rank 0 {when}: all start again and go on from the last checkpoint")
         return manifest
 
     def _made(self) -> dict[str, Any]:
@@ -173,12 +200,19 @@ class Context:
 
     def progress(self, done: float, total: float, unit: str, note: str = "", *, force: bool = False) -> None:
         """Say how far the task is: written to the store at most every 5 s, and checks for a stop request or deadline."""
+        if not self.leads:
+            return
         now = self._clock()
         if force or now - self._progress_at >= PROGRESS_EVERY_S or (done >= total and self._progress_at > float("-inf")):
             self._progress_at = now
             document = {"done": done, "total": total, "unit": unit, "note": note, "seconds": round(self.spent_s(), 1)}
             write_progress(self.store, self.task.key, document)
         self.check_deadline()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process speaks for the task: it does it alone, or is rank 0 of several."""
+        return self.member is None or self.member.leads
 
     def stop_requested(self) -> bool:
         return self._stop()
@@ -190,7 +224,7 @@ class Context:
 
     def check_deadline(self) -> None:
         limit = self.task.limits.get("deadline_s")
-        if limit is not None and self.spent_s() > limit:
+        if limit is not None and self.leads and self.spent_s() > limit:
             raise DeadlineError(f"over its deadline of {limit:g} s run time (resources.deadline); raise it to go on")
 
     def spent_s(self) -> float:
@@ -226,13 +260,28 @@ class Context:
         for done in reversed(self._checkpoints()):
             number = done.rpartition("/")[0].rpartition("/")[2]
             try:
-                checkpoint = read(self.store, done, shaped(Checkpoint))
-                if checkpoint is not None:
-                    return {name: self._fetch(done.removesuffix("done.json") + name, h) for name, h in checkpoint.files.items()}
+                if (files := self._files_of(done)) is not None:
+                    return files
             except (DamagedError, NotFoundError) as error:
                 why = error.why if isinstance(error, DamagedError) else str(error)
                 print(f"checkpoint {number} is damaged ({why}): going on from the one before it, or from the start", flush=True)
         return None
+
+    def checkpoint(self, number: int) -> dict[str, Path]:
+        """Files of the one that another process has read already. Raises TransientError where it cannot be read here."""
+        try:
+            files = self._files_of(f"work/{self.task.key}/checkpoints/{number:08d}/done.json")
+        except (DamagedError, NotFoundError) as error:
+            raise TransientError(f"checkpoint {number}, which rank 0 goes on from, cannot be read: {error}") from error
+        if files is None:
+            raise TransientError(f"checkpoint {number}, which rank 0 goes on from, is gone")
+        return files
+
+    def _files_of(self, done: str) -> dict[str, Path] | None:
+        checkpoint = read(self.store, done, shaped(Checkpoint))
+        if checkpoint is None:
+            return None
+        return {name: self._fetch(done.removesuffix("done.json") + name, h) for name, h in checkpoint.files.items()}
 
     def _checkpoints(self) -> list[str]:
         """Names of ``done.json`` of all complete checkpoints, oldest first."""

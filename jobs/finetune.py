@@ -33,9 +33,15 @@ Files
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from jobs.runtime import Context, step_main
 from tlbatch import nouns
+from tlbatch.errors import StudyError
 from tlbatch.roles import TOGETHER
+
+if TYPE_CHECKING:
+    from jobs.training.settings import Settings
 
 AUGMENTED = "augmented.jpg"
 KEPT = ("device", "epoch_seconds", "images_per_s")
@@ -45,6 +51,12 @@ KEPT = ("device", "epoch_seconds", "images_per_s")
 def run(context: Context) -> None:
     train = take_task if TOGETHER in context.task.inputs else train_model
     train(context)
+
+
+def say(context: Context, words: str) -> None:
+    """Once, however many processes train together."""
+    if context.leads:
+        print(words, flush=True)
 
 
 def take_task(context: Context) -> None:
@@ -69,14 +81,30 @@ def train_model(context: Context) -> None:
     from tlbatch.contracts.models import FinetuneParams
 
     settings = Settings.of(context.read_params(FinetuneParams))
-    device = choose_device(context.threads)
+    device = choose_device(context.threads, context.member.local_rank if context.member else 0)
+    if context.member is not None:
+        meet(context, settings)
     parts = load_parts(context, settings)
     counts = f"{len(parts.train)} training and {len(parts.validation)} validation {nouns.items()}"
-    print(f"{counts}, {len(parts.classes)} classes", flush=True)
+    say(context, f"{counts}, {len(parts.classes)} classes")
     for role, source in parts.sources.items():
-        print(f"{role}: {len(source.train)} training {nouns.items()}", flush=True)
+        say(context, f"{role}: {len(source.train)} training {nouns.items()}")
     train = resolve_name(settings.strategy_entry.program)
-    write_outputs(context, settings, parts, train(context, settings, parts, device))
+    outcome = train(context, settings, parts, device)
+    if context.leads:
+        write_outputs(context, settings, parts, outcome)
+
+
+def meet(context: Context, settings: Settings) -> None:
+    """The other processes that train this network."""
+    from jobs.training.group import joined
+    from tlbatch.strategies import sharing
+
+    if not settings.strategy_entry.shares:
+        raise StudyError(f"{settings.strategy_entry.name} is trained by one process: {', '.join(sharing())} by several")
+    context.group = joined(context)
+    context.made["processes"] = context.group.size
+    say(context, f"{context.group.size} processes train together")
 
 
 if __name__ == "__main__":

@@ -26,13 +26,15 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
+from jobs import ranks
 from jobs.context import Context
 from jobs.refusals import refused
 from jobs.worklog import LogPieces, write_exit
 from tlbatch import output
 from tlbatch.errors import DeadlineError, Stopped, StudyError, TlbatchError
+from tlbatch.records.task_records import read_exit
 from tlbatch.store import NotFoundError, open_store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.store.documents import WRONG, what
@@ -65,7 +67,25 @@ def step_main(step: str, run: Callable[[Context], None], argv: list[str] | None 
     end_with_parent()
     output.install()
     arguments = _parse(step, argv)
-    sys.exit(_run_task(step, run, arguments, stop))
+    try:
+        own = ranks.member(os.environ)
+        several = ranks.to_start(os.environ)
+    except StudyError as error:
+        _say(f"{step}: {error}", sys.stderr)
+        sys.exit(error.exit_code)
+    if several:
+        sys.exit(ranks.run_together(step, sys.argv[1:] if argv is None else argv, lambda: bool(stop)))
+    code = _run_task(step, run, arguments, stop, own)
+    if own is not None:
+        _leave(code)
+    sys.exit(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """At once: what torch has open to a process that is gone may wait for it at the interpreter's own end."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def end_with_parent() -> None:
@@ -97,11 +117,19 @@ def _shard(text: str) -> tuple[int, int]:
     return int(index), int(count)
 
 
-def _run_task(step: str, run: Callable[[Context], None], arguments: argparse.Namespace, stop: StopRequest) -> int:
-    attempt = arguments.attempt or _attempt_name()
+def _run_task(
+    step: str,
+    run: Callable[[Context], None],
+    arguments: argparse.Namespace,
+    stop: StopRequest,
+    own: ranks.Member | None = None,
+) -> int:
+    attempt = (arguments.attempt or _attempt_name()) + ("" if own is None or own.leads else f"r{own.rank}")
+    began = time.time()
     scratch = Path(tempfile.mkdtemp(prefix=f"tlbatch-{step}-"))
     log: LogPieces | None = None
     context: Context | None = None
+    lost = False
     try:
         store_url, task_path = _split_task_url(arguments.task)
         store = open_store(store_url)
@@ -109,15 +137,16 @@ def _run_task(step: str, run: Callable[[Context], None], arguments: argparse.Nam
         if load_manifest(store, step, task.key) is not None:
             print(f"{step} {task.key[:12]}: already in the store", flush=True)
             return 0
-        log = LogPieces(store, task.key, attempt)
+        log = LogPieces(store, task.key, attempt, mark="" if own is None else f"[rank {own.rank}] ")
         log.start()
-        context = Context(store, task, attempt, scratch, stop=lambda: bool(stop), shard=arguments.shard)
+        context = Context(store, task, attempt, scratch, stop=lambda: bool(stop), shard=arguments.shard, member=own)
         _speak_of(context.kind)
         run(context)
         context.finish()
         code, sentence = 0, "done"
     except TlbatchError as error:
         code, sentence = error.exit_code, f"{error}{error.way_out}"
+        lost = isinstance(error, ranks.LostProcessError)
         if arguments.debug:
             traceback.print_exc()
     except KeyboardInterrupt:
@@ -130,9 +159,19 @@ def _run_task(step: str, run: Callable[[Context], None], arguments: argparse.Nam
         _say(f"{step}: {sentence}", sys.stderr)
     if log is not None and context is not None:
         log.stop()
-        write_exit(context.store, context.task.key, attempt, code, sentence)
+        if not (lost and _told_by_another(context, began)):
+            write_exit(context.store, context.task.key, attempt, code, sentence)
     shutil.rmtree(scratch, ignore_errors=True)
     return code
+
+
+def _told_by_another(context: Context, began: float) -> bool:
+    """Whether the process that this one lost has said why it ended: that is why the task did."""
+    try:
+        told = read_exit(context.store, context.task.key)
+    except TlbatchError:
+        return False
+    return told is not None and float(told.get("time") or 0) >= began and told["code"] != 0
 
 
 def _speak_of(kind: str | None) -> None:

@@ -20,11 +20,15 @@ TERMINATION_LOG = Path("/dev/termination-log")
 
 
 class LogPieces:
-    """Copies what the step prints into ``work/<key>/logs/<attempt>-<seq>.txt``, a piece every 5 s and at the end."""
+    """Copies what the step prints into ``work/<key>/logs/<attempt>-<seq>.txt``, a piece every 5 s and at the end.
 
-    def __init__(self, store: Store, key: str, attempt: str, every_s: float = PIECE_EVERY_S) -> None:
+    ``mark``: what each line starts with, here and there.
+    """
+
+    def __init__(self, store: Store, key: str, attempt: str, every_s: float = PIECE_EVERY_S, mark: str = "") -> None:
         self._store, self._prefix, self._every_s = store, f"work/{key}/logs/{attempt}", every_s
         self._buffer: list[str] = []
+        self._mark = mark
         self._sequence = 0
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -33,8 +37,8 @@ class LogPieces:
 
     def start(self) -> None:
         self._streams = (sys.stdout, sys.stderr)
-        sys.stdout = _Tee(sys.stdout, self._append)
-        sys.stderr = _Tee(sys.stderr, self._append)
+        sys.stdout = _Tee(sys.stdout, self._append, self._mark)
+        sys.stderr = _Tee(sys.stderr, self._append, self._mark)
         self._thread.start()
 
     def stop(self) -> None:
@@ -68,14 +72,21 @@ class LogPieces:
 
 
 class _Tee:
-    """A text stream that also hands everything to ``copy``."""
+    """A text stream that also hands everything to ``copy``, each line behind its ``mark``."""
 
-    def __init__(self, stream: TextIO, copy: object) -> None:
-        self._stream, self._copy = stream, copy
+    def __init__(self, stream: TextIO, copy: object, mark: str = "") -> None:
+        self._stream, self._copy, self._mark, self._at_start = stream, copy, mark, True
 
     def write(self, text: str) -> int:
+        text = self._marked(text) if self._mark else text
         self._copy(text)  # type: ignore[operator]
         return self._stream.write(text)
+
+    def _marked(self, text: str) -> str:
+        lines = text.splitlines(keepends=True)
+        starts = [self._at_start, *(True for _ in lines[1:])]
+        self._at_start = text.endswith("\n") if text else self._at_start
+        return "".join(f"{self._mark}{line}" if start else line for line, start in zip(lines, starts, strict=False))
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)

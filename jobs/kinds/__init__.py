@@ -47,6 +47,22 @@ def vary(input: Mapping[str, Any], items: Tensor, augmentation: Mapping[str, Any
     return changed
 
 
+def vary_rows(
+    input: Mapping[str, Any],
+    load: Callable[[slice], Tensor],
+    augmentation: Mapping[str, Any],
+    chance: torch.Generator,
+    n: int,
+    rows: slice,
+) -> Tensor:
+    """``vary(…)[rows]`` of a batch of ``n``, which ``load`` gives rows of. Kinds without ``vary_rows`` vary all of it."""
+    own = None if added_name(augmentation or None) is not None else getattr(feed_of(input), "vary_rows", None)
+    if own is None:
+        return vary(input, load(slice(0, n)), augmentation, chance)[rows]
+    changed: Tensor = own(load(rows), augmentation, chance, n, rows)
+    return changed
+
+
 @cache
 def _augmentation(name: str) -> Callable[..., Tensor]:
     return program("augmentations", name)

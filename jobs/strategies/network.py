@@ -95,6 +95,8 @@ def fit_network(
     learning_stages(first[0], phases)  # what does not fit is said before a thousand images are decoded
     feeds = {role: item_feed(context, settings, parts, device, role) for role in parts.roles}
     feed = feeds[TARGET]
+    if context.group is not None:
+        context.group.ready(context.stop_requested)
     if settings.params.augmentation and (sheet := varied_sheet(feed, feed_of(settings.input))) is not None:
         context.out("augmented.jpg").write_bytes(sheet)
     trained = fit(context, settings, lambda: first.pop() if first else build(), replace(learning(feeds), phases=phases))

@@ -9,6 +9,8 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -18,7 +20,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from jobs.context import Context
-from tlbatch.errors import DeadlineError
+from jobs.training.group import ALONE, Alone
+from tlbatch.errors import DeadlineError, Stopped
 from tlbatch.store.documents import parse
 
 STEP_EVERY_S = 45.0  # in mid-epoch: at least once a minute, with time to write it
@@ -56,9 +59,20 @@ class Keeper:
         self._step_every_s, self._epoch_every_s, self._clock = step_every_s, epoch_every_s, clock
         self._saved_at, self._number = clock(), 0
 
+    @property
+    def group(self) -> Alone:
+        return self.context.group or ALONE
+
     def load(self) -> Snapshot | None:
-        """The newest complete checkpoint."""
-        files = self.context.latest_checkpoint()
+        """The newest complete checkpoint; of several processes all load the one that rank 0 found."""
+        if self.group.leads:
+            found = self._read(self.context.latest_checkpoint())
+            self.group.decided(self._number)
+            return found
+        number = self.group.decided(0)
+        return self._read(self.context.checkpoint(number)) if number else None
+
+    def _read(self, files: dict[str, Path] | None) -> Snapshot | None:
         if files is None:
             return None
         with safe_open(files[NAME], framework="pt") as file:
@@ -79,6 +93,10 @@ class Keeper:
     def tick(self, what: Checkpointed, done: float, total: float, note: str, *, epoch_end: bool = False) -> None:
         """Between batches. Raises Stopped or DeadlineError, each after a checkpoint."""
         since_s = self._clock() - self._saved_at
+        if self.group.size > 1:
+            due = since_s >= (self._epoch_every_s if epoch_end else self._step_every_s)
+            self._tick_together(what, due, lambda: self.context.progress(done, total, "epochs", note))
+            return
         stop = self.context.stop_requested()  # asked once: a later request must not end the task without a checkpoint
         if stop or since_s >= (self._epoch_every_s if epoch_end else self._step_every_s):
             self.save(what)
@@ -89,6 +107,30 @@ class Keeper:
         except DeadlineError:
             self.save(what)
             raise
+
+    def _tick_together(self, what: Checkpointed, due: bool, progress: Callable[[], None]) -> None:
+        """The same by several processes: what one of them is asked all do, at one batch. Rank 0 has the clocks, and saves."""
+        wish = Wish.SAVE if due and self.group.leads else Wish.GO_ON
+        try:
+            if self.group.leads:
+                progress()
+        except DeadlineError as error:
+            wish, late = Wish.END, str(error)
+        else:
+            late = "over its deadline of run time (resources.deadline); raise it to go on"
+        wish = Wish(self.group.agree(Wish.STOP if self.context.stop_requested() else wish))
+        if wish and self.group.leads:
+            self.save(what)
+        if wish == Wish.STOP:
+            raise Stopped("asked to stop, one process or all; a later start goes on from here")
+        if wish == Wish.END:
+            raise DeadlineError(late)
+
+
+class Wish(IntEnum):
+    """What a process of several wants at a batch's end; the highest is done."""
+
+    GO_ON, SAVE, END, STOP = range(4)
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:

@@ -58,14 +58,14 @@ class _Course:
         self._found = self._keeper.load()
         if self._found is not None:
             self._trials = [Trial.from_json(document) for document in self._found.place["trials"]]
-            print(f"going on from a checkpoint: {_standing(self._found)}", flush=True)
+            self._say(f"going on from a checkpoint: {_standing(self._found)}")
         self._note_trials()
         while (after := self._search.next(self._trials)) is not None:
             lr, epochs = after
             trial = try_lr(self._settings.recipe(lr), lr, epochs, self._trainer)
             self._trials.append(trial)
             self._note_trials()
-            print(f"lr {lr:g}, {epochs} epochs: {_judged(trial)}", flush=True)
+            self._say(f"lr {lr:g}, {epochs} epochs: {_judged(trial)}")
         lr = self._search.choose(self._trials) if self._trials else float(self._settings.train.lr)
         trainer = self._trainer(self._settings.recipe(lr))
         trainer.run()
@@ -76,7 +76,7 @@ class _Course:
 
     def _trainer(self, recipe: Recipe) -> Trainer:
         """Fresh, or where the checkpoint had it."""
-        trainer = Trainer(self._build(), self._learning, recipe, self._tick)
+        trainer = Trainer(self._build(), self._learning, recipe, self._tick, self._keeper.group)
         if self._found is not None:
             trainer.restore(self._found)
             self._found = None
@@ -88,7 +88,11 @@ class _Course:
         note = _note(trainer, trying)
         self._keeper.tick(trainer, before + trainer.done_epochs, self._total, note, epoch_end=epoch_end)
         if epoch_end and not trying:
-            print(note, flush=True)
+            self._say(note)
+
+    def _say(self, words: str) -> None:
+        if self._keeper.group.leads:
+            print(words, flush=True)
 
 
 def _search(settings: Settings, learning: Learning) -> Search:

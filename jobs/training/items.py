@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jobs.kinds import feed_of, vary
+from jobs.kinds import feed_of, vary, vary_rows
 from jobs.kinds.feed import Feed, laid_out
 from jobs.randomness import generator
 from jobs.training.batches import VALIDATION_BATCH
@@ -85,6 +85,17 @@ class ItemFeed:
         if not self._augmentation:
             return items
         return vary(self._settings, items.float(), self._augmentation, generator(self._seed, "augment", epoch, step))
+
+    def batch_rows(self, indices: Tensor, rows: slice, epoch: int, step: int) -> Tensor:
+        """``batch(indices, epoch, step)[rows]``: chance is by an item's place in the batch, whoever computes the rest of it."""
+        if not self._augmentation:
+            return self._fed(self._train[indices[rows]].to(self._device))
+        chance = generator(self._seed, "augment", epoch, step)
+
+        def load(rows: slice) -> Tensor:
+            return self._train[indices[rows]].to(self._device).float()
+
+        return self._fed(vary_rows(self._settings, load, self._augmentation, chance, len(indices), rows))
 
     def plain(self, indices: Tensor) -> Tensor:
         """Some training items, unvaried."""

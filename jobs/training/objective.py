@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from jobs.training.batches import TARGET, Batch, Feed
+from jobs.training.batches import TARGET, At, Batch, Feed
 from tlbatch.spec.train import Train
 
 
@@ -41,6 +41,10 @@ class Forward:
         with self.precision():
             logits: Tensor = self.network(x)
         return logits
+
+    def fed(self, feed: Feed, indices: Tensor, at: At) -> Tensor:
+        """What it is called with, of a batch: all of it."""
+        return feed.batch(indices, at.epoch, at.step)
 
     def precision(self) -> torch.autocast:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16)
@@ -76,7 +80,7 @@ class CrossEntropy:
         x, targets = mix(batch.x, targets, self.train, batch.at.generator("mix"))
         logits = network(x)
         right = (logits.detach().argmax(dim=1) == targets.argmax(dim=1)).sum()
-        return self.loss(logits, targets), Counts(len(x), right)
+        return self.loss(logits, targets), Counts(len(logits), right)
 
     def targets(self, labels: Tensor) -> Tensor:
         """One-hot float32 [n, classes] of int64 labels."""

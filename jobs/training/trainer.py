@@ -15,13 +15,14 @@ from jobs.randomness import seed_layers
 from jobs.training.averaging import Average
 from jobs.training.batches import TARGET, At, Batch, Feed
 from jobs.training.checkpoints import Snapshot, optimizer_tensors, restore_optimizer
+from jobs.training.group import ALONE, Alone
 from jobs.training.learning import Learning, learning_of
-from jobs.training.objective import Forward
 from jobs.training.optimizers import build_optimizer, set_lr
 from jobs.training.protocol import Trainable
 from jobs.training.schedules import Plateau, lr_factor
 from jobs.training.selection import BestEpoch, Patience
-from jobs.training.validation import Judged, validation_logits
+from jobs.training.sharing import forward_of, logits_of
+from jobs.training.validation import Judged
 from tlbatch.errors import StudyError
 from tlbatch.spec.train import Train
 
@@ -68,14 +69,22 @@ Tick = Callable[["Trainer", bool], None]
 
 
 class Trainer:
-    """Trains ``network`` (on its device, with its initial weights) on what ``feed`` gives: the target's, or several roles'."""
+    """Trains ``network`` (on its device, with its initial weights) on what ``feed`` gives: the target's, or several roles'.
+
+    With the other processes of ``group``, each of which has such a trainer, where there are any.
+    """
 
     def __init__(
-        self, network: nn.Module, feed: Feed | Learning, recipe: Recipe, tick: Tick = lambda trainer, epoch_end: None
+        self,
+        network: nn.Module,
+        feed: Feed | Learning,
+        recipe: Recipe,
+        tick: Tick = lambda trainer, epoch_end: None,
+        group: Alone = ALONE,
     ) -> None:
         learning_on = learning_of(feed)
         self.network, self._learning, self._feeds = network, learning_on, learning_on.feeds
-        self.recipe, self._tick = recipe, tick
+        self.recipe, self._tick, self._group = recipe, tick, group
         self._stages = cast(Trainable, network)
         self.device = next(network.parameters()).device
         train, names = recipe.train, [stage.name for stage in self._stages.stages]
@@ -87,7 +96,7 @@ class Trainer:
             self.optimizer.add_param_group({"params": weighs, "stage": "tasks", "scale": 1.0, "weight_decay": 0.0})
         self._objective = learning_on.objective(train, recipe.classes, learning_on.feeds)
         self._penalty = learning_on.penalty(network) if learning_on.penalty else None  # before restore: of the initial weights
-        self._forward = Forward(network, self.device, recipe.bf16)
+        self._forward = forward_of(network, self.device, recipe, group)
         self._samplers = learning_on.samplers(train, recipe.seed)
         self._sampler = self._samplers[TARGET]
         self._average = Average(network, train.ema) if train.ema else None
@@ -111,7 +120,7 @@ class Trainer:
         pieces = []
         for role in self.judged_on:
             judge = self._learning.as_judge(self.judged, role)
-            pieces.append(validation_logits(judge, self._feeds[role], self.recipe.bf16, tick))
+            pieces.append(logits_of(judge, self._feeds[role], self.recipe.bf16, self._group, tick))
         return torch.cat([piece for piece in pieces if len(piece)] or [torch.empty((0, 0))])
 
     def _validation_labels(self) -> Tensor:
@@ -130,6 +139,7 @@ class Trainer:
 
     def run(self) -> None:
         """Train to the end (or go on to it); then ``judged`` has the weights of the selected epoch."""
+        self._group.same(self._changing(self.network).values())
         while self.place.epoch < self.recipe.train.epochs and not self.place.stopped_early:
             self._epoch()
         if self._best:
@@ -164,6 +174,7 @@ class Trainer:
         loss, counts = self._objective(self._forward, batches)
         self.optimizer.zero_grad(set_to_none=True)
         (loss if self._penalty is None else loss + self._penalty()).backward()  # type: ignore[no-untyped-call]
+        self._group.average_gradients(p for group in self.optimizer.param_groups for p in group["params"])
         if train.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), train.clip_norm)
         self.optimizer.step()
@@ -182,7 +193,7 @@ class Trainer:
         at = At(self.recipe.seed, place.epoch, place.step, share)
         for role, feed in self._feeds.items():
             indices = self._samplers[role].batch(place.epoch, place.step)
-            found[role] = Batch(feed.batch(indices, place.epoch, place.step), feed.train_labels[indices], at)
+            found[role] = Batch(self._forward.fed(feed, indices, at), feed.train_labels[indices], at)
         return found
 
     def _lr(self, step: int) -> float:
@@ -194,10 +205,13 @@ class Trainer:
 
     def _validate(self) -> tuple[Judged, list[Judged | None]] | None:
         """What decides, and the same of each of several tasks; None where there are no validation images."""
+        self._group.same(self._changing(self.judged).values())
         logits = self.validation_logits(lambda: self._tick(self, False))
         judged = self._judge(logits, self._validation_labels()) if len(logits) else None
         loss = judged[0][0] if judged else 0.0
-        if not (bool(logits.isfinite().all()) and math.isfinite(loss) and self._sums.isfinite().all()):
+        finite = bool(logits.isfinite().all()) and math.isfinite(loss) and bool(self._sums.isfinite().all())
+        finite, judged = self._group.decided((finite, judged))
+        if not finite:
             epoch, lr = self.place.epoch + 1, self.recipe.lr
             raise DivergedError(f"the loss is no number any more in epoch {epoch}: train.lr {lr:g} is too large; lower it")
         return judged

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from jobs.training.batches import Feed
+from jobs.training.group import Group
 
 
 @torch.no_grad()
@@ -21,6 +22,39 @@ def validation_logits(network: nn.Module, feed: Feed, bf16: bool, tick: Callable
             pieces.append(network(x).float().cpu())
         tick()
     return torch.cat(pieces) if pieces else torch.empty((0, 0))
+
+
+@torch.no_grad()
+def shared_validation_logits(
+    network: nn.Module, feed: Feed, bf16: bool, group: Group, tick: Callable[[], None] = lambda: None
+) -> Tensor:
+    """The same, of batches that several processes take turns with: all get the logits of all, to the bits of one process.
+
+    ``tick`` is called equally often by all.
+    """
+    network.eval()
+    own: list[Tensor] = []
+    sizes: list[int] = []
+    for number, x in enumerate(feed.validation_batches()):
+        sizes.append(len(x))
+        if number % group.size == group.rank:
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
+                own.append(network(x).float().cpu())
+        if number % group.size == group.size - 1:
+            tick()
+    if len(sizes) % group.size:
+        tick()
+    return _in_turns(own, sizes, group) if sizes else torch.empty((0, 0))
+
+
+def _in_turns(own: list[Tensor], sizes: list[int], group: Group) -> Tensor:
+    """[m, classes] of all batches, of these sizes, from each process's own: batch b is process b's, modulo their number."""
+    width = max(int(each) for each in group.gathered(torch.tensor([own[0].shape[1] if own else 0])))
+    padded = torch.zeros((-(-len(sizes) // group.size), max(sizes), width))
+    for turn, logits in enumerate(own):
+        padded[turn, : len(logits)] = logits
+    told = group.gathered(padded)
+    return torch.cat([told[b % group.size][b // group.size, :size] for b, size in enumerate(sizes)])
 
 
 #: mean cross-entropy and top-1 accuracy

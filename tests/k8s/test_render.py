@@ -85,6 +85,7 @@ def test_the_driver_may_do_this_and_no_more(render: Render) -> None:
         *(("batch", "jobs", verb) for verb in read | {"create", "delete"}),
         *(("", "pods", verb) for verb in read),
         ("", "pods/log", "get"),
+        ("", "services", "create"),
         *((group, "events", verb) for group in ("", "events.k8s.io") for verb in read),
     }
 

@@ -6,19 +6,22 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from tlbatch.backends.protocol import Ended
 from tlbatch.cluster.clearing import Clearing
-from tlbatch.cluster.client import JOB_NAME, JOBS, PODS, Cluster, Document
+from tlbatch.cluster.client import JOB_NAME, JOBS, PODS, SERVICES, Cluster, Document
 from tlbatch.cluster.diagnosis import (
     PodExit,
     cannot_start,
+    deciding,
     explain_job,
     explain_pod,
     job_ended,
+    newest_pods,
     out_of_memory,
     pod_exit,
     restarts,
@@ -27,7 +30,7 @@ from tlbatch.cluster.errors import AlreadyThereError
 from tlbatch.cluster.events import job_events
 from tlbatch.cluster.watching import Watched, slim_job, slim_pod
 from tlbatch.errors import DeadlineError, StudyError, TlbatchError
-from tlbatch.manifests import DriverIdentity, Needs, Site, build_task_job, names
+from tlbatch.manifests import DriverIdentity, Needs, Site, build_group_service, build_task_job, names
 from tlbatch.planning import Node
 from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest
@@ -117,7 +120,11 @@ class KubernetesBackend:
 
     def start(self, task: Task, node: Node) -> None:
         if task.key not in self._children:
-            job = self._present(task) or self._create(task, node)
+            job = self._present(task)
+            if job is None:
+                job = self._create(task, node)
+            elif task.limits.get("nodes", 1) > 1:  # the driver before may have died between the two
+                self._introduce(self.cluster.get(JOBS, job["metadata"]["name"]) or job)
             self._children[task.key] = _Child(task, node, job["metadata"]["name"], self.clock())
 
     def ended(self, timeout_s: float) -> list[Ended]:
@@ -196,7 +203,15 @@ class KubernetesBackend:
                     continue
                 created = present
             self._jobs.put(created)
+            self._introduce(created)
             return created
+
+    def _introduce(self, job: Document) -> None:
+        """Make the Service by which the pods of a training find one another. It goes with its Job."""
+        service = build_group_service(job)
+        if service is not None:
+            with suppress(AlreadyThereError):
+                self.cluster.create(SERVICES, service)
 
     def _clean(self, older_s: float) -> None:
         """Delete Jobs that are over. One that cannot be deleted stays over, and is left to ``sweep``."""
@@ -230,7 +245,7 @@ class KubernetesBackend:
         pods, _ = self.cluster.list(PODS, f"{JOB_NAME}={child.job}")
         failed = next(each for each in job["status"]["conditions"] if each["type"] == "Failed")
         ends = sorted((end for pod in pods if (end := pod_exit(pod)) is not None and end.code), key=lambda end: end.finished)
-        code = ends[-1].code if ends else 1
+        code = deciding(ends).code if ends else 1
         if failed.get("reason") == "DeadlineExceeded":
             code = DeadlineError.exit_code
         events = [] if pods else self._events(child)
@@ -239,7 +254,7 @@ class KubernetesBackend:
     def _printed(self, ends: list[PodExit]) -> str:
         """The end of what the last pod printed: it may have died before it could store its log."""
         try:
-            return self.cluster.logs(ends[-1].pod, tail=LAST_LINES) if ends else ""
+            return self.cluster.logs(deciding(ends).pod, tail=LAST_LINES) if ends else ""
         except TlbatchError:  # gone with its node, or not started at all
             return ""
 
@@ -297,11 +312,12 @@ class KubernetesBackend:
         pods = self._pods_of(child)
         job = self._jobs.get(child.job)
         waits = explain_job(job, pods, [] if pods else self._events(child)) if job is not None else ""
-        place: dict[str, Any] = {"job": child.job, "restarts": max(len(child.pods) - 1, restarts(pods))}
+        wanted = int(job["spec"].get("completions") or 1) if job is not None else 1
+        place: dict[str, Any] = {"job": child.job, "restarts": max(len(child.pods) - wanted, restarts(pods))}
         if pods:
-            spec, status = pods[-1]["spec"], pods[-1].get("status", {})
+            status = pods[-1].get("status", {})
             images = [each.get("imageID") for each in status.get("containerStatuses") or [] if each.get("imageID")]
-            place |= {"pod": pods[-1]["metadata"]["name"], "node": spec.get("nodeName"), "phase": status.get("phase")}
+            place |= {"pod": pods[-1]["metadata"]["name"], "node": nodes_of(pods), "phase": phase_of(pods)}
             place |= {"image": images[0]} if images else {}
         return place | ({"waits": waits} if waits else {})
 
@@ -312,6 +328,18 @@ class KubernetesBackend:
             child.asked = now
             child.events = job_events(self.cluster, self._jobs.get(child.job) or {"metadata": {"name": child.job}})
         return child.events
+
+
+def nodes_of(pods: list[Document]) -> str | None:
+    """Where a task runs: of several indexes, all their nodes, each once. None: nowhere yet."""
+    found = [pod["spec"].get("nodeName") for pod in newest_pods(pods)]
+    return ", ".join(dict.fromkeys(name for name in found if name)) or None
+
+
+def phase_of(pods: list[Document]) -> str | None:
+    """Of several indexes, that of one which does not run yet, where there is one."""
+    phases = [pod.get("status", {}).get("phase") for pod in newest_pods(pods)]
+    return next((phase for phase in phases if phase == "Pending"), phases[-1])
 
 
 def _attempt_of(job: Document) -> int:

@@ -8,9 +8,10 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tlbatch.backends.processes import Process, WarmServer, start_cold
 from tlbatch.backends.protocol import Ended
@@ -27,6 +28,18 @@ LAST_WORDS = 4000  # bytes of a process's own output that are kept for when it c
 QUICK_S, KILLED_WITHIN_S = 3.0, 5.0
 THREAD_SETTINGS = ("TLBATCH_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 BUSY_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+
+
+def processes_of(limits: Mapping[str, Any], cores: int, gpus: int) -> int:
+    """How many processes of this machine train a task together (``limits`` of its document): what its pods would have, one a
+    GPU; without GPUs one for each node asked for, and no more than cores."""
+    nodes, asked = int(limits.get("nodes", 1)), int(limits.get("gpu", 0))
+    return max(1, min(nodes * max(1, asked), gpus) if gpus else min(nodes, cores))
+
+
+def devices() -> int:
+    """GPUs of this machine, as far as its driver shows them."""
+    return len([path for path in Path("/dev").glob("nvidia*") if path.name.removeprefix("nvidia").isdigit()])
 
 
 @dataclass
@@ -69,7 +82,8 @@ class LocalBackend:
         cores = self.cores_of(node)
         output = self._output(task)
         arguments = ["--task", f"{self.store.url}/{task_name(task.key)}"]
-        process = self._process(task.step, arguments, output, cores)
+        several = processes_of(task.limits, cores, devices())
+        process = self._process(task.step, arguments, output, cores, several)
         self._running[task.key] = _Running(task, cores, process, output, time.time())
 
     def ended(self, timeout_s: float) -> list[Ended]:
@@ -114,8 +128,11 @@ class LocalBackend:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _process(self, step: str, arguments: list[str], output: Path, cores: int) -> Process:
+    def _process(self, step: str, arguments: list[str], output: Path, cores: int, several: int = 1) -> Process:
         environment = self._environment(cores)
+        if several > 1:  # the step starts them itself (jobs.ranks)
+            together = {"WORLD_SIZE": str(several), "LOCAL_WORLD_SIZE": str(several), "GROUP_RANK": "0"}
+            return start_cold(self.python, step, arguments, output, {**environment, **together})
         if not self.warm or not STEPS[step].torch:
             if self.warm:  # what follows most likely needs torch: import it meanwhile
                 self._server(1)

@@ -20,6 +20,7 @@ from tlbatch.cluster.errors import (
 )
 
 JOBS, CRONJOBS, PODS, EVENTS = "batch/v1/jobs", "batch/v1/cronjobs", "v1/pods", "v1/events"
+SERVICES = "v1/services"
 SECRETS, QUOTAS, NODES, NAMESPACES = "v1/secrets", "v1/resourcequotas", "v1/nodes", "v1/namespaces"
 DEVICE_CLASSES, RESOURCE_SLICES = "resource.k8s.io/v1/deviceclasses", "resource.k8s.io/v1/resourceslices"
 ALL_PODS = "v1/all/pods"  # of all namespaces

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tlbatch.cluster.devices import is_device, lacking
+from tlbatch.errors import FINAL_CODES
 
 Document = Mapping[str, Any]
 OOM_CODE, SIGTERM_CODE = 137, 143
+INDEX = "batch.kubernetes.io/job-completion-index"
 IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"})
 CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"})
 KUEUE_GOOD = frozenset({"CreatedWorkload", "UpdatedWorkload", "QuotaReserved", "Admitted", "AdmissionCheckUpdated", "Started"})
@@ -109,9 +111,29 @@ def explain_job(job: Document, pods: Sequence[Document], events: Sequence[Docume
         return ""
     if spec.get("suspend"):
         return _suspended(job, events)
-    for pod in sorted(pods, key=_created, reverse=True):
-        return explain_pod(pod)
-    return failed_create(events)
+    newest = newest_pods(pods)
+    if len(newest) == 1:
+        return explain_pod(newest[0])
+    for pod in newest:
+        if said := explain_pod(pod):
+            return f"{place_in(job, pod)}: {said}"
+    return "" if newest else failed_create(events)
+
+
+def newest_pods(pods: Iterable[Document]) -> list[Document]:
+    """The newest pod of each index of an Indexed Job, in their order; of another Job the newest one."""
+    newest = {_index(pod): pod for pod in sorted(pods, key=_created)}
+    return [newest[index] for index in sorted(newest)]
+
+
+def place_in(job: Document, pod: Document) -> str:
+    """What an index is called: the rank of a process that trains with others (several, where its pod has several GPUs)."""
+    index = _index(pod)
+    if "successPolicy" not in job.get("spec", {}):
+        return f"index {index}"
+    limits = (pod.get("spec", {}).get("containers") or [{}])[0].get("resources", {}).get("limits", {})
+    each = max([int(count) for name, count in limits.items() if "/" in name and str(count).isdigit()], default=1)
+    return f"rank {index}" if each < 2 else f"ranks {index * each} to {(index + 1) * each - 1}"
 
 
 def failed_create(events: Iterable[Document]) -> str:
@@ -135,10 +157,10 @@ def failed_create(events: Iterable[Document]) -> str:
 
 
 def restarts(pods: Iterable[Document]) -> int:
-    """Pods beyond the first, and containers started again."""
+    """Pods beyond the first, of each index, and containers started again."""
     listed = list(pods)
     again = sum(int(status.get("restartCount", 0)) for pod in listed for status in _containers(pod.get("status", {})))
-    return max(0, len(listed) - 1) + again
+    return len(listed) - len({_index(pod) for pod in listed}) + again
 
 
 def job_ended(job: Document) -> str:
@@ -244,10 +266,23 @@ def _failed_job(failed: Document, spec: Document, pods: Sequence[Document]) -> s
     if failed.get("reason") == "DeadlineExceeded":
         return f"given up after {spec.get('activeDeadlineSeconds', '?')} s, waiting included (resources.give_up_after)"
     ends = [end for end in map(pod_exit, sorted(pods, key=_created)) if end is not None and end.code]
-    words = ends[-1].explain() if ends else str(failed.get("message") or failed.get("reason"))
+    words = deciding(ends).explain() if ends else str(failed.get("message") or failed.get("reason"))
     if failed.get("reason") in ("BackoffLimitExceeded", "FailedIndexes", "MaxFailedIndexesExceeded") and len(ends) > 1:
         return f"{words}; given up after {len(ends)} tries"
     return words
+
+
+def deciding(ends: Sequence[PodExit]) -> PodExit:
+    """Which end made a Job fail, of all that were bad: one that trying again cannot fix, else the last.
+
+    The other pods of a training end after it, because it did.
+    """
+    return next((end for end in reversed(ends) if end.code in FINAL_CODES), ends[-1])
+
+
+def _index(pod: Document) -> int:
+    found = str(pod["metadata"].get("labels", {}).get(INDEX, "0"))
+    return int(found) if found.isdigit() else 0
 
 
 def _created(pod: Document) -> str:

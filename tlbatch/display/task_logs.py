@@ -53,14 +53,14 @@ class TaskLog:
     key: str
     words: Callable[[], PodWords] | None = None
     warn: Callable[[str], None] = lambda sentence: None
-    _after: str = ""
+    _seen: set[str] = field(default_factory=set)
     _skip: int | None = None  #: characters of what is stored that were printed from the pod; None before anything is stored
     _said: PodWords = field(default_factory=PodWords)
 
     def news(self) -> str:
         """What came since last asked."""
-        pieces = read_logs(self.store, self.key, self._after)
-        self._after = pieces[-1].name if pieces else self._after
+        pieces = read_logs(self.store, self.key, self._seen)
+        self._seen |= {piece.name for piece in pieces}
         text = "".join(piece.text for piece in pieces)
         if self._skip is None and not text:
             return self._of_pod()

@@ -8,6 +8,7 @@ from typing import Any
 from tlbatch import __version__
 from tlbatch.errors import BACKOFF_LIMIT, FINAL_CODES
 from tlbatch.manifests import names
+from tlbatch.manifests.groups import group_environment, group_spec, is_group, service_name
 from tlbatch.manifests.needs import DRIVER_TTL_S, Needs
 from tlbatch.manifests.pods import build_driver_template, build_step_template
 from tlbatch.manifests.site import DriverIdentity, Site
@@ -60,7 +61,8 @@ def build_task_job(
 ) -> dict[str, Any]:
     """A task's Job, owned by the driver's; one that no driver stands over (None) goes a day after its end by itself.
 
-    Sharded extraction is one Indexed Job: each index is its own row of retries.
+    Sharded extraction is one Indexed Job: each index is its own row of retries. So is a training by several pods, which are one
+    group (tlbatch.manifests.groups).
     """
     labels = {
         **_common("step", execution, study),
@@ -74,12 +76,18 @@ def build_task_job(
         args += ["--shard", f"$(JOB_COMPLETION_INDEX)/{needs.shards}"]
         both = {"completions": needs.shards, "parallelism": needs.shards}
         spec = {"completionMode": "Indexed", **both, "backoffLimitPerIndex": BACKOFF_LIMIT, "maxFailedIndexes": 0}
+    name = names.task_job_name(execution, task.name, task.key, attempt)
+    environment = group_environment(needs, name) if is_group(needs) else []
+    if needs.nodes > 1:
+        spec = group_spec(needs)
     spec |= {"podReplacementPolicy": "Failed", "podFailurePolicy": FAILURE_POLICY}
     if needs.give_up_after_s:
         spec["activeDeadlineSeconds"] = needs.give_up_after_s
     command = ["python", "-m", f"jobs.{task.step}"]
-    spec["template"] = build_step_template(site, needs, site.image(STEPS[task.step].image), command, args, labels)
-    metadata = _metadata(names.task_job_name(execution, task.name, task.key, attempt), site, needs, labels)
+    spec["template"] = build_step_template(site, needs, site.image(STEPS[task.step].image), command, args, labels, environment)
+    if needs.nodes > 1:
+        spec["template"]["spec"]["subdomain"] = service_name(name)
+    metadata = _metadata(name, site, needs, labels)
     metadata["annotations"] = {**metadata.get("annotations", {}), names.TASK: task.name, names.ATTEMPT: str(attempt)}
     if owner is None:
         spec["ttlSecondsAfterFinished"] = needs.ttl_s or DRIVER_TTL_S

@@ -13,14 +13,19 @@ from tlbatch.roles import TOGETHER
 from tlbatch.spec import Study
 from tlbatch.spec.resources import Resources, StudyResources
 from tlbatch.steps import STEPS
+from tlbatch.strategies import strategy_of
 
-COMPUTE = frozenset({"gpu", "cpu", "memory", "shared_memory", "gpu_resource", "node_selector", "tolerations", "shards"})
+COMPUTE = frozenset(
+    {"gpu", "cpu", "memory", "shared_memory", "gpu_resource", "node_selector", "tolerations", "shards", "nodes"}
+)
 """Fields of ``resources`` that hold for steps that compute only."""
 FOR_GPUS = frozenset({"gpu", "gpu_resource", "node_selector", "tolerations"})
 MERGED = frozenset({"labels", "annotations", "node_selector"})
 """Fields whose layers add up key by key; of all others the nearest one counts."""
 NOT_FOR_DRIVERS = frozenset({"queue", "pod_patch", "service_account", "priority_class", "give_up_after", "deadline"})
 GPU_RESOURCE = "nvidia.com/gpu"
+SHARED_BY_GPUS = "1Gi"
+"""Of /dev/shm, where several GPUs of a pod exchange gradients; a container has 64 MiB by itself."""
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DRIVER_TTL_S = 86400
 PARALLELISM = 8
@@ -31,7 +36,8 @@ PREDICT = "predict"
 class Needs:
     """One pod's resources and placement, resolved. Times in s; quantities as Kubernetes writes them.
 
-    Requests equal limits, but for ``cpu_limit`` where it is set.
+    Requests equal limits, but for ``cpu_limit`` where it is set. ``together``: whether several processes can do the task, one a
+    GPU of each of ``nodes`` pods.
     """
 
     cpu: str
@@ -44,6 +50,8 @@ class Needs:
     give_up_after_s: int | None = None
     ttl_s: int | None = None
     shards: int = 1
+    nodes: int = 1
+    together: bool = False
     queue: str | None = None
     priority_class: str | None = None
     service_account: str | None = None
@@ -71,7 +79,18 @@ def task_needs(study: Study, node: Node, defaults: StudyResources | None = None)
     layers.append(_set(run) if run is not None else {})
     base = DATA if not STEPS[node.step].compute else LIGHT if node.weight == "light" else HEAVY
     needs = _resolved(base, layers)
-    return needs if STEPS[node.step].sharded else _replace(needs, {"shards": 1})
+    needs = needs if STEPS[node.step].sharded else _replace(needs, {"shards": 1})
+    if not trained_together(node):
+        return _replace(needs, {"nodes": 1})
+    shared = {} if needs.gpu < 2 or needs.shared_memory else {"shared_memory": SHARED_BY_GPUS}
+    return _replace(needs, {"together": True, **shared})
+
+
+def trained_together(node: Node) -> bool:
+    """Whether several processes can do the task: a network is trained on items, by a strategy that allows it."""
+    if node.step != "finetune" or {"features", TOGETHER} & {*node.needs}:
+        return False
+    return strategy_of(node.params["strategy"]).shares
 
 
 def driver_needs(study: Study, defaults: StudyResources | None = None) -> Needs:
@@ -114,11 +133,13 @@ def deadline_s(study: Study, node: Node, defaults: StudyResources | None = None)
 
 
 def with_deadlines(plan: Plan, study: Study, defaults: StudyResources | None = None) -> Plan:
-    """The plan with ``resources.deadline`` as a limit of each task: not part of any key."""
+    """The plan with ``resources.deadline``, and how many processes train together, as limits of each task: part of no key."""
     nodes = {}
     for name, node in plan.nodes.items():
-        limit = deadline_s(study, node, defaults)
-        nodes[name] = replace(node, limits={**node.limits, "deadline_s": limit}) if limit else node
+        limit, needs = deadline_s(study, node, defaults), task_needs(study, node, defaults)
+        own = {"deadline_s": limit} if limit else {}
+        own |= {"nodes": needs.nodes, "gpu": needs.gpu} if needs.together and max(needs.nodes, needs.gpu) > 1 else {}
+        nodes[name] = replace(node, limits={**node.limits, **own}) if own else node
     return replace(plan, nodes=nodes)
 
 

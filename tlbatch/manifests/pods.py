@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import Any
 
 from tlbatch.manifests.needs import Needs
@@ -16,14 +17,23 @@ THREADS = ("TLBATCH_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NU
 
 
 def build_step_template(
-    site: Site, needs: Needs, image: str, command: list[str], args: list[str], labels: dict[str, str]
+    site: Site,
+    needs: Needs,
+    image: str,
+    command: list[str],
+    args: list[str],
+    labels: dict[str, str],
+    environment: Iterable[dict[str, Any]] = (),
 ) -> Any:
-    """A step's pod: no token, and as many compute threads as its CPU limit has cores (rounded up)."""
+    """A step's pod: no token, and as many compute threads as its CPU limit has cores (rounded up).
+
+    ``environment``: what else its container is told.
+    """
     threads = [
         {"name": name, "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1"}}} for name in THREADS
     ]
     waiting = [{"name": "OMP_WAIT_POLICY", "value": "PASSIVE"}, {"name": "KMP_BLOCKTIME", "value": "0"}]
-    container = _container(site, needs, "step", image, [*threads, *waiting])
+    container = _container(site, needs, "step", image, [*threads, *waiting, *environment])
     container |= {"command": command, "args": args}
     spec = _spec(site, needs, container, grace_s=GRACE_S)
     spec |= {"serviceAccountName": needs.service_account or site.step_account, "automountServiceAccountToken": False}

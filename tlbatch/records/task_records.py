@@ -5,6 +5,7 @@ It may vanish or rot: what is damaged counts as absent, and is told.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +32,7 @@ class ExitShape:
 
 @dataclass(frozen=True)
 class LogPiece:
-    """A piece of a task's log: its object name (give it to ``read_logs(after=…)``), the attempt and the text."""
+    """A piece of a task's log: its object name (give it to ``read_logs(seen=…)``), the attempt and the text."""
 
     name: str
     attempt: str
@@ -48,12 +49,14 @@ def read_exit(store: Store, key: str) -> dict[str, Any] | None:
     return read_disposable(store, f"work/{key}/exit.json", checked(ExitShape))
 
 
-def read_logs(store: Store, key: str, after: str = "") -> list[LogPiece]:
-    """A task's log in pieces, attempts in the order of their names (they start with the time). ``after``: only later ones."""
+def read_logs(store: Store, key: str, seen: Collection[str] = ()) -> list[LogPiece]:
+    """A task's log in pieces, attempts in the order of their names (they start with the time). ``seen``: object names of pieces
+    to leave out; several processes may write at once, so that a new piece need not be the last.
+    """
     prefix = f"work/{key}/logs/"
     pieces = []
     for stat in store.list(prefix):
-        if stat.name > after and stat.name.endswith(".txt"):
+        if stat.name not in seen and stat.name.endswith(".txt"):
             attempt = stat.name.removeprefix(prefix).removesuffix(".txt").rpartition("-")[0]
             pieces.append(LogPiece(stat.name, attempt, store.get(stat.name).decode(errors="replace")))
     return pieces

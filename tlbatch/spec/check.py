@@ -16,6 +16,7 @@ from tlbatch.spec.added import added_name, check_added
 from tlbatch.spec.check_data import check_data
 from tlbatch.spec.check_kind import KIND, check_kind
 from tlbatch.spec.check_model import check_candidate, check_model
+from tlbatch.spec.check_nodes import check_nodes
 from tlbatch.spec.check_tasks import check_tasks
 from tlbatch.spec.curve import check_curve
 from tlbatch.spec.described import check_described
@@ -61,7 +62,9 @@ def check_study(study: Study) -> list[Mistake]:
         mistakes += check_model(run, ("runs", number), study.name)
         for check in RUN_CHECKS:
             mistakes += check(Place(study, run, number))
-    return mistakes if mistakes else [*check_curve(study), *check_described(study), *check_episodes(study), *check_tasks(study)]
+    if mistakes:
+        return mistakes
+    return [*check_curve(study), *check_described(study), *check_episodes(study), *check_tasks(study), *check_nodes(study)]
 
 
 def _names(study: Study) -> Iterator[Mistake]:

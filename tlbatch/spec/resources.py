@@ -49,6 +49,9 @@ class Resources(Part):
         default=None,
         description="laid over the pods of tasks: mappings key by key (null removes), lists of named things by name",
     )
+    nodes: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        default=None, description="pods that train one network together, with `gpu` processes each; default: 1"
+    )
     shards: Annotated[int, Field(ge=1, le=1000)] | None = Field(default=None, description="indexes of a sharded extraction")
 
 

@@ -74,8 +74,10 @@ class Strategy:
     ``consumes``: inputs, or features that an extract task leaves before. ``settings``: what may be set (``strategy: {name:
     {…}}``), None where nothing may. ``heads``: which heads it trains: dense, those fitted at once
     (tlbatch.spec.model.FITTED), added (plug-ins'). ``several_tasks``: whether it learns several tasks together, where a dataset
-    has labels of such. ``whole``: whether
-    parts of the backbone may learn. ``check``: mistakes that its settings make with a run. ``learning(settings, stages)``: the
+    has labels of such. ``shares``: whether several processes may
+    train it together (resources.nodes): its objective asks for a batch's logits, and for nothing else of the network.
+    ``whole``: whether parts of the backbone may learn. ``check``: mistakes that its settings make with a run.
+    ``learning(settings, stages)``: the
     stages of a backbone that learn. ``labels_read``: from its settings, how many labels of the target's training images it
     reads, a class; None: all of them, and those of validation. The others it is not handed, nor any of validation.
     ``own_controls``: from its settings, and whether its model is ``scratch`` or a ``backbone``; with them, none of those that
@@ -95,6 +97,7 @@ class Strategy:
     settings: type[Part] | None = None
     heads: frozenset[str] = frozenset({"dense"})
     several_tasks: bool = False
+    shares: bool = False
     whole: bool = False
     default: bool = False
     check: Check = nothing_wrong

@@ -152,6 +152,7 @@ FINETUNE = Strategy(
     settings=Finetune,
     heads=frozenset({"dense", "added"}),
     several_tasks=True,
+    shares=True,
     whole=True,
     check=check,
     learning=learning,

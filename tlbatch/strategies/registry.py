@@ -30,6 +30,11 @@ def strategy_of(asked: str | Mapping[str, Any]) -> Strategy:
     return entry
 
 
+def sharing() -> tuple[str, ...]:
+    """Names of those that several processes may train together."""
+    return tuple(each.name for each in STRATEGIES.values() if each.shares)
+
+
 def name_of(asked: str | Mapping[str, Any]) -> str:
     return asked if isinstance(asked, str) else next(iter(asked))
 

@@ -12,5 +12,6 @@ SCRATCH = Strategy(
     default=True,
     whole=True,
     several_tasks=True,
+    shares=True,
     phrase=lambda settings, layer: "trained from scratch",
 )

@@ -36,6 +36,11 @@ class ImageFeed:
         height, width = items.shape[2:]
         return apply(items, draw(augmentation, len(items), chance, (height, width)))
 
+    def vary_rows(self, items: Tensor, augmentation: Mapping[str, Any], chance: torch.Generator, n: int, rows: slice) -> Tensor:
+        """``items``: these rows of a batch of ``n``, changed as in ``vary`` of all of it."""
+        height, width = items.shape[2:]
+        return apply(items, draw(augmentation, n, chance, (height, width))[rows])
+
     def explain(
         self, network: Network | None, items: Tensor, normalise: Normalise, predicted: Tensor, device: torch.device
     ) -> Sequence[Explained]:

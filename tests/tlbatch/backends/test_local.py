@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tlbatch.backends import Ended
-from tlbatch.backends.local import LocalBackend
+from tlbatch.backends.local import LocalBackend, processes_of
 from tlbatch.planning import Node
 from tlbatch.store.directory import DirectoryStore
 from tlbatch.tasks import Task, task_name
@@ -145,3 +145,20 @@ def test_the_document_is_what_the_step_reads(backend: LocalBackend) -> None:
     assert json.loads(backend.store.get(task_name(task.key)))["key"] == task.key
     all_ended(backend)
     assert os.environ.get("TLBATCH_PARENT") is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "cores", "gpus", "processes"),
+    [
+        ({}, 8, 0, 1),
+        ({"nodes": 4}, 8, 0, 4),
+        ({"nodes": 4}, 2, 0, 2),
+        ({"nodes": 1, "gpu": 8}, 8, 0, 1),
+        ({"nodes": 1, "gpu": 8}, 8, 2, 2),
+        ({"nodes": 2, "gpu": 2}, 8, 8, 4),
+    ],
+)
+def test_how_many_processes_train_together_on_one_machine(
+    limits: dict[str, int], cores: int, gpus: int, processes: int
+) -> None:
+    assert processes_of(limits, cores, gpus) == processes

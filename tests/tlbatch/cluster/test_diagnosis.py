@@ -216,3 +216,37 @@ def test_two_kills_end_it_unless_a_checkpoint_lies_between() -> None:
     assert out_of_memory([first, second], "2026-11-25T00:59:00Z") == second
     assert out_of_memory([first, second], "2026-11-25T01:03:00Z") is None
     assert out_of_memory([first, killed("2026-11-25T01:05:00Z", "2Gi")], "") is None
+
+
+# -- Jobs of several indexes ----------------------------------------------------------------------------------------------
+
+
+def indexed(index: int, name: str, created: str = "2026-11-25T01:00:00Z", **status: Any) -> dict[str, Any]:
+    made = pod(name, created, **status)
+    made["metadata"]["labels"] = {"batch.kubernetes.io/job-completion-index": str(index)}
+    return made
+
+
+UNSCHEDULED = {
+    "phase": "Pending",
+    "conditions": [
+        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: 1 Insufficient cpu."}
+    ],
+}
+
+
+def test_the_rank_that_waits_is_named_however_well_the_newest_pod_is() -> None:
+    """Fails when only the newest pod is looked at."""
+    group = {"metadata": {"name": "j"}, "spec": {"completions": 3, "successPolicy": {}}, "status": {}}
+    pods = [
+        indexed(2, "c", "2026-11-25T02:00:00Z", phase="Running"),
+        indexed(1, "b", **UNSCHEDULED),
+        indexed(0, "a", phase="Running"),
+    ]
+    assert explain_job(group, pods).startswith("rank 1: no node has room for it")
+    pods[1]["spec"] = {"containers": [{"resources": {"limits": {"cpu": "2", "nvidia.com/gpu": "8"}}}]}
+    assert explain_job(group, pods).startswith("ranks 8 to 15: ")
+    sharded = {**group, "spec": {"completions": 3}}
+    assert explain_job(sharded, pods).startswith("index 1: ")
+    assert restarts(pods) == 0
+    assert restarts([*pods, indexed(1, "d", "2026-11-25T03:00:00Z", phase="Running")]) == 1

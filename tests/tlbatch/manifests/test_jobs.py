@@ -13,7 +13,16 @@ import pytest
 import yaml
 
 from tlbatch import __version__
-from tlbatch.manifests import DriverIdentity, Site, Submission, build_driver_job, build_task_job, driver_needs, task_needs
+from tlbatch.manifests import (
+    DriverIdentity,
+    Site,
+    Submission,
+    build_driver_job,
+    build_group_service,
+    build_task_job,
+    driver_needs,
+    task_needs,
+)
 from tlbatch.manifests.names import task_job_name
 from tlbatch.manifests.pods import merged
 from tlbatch.planning import Node
@@ -61,6 +70,43 @@ def test_a_trainings_job(task_job: Any) -> None:
 
 def test_a_sharded_extractions_job(task_job: Any) -> None:
     equals_golden("extract", task_job("extract:cnn-big"))
+
+
+def test_a_training_by_four_pods_and_the_service_they_meet_by(task_job: Any) -> None:
+    job = task_job("finetune:cnn:0", nodes=4, gpu=0, together=True)
+    equals_golden("finetune-nodes", job)
+    service = build_group_service({**job, "metadata": {**job["metadata"], "uid": "of-the-job"}})
+    assert service is not None
+    equals_golden("service", service)
+    spec = job["spec"]["template"]["spec"]
+    assert spec["subdomain"] == service["metadata"]["name"]
+    [address] = [each["value"] for each in spec["containers"][0]["env"] if each["name"] == "MASTER_ADDR"]
+    assert address == f"{job['metadata']['name']}-0.{service['metadata']['name']}"
+    assert service["spec"]["selector"] == {"batch.kubernetes.io/job-name": job["metadata"]["name"]}
+    assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", service["metadata"]["name"])
+    assert len(service["metadata"]["name"]) <= 63
+
+
+def _told(job: dict[str, Any]) -> dict[str, Any]:
+    environment = job["spec"]["template"]["spec"]["containers"][0]["env"]
+    return {each["name"]: each.get("value", each.get("valueFrom")) for each in environment}
+
+
+def test_a_process_for_each_gpu_which_the_pod_starts_itself(task_job: Any) -> None:
+    told = _told(task_job("finetune:cnn:0", nodes=2, gpu=8, together=True))
+    assert (told["WORLD_SIZE"], told["LOCAL_WORLD_SIZE"]) == ("16", "8")
+    assert "job-completion-index" in told["GROUP_RANK"]["fieldRef"]["fieldPath"]
+    assert not {"RANK", "LOCAL_RANK"} & told.keys()
+    one = task_job("finetune:cnn:0", gpu=8, together=True)
+    assert (_told(one)["WORLD_SIZE"], _told(one)["GROUP_RANK"]) == ("8", "0")
+    assert not {"MASTER_ADDR", "RANK"} & _told(one).keys()
+    assert "completionMode" not in one["spec"]
+    assert build_group_service(one) is None
+
+
+def test_one_process_is_told_nothing_of_others(task_job: Any) -> None:
+    assert "WORLD_SIZE" not in _told(task_job("finetune:cnn:0", together=True, gpu=1))
+    assert "WORLD_SIZE" not in _told(task_job("finetune:cnn:0", gpu=4))
 
 
 def test_the_same_task_gives_the_same_object_under_the_agreed_name(task_job: Any) -> None:

@@ -68,3 +68,24 @@ def test_deadline_and_parallelism(study: Study, nodes: dict[str, Node]) -> None:
     assert deadline_s(study, nodes["finetune:cnn:0"]) == 2 * 86400
     assert parallelism(study) == 3
     assert [seconds(text) for text in ("90s", "5m", "2h", "7d")] == [90, 300, 7200, 604800]
+
+
+def test_several_nodes_are_for_what_trains_a_network(study: Study, nodes: dict[str, Node]) -> None:
+    many = StudyResources.model_validate({"nodes": 4, "steps": {"evaluate": {"gpu": 2}}})
+    several = {name: task_needs(study, node, many) for name, node in nodes.items()}
+    assert {name for name, needs in several.items() if needs.nodes == 4} == {
+        name for name, needs in several.items() if needs.together
+    }
+    assert several["finetune:cnn:0"].nodes == several["finetune:cnn-big-random:0"].nodes == 4
+    assert several["finetune:cnn-big:0"].nodes == several["prepare"].nodes == several["extract:cnn-big"].nodes == 1
+
+
+def test_nodes_and_gpus_go_with_the_task_and_are_in_no_key(study: Study, nodes: dict[str, Node]) -> None:
+    from tlbatch.manifests.needs import with_deadlines
+    from tlbatch.planning import Plan
+
+    alone = with_deadlines(Plan(nodes), study).nodes["finetune:cnn:0"]
+    assert alone.limits == {"deadline_s": 2 * 86400}
+    many = with_deadlines(Plan(nodes), study, StudyResources.model_validate({"nodes": 2})).nodes["finetune:cnn:0"]
+    assert many.limits == {"deadline_s": 2 * 86400, "nodes": 2, "gpu": 1}
+    assert many.params == alone.params
