@@ -90,7 +90,8 @@ def trained_together(node: Node) -> bool:
     """Whether several processes can do the task: a network is trained on items, by a strategy that allows it."""
     if node.step != "finetune" or {"features", TOGETHER} & {*node.needs}:
         return False
-    return strategy_of(node.params["strategy"]).shares
+    asked = node.params.get("strategy")
+    return asked is not None and strategy_of(asked).shares
 
 
 def driver_needs(study: Study, defaults: StudyResources | None = None) -> Needs:

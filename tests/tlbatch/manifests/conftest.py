@@ -62,9 +62,9 @@ def nodes() -> dict[str, Node]:
     given = [
         Node("prepare", "prepare", {"n": 1}),
         Node("extract:cnn-big", "extract", {}, {"dataset": "prepare"}, runs=("cnn-big",)),
-        Node("finetune:cnn:0", "finetune", {}, {"dataset": "prepare"}, runs=("cnn",)),
+        Node("finetune:cnn:0", "finetune", {"strategy": "scratch"}, {"dataset": "prepare"}, runs=("cnn",)),
         Node("finetune:cnn-big:0", "finetune", {}, {"features": "extract:cnn-big"}, weight="light", runs=("cnn-big",)),
-        Node("finetune:cnn-big-random:0", "finetune", {}, {"dataset": "prepare"}, runs=("cnn-big-random",)),
+        Node("finetune:cnn-big-random:0", "finetune", {"strategy": {"finetune": {}}}, {"dataset": "prepare"}, runs=("cnn-big-random",)),
         Node("evaluate:cnn", "evaluate", {}, {"dataset": "prepare"}, runs=("cnn",)),
         Node("report", "report", {}, weight="light"),
     ]
