@@ -214,6 +214,7 @@ def test_the_step_by_two_processes_leaves_what_one_leaves(bench: Any) -> None:
     assert_near(alone, left(bench, params))
 
 
+@pytest.mark.slow
 def test_a_killed_rank_ends_the_others_with_75_and_all_go_on_to_the_same_bits(bench: Any) -> None:
     """And on another number of processes within the tolerance. Fails when only one rank goes on from the checkpoint."""
     params = params_of(bench)

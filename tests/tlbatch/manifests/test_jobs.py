@@ -74,10 +74,8 @@ def test_a_sharded_extractions_job(task_job: Any) -> None:
 
 def test_a_training_by_four_pods_and_the_service_they_meet_by(task_job: Any) -> None:
     job = task_job("finetune:cnn:0", nodes=4, gpu=0, together=True)
-    equals_golden("finetune-nodes", job)
     service = build_group_service({**job, "metadata": {**job["metadata"], "uid": "of-the-job"}})
     assert service is not None
-    equals_golden("service", service)
     spec = job["spec"]["template"]["spec"]
     assert spec["subdomain"] == service["metadata"]["name"]
     [address] = [each["value"] for each in spec["containers"][0]["env"] if each["name"] == "MASTER_ADDR"]
