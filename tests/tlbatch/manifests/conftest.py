@@ -57,6 +57,9 @@ def owner() -> DriverIdentity:
     return DriverIdentity("pets-20261123-0412-x7k2", "0f0f0f0f-1111-2222-3333-444444444444")
 
 
+WHOLE = {"strategy": {"finetune": {}}}
+
+
 @pytest.fixture(scope="session")
 def nodes() -> dict[str, Node]:
     given = [
@@ -64,7 +67,7 @@ def nodes() -> dict[str, Node]:
         Node("extract:cnn-big", "extract", {}, {"dataset": "prepare"}, runs=("cnn-big",)),
         Node("finetune:cnn:0", "finetune", {"strategy": "scratch"}, {"dataset": "prepare"}, runs=("cnn",)),
         Node("finetune:cnn-big:0", "finetune", {}, {"features": "extract:cnn-big"}, weight="light", runs=("cnn-big",)),
-        Node("finetune:cnn-big-random:0", "finetune", {"strategy": {"finetune": {}}}, {"dataset": "prepare"}, runs=("cnn-big-random",)),
+        Node("finetune:cnn-big-random:0", "finetune", WHOLE, {"dataset": "prepare"}, runs=("cnn-big-random",)),
         Node("evaluate:cnn", "evaluate", {}, {"dataset": "prepare"}, runs=("cnn",)),
         Node("report", "report", {}, weight="light"),
     ]
