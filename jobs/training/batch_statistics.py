@@ -31,7 +31,7 @@ def batch_norm(
     if running_mean is not None and running_var is not None:
         running_mean.lerp_(mean.to(running_mean.dtype), momentum)
         running_var.lerp_((var * (n / max(1.0, n - 1))).to(running_var.dtype), momentum)
-    y: Tensor = _Normalise.apply(x, mean.float(), torch.rsqrt(var + eps).float(), n, group, counts)  # type: ignore[no-untyped-call]
+    y: Tensor = _Normalise.apply(x, mean.float(), torch.rsqrt(var + eps).float(), n, group, counts)
     shape = (1, -1, *(1,) * (x.dim() - 2))
     y = y if weight is None else y * weight.view(shape)
     y = y if bias is None else y + bias.view(shape)
@@ -63,7 +63,7 @@ class _Normalise(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         y, scale = ctx.saved_tensors
         axes, shape = _axes(y), (1, -1, *(1,) * (y.dim() - 2))
         sums = torch.cat([gradient.sum(axes), (gradient * y).sum(axes)])

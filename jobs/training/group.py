@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from jobs.ranks import LostProcessError, Member
 from tlbatch.errors import Stopped, TransientError
@@ -73,7 +74,7 @@ ALONE = Alone()
 class Group(Alone):
     """Several processes. Everything here but ``wait_for_commit`` raises LostProcessError where one of them does not answer."""
 
-    def __init__(self, rank: int, size: int, store: dist.Store) -> None:
+    def __init__(self, rank: int, size: int, store: Store) -> None:
         self.rank, self.size, self._store, self._met = rank, size, store, 0
 
     def agree(self, wish: int) -> int:
@@ -195,7 +196,7 @@ def join(member: Member, stopping: Callable[[], bool], *, meet_s: float = MEET_S
     with answered():
         dist.init_process_group(
             backend,
-            store=dist.PrefixStore("group", store),
+            store=PrefixStore("group", store),
             rank=member.rank,
             world_size=member.size,
             timeout=timedelta(seconds=answer_s),
@@ -203,7 +204,7 @@ def join(member: Member, stopping: Callable[[], bool], *, meet_s: float = MEET_S
     return Group(member.rank, member.size, store)
 
 
-def _meet(member: Member, stopping: Callable[[], bool], until: float, answer_s: float) -> dist.Store:
+def _meet(member: Member, stopping: Callable[[], bool], until: float, answer_s: float) -> Store:
     """A store that all processes of this start have said their names in.
 
     Rank 0 may still be one that has not noticed yet that its group is over: there this rank's name was said before.
@@ -221,15 +222,15 @@ def _meet(member: Member, stopping: Callable[[], bool], until: float, answer_s: 
         _wait_a_moment(stopping, until, 1.0)
 
 
-def _open_store(member: Member, stopping: Callable[[], bool], until: float, answer_s: float) -> dist.Store:
+def _open_store(member: Member, stopping: Callable[[], bool], until: float, answer_s: float) -> Store:
     timeout = timedelta(seconds=answer_s)
     if member.leads:
         with answered():
-            return dist.TCPStore("0.0.0.0", member.port, is_master=True, wait_for_workers=False, timeout=timeout)
+            return TCPStore("0.0.0.0", member.port, is_master=True, wait_for_workers=False, timeout=timeout)
     while not _listens(member.address, member.port):
         _wait_a_moment(stopping, until)
     with answered():
-        return dist.TCPStore(member.address, member.port, is_master=False, wait_for_workers=False, timeout=timeout)
+        return TCPStore(member.address, member.port, is_master=False, wait_for_workers=False, timeout=timeout)
 
 
 def _listens(address: str, port: int) -> bool:
@@ -241,7 +242,7 @@ def _listens(address: str, port: int) -> bool:
     return True
 
 
-def _await(store: dist.Store, names: list[str], stopping: Callable[[], bool], within_s: float) -> None:
+def _await(store: Store, names: list[str], stopping: Callable[[], bool], within_s: float) -> None:
     until = time.monotonic() + within_s
     while True:
         with answered():

@@ -92,7 +92,7 @@ class SharedForward(Forward):
         own = x[share.fed] if len(x) == share.n else x
         with ByPlace(share, self._group):
             logits = super().__call__(own)
-        gathered: Tensor = _Gather.apply(logits.float(), share, self._group)  # type: ignore[no-untyped-call]
+        gathered: Tensor = _Gather.apply(logits.float(), share, self._group)
         return gathered
 
 
@@ -124,7 +124,7 @@ class _Gather(torch.autograd.Function):
         return torch.cat([values[: each.count] for values, each in rows])
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         own = gradient.new_zeros(ctx.shape)
         own[: ctx.share.count] = gradient[ctx.share.start : ctx.share.stop] * ctx.group.size
         return own, None, None
@@ -157,8 +157,9 @@ class ByPlace(TorchFunctionMode):
         return values[self.share.fed.start * parts : self.share.fed.stop * parts]
 
     def _parts(self, shape: torch.Size) -> int:
-        fed = self.share.fed.stop - self.share.fed.start
-        parts, rest = divmod(shape[0] if shape else 0, fed)
+        fed: int = self.share.fed.stop - self.share.fed.start
+        rows: int = shape[0] if shape else 0
+        parts, rest = rows // fed, rows % fed
         if rest or not parts:
             raise StudyError(f"this network drops parts of a batch by other than its rows, {UNSHARED}")
         return parts

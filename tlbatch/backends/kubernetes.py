@@ -338,7 +338,7 @@ def nodes_of(pods: list[Document]) -> str | None:
 
 def phase_of(pods: list[Document]) -> str | None:
     """Of several indexes, that of one which does not run yet, where there is one."""
-    phases = [pod.get("status", {}).get("phase") for pod in newest_pods(pods)]
+    phases: list[str | None] = [pod.get("status", {}).get("phase") for pod in newest_pods(pods)]
     return next((phase for phase in phases if phase == "Pending"), phases[-1])
 
 

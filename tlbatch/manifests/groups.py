@@ -27,11 +27,11 @@ def is_group(needs: Needs) -> bool:
 
 def group_environment(needs: Needs, job: str) -> list[dict[str, Any]]:
     """torchrun's variables; without RANK where a pod has several processes, which it then starts itself."""
-    index = {"valueFrom": {"fieldRef": {"fieldPath": INDEX}}} if needs.nodes > 1 else {"value": "0"}
+    index: dict[str, Any] = {"valueFrom": {"fieldRef": {"fieldPath": INDEX}}} if needs.nodes > 1 else {"value": "0"}
     values = {"WORLD_SIZE": str(needs.nodes * processes(needs)), "LOCAL_WORLD_SIZE": str(processes(needs))}
     if needs.nodes > 1:
         values |= {"MASTER_ADDR": f"{job}-0.{service_name(job)}", "MASTER_PORT": str(PORT)}
-    given = [{"name": name, "value": value} for name, value in values.items()]
+    given: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in values.items()]
     given.append({"name": "GROUP_RANK", **index})
     if processes(needs) == 1:
         given += [{"name": "RANK", **index}, {"name": "LOCAL_RANK", "value": "0"}]
