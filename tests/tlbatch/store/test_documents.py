@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[3]
 Loads = dict[str, Callable[[], Any]]
 REF = InputRef("pin", "a" * 40, "b" * 64)
 #: what reads JSON that is in no store, by module: a study just decoded, packaged tables, answers of an API server or a process,
-#: headers of weight files, environment variables, settings that were just dumped
+#: headers of weight files, environment variables, what processes that train together tell one another, settings just dumped
 ELSEWHERE = {
     "tlbatch/store/documents.py",
     "tlbatch/planning/weights.py",
@@ -47,6 +47,7 @@ ELSEWHERE = {
     "tlbatch/cluster/diagnosis.py",
     "tlbatch/manifests/site.py",
     "jobs/warm.py",
+    "jobs/training/group.py",
     "jobs/data/row_store.py",
     "jobs/data/index.py",
     "jobs/reporting/datacard.py",
