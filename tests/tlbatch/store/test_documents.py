@@ -36,6 +36,7 @@ ELSEWHERE = {
     "tlbatch/planning/weights.py",
     "tlbatch/backbones/imagenet.py",
     "tlbatch/backbones/catalogue.py",
+    "tlbatch/backbones/clip.py",
     "tlbatch/backbones/top1.py",
     "tlbatch/profiles.py",
     "tlbatch/champions/exporting.py",
