@@ -8,5 +8,5 @@ from tlbatch.errors import StudyError
 def missing(error: ModuleNotFoundError) -> StudyError:
     """The sentence for a package that is not here."""
     return StudyError(
-        f"there is no {error.name} here: to pull a champion install what runs its network here: pip install 'tlbatch[train]'"
+        f"there is no {error.name} here: to pull a champion install what runs its network here: pip install 'tlbatch[export]'"
     )
