@@ -48,8 +48,7 @@ def extend_champion(
         names = ", ".join(task.name for task in present.tasks)
         raise StudyError(
             f"champion extend: the champion of {name} has several tasks ({names}), and a class is added to a champion of one: "
-            "put "
-            f"{nouns.items()} of {label} into the dataset, with its labels, and fire the schedule: it trains the class"
+            f"put {nouns.items()} of {label} into the dataset, with its labels, and fire the schedule: it trains the class"
         )
     pins = load_pins(store, name)
     newest = pins and pins.evaluated and pins.of == present.serial and not present.extended

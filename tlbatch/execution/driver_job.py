@@ -16,7 +16,7 @@ from tlbatch.execution.driver import Driver, Observer
 from tlbatch.execution.launch import publish_report
 from tlbatch.interrupts import stop_requests
 from tlbatch.manifests import DriverIdentity, Site
-from tlbatch.manifests.needs import parallelism, task_needs, with_deadlines
+from tlbatch.manifests.needs import parallelism, task_needs, with_limits
 from tlbatch.planning import Plan
 from tlbatch.planning.resolve import plan_study
 from tlbatch.records.executions import Execution
@@ -97,7 +97,7 @@ def walk(
         _cancelled(execution)
         return "cancelled", []
     before = execution.last_status()
-    plan = with_deadlines(plan, study, place.site.resources())
+    plan = with_limits(plan, study, place.site.resources())
     backend = open_backend(execution, place, study)
     driver = Driver(
         plan,

@@ -15,7 +15,7 @@ from tlbatch.backends import Backend
 from tlbatch.execution.driver import Driver, Observer
 from tlbatch.execution.task_state import TaskState
 from tlbatch.interrupts import stop_requests
-from tlbatch.manifests.needs import with_deadlines
+from tlbatch.manifests.needs import with_limits
 from tlbatch.planning.resolve import plan_study
 from tlbatch.records.executions import Execution, new_execution_id
 from tlbatch.reports.listing import load_report, report_place
@@ -64,7 +64,7 @@ def run_study(
     for note in resolved.notes if only is None else (*resolved.notes, *resolved.cautions):
         say(note)
     plan = plan if only is None else plan.leading_to(only)
-    plan = with_deadlines(plan, loaded.study)
+    plan = with_limits(plan, loaded.study)
     execution = Execution(store, new_execution_id(loaded.study.name))
     execution.save_study(yaml.safe_dump(loaded.document, sort_keys=False, allow_unicode=True))
     announce(execution)

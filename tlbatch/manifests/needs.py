@@ -77,8 +77,7 @@ def task_needs(study: Study, node: Node, defaults: StudyResources | None = None)
         layers.append(_set(resources.steps[node.step]) if node.step in resources.steps else {})
     run = _run_of(study, node)
     layers.append(_set(run) if run is not None else {})
-    base = DATA if not STEPS[node.step].compute else LIGHT if node.weight == "light" else HEAVY
-    needs = _resolved(base, layers)
+    needs = _resolved(_base(node), layers)
     needs = needs if STEPS[node.step].sharded else _replace(needs, {"shards": 1})
     if not trained_together(node):
         return _replace(needs, {"nodes": 1})
@@ -113,8 +112,12 @@ def lone_needs(node: Node, defaults: StudyResources) -> Needs:
     """Of a task of no study: built-in sizes, then what the profile has for its step."""
     own = defaults.steps.get(STEPS[node.step].resources_of or node.step)
     layers = [_without(_set(defaults), _not_for(node)), _set(own) if own else {}]
-    base = DATA if not STEPS[node.step].compute else LIGHT if node.weight == "light" else HEAVY
-    return _replace(_resolved(base, layers), {"shards": 1})
+    return _replace(_resolved(_base(node), layers), {"shards": 1})
+
+
+def _base(node: Node) -> Needs:
+    """The built-in size of a task's pods."""
+    return DATA if not STEPS[node.step].compute else LIGHT if node.weight == "light" else HEAVY
 
 
 def parallelism(study: Study, defaults: StudyResources | None = None) -> int:
@@ -133,7 +136,7 @@ def deadline_s(study: Study, node: Node, defaults: StudyResources | None = None)
     return seconds(found) if found else None
 
 
-def with_deadlines(plan: Plan, study: Study, defaults: StudyResources | None = None) -> Plan:
+def with_limits(plan: Plan, study: Study, defaults: StudyResources | None = None) -> Plan:
     """The plan with ``resources.deadline``, and how many processes train together, as limits of each task: part of no key."""
     nodes = {}
     for name, node in plan.nodes.items():

@@ -12,7 +12,7 @@ from tlbatch.execution.driver_job import Place, check_versions, exit_code, hold,
 from tlbatch.execution.launch import publish_report
 from tlbatch.interrupts import stop_requests
 from tlbatch.manifests.cronjobs import WEBHOOK_VARIABLE
-from tlbatch.manifests.needs import with_deadlines
+from tlbatch.manifests.needs import with_limits
 from tlbatch.planning import Plan
 from tlbatch.records.executions import Execution, new_execution_id
 from tlbatch.schedules.firing import Firing, Guard, fire
@@ -46,7 +46,7 @@ def fire_here(name: str, store: Store, backend: Backend, observer: Observer, say
     with stop_requests(quick=True) as stop:
 
         def walk_processes(execution: Execution, loaded: LoadedStudy, plan: Plan, guard: Guard) -> str:
-            driver = Driver(with_deadlines(plan, loaded.study), store, backend, execution, observer, stop, guard=guard)
+            driver = Driver(with_limits(plan, loaded.study), store, backend, execution, observer, stop, guard=guard)
             driver.finish = lambda: publish_report(execution, driver.works.values())
             return driver.run()
 

@@ -12,7 +12,7 @@ from tlbatch.display.progress import Display
 from tlbatch.errors import Stopped, StudyError
 from tlbatch.execution.driver_job import Place, check_versions, drive, exit_code, hold, part
 from tlbatch.manifests import DriverIdentity, Site
-from tlbatch.manifests.needs import with_deadlines
+from tlbatch.manifests.needs import with_limits
 from tlbatch.planning import Node, Plan
 from tlbatch.records.executions import Execution
 from tlbatch.spec.load import parse_study
@@ -117,7 +117,7 @@ def test_a_part_of_a_plan() -> None:
 def test_deadlines_are_limits_and_no_part_of_a_key() -> None:
     study = parse_study(STUDY).study
     plan = Plan("pets", {"finetune:cnn:0": Node("finetune:cnn:0", "finetune", {"x": 1}, runs=("cnn",))})
-    limited = with_deadlines(plan, study, Site("s3://b", "x").resources())
+    limited = with_limits(plan, study, Site("s3://b", "x").resources())
     before: Any = plan.nodes["finetune:cnn:0"].task({})
     after: Any = limited.nodes["finetune:cnn:0"].task({})
     assert after.limits == {"deadline_s": 300}

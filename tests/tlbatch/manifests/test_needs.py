@@ -81,11 +81,11 @@ def test_several_nodes_are_for_what_trains_a_network(study: Study, nodes: dict[s
 
 
 def test_nodes_and_gpus_go_with_the_task_and_are_in_no_key(study: Study, nodes: dict[str, Node]) -> None:
-    from tlbatch.manifests.needs import with_deadlines
+    from tlbatch.manifests.needs import with_limits
     from tlbatch.planning import Plan
 
-    alone = with_deadlines(Plan("pets", nodes), study).nodes["finetune:cnn:0"]
+    alone = with_limits(Plan("pets", nodes), study).nodes["finetune:cnn:0"]
     assert alone.limits == {"deadline_s": 2 * 86400}
-    many = with_deadlines(Plan("pets", nodes), study, StudyResources.model_validate({"nodes": 2})).nodes["finetune:cnn:0"]
+    many = with_limits(Plan("pets", nodes), study, StudyResources.model_validate({"nodes": 2})).nodes["finetune:cnn:0"]
     assert many.limits == {"deadline_s": 2 * 86400, "nodes": 2, "gpu": 1}
     assert many.params == alone.params
