@@ -53,12 +53,13 @@ class Share:
 
 @dataclass(frozen=True)
 class JudgedLayer:
-    """One layer of a candidate. ``right`` [n]: of the linear probe, on images that it had not seen."""
+    """One layer of a candidate. Of the linear probe, on images new to it: ``right`` [n], ``log_loss`` (mean, nats)."""
 
     name: str
     stage: str
     dim: int
     probe: Share
+    log_loss: float
     knn: Share
     logme: float
     h_score: float
@@ -134,17 +135,18 @@ def _wanted(spans: Sequence[dict[str, Any]], layers: str, default: str) -> Itera
 
 def _judge_layer(span: dict[str, Any], features: NDArray[np.float32], images: Images) -> JudgedLayer:
     classes = len(images.classes)
-    right = linear_probe(features, images.labels, images.units, classes)
+    probed = linear_probe(features, images.labels, images.units, classes)
     near = neighbours(features, images.labels, images.units, classes)
     return JudgedLayer(
         name=str(span["name"]),
         stage=str(span["stage"]),
         dim=int(span["dim"]),
-        probe=share_of(right, images.units),
+        probe=share_of(probed.right, images.units),
+        log_loss=float(probed.losses.mean()),
         knn=share_of(near, images.units),
         logme=logme(features, images.labels, classes),
         h_score=h_score(features, images.labels),
-        right=right,
+        right=probed.right,
     )
 
 

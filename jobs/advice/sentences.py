@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from jobs.advice.accuracy import FOLDS, C
 from jobs.advice.baselines import LARGEST, TOP1, Ranking
-from jobs.advice.choice import ENOUGH, LABELS_TO_TUNE, MARGIN, Choice, Contender, Rival
+from jobs.advice.choice import ENOUGH, LABELS_TO_TUNE, Choice, Contender, Rival
 from jobs.advice.judging import Images
-from jobs.reporting.formatting import interval_points, listing, p_value, percent, plural, points
+from jobs.reporting.formatting import interval_points, listing, number, p_value, percent, plural, points
 from tlbatch import nouns
 
 HOWS = {
@@ -65,16 +65,24 @@ def _which(choice: Choice) -> Iterator[str]:
         f"A tie: {best.title} is right most often, and it is not shown to be better than {names} (Holm-adjusted over {over}). "
         f"{_difference(best, nearest)}"
     )
-    if own is not best:
-        yield (
-            f"{own.title} is recommended although {best.title} was right {points(best.accuracy - own.accuracy)} more often: it "
-            f"is cheaper, the difference is not shown, and it is below {points(MARGIN)}."
-        )
-    elif any(rival.contender.cost < best.cost for rival in choice.ties):
-        yield (
-            f"What is cheaper among these was right at least {points(MARGIN)} less often, so the best as measured is "
-            f"recommended; other {nouns.items()} might name another."
-        )
+    yield _by_log_loss(choice)
+    cheaper = [rival.contender.title for rival in choice.ties if rival.contender.cost < own.cost and rival.contender is not own]
+    cheaper += [best.title] if best is not own and best.cost < own.cost else []
+    if cheaper:
+        yield f"Cheaper to compute, and not shown to be worse than the best: {listing(cheaper)}."
+
+
+def _by_log_loss(choice: Choice) -> str:
+    """Why that one of a tie."""
+    best, own = choice.best, choice.recommended
+    others = [each for each in (best, *(rival.contender for rival in choice.ties)) if each is not own]
+    next_ = min(others, key=lambda each: each.log_loss)
+    said = f"Of these {own.title} gives the labels the highest probability (log loss {number(own.log_loss)} against "
+    said += f"{number(next_.log_loss)} of {next_.title}), which tells networks apart by fewer {nouns.items()} than counting "
+    said += "who is right; so it is recommended"
+    if best is not own and best.accuracy > own.accuracy:
+        said += f", although {best.title} was right {points(best.accuracy - own.accuracy)} more often"
+    return f"{said}."
 
 
 def _difference(best: Contender, rival: Rival) -> str:
@@ -114,6 +122,7 @@ def _how(choice: Choice) -> str:
 def _against(choice: Choice, ranked: Sequence[Ranking]) -> Iterator[str]:
     """What costs nothing, and the scores that are no better than that."""
     titles = {each.name: each.title for each in choice.contenders}
+    tied = {rival.contender.name for rival in choice.ties}
     if len(choice.contenders) > 1:
         for found in (each for each in ranked if each.score in (TOP1, LARGEST)):
             if found.pick is None or found.below is None:
@@ -121,6 +130,7 @@ def _against(choice: Choice, ranked: Sequence[Ranking]) -> Iterator[str]:
                 continue
             some = f" of the {found.known} that it knows" if found.known < found.candidates else ""
             worth = "the probe's best, too" if found.below <= 0 else f"{points(found.below)} below the probe's best"
+            worth += ", which is not shown" if found.below > 0 and found.pick in tied else ""
             yield f"By {found.title} alone one would take {titles[found.pick]}{some}: {worth}."
         weak = [each.title for each in ranked if each.beats_top1 is False and each.score not in (TOP1, LARGEST, "probe")]
         if weak:

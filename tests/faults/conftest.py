@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -293,15 +294,23 @@ class Ward:
         return (self.folder / "output").read_text()[-3000:]
 
 
-@pytest.fixture(scope="session")
-def ward(season: Season, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
-    folder = tmp_path_factory.mktemp("ward")
-    shutil.copytree(season.nights.store, folder / "store")
+@contextmanager
+def open_ward(store: Store, folder: Path) -> Iterator[Ward]:
+    """Over a store, with a folder for its process' own files."""
+    folder.mkdir(exist_ok=True)
     environment = {**os.environ, "TLBATCH_THREADS": "1", "OMP_NUM_THREADS": "1", "TLBATCH_CACHE": str(folder / "cache")}
     command = [sys.executable, "-m", "tests.faults.dying"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline()) == {"ready": True}
-        yield Ward(open_store(str(folder / "store")), folder, process)
+        yield Ward(store, folder, process)
         assert process.stdin is not None
         process.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def ward(season: Season, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
+    folder = tmp_path_factory.mktemp("ward")
+    shutil.copytree(season.nights.store, folder / "store")
+    with open_ward(open_store(str(folder / "store")), folder) as opened:
+        yield opened

@@ -6,21 +6,40 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Season, Ward
+from tests.clips import save_full
+from tests.faults.conftest import Season, Ward, open_ward
 from tests.faults.records import record
-from tests.requirements import CHAOS
+from tests.requirements import CHAOS, chaos_only
+from tests.studies.kept import KeptBackend
+from tests.studies.shapes import draw_shapes
+from tlbatch.execution.driver import Silent
+from tlbatch.execution.launch import run_study
 from tlbatch.prediction.model import choose_model
 from tlbatch.prediction.parts import clear
 from tlbatch.prediction.pictures import list_pictures
 from tlbatch.prediction.request import STEP, Prediction, begin
+from tlbatch.spec import parse_study
 from tlbatch.steps import STEPS
 from tlbatch.store import open_store
 from tlbatch.tasks import InputRef, task_name
 
 KILLED = -9
+PROMPTS = """\
+apiVersion: tlbatch/v1
+kind: Study
+name: prompts
+dataset: {{url: images, split: {{train: 8, validation: 4, test: 8}}, near_duplicates: false}}
+control: none
+precision: fp32
+runs:
+  - name: clip
+    model: {{backbone: open_clip/ViT-B-32, weights: {weights}, head: {{prototypes: {{}}}}}}
+described: {{templates: ["a {{}}.", "a drawing of a {{}}."]}}
+"""
 MOST = 1000  #: writes of a task: far more than any here makes
 
 
@@ -101,6 +120,25 @@ def test_what_several_tasks_and_few_labels_ask_for_is_killed_too(
     boundaries = (at_every_write if CHAOS else one_after_the_other)(case)
     assert boundaries, f"{name}: no write was met"
     record(f"{name}", "SIGKILL before and after writes to the store", "equal", boundaries)
+
+
+@chaos_only
+def test_prompts_are_killed_too(tmp_path: Path) -> None:
+    """Promise 2, of a CLIP network of full size (seeded weights): its features, and the row that no label is read for."""
+    weights = save_full("ViT-B-32", tmp_path / "clip.safetensors")
+    draw_shapes(tmp_path / "images", 10)
+    store = open_store(str(tmp_path / "store"))
+    asked = parse_study(PROMPTS.format(weights=weights), folder=tmp_path)
+    outcome = run_study(asked, store, KeptBackend(store, 1), Silent(), lambda execution: None)
+    assert outcome.state == "succeeded", [work.sentence for work in outcome.works if work.state == "failed"]
+    refs = {work.name: work.ref for work in outcome.works if work.ref is not None}
+    named = [name for name in refs if name.startswith("extract:") or name.endswith("-no-labels")]
+    assert len(named) == 2, sorted(refs)
+    with open_ward(store, tmp_path / "ward") as ward:
+        for name in named:
+            boundaries = one_after_the_other(task_case(ward, name, refs[name]))
+            assert boundaries, f"{name}: no write was met"
+            record(f"{name}, CLIP", "SIGKILL before and after writes to the store", "equal", boundaries)
 
 
 @pytest.mark.slow
