@@ -17,6 +17,7 @@ from tlbatch.entries import Measures
 from tlbatch.kinds import fed_shape
 from tlbatch.planning import Node
 from tlbatch.planning.advice import images_asked
+from tlbatch.planning.curve_task import scratch_runs
 from tlbatch.planning.resolved import ListedData, ResolvedStudy
 from tlbatch.planning.runs import ResolvedRun
 from tlbatch.plugins import call, find
@@ -60,7 +61,7 @@ def forecast_mib(node: Node, resolved: ResolvedStudy) -> int | None:
         return STEPS[node.step].memory_mib
     if node.step in ("curve", "episodes"):
         return _curve(node, resolved)
-    run = next((run for run in [*resolved.runs, *resolved.controls] if run.name in node.runs), None)
+    run = next((run for run in [*resolved.runs, *resolved.controls, *scratch_runs(resolved)] if run.name in node.runs), None)
     images = sum(data.listing.count(b'"path"') for data in _read(run, node, resolved))
     if node.step == "advise":
         return _advise(resolved, images)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from tlbatch.contracts.curve import CurveParams, CurveRun, CurveScratch
@@ -54,18 +54,36 @@ def _scratch(builder: PlanBuilder, resolved: ResolvedStudy, run: ResolvedRun, re
 
     None where it is not asked for, and of an earlier study's network, which has no architecture of its own here.
     """
-    curve = resolved.study.curve
-    if curve is None or curve.scratch is None or curve.labels is None:
+    curve, labels = resolved.study.curve, _scratch_labels(resolved, run)
+    if curve is None or curve.scratch is None or not labels:
         return None
     asked = curve.scratch
-    if asked.run is None and (run.weights is None or run.model["backbone"]["name"] is None):
-        return None
-    labels = asked.labels or curve.labels
     for number in labels:
         trained = _trained(resolved, run, number, asked.run)
         models = {f"model:{draw}": builder.add_apart(_training(resolved, trained, number, draw)) for draw in range(asked.draws)}
         read[f"scratch:{run.name}:{number}"] = builder.add_apart(_judged(resolved, trained, models, asked.draws))
     return CurveScratch(name=asked.run or f"{run.name}-scratch", labels=labels, draws=asked.draws)
+
+
+def scratch_runs(resolved: ResolvedStudy) -> Iterator[ResolvedRun]:
+    """What the curve trains from random weights, for each number of labels: no run of the study, and planned like one."""
+    curve = resolved.study.curve
+    if curve is None or curve.scratch is None:
+        return
+    asked = {run.name for run in resolved.study.runs if has_curve(run)}
+    for run in resolved.runs:
+        for number in _scratch_labels(resolved, run) if run.name in asked else ():
+            yield _trained(resolved, run, number, curve.scratch.run)
+
+
+def _scratch_labels(resolved: ResolvedStudy, run: ResolvedRun) -> tuple[int, ...]:
+    """Numbers of labels a class; none where it is not asked for, and of a network without an architecture of its own here."""
+    curve = resolved.study.curve
+    if curve is None or curve.scratch is None or curve.labels is None:
+        return ()
+    if curve.scratch.run is None and (run.weights is None or run.model["backbone"]["name"] is None):
+        return ()
+    return tuple(curve.scratch.labels or curve.labels)
 
 
 def _trained(resolved: ResolvedStudy, run: ResolvedRun, labels: int, named: str | None) -> ResolvedRun:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.tlbatch.planning.test_make import IMAGES, TEXT, weights_for
 from tlbatch.errors import StudyError
+from tlbatch.forecast import memory_facts
 from tlbatch.planning.controls import resolve_controls
 from tlbatch.planning.make import make_plan
 from tlbatch.planning.plan import Plan
@@ -19,12 +20,14 @@ from tlbatch.spec.curve import curve_cautions
 FITTED = ("runs[linear].model.head={prototypes: {}}", "runs[dense].model.head={logistic: {}}")
 
 
-def plan_of(*overrides: str) -> Plan:
+def resolved_of(*overrides: str) -> ResolvedStudy:
     study = parse_study(TEXT, overrides=overrides).study
     runs = resolve_runs(study, weights_for, "fp32")
-    return make_plan(
-        ResolvedStudy(study, ListedData("pets", ("cat", "dog"), "d"), runs, resolve_controls(runs, IMAGES), images=IMAGES)
-    )
+    return ResolvedStudy(study, ListedData("pets", ("cat", "dog"), "d"), runs, resolve_controls(runs, IMAGES), images=IMAGES)
+
+
+def plan_of(*overrides: str) -> Plan:
+    return make_plan(resolved_of(*overrides))
 
 
 def extracted(plan: Plan) -> list[str]:
@@ -83,6 +86,18 @@ def test_a_run_of_the_study_takes_its_place_with_its_own_recipe() -> None:
     own, drawn = plan.nodes["finetune:cnn:0"].params, plan.nodes["finetune:cnn-5-labels:0"].params
     assert drawn == {**own, "drawn": {"labels": 5, "draw": 0}}
     assert plan.nodes["curve"].needs["scratch:dense:5"] == "evaluate:cnn-5-labels"
+
+
+@pytest.mark.parametrize("run", ["", "run: cnn, "])
+def test_what_it_trains_has_a_memory_forecast_as_runs_have(run: str) -> None:
+    """Fails when a task of the curve is found in no run: `check` would say nothing of a pod that is killed for memory."""
+    asked = (*FITTED, f"curve={{labels: [2, 5], scratch: {{{run}draws: 2}}}}")
+    known = {fact.task: fact.needed_mib for fact in memory_facts(resolved_of(*asked), plan_of(*asked))}
+    trained = [name for name in known if "-labels" in name]
+    assert len(trained) == 6
+    assert all(known[name] for name in trained)
+    if run:
+        assert known["finetune:cnn-5-labels:0"] == known["finetune:cnn:0"]
 
 
 def test_the_command_runs_no_more_than_it_needs() -> None:
