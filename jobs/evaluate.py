@@ -2,7 +2,7 @@
 
 Parameters are those of ``tlbatch.contracts.evaluation``: ``run_kind`` is ``trained`` (inputs ``model:<seed>[:<fold>]``, and
 ``features`` where heads were trained on cached features: no forward pass then) or ``zero_label`` (the pretrained network's own
-outputs, summed over the ``mapping`` of each class and normalised over the classes; its one seed is called 0) or ``champion``:
+outputs, the mean over the ``mapping`` of each class, normalised over the classes; its one seed is called 0) or ``champion``:
 a schedule's present model on the pinned test set (inputs ``pinned``, its ``model:<seed>[:<fold>]`` and ``earlier``, an
 evaluation of it): the earlier one's files where the test set is the same, else new ones, without suspects and gallery; classes
 it does not know have probability 0; or ``extended``: a champion that got a class more, not crowned yet (inputs ``dataset``,

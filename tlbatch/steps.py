@@ -49,7 +49,7 @@ _STEPS = (  # in the order of displays and reports
     Step("extract", 1, "extract", compute=True, torch=True, sharded=True, reuses=True),
     Step("probe", 1, "extract", compute=True, torch=True, sharded=True, reuses=True),
     Step("finetune", 5, "finetune", compute=True, torch=True, saves=True, model=True),
-    Step("evaluate", 4, "evaluate", compute=True, torch=True),
+    Step("evaluate", 5, "evaluate", compute=True, torch=True),
     Step("curve", 2, "data", saves=True, planned="tlbatch.planning.curve_task:add_curve"),
     Step("episodes", 2, "data", planned="tlbatch.planning.episodes_task:add_episodes"),
     Step("decide", 3, "data", memory_mib=300, planned="tlbatch.planning.make:add_decision"),

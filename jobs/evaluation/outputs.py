@@ -101,11 +101,15 @@ def test_features(context: Context, dataset: Dataset) -> NDArray[np.float32]:
 
 
 def grouped_probabilities(logits: Floats, mapping: Mapping[str, Sequence[int]], classes: Sequence[str]) -> Floats:
-    """[n, c]: for each class the softmax probabilities of its outputs summed, then normalised over the classes.
+    """[n, c]: for each class the mean softmax probability of its outputs, then normalised over the classes.
 
-    In log space, so that images of which the network says something else altogether do not become 0 / 0.
+    The mean and not the sum: the network was trained on as many images of every output, so a class of 118 outputs (dogs) was 24
+    times as likely a priori as one of 5 (cats), which says nothing of this dataset. Dividing by the prior that was trained with
+    and taking all classes as equally likely is Saerens et al. (2002, Adjusting the Outputs of a Classifier to New a Priori
+    Probabilities), formula 2.4. In log space, so that images of which the network says something else do not become 0 / 0.
     """
-    scores = np.stack([np.logaddexp.reduce(logits[:, list(mapping[name])], axis=1) for name in classes], axis=1)
+    sums = [np.logaddexp.reduce(logits[:, list(mapping[name])], axis=1) for name in classes]
+    scores = np.stack([each - np.log(len(mapping[name])) for each, name in zip(sums, classes, strict=True)], axis=1)
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 

@@ -23,11 +23,11 @@ runs:
 
 
 @chaos_only
-@pytest.mark.parametrize(("data", "test", "least"), [("data/dogs-vs-cats", 1000, 0.93), ("data/dog-breeds", 1000, 0.95)])
+@pytest.mark.parametrize(("data", "test", "least"), [("data/dogs-vs-cats", 1000, 0.97), ("data/dog-breeds", 1000, 0.95)])
 def test_the_own_head_reads_no_label_and_is_right(
     shared_data: Callable[[str], Path], tmp_path: Path, data: str, test: int, least: float
 ) -> None:
-    """EfficientNet-Lite0, measured beforehand with other code. Fails where a class is matched to the wrong outputs."""
+    """EfficientNet-Lite0; the same was measured with other code. Fails where a class of many outputs is likelier for it."""
     bench = Bench(tmp_path)
     bench.study.write_text(STUDY.format(url=shared_data(data), test=test))
     outcome = bench.run(cores=2)
