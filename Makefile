@@ -7,11 +7,12 @@ DEMO_STORE ?= .tlbatch/demo
 WORKERS ?= 2
 # a file's tests stay on one worker, so that what they share is made once; in the order of the files, long ones first
 DIST := --dist loadfile --no-loadscope-reorder
+CLAIMS ?= photographs or breeds or whole_file or memory
 CHAOS_TESTS ?= tests/faults tests/jobs/statistics tests/jobs/promotion
 CLUSTER ?= ../shared/cluster/cluster
 export TLBATCH_SAMPLES ?= $(CURDIR)/build/samples
 
-.PHONY: help setup demo test test-all lint docs bench images e2e e2e-full chaos chaos-cluster sbom audit clean
+.PHONY: help setup demo test test-all lint docs bench images e2e e2e-full chaos claims chaos-cluster sbom audit clean
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -55,6 +56,9 @@ chaos: $(STAMP)  ## half an hour of faults: kills at writes, a failing network, 
 	rm -rf build/faults
 	TLBATCH_CHAOS=1 TLBATCH_FAULTS=$(CURDIR)/build/faults $(BIN)/python -m pytest -n $(WORKERS) -m "not e2e and not bench" $(PYTEST_ARGS) $(CHAOS_TESTS)
 	$(BIN)/python -m tests.faults.records build/faults "$$(date -u +%Y-%m-%d)" > docs/faults.md
+
+claims: $(STAMP)  ## an hour: what the manual says of photographs, ready-made studies and catalogues, measured again
+	TLBATCH_CHAOS=1 $(BIN)/python -m pytest -n $(WORKERS) $(DIST) -m "not e2e and not bench" -k "$(CLAIMS)" $(PYTEST_ARGS) tests/studies tests/jobs
 
 chaos-cluster: $(STAMP)  ## the same on a real cluster: API server away, evictions, quota shrunk, Jobs deleted
 	CLUSTER=$(CLUSTER) TLBATCH_CHAOS=1 TLBATCH_FAULTS=$(CURDIR)/build/faults tests/e2e/with-cluster.sh $(BIN)/python -m pytest $(PYTEST_ARGS) tests/e2e/test_chaos.py

@@ -8,7 +8,9 @@ from typing import NoReturn
 import pytest
 
 CHAOS = bool(os.environ.get("TLBATCH_CHAOS"))  #: everything, and at full length: minutes a test
-chaos_only = pytest.mark.skipif(not CHAOS, reason="takes minutes: runs with TLBATCH_CHAOS=1 (make chaos, make chaos-cluster)")
+chaos_only = pytest.mark.skipif(
+    not CHAOS, reason="takes minutes: runs with TLBATCH_CHAOS=1 (make chaos, make claims, make chaos-cluster)"
+)
 
 
 def missing(name: str, text: str) -> NoReturn:

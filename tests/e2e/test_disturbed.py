@@ -81,7 +81,7 @@ def two_gpus(cluster: Any) -> Iterator[None]:
 
 @pytest.mark.usefixtures("two_gpus")
 def test_of_three_tasks_that_want_a_gpu_two_run_and_one_waits(user: User, api: Api) -> None:
-    study = user.study("gpus", runs=[cnn(f"cnn{i}", 1200, i * 1e-4) for i in (1, 2, 3)])
+    study = user.study("gpus", runs=[cnn(f"cnn{i}", 500, i * 1e-4) for i in (1, 2, 3)])
     gpu = "resources.steps.finetune={gpu: 1, cpu: 300m, memory: 1Gi}"
     execution = user.submit(study, "--set", gpu)
 

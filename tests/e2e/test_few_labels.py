@@ -30,7 +30,7 @@ dataset: {{url: "{url}", split: {{train: {train}, validation: {validation}, test
 control: none
 precision: fp32
 runs: [{run}]
-resources: {{cpu: 500m, memory: 2Gi, steps: {{prepare: {{cpu: 500m}}, report: {{cpu: 500m}}}}}}
+resources: {{cpu: 900m, memory: 2Gi, steps: {{prepare: {{cpu: 900m}}, report: {{cpu: 900m}}}}}}
 """
 CNN = (
     "{name: cnn, model: {scratch: {channels: [4], dense: [8]}}, input: {size: 16, normalize: unit}, "
@@ -103,7 +103,7 @@ def _extended(user: User, api: Api, execution: str, shades: dict[str, tuple[Path
     """Stopped by Ctrl-C it leaves no Job; the same command goes on, and ends as one that nobody stopped does here."""
     user.run("champion", "promote", "few", execution, "--run", "means")
     user.run("champion", "promote", "few", "few", "--run", "means", "--store", str(local))
-    user.run("context", "set", "resources={cpu: 500m, memory: 2Gi}")
+    user.run("context", "set", "resources={cpu: 900m, memory: 2Gi}")
     folder, url = shades["new"]
     asked = ("champion", "extend", "few", url, "--class", "g", "-o", "json")
     user.run("champion", "extend", "few", str(folder), "--class", "g", "--cluster", code=2)

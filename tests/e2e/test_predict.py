@@ -50,7 +50,7 @@ def trained(user: User, photographs: Path, shared_data: Callable[[str], Path]) -
     study = user.study("pets", url=str(photographs / "train"), runs=[run])
     split = "dataset.split={train: 200, validation: 100, test: 100}"
     user.run("run", str(study), "--store", user.store_url, "--set", split, "-q")
-    user.run("context", "set", "resources={cpu: 500m, memory: 2Gi}")
+    user.run("context", "set", "resources={cpu: 900m, memory: 2Gi}")
     return f"{user.store_url}#pets/features"
 
 

@@ -26,7 +26,7 @@ runs:
   - name: clip
     model: {{backbone: open_clip/ViT-B-32, weights: "store:weights/clip.safetensors", head: {{prototypes: {{}}}}}}
 described: {{templates: ["a photo of a {{}}.", "a drawing of a {{}}."]}}
-resources: {{cpu: 500m, memory: 4Gi, steps: {{prepare: {{cpu: 500m, memory: 2Gi}}, report: {{cpu: 500m, memory: 2Gi}}}}}}
+resources: {{cpu: 900m, memory: 4Gi, steps: {{prepare: {{cpu: 900m, memory: 2Gi}}, report: {{cpu: 900m, memory: 2Gi}}}}}}
 """
 
 

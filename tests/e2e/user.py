@@ -27,7 +27,7 @@ dataset: {{url: "{url}", split: {{train: 40, validation: 10, test: 10, seed: {se
 control: none
 precision: fp32
 runs: {runs}
-resources: {{cpu: 500m, memory: 2Gi, steps: {{prepare: {{cpu: 500m}}, report: {{cpu: 500m}}}}}}
+resources: {{cpu: 900m, memory: 2Gi, steps: {{prepare: {{cpu: 900m}}, report: {{cpu: 900m}}}}}}
 """
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageOps
 
+from tests.requirements import chaos_only
 from tests.studies.nights import Night, Nights
 from tlbatch.champions.champion import load_champion, terms
 from tlbatch.champions.decisions import decisions
@@ -55,7 +56,7 @@ def recalls(night: Night) -> dict[str, float]:
     return {row["class"]: row["recall"]["value"] for row in night.document("evaluate:mobilenet", "metrics.json")["per_class"]}
 
 
-@pytest.mark.slow
+@chaos_only
 @pytest.mark.shared
 def test_breeds_from_one_label_to_fifty_then_flipped(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
     """(ii) better over all, but a breed beyond its bound; (iii) from 1 to 50 labels a breed; (i) 40 % of labels flipped."""

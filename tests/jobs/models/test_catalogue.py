@@ -14,6 +14,7 @@ from jobs.models.catalogue import CATALOGUE, IMAGENET, Inputs, build, build_imag
 from jobs.models.families import FAMILIES
 from jobs.models.library import find, timm_names, torchvision_names
 from jobs.models.pretrained import Pretrained
+from tests.requirements import chaos_only
 
 STALE = "tlbatch/backbones/catalogue.json is stale: python -m jobs.models.catalogue"
 
@@ -53,7 +54,7 @@ def test_imagenets_names_are_up_to_date() -> None:
     assert sum(a == b for a, b in zip(shown, torchvisions, strict=True)) > 985  # torchvision tells doubles apart by hand
 
 
-@pytest.mark.slow
+@chaos_only
 def test_the_whole_file_is_up_to_date() -> None:
     assert build() == CATALOGUE.read_text(), STALE
 

@@ -11,6 +11,7 @@ import torch
 from jobs.models.clip_catalogue import CLIP, NAMES, build
 from jobs.models.library import find
 from jobs.models.sizes import takes
+from tests.requirements import chaos_only
 from tlbatch.backbones.catalogue import described, input_sizes
 from tlbatch.backbones.clip import clip_names, text_tower
 
@@ -38,7 +39,7 @@ def test_every_name_has_its_entry() -> None:
     assert clip_names() == tuple(f"open_clip/{name}" for name in NAMES), STALE
 
 
-@pytest.mark.slow
+@chaos_only
 def test_the_whole_file_is_up_to_date() -> None:
     assert build() == CLIP.read_text(), STALE
 
