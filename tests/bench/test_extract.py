@@ -154,7 +154,7 @@ def test_faster_than_a_plain_script_and_the_same_features(shared_data: Callable[
         artifact, seconds = prepared.extract(weights, precision, f"a{attempt}")
         ours_s.append(seconds)
         plain_s.append(plain_script(prepared.images, weights)[2])
-        ids = {entry.path: entry.id for entry in load_index(prepared.artifact(_manifest(prepared)))}
+        ids = {entry.path: entry.id for entry in load_index(prepared.artifact(manifest_of(prepared)))}
         found = load_features(artifact, [ids[name] for name in names])
         prepared.forget(artifact)
     ratio = min(plain_s) / min(ours_s)
@@ -163,7 +163,7 @@ def test_faster_than_a_plain_script_and_the_same_features(shared_data: Callable[
     assert ratio >= FASTER
 
 
-def _manifest(prepared: Prepared) -> Manifest:
+def manifest_of(prepared: Prepared) -> Manifest:
     from tlbatch.store.artifacts import load_manifest
 
     found = load_manifest(prepared.store, prepared.dataset.step, prepared.dataset.key)
@@ -193,7 +193,7 @@ def probe(features: np.ndarray, labels: np.ndarray, train: np.ndarray) -> float:
 @pytest.mark.usefixtures("two_threads")
 def test_half_precision_loses_nothing(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
     prepared = prepare(tmp_path, shared_data("data/dogs-vs-cats"), 1500)
-    entries = list({entry.id: entry for entry in load_index(prepared.artifact(_manifest(prepared)))}.values())
+    entries = list({entry.id: entry for entry in load_index(prepared.artifact(manifest_of(prepared)))}.values())
     ids, labels = [entry.id for entry in entries], np.array([entry.label == "dog" for entry in entries])
     found = {}
     for precision in ("fp32", "bf16"):

@@ -19,7 +19,7 @@ from jobs.data.features import load_features
 from jobs.data.index import IndexEntry
 from jobs.episodes import run
 from jobs.fewshot.drawing import draw_episode, pool_of
-from jobs.heads.logistic import PRIOR
+from jobs.heads.standard import PRIOR
 from tlbatch.errors import DataError, Stopped
 from tlbatch.store.artifacts import Artifact, open_artifact
 from tlbatch.tasks import Task

@@ -12,7 +12,7 @@ from safetensors.numpy import load
 from sklearn.linear_model import LogisticRegression
 
 from jobs.data.features import load_features
-from jobs.heads.logistic import PRIOR
+from jobs.heads.standard import PRIOR
 from jobs.training.hidden_labels import HIDDEN
 from jobs.training.settings import Settings
 from jobs.training.split_data import load_parts

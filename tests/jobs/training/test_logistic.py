@@ -8,7 +8,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from jobs.heads.folds import folds_of
-from jobs.heads.logistic import DEFAULT_C, PRIOR, fit
+from jobs.heads.logistic import DEFAULT_C, fit
+from jobs.heads.standard import PRIOR
 from tlbatch.errors import DataError
 
 

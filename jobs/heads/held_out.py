@@ -1,0 +1,166 @@
+"""Logistic regressions that have not seen an image, for several C at once: what they say of it.
+
+Every fold is one path through the C from strong penalty to weak, each start the end of the one before; folds run side by side,
+each on one thread, so that the number of threads changes no bit of what they say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from threading import Event
+from typing import TypeVar
+
+import numpy as np
+
+from jobs.heads.cores import one_thread, threads
+from jobs.heads.lbfgs import Values, minimise
+from jobs.heads.multinomial import ByFeatures, ByRows, Images, objective
+from jobs.heads.standard import Features, Floats, Ints, row_blocks, standard_of
+
+CHOOSING = 1e-5
+"""How far the loss of a fold's regression may be above its minimum, as a share of it, where means are all that is asked for."""
+STRIDE = 10.0  #: C grows by at most this from one start to the next
+SMALL = 20_000
+"""Images x classes up to which a fold is too little for a thread of its own."""
+BEAT_S = 0.5
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """``logits`` [n, classes] float64 for the images ``held``, of the ``classes`` (labels, rising) that were learnt.
+
+    ``fold`` and ``place`` (of the C in those asked for) say which regression; ``lowest`` is the least of its intercepts on raw
+    features.
+    """
+
+    fold: int
+    place: int
+    held: Ints
+    classes: Ints
+    logits: Floats
+    lowest: float
+
+
+def held_out(
+    features: Features,
+    labels: Ints,
+    parts: Sequence[Ints],
+    cs: Sequence[float],
+    judge: Callable[[Outputs], Result],
+    *,
+    counts: Floats | None = None,
+    relative: float = CHOOSING,
+    tick: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Result]:
+    """``judge`` of the outputs for every one of ``parts`` (places held out) and every C, in this order.
+
+    ``features`` [n, d], ``labels`` [n]; ``counts`` [n]: what each image counts in fitting; ``relative``: how far
+    each loss may be above its minimum, as a share of it. A part without which fewer than two
+    classes are left is passed over. ``tick`` is called now and then with the fits that are done and their number: it may raise,
+    to stop.
+    """
+    folds = [(fold, held, np.setdiff1d(np.arange(len(labels)), held)) for fold, held in enumerate(parts)]
+    folds = [(fold, held, kept) for fold, held, kept in folds if len(np.unique(labels[kept])) > 1]
+    counts = np.ones(len(labels)) if counts is None else counts
+    found: dict[tuple[int, int], Result] = {}
+    total = len(folds) * len(cs)
+
+    def follow(fold: int, held: Ints, kept: Ints, check: Callable[[], None]) -> None:
+        images = images_of(features, labels, kept, counts[kept])
+        classes = np.unique(labels[kept])
+        for place, weight, bias in along(images, cs, relative, check):
+            logits = outputs(images, weight, bias, held)
+            lowest = float((bias - (weight / images.standard.scale) @ images.standard.mean).min())
+            found[fold, place] = judge(Outputs(fold, place, held, classes, logits, lowest))
+
+    each_alone = len(labels) * len(np.unique(labels)) > SMALL and len(folds) > 1
+    _side_by_side(
+        [partial(follow, *one) for one in folds],
+        threads() if each_alone else 1,
+        lambda: tick(len(found), total),
+    )
+    return [found[key] for key in sorted(found)]
+
+
+def images_of(features: Features, labels: Ints, rows: Ints, counts: Floats) -> Images:
+    """The images at ``rows``, standardised by themselves, their labels as numbers without gaps."""
+    present, codes = np.unique(labels[rows], return_inverse=True)
+    return Images(features, rows, codes.astype(np.int64), len(present), counts, standard_of(features, rows))
+
+
+def along(
+    images: Images, cs: Sequence[float], relative: float, check: Callable[[], None]
+) -> Iterator[tuple[int, Floats, Floats]]:
+    """The place of each C, from the smallest, with the weights [k, d] of standardised features and intercepts [k] at it."""
+    regression = objective(images, np.float32)
+    point = regression.start()
+    before = None
+    for place in np.argsort(cs, kind="stable"):
+        point = walk(regression, point, before, float(cs[place]), relative, check)
+        before = float(cs[place])
+        yield int(place), *regression.weights(point)
+
+
+def walk(
+    regression: ByRows | ByFeatures, point: Values, before: float | None, c: float, relative: float, check: Callable[[], None]
+) -> Values:
+    """From the minimum at C = ``before``, or from nothing, to that at ``c``, in strides that stay near the path of minima."""
+    images = regression.images
+    near = before if before is not None else images.n_classes / (STRIDE * images.features.shape[1])
+    for number in reversed(range(max(int(np.ceil(np.log10(c / near) / np.log10(STRIDE) - 1e-9)), 1))):
+        regression.penalty = penalty_of(c / STRIDE**number, images.n_classes)
+        point = regression.settled(minimise(regression, point, relative=relative, check=check).point)
+    return point
+
+
+def penalty_of(c: float, n_classes: int) -> float:
+    """Of both classes' weights, where there are two: scikit-learn penalises their difference, half in each."""
+    return (2 if n_classes == 2 else 1) / c
+
+
+def outputs(images: Images, weight: Floats, bias: Floats, rows: Ints) -> Floats:
+    """[n, k] float64 logits of some rows of the images' features."""
+    narrow = weight.astype(np.float32).T
+    blocks = [images.standard(block) @ narrow for block in row_blocks(images.features, rows)]
+    return np.concatenate(blocks).astype(np.float64) + bias
+
+
+def _side_by_side(tasks: Sequence[Callable[[Callable[[], None]], None]], workers: int, beat: Callable[[], None]) -> None:
+    """Run ``tasks``, each with what it is to call often. ``beat`` is called from this thread; what it raises, stops all."""
+    if workers == 1 or len(tasks) == 1:
+        with one_thread():
+            for task in tasks:
+                task(beat)
+                beat()
+        return
+    enough = Event()
+
+    def go_on() -> None:
+        if enough.is_set():
+            raise _EnoughError
+
+    with one_thread(), ThreadPoolExecutor(min(workers, len(tasks))) as pool, _setting(enough):
+        left = {pool.submit(task, go_on) for task in tasks}
+        while left:
+            done, left = wait(left, timeout=BEAT_S, return_when=FIRST_COMPLETED)
+            for one in done:
+                one.result()
+            beat()
+
+
+class _EnoughError(Exception):
+    """Another fold failed, or all are to stop."""
+
+
+@contextmanager
+def _setting(event: Event) -> Iterator[None]:
+    """Set it when the block is left, however: before the pool waits for its threads."""
+    try:
+        yield
+    finally:
+        event.set()

@@ -1,0 +1,229 @@
+"""Multinomial logistic regression with an L2 penalty: the loss, its gradient and a preconditioner, for jobs.heads.lbfgs.
+
+Minimise f(W, b) = Σᵢ cᵢ · log loss of softmax(W zᵢ + b) + penalty/2 · ‖W‖², z standardised features, the intercept b free.
+
+Two forms of the same problem. ``ByRows``, where images are few beside features: W = A Z lies in what the images span (the
+representer theorem), and all that is asked of Z is its Gram matrix G = Z Zᵀ [n, n]; a step then costs one solution of an
+n × n system for all classes, and no product with Z. ``ByFeatures``, where images are many: W itself, Z read in blocks of rows.
+
+The preconditioner stands for the Hessian Σᵢ cᵢ (diag pᵢ - pᵢ pᵢᵀ) ⊗ zᵢ zᵢᵀ + penalty with, in place of each image's own matrix,
+the multiple dᵢ of the identity that has the same trace on vectors that sum to zero: dᵢ = cᵢ (1 - ‖pᵢ‖²) / (classes - 1). Then
+one Cholesky factor serves all classes (as the bound ½ (I - 11ᵀ/K) of Böhning 1992, Ann. Inst. Stat. Math. 44, which is K/2
+times too wide at the start). Arrays are [classes, n], as LAPACK wants them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from jobs.heads.lbfgs import At, Values
+from jobs.heads.standard import Features, Floats, Ints, Standard, column_slices
+
+ROWS_PER_FEATURE = 1.5
+"""Up to as many images a feature a problem is solved by rows."""
+KEPT_BYTES = 128 * 2**20
+"""Standardised features are kept up to this size, else made again from block to block."""
+BLOCK = 2048  #: images whose outputs are looked at together, by features
+SURE = 1e-6  #: what 1 - ‖p‖² is at least, where rounding leaves nothing
+FLOOR = 0.01  #: of the largest curvature: no image's is taken for less
+LOUD = 4.0
+"""Where the penalty is this many times the curvature, outputs are computed from coefficients, not as a difference."""
+Precision = type[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Whom a regression learns from: ``rows`` of raw ``features`` [N, d]; their ``labels``, 0 to n_classes-1; ``counts``."""
+
+    features: Features
+    rows: Ints
+    labels: Ints
+    n_classes: int
+    counts: Floats
+    standard: Standard
+
+    @property
+    def by_rows(self) -> bool:
+        return bool(len(self.rows) <= ROWS_PER_FEATURE * self.features.shape[1])
+
+    @property
+    def work(self) -> float:
+        """Operations of a step, about."""
+        n, d = len(self.rows), self.features.shape[1]
+        return 4.0 * self.n_classes * (n * n if self.by_rows else d * (n + d))
+
+
+class Regression:
+    """What both forms share: points are flat; ``penalty`` may be changed between minimisations."""
+
+    penalty: float = 1.0
+
+    def __init__(self, images: Images, precision: Precision) -> None:
+        self.images, self.precision = images, precision
+        self.k, self.n, self.d = images.n_classes, len(images.rows), images.features.shape[1]
+
+    def _ridge(self, largest: float) -> float:
+        """The penalty, or what rounding asks for where that is more."""
+        return max(self.penalty, 32 * float(np.finfo(self.precision).eps) * largest)
+
+
+def objective(images: Images, precision: Precision) -> ByRows | ByFeatures:
+    """In the form that is cheaper."""
+    return ByRows(images, precision) if images.by_rows else ByFeatures(images, precision)
+
+
+class ByRows(Regression):
+    """A point is outputs without intercept M = A G [k, n], then b [k], then A [k, n]. A gradient is [k, n] and [k]."""
+
+    def __init__(self, images: Images, precision: Precision, gram: Values | None = None) -> None:
+        super().__init__(images, precision)
+        self.gram = self._gram() if gram is None else gram
+        self._counts = images.counts.astype(precision)
+        self.paired = self.k * self.n + self.k
+
+    def start(self) -> Values:
+        return np.zeros(self.paired + self.k * self.n, self.precision)
+
+    def settled(self, point: Values) -> Values:
+        """The same with outputs computed anew from the coefficients, as rounding has moved them apart; in this precision."""
+        _, bias, coefficients = self._parts(point.astype(self.precision))
+        return self._packed(coefficients @ self.gram, bias, coefficients)
+
+    def at(self, point: Values) -> At:
+        margins, bias, coefficients = self._parts(point)
+        loss, residual, curvature = cross_entropy(margins + bias[:, None], self.images.labels, self._counts)
+        gradient = np.empty(self.paired, self.precision)
+        own, ahead = gradient[: self.k * self.n].reshape(self.k, self.n), gradient[self.k * self.n :]
+        residual.sum(axis=1, out=ahead)
+        np.multiply(coefficients, self.precision(self.penalty), out=own)
+        own += residual
+        return At(loss + self.penalty / 2 * float(np.vdot(coefficients, margins)), gradient, curvature)
+
+    def factor(self, at: At) -> None:
+        self._weight = np.maximum(at.curvature, FLOOR * at.curvature.max()).astype(self.precision)
+        self._root = np.sqrt(self._weight)
+        scaled = self.gram * self._root[:, None]
+        scaled *= self._root
+        typical = float(np.diagonal(scaled).mean())
+        self._lambda = self.precision(self._ridge(float(np.diagonal(scaled).max())))
+        self._loud = self._lambda > LOUD * typical
+        scaled.flat[:: self.n + 1] += self._lambda
+        self._factor = cho_factor(scaled.T, lower=True, overwrite_a=True, check_finite=False)
+        self._of_bias = 1 / at.curvature.sum(dtype=np.float64)
+
+    def precondition(self, gradient: Values) -> Values:
+        """With D the images' curvatures and R the gradient, A = (D G + penalty)⁻¹ R, so that A G = D⁻¹ (R - penalty · A)."""
+        own, bias = gradient[: self.k * self.n].reshape(self.k, self.n), gradient[self.k * self.n :]
+        solved = cho_solve(self._factor, (own / self._root).T, overwrite_b=True, check_finite=False).T
+        coefficients = solved * self._root
+        margins = coefficients @ self.gram if self._loud else (own - self._lambda * coefficients) / self._weight
+        return self._packed(margins, bias * self.precision(self._of_bias), coefficients)
+
+    def weights(self, point: Values) -> tuple[Floats, Floats]:
+        """Of standardised features: W [k, d] and b [k], float64."""
+        _, bias, coefficients = self._parts(point)
+        found = np.empty((self.k, self.d))
+        for columns in column_slices(self.n, self.d):
+            found[:, columns] = coefficients @ self._standardised(columns)
+        return found, bias.astype(np.float64)
+
+    def _gram(self) -> Values:
+        gram = np.zeros((self.n, self.n), self.precision)
+        for columns in column_slices(self.n, self.d):
+            z = self._standardised(columns)
+            gram += z @ z.T
+        return gram
+
+    def _standardised(self, columns: slice) -> Features:
+        return self.images.standard(self.images.features[self.images.rows, columns], columns, self.precision)
+
+    def _parts(self, point: Values) -> tuple[Values, Values, Values]:
+        size = self.k * self.n
+        margins, coefficients = (point[start : start + size].reshape(self.k, self.n) for start in (0, self.paired))
+        return margins, point[size : self.paired], coefficients
+
+    def _packed(self, margins: Values, bias: Values, coefficients: Values) -> Values:
+        return np.concatenate([margins.ravel(), bias, coefficients.ravel()])
+
+
+class ByFeatures(Regression):
+    """A point is W [k, d], then b [k], and so are gradients."""
+
+    def __init__(self, images: Images, precision: Precision) -> None:
+        super().__init__(images, precision)
+        self.paired = self.k * self.d + self.k
+        kept = self.n * self.d * np.dtype(precision).itemsize <= KEPT_BYTES
+        self._kept = self._standardised(slice(None)) if kept else None
+
+    def start(self) -> Values:
+        return np.zeros(self.paired, self.precision)
+
+    def settled(self, point: Values) -> Values:
+        """In this precision."""
+        return point.astype(self.precision)
+
+    def at(self, point: Values) -> At:
+        weight, bias = self._parts(point)
+        loss, slope, ahead = 0.0, np.zeros((self.k, self.d)), np.zeros(self.k)
+        curvature = np.empty(self.n, self.precision)
+        for places, z in self._blocks():
+            counts, labels = self.images.counts[places].astype(self.precision), self.images.labels[places]
+            own, residual, curvature[places] = cross_entropy(weight @ z.T + bias[:, None], labels, counts)
+            loss += own
+            slope += residual @ z
+            ahead += residual.sum(axis=1)
+        slope += self.penalty * weight
+        gradient = np.concatenate([slope.ravel(), ahead]).astype(self.precision)
+        return At(loss + self.penalty / 2 * float(np.vdot(weight, weight)), gradient, curvature)
+
+    def factor(self, at: At) -> None:
+        hessian = np.zeros((self.d, self.d), self.precision)
+        roots = np.sqrt(np.maximum(at.curvature, FLOOR * at.curvature.max()))
+        for places, z in self._blocks():
+            scaled = z * roots[places, None]
+            hessian += scaled.T @ scaled
+        hessian.flat[:: self.d + 1] += self.precision(self._ridge(float(np.diagonal(hessian).max())))
+        self._factor = cho_factor(hessian.T, lower=True, overwrite_a=True, check_finite=False)
+        self._of_bias = 1 / at.curvature.sum(dtype=np.float64)
+
+    def precondition(self, gradient: Values) -> Values:
+        slope, ahead = self._parts(gradient)
+        solved = cho_solve(self._factor, slope.T, check_finite=False).T
+        return np.concatenate([solved.ravel(), ahead * self.precision(self._of_bias)])
+
+    def weights(self, point: Values) -> tuple[Floats, Floats]:
+        """Of standardised features: W [k, d] and b [k], float64."""
+        weight, bias = self._parts(point)
+        return weight.astype(np.float64), bias.astype(np.float64)
+
+    def _blocks(self) -> Iterator[tuple[slice, Features]]:
+        for start in range(0, self.n, BLOCK):
+            places = slice(start, min(start + BLOCK, self.n))
+            yield places, self._standardised(places) if self._kept is None else self._kept[places]
+
+    def _standardised(self, places: slice) -> Features:
+        return self.images.standard(self.images.features[self.images.rows[places]], precision=self.precision)
+
+    def _parts(self, point: Values) -> tuple[Values, Values]:
+        return point[: self.k * self.d].reshape(self.k, self.d), point[self.k * self.d :]
+
+
+def cross_entropy(outputs: Values, labels: Ints, counts: Values) -> tuple[float, Values, Values]:
+    """Of ``outputs`` [k, n], which are overwritten: Σ counts · log loss, its derivative by them [k, n], and each image's
+    curvature [n], counts · (1 - ‖p‖²) / (k - 1)."""
+    places = np.arange(len(labels))
+    outputs -= outputs.max(axis=0)
+    own = outputs[labels, places]
+    np.exp(outputs, out=outputs)
+    total = outputs.sum(axis=0)
+    outputs /= total
+    loss = float(np.vdot((np.log(total) - own).astype(np.float64), counts))
+    curvature = counts * np.maximum(1 - np.einsum("kn,kn->n", outputs, outputs), SURE) / (len(outputs) - 1)
+    outputs[labels, places] -= 1
+    outputs *= counts
+    return loss, outputs, curvature

@@ -1,0 +1,155 @@
+"""The logistic head and the search for wrong labels on 64 classes, against scikit-learn and against the forward passes.
+
+No 64 classes of photographs are at hand. They are made: 2,560 photographs (ten breeds, cats, dogs) are dealt out to 64 equally
+large groups by k-means on SqueezeNet's features; the head learns these groups from MobileNetV2's features. So the classes are
+real in so far as another network sees them, they overlap, and which they are owes nothing to the features that are learnt from.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from jobs.data.features import load_features
+from jobs.data.index import load_index
+from jobs.heads.folds import folds_of
+from jobs.heads.logistic import fit
+from jobs.heads.standard import standard_of
+from jobs.metrics import label_errors
+from jobs.metrics.label_errors import log_odds, out_of_fold, rank
+from tests.bench.test_extract import HAS_BF16, WEIGHTS, Prepared, manifest_of, prepare
+from tlbatch.spec.model import Logistic
+
+CLASSES, TRAIN = 64, 1280
+TURNS = 3
+SHARE, FASTER = 0.2, 3.0
+TIE = 0.05  #: in log odds: images of which the 50th suspect is no surer than this are as good as it
+
+
+def grouped(features: np.ndarray, classes: int, each: int) -> np.ndarray:
+    """[n] group of each row: the nearest of k-means' centres that has room left, the surest first."""
+    from sklearn.cluster import KMeans
+
+    features = features / np.linalg.norm(features, axis=1, keepdims=True)
+    distances = KMeans(classes, n_init=2, random_state=0).fit(features).transform(features)
+    group, room = np.full(len(features), -1), np.full(classes, each)
+    for place in np.argsort(distances, axis=None, kind="stable"):
+        row, centre = divmod(int(place), classes)
+        if group[row] < 0 and room[centre]:
+            group[row] = centre
+            room[centre] -= 1
+    return group
+
+
+def squeezenet(images: Path, paths: Sequence[str], weights: Path) -> np.ndarray:
+    """[n, 512] means of the last map, at 128 pixels."""
+    from PIL import Image
+    from safetensors.torch import load_file
+    from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
+
+    model = squeezenet1_1()
+    model.load_state_dict(load_file(weights), strict=False)
+    model.eval()
+    transform = SqueezeNet1_1_Weights.IMAGENET1K_V1.transforms(crop_size=128, resize_size=144)
+    found = []
+    with torch.no_grad():
+        for start in range(0, len(paths), 64):
+            batch = [transform(Image.open(images / path).convert("RGB")) for path in paths[start : start + 64]]
+            found.append(model.features(torch.stack(batch)).mean(dim=(2, 3)))
+    return torch.cat(found).numpy()
+
+
+def photographs(shared: Callable[[str], Path], folder: Path) -> Path:
+    """Links to a folder a class: the breeds, cats and dogs."""
+    for source in (*sorted(shared("data/dog-breeds").iterdir()), *sorted(shared("data/dogs-vs-cats").iterdir())):
+        if source.is_dir():
+            (folder / source.name).mkdir(parents=True)
+            for path in sorted(source.iterdir())[: 200 if source.parent.name == "dog-breeds" else 280]:
+                (folder / source.name / path.name).symlink_to(path)
+    return folder
+
+
+def by_scikit_learn(x: np.ndarray, y: np.ndarray, parts: Sequence[np.ndarray], cs: Sequence[float], tol: float) -> np.ndarray:
+    """[cs, n, classes] held-out probabilities, as tlbatch had them until this solver: warm from each C to the next."""
+    found = np.zeros((len(cs), len(x), CLASSES))
+    for held in parts:
+        kept = np.setdiff1d(np.arange(len(x)), held)
+        standard = standard_of(x, kept)
+        inner, outer = standard(x[kept], precision=np.float64), standard(x[held], precision=np.float64)
+        model = LogisticRegression(max_iter=2000, tol=tol, warm_start=True)
+        for place, c in enumerate(cs):
+            model.C = c
+            found[place][np.ix_(held, np.unique(y[kept]))] = model.fit(inner, y[kept]).predict_proba(outer)
+    return found
+
+
+def losses(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return -np.log(np.maximum(probabilities[:, np.arange(len(y)), y], 1e-12)).mean(axis=1)
+
+
+def suspects_agree(ours: np.ndarray, theirs: np.ndarray, y: np.ndarray, first: int = 50) -> int:
+    """How many of our first suspects are theirs, those counted in that are as suspect to them as their last but TIE."""
+    odds = log_odds(theirs, y)[1]
+    least = np.sort(odds)[-first] - TIE
+    return sum(bool(odds[suspect.place] >= least) for suspect in rank(ours, y)[:first])
+
+
+def features_of(prepared: Prepared, shared: Callable[[str], Path]) -> tuple[np.ndarray, list[str], float]:
+    """MobileNetV2's features in the order of paths, the paths, and the seconds of the extraction step."""
+    artifact, seconds = prepared.extract(shared(WEIGHTS), "bf16" if HAS_BF16 else "fp32")
+    entries = {entry.path: entry.id for entry in load_index(prepared.artifact(manifest_of(prepared)))}
+    return load_features(artifact, list(entries.values())), list(entries), seconds
+
+
+@pytest.mark.bench
+@pytest.mark.shared
+def test_head_and_suspects_beside_forward_passes_and_scikit_learn(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
+    """Seconds are medians of interleaved turns; scikit-learn's are taken to their end once, for the answers."""
+    prepared = prepare(tmp_path, photographs(shared_data, tmp_path / "photographs"), 280)
+    x, paths, forward_s = features_of(prepared, shared_data)
+    y = grouped(
+        squeezenet(prepared.images, paths, shared_data("weights/squeezenet1_1_features_torchvision_norm.safetensors")),
+        CLASSES,
+        len(x) // CLASSES + 1,
+    )
+    train = np.sort(np.concatenate([np.flatnonzero(y == group)[: TRAIN // CLASSES] for group in range(CLASSES)]))
+    cs, everything = Logistic().c, np.arange(len(y))
+    parts = folds_of(y[train], 5, 0, None)
+    fold_of = label_errors.folds_of(y, everything)
+    dealt = [np.flatnonzero(fold_of == number) for number in range(label_errors.FOLDS)]
+    seconds: dict[str, list[float]] = {}
+
+    def timed(name: str, what: Callable[[], object]) -> object:
+        started = time.perf_counter()
+        found = what()
+        seconds.setdefault(name, []).append(time.perf_counter() - started)
+        return found
+
+    for _ in range(TURNS):
+        head = timed("head", lambda: fit(x[train], y[train], CLASSES, cs=cs, folds=5, seed=0))
+        ours = timed("suspects", lambda: out_of_fold(x, y, CLASSES, everything))
+        timed("head, scikit-learn", lambda: by_scikit_learn(x[train], y[train], parts, cs, 1e-4))
+        timed("suspects, scikit-learn", lambda: by_scikit_learn(x, y, dealt, label_errors.CS, 1e-5))
+    median = {name: float(np.median(each)) for name, each in seconds.items()}
+    print(f"\nforward passes {forward_s:.1f} s; medians of {TURNS}:", {name: round(value, 2) for name, value in median.items()})
+
+    by_c = losses(by_scikit_learn(x[train], y[train], parts, cs, 1e-7), y[train])
+    exact = by_scikit_learn(x, y, dealt, label_errors.CS, 1e-7)
+    theirs = exact[int(losses(exact, y).argmin())]
+    agree = suspects_agree(ours, theirs, y)
+    print(
+        "held-out loss by C:",
+        {c: (round(row["log_loss"], 4), round(float(their), 4)) for c, row, their in zip(cs, head.cv, by_c, strict=True)},
+    )
+    print(f"C = {head.c:g}; {agree} of the first 50 suspects are scikit-learn's")
+    assert head.c == cs[int(by_c.argmin())]
+    assert agree == 50
+    np.testing.assert_allclose(ours, theirs, atol=0.02)
+    assert (median["head"] + median["suspects"]) / forward_s <= SHARE
+    assert (median["head, scikit-learn"] + median["suspects, scikit-learn"]) / (median["head"] + median["suspects"]) >= FASTER

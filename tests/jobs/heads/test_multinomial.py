@@ -1,0 +1,134 @@
+"""Both forms of the regression beside scikit-learn's, taken to its end, and beside each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from jobs.heads import lbfgs
+from jobs.heads.held_out import along, images_of, penalty_of, walk
+from jobs.heads.multinomial import ByFeatures, ByRows, Images, objective
+from jobs.heads.standard import PRIOR, standard_of
+from jobs.metrics.calibration import softmax
+
+FORMS = (ByRows, ByFeatures)
+
+
+def clouds(n: int, d: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Overlapping classes whose features are of falling width, far from zero."""
+    chance = np.random.default_rng(seed)
+    labels = np.arange(n) % classes
+    width = np.arange(1, d + 1) ** -0.5
+    x = (chance.normal(size=(classes, d))[labels] + 1.5 * chance.normal(size=(n, d))) * width @ chance.normal(size=(d, d))
+    return (x + 30).astype(np.float32), labels.astype(np.int64)
+
+
+def whole(n: int, d: int, classes: int, counts: np.ndarray | None = None) -> Images:
+    x, y = clouds(n, d, classes)
+    return images_of(x, y, np.arange(n), np.ones(n) if counts is None else counts)
+
+
+def scikit_learn(images: Images, c: float) -> LogisticRegression:
+    z = images.standard(images.features, precision=np.float64)
+    return LogisticRegression(C=c, tol=1e-9, max_iter=20_000).fit(z, images.labels, sample_weight=images.counts)
+
+
+def probabilities(images: Images, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    return softmax(images.standard(images.features, precision=np.float64) @ weight.T + bias)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("n", "d", "classes"), [(80, 30, 2), (120, 30, 7), (60, 200, 5)])
+@pytest.mark.parametrize("c", [1e-3, 0.1, 10.0])
+def test_the_minimum_is_scikit_learns(form: type, n: int, d: int, classes: int, c: float) -> None:
+    """Mutations tried: no bias in the gradient, the penalty of two classes as of more, outputs not scaled by D."""
+    images = whole(n, d, classes)
+    regression = form(images, np.float64)
+    point = walk(regression, regression.start(), None, c, 1e-10, lambda: None)
+    expected = scikit_learn(images, c).predict_proba(images.standard(images.features, precision=np.float64))
+    np.testing.assert_allclose(probabilities(images, *regression.weights(point)), expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_images_that_count_more(form: type) -> None:
+    counts = np.random.default_rng(0).exponential(size=150) ** 3
+    images = whole(150, 40, 4, counts)
+    regression = form(images, np.float64)
+    point = walk(regression, regression.start(), None, 0.05, 1e-10, lambda: None)
+    expected = scikit_learn(images, 0.05).predict_proba(images.standard(images.features, precision=np.float64))
+    np.testing.assert_allclose(probabilities(images, *regression.weights(point)), expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("counted", [False, True])
+def test_gradients_are_those_of_the_loss(form: type, counted: bool) -> None:
+    """By differences of the loss along random steps, in the inner product that the minimisation uses."""
+    chance = np.random.default_rng(1)
+    images = whole(40, 30, 3, chance.exponential(size=40) if counted else None)
+    regression = form(images, np.float64)
+    regression.penalty = 2.0
+
+    def somewhere() -> np.ndarray:
+        step = regression.settled(chance.normal(size=regression.start().shape))
+        return step / np.abs(step[: regression.paired]).max()
+
+    point, step = somewhere(), somewhere()
+    rise = (regression.at(point + 1e-6 * step).loss - regression.at(point - 1e-6 * step).loss) / 2e-6
+    assert float(step[: regression.paired] @ regression.at(point).gradient) == pytest.approx(rise, rel=1e-5)
+
+
+def test_single_precision_comes_as_near_as_it_says() -> None:
+    """The figure that a fold's regression stops by, beside the true minimum: neither ten times worse nor ten times better."""
+    images = whole(100, 150, 6)
+    for place, weight, bias in along(images, [1e-3, 1e-2, 0.1], 1e-5, lambda: None):
+        c = [1e-3, 1e-2, 0.1][place]
+        model = scikit_learn(images, c)
+        losses = [
+            -np.log(p[np.arange(100), images.labels]).sum() + penalty_of(c, 6) / 2 * (w**2).sum()
+            for p, w in (
+                (probabilities(images, weight, bias), weight),
+                (probabilities(images, model.coef_, model.intercept_), model.coef_),
+            )
+        ]
+        assert 0 < losses[0] / losses[1] - 1 < 1e-4
+
+
+def test_form_follows_numbers() -> None:
+    assert isinstance(objective(whole(40, 30, 2), np.float32), ByRows)
+    assert isinstance(objective(whole(50, 30, 2), np.float32), ByFeatures)
+
+
+def test_features_are_standardised_by_blocks_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, _ = clouds(50, 30, 2)
+    rows = np.arange(5, 45)
+    x64 = x.astype(np.float64)[rows]
+    variance = x64.var(axis=0)
+    expected = (x64 - x64.mean(axis=0)) / np.sqrt((40 * variance + PRIOR * variance.mean()) / (40 + PRIOR))
+    monkeypatch.setattr("jobs.heads.standard.BLOCK_BYTES", 7 * 4 * 30)
+    np.testing.assert_allclose(standard_of(x, rows)(x[rows], precision=np.float64), expected, atol=1e-9)
+
+
+def test_constant_features_and_separable_classes_end() -> None:
+    x = np.zeros((20, 3), np.float32)
+    x[:10, 0] = 1
+    images = images_of(x, np.repeat([0, 1], 10), np.arange(20), np.ones(20))
+    for form in FORMS:
+        regression = form(images, np.float32)
+        weight, bias = regression.weights(walk(regression, regression.start(), None, 1e6, 1e-5, lambda: None))
+        assert np.isfinite(weight).all()
+        assert (probabilities(images, weight, bias).argmax(axis=1) == images.labels).all()
+
+
+def test_a_step_that_misleads_is_not_taken() -> None:
+    """A preconditioner that overshoots a thousandfold: the loss falls at every step all the same."""
+    images = whole(60, 20, 3)
+    regression = ByFeatures(images, np.float64)
+    seen: list[float] = []
+    honest, at = regression.precondition, regression.at
+    regression.precondition = lambda gradient: 1000 * honest(gradient)  # type: ignore[method-assign]
+    regression.at = lambda point: seen.append(at(point).loss) or at(point)  # type: ignore[method-assign,func-returns-value]
+    found = lbfgs.minimise(regression, regression.start(), relative=1e-8)
+    regression.precondition = honest  # type: ignore[method-assign]
+    assert max(seen) > seen[0]  # it did overshoot
+    assert found.at.loss == pytest.approx(lbfgs.minimise(regression, regression.start(), relative=1e-10).at.loss, rel=1e-4)
