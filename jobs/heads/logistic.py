@@ -73,11 +73,17 @@ def fit(
 
     The C with the lowest mean held-out log loss is taken (the smallest of equals); ``DEFAULT_C`` where no class has images in
     two folds, as with one label a class. Classes without images get a very low logit.
-    Raises DataError where the images have one class only. ``tick`` is called now and then, with the fits done and all.
+    Raises DataError where the images have one class only, and where a feature or weight is no number a regression can have.
+    ``tick`` is called now and then, with the fits done and all.
     """
     present = np.unique(labels)
     if len(present) < 2:
         raise DataError(f"the training {nouns.items()} have one class only: a logistic regression needs two")
+    if weights is not None and not (np.isfinite(weights).all() and weights.min() >= 0 and weights.max() > 0):
+        raise DataError(
+            f"weights of {nouns.items()} are to be finite, none below 0 and one above it: these reach from "
+            f"{weights.min():g} to {weights.max():g}"
+        )
     choose = len(cs) > 1 and can_fold(labels, groups)
     parts = folds_of(labels, folds, seed, groups) if choose else []
     total = len(parts) * len(cs) + 1

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.finite import finite
+
 Floats = NDArray[np.float64]
 Features = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
@@ -36,10 +38,12 @@ def standard_of(features: Features, rows: Ints) -> Standard:
 
     The deviation of ten images says little: one that is small by luck makes its feature the loudest (variances shrunk as in
     regularised discriminant analysis: Friedman 1989, JASA 84; Schaefer and Strimmer 2005 for the target).
+    Raises DataError where a feature is NaN or infinite: a search for a minimum would stop at its start without a word.
     """
     n, mean, variance = len(rows), np.zeros(features.shape[1]), np.zeros(features.shape[1])
     for block in row_blocks(features, rows):
         mean += block.sum(axis=0, dtype=np.float64) / n
+    finite(mean, "means of features")
     for block in row_blocks(features, rows):
         variance += np.square(block - mean).sum(axis=0) / n
     scale = np.sqrt((n * variance + PRIOR * variance.mean()) / (n + PRIOR))
