@@ -1,4 +1,4 @@
-"""Data at the edge, beside scikit-learn's regression taken to its end on the same standardised features; what cannot be, refused.
+"""Data at the edge, beside scikit-learn's regression taken to its end on the same features; what cannot be is refused.
 
 Broken once each: the check of features, the check of weights, the standard deviation by single precision, the strides between
 one C and the next (one stride from 1e-3 to 1e4), the limit of threads. The test of each went red.
@@ -60,7 +60,7 @@ def test_a_feature_of_another_scale(scale: float, shift: float) -> None:
 @pytest.mark.parametrize("shape", [(40, 60), (120, 20)])  # by rows, by features
 @pytest.mark.parametrize("classes", [2, 3])
 def test_separable_classes_and_hardly_a_penalty(shape: tuple[int, int], classes: int) -> None:
-    """C = 1e4: all images are right by far, and what is minimised is nearly flat. The loss is scikit-learn's within 1e-6 of it."""
+    """C = 1e4: all images are right by far, what is minimised nearly flat. The loss is no more than 1e-6 of it above theirs."""
     chance = np.random.default_rng(0)
     y = np.arange(shape[0]) % classes
     x = (5 * chance.normal(size=(classes, shape[1]))[y] + chance.normal(size=shape)).astype(np.float32)
