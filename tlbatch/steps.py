@@ -53,7 +53,7 @@ _STEPS = (  # in the order of displays and reports
     Step("curve", 3, "data", saves=True, planned="tlbatch.planning.curve_task:add_curve"),
     Step("episodes", 3, "data", planned="tlbatch.planning.episodes_task:add_episodes"),
     Step("decide", 3, "data", memory_mib=300, planned="tlbatch.planning.make:add_decision"),
-    Step("advise", 4, "data", page=True),
+    Step("advise", 5, "data", page=True),
     Step("report", 14, "data", memory_mib=700, page=True, planned="tlbatch.planning.report_task:add_report"),
     Step("extend", 2, "evaluate", compute=True, torch=True, model=True, resources_of="evaluate"),
     Step("predict", 2, "evaluate", compute=True, torch=True, sharded=True, resources_of="evaluate"),
