@@ -8,6 +8,7 @@ real in so far as another network sees them, they overlap, and which they are ow
 from __future__ import annotations
 
 import time
+import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,10 +19,13 @@ from sklearn.linear_model import LogisticRegression
 
 from jobs.data.features import load_features
 from jobs.data.index import load_index
+from jobs.heads.cores import one_thread
 from jobs.heads.folds import folds_of
+from jobs.heads.held_out import CHOOSING, along, images_of, outputs
 from jobs.heads.logistic import fit
 from jobs.heads.standard import standard_of
 from jobs.metrics import label_errors
+from jobs.metrics.calibration import softmax
 from jobs.metrics.label_errors import log_odds, out_of_fold, rank
 from tests.bench.test_extract import HAS_BF16, WEIGHTS, Prepared, manifest_of, prepare
 from tlbatch.spec.model import Logistic
@@ -153,3 +157,65 @@ def test_head_and_suspects_beside_forward_passes_and_scikit_learn(shared_data: C
     np.testing.assert_allclose(ours, theirs, atol=0.02)
     assert (median["head"] + median["suspects"]) / forward_s <= SHARE
     assert (median["head, scikit-learn"] + median["suspects, scikit-learn"]) / (median["head"] + median["suspects"]) >= FASTER
+
+
+def drawn(n: int, d: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features of a falling spectrum, classes that overlap: [n, d] and [n]."""
+    chance = np.random.default_rng(0)
+    labels = np.arange(n) % classes
+    width = (np.arange(1, d + 1) ** -0.5).astype(np.float32)
+    x = chance.standard_normal((classes, d), np.float32)[labels]
+    x += 2 * chance.standard_normal((n, d), np.float32)
+    return x * width, labels
+
+
+@pytest.mark.bench
+def test_one_path_through_the_c_on_one_thread() -> None:
+    """1,024 images of 64 classes are learnt from, as many judged. CPU seconds; each warm from one C to the next."""
+    x, y = drawn(2048, 1280, CLASSES)
+    rows, held = np.arange(1024), np.arange(1024, 2048)
+    cs = [0.001, 0.01, 0.1, 1.0, 10.0]
+    ours: list[tuple[float, float]] = []
+    theirs: dict[float, list[tuple[float, float]]] = {1e-4: [], 1e-10: []}
+    with one_thread():
+        images = images_of(x, y, rows, np.ones(1024))
+        started = time.process_time()
+        for _, weight, bias in along(images, cs, CHOOSING, lambda: None):
+            seconds = time.process_time() - started
+            ours.append((seconds, log_loss(softmax(outputs(images, weight, bias, held)), y[held])))
+            started = time.process_time()
+        inner, outer = (images.standard(x[part], precision=np.float64) for part in (rows, held))
+        for tol, found in theirs.items():
+            model = LogisticRegression(max_iter=20_000, tol=tol, warm_start=True)
+            for c in cs:
+                model.C, started = c, time.process_time()
+                model.fit(inner, y[rows])
+                seconds = time.process_time() - started
+                found.append((seconds, log_loss(model.predict_proba(outer), y[held])))
+    for place, c in enumerate(cs):
+        print(
+            f"C = {c:g}: (s, held-out loss) ours {ours[place]}, scikit-learn",
+            {tol: found[place] for tol, found in theirs.items()},
+        )
+    for (_, loss), (_, least) in zip(ours, theirs[1e-10], strict=True):
+        assert loss == pytest.approx(least, rel=0.01)
+    assert sum(s for s, _ in theirs[1e-4]) / sum(s for s, _ in ours) >= FASTER
+
+
+def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    return float(losses(probabilities[None], labels)[0])
+
+
+@pytest.mark.bench
+def test_a_thousand_classes_of_a_hundred_images() -> None:
+    """512 features, one C: minutes. Memory is what was allocated beside the features at once (tracemalloc)."""
+    x, y = drawn(100_000, 512, 1000)
+    tracemalloc.start()
+    wall, processor = time.perf_counter(), time.process_time()
+    fitted = fit(x, y, 1000, cs=[0.01], folds=5, seed=0)
+    wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    peak = tracemalloc.get_traced_memory()[1] / 2**20
+    tracemalloc.stop()
+    right = float((fitted.logits(x[:5000]).argmax(axis=1) == y[:5000]).mean())
+    print(f"1,000 classes x 100 images: {wall:.0f} s, {processor:.0f} CPU s, {peak:.0f} MiB; {right:.3f} of its own are right")
+    assert peak < 1024
