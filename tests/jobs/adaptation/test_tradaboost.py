@@ -23,7 +23,7 @@ from jobs.adaptation.instances import fit_instances
 from jobs.adaptation.tradaboost import boost, vote_of
 from jobs.exporting.onnxfile import run_onnx, write_onnx
 from jobs.exporting.whole import Whole
-from jobs.heads import logistic
+from jobs.heads.standard import PRIOR
 from jobs.heads.voted import Voted
 from jobs.models.building import build_network
 from jobs.models.fitted_heads import make_room
@@ -156,7 +156,7 @@ def test_with_logistic_regressions_it_says_what_the_paper_would(classes: int) ->
     """Features standardised here as the head does it; scikit-learn's regression to its own end."""
     data = domains(classes)
     mean, variance = data.x.mean(axis=0), data.x.var(axis=0)
-    n, prior = len(data.x), logistic.PRIOR
+    n, prior = len(data.x), PRIOR
     sd = np.sqrt((n * variance + prior * variance.mean()) / (n + prior))
     same = Domains((data.x - mean) / sd, data.y, data.lies, data.n_source, (data.test - mean) / sd, data.truth)
     used, _, said = by_the_paper(same, classes, 10, lambda: LogisticRegression(C=0.1, tol=1e-8, max_iter=5000))
