@@ -23,6 +23,7 @@ from jobs.adaptation.instances import fit_instances
 from jobs.adaptation.tradaboost import boost, vote_of
 from jobs.exporting.onnxfile import run_onnx, write_onnx
 from jobs.exporting.whole import Whole
+from jobs.heads import logistic
 from jobs.heads.standard import PRIOR
 from jobs.heads.voted import Voted
 from jobs.models.building import build_network
