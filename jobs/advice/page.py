@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from jobs.advice.baselines import Ranking
+from jobs.advice.baselines import TOP1, Ranking
 from jobs.advice.choice import Choice
 from jobs.advice.judging import Judged
 from jobs.advice.sentences import headline
@@ -53,6 +53,7 @@ def write_page(
     """Draw the figure (``figures/``) and write the page."""
     figures = Figures(context.out("figures/x").parent)
     titles = {each.asked.name: each.asked.title for each in judged}
+    tied = any(each.score == TOP1 and each.pick in {rival.contender.name for rival in choice.ties} for each in ranked)
     text = (
         environment()
         .get_template("advice.html.jinja")
@@ -65,7 +66,7 @@ def write_page(
             table=report["table"],
             recommended=f"{choice.recommended.title} *",
             others_top1=[each.asked for each in judged if each.asked.top1_of],
-            scores=[_score_line(each, titles) for each in ranked],
+            scores=[_score_line(each, titles, tied) for each in ranked],
             curve=draw_layers(judged, figures) if any(len(each.layers) > 1 for each in judged) else None,
             layers=[_layer_table(each) for each in judged if len(each.layers) > 1],
             css=Markup(resources.files(TEMPLATES).joinpath("style.css").read_text(encoding="utf-8")),
@@ -101,8 +102,11 @@ def layers_figure(judged: Sequence[Judged]) -> Figure:
         return figure
 
 
-def _score_line(ranking: Ranking, titles: dict[str, str]) -> ScoreLine:
+def _score_line(ranking: Ranking, titles: dict[str, str], tied: bool) -> ScoreLine:
+    """``tied``: what top-1 would pick is not shown to be worse than the best, so no pick is shown to be better than that."""
     verdict = {True: "better than top-1", False: "no better than top-1", None: ""}[ranking.beats_top1]
+    if ranking.beats_top1 and tied and ranking.tau is None:
+        verdict = "better than top-1, not shown"
     if ranking.known < ranking.candidates:
         verdict = f"known of {ranking.known} of {ranking.candidates}"
     pick = titles[ranking.pick] if ranking.pick is not None else "–"

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from jobs.advice.accuracy import linear_probe
-from jobs.advice.baselines import FOR_TAU, rank_scores
+from jobs.advice.baselines import FOR_TAU, Ranking, rank_scores
 from jobs.advice.choice import choose
 from jobs.advice.judging import Images, Judged, JudgedLayer, share_of
+from jobs.advice.page import _score_line
 from jobs.advice.sentences import sentences
 from jobs.statistics.ranks import weighted_tau
 from tlbatch.contracts.advice import AskedCandidate
@@ -168,3 +169,9 @@ def test_a_score_no_better_than_top1_is_shown_as_such_and_tau_comes_with_eight()
     assert by["top1"].tau == pytest.approx(1.0)
     assert by["logme"].beats_top1 is False
     assert weighted_tau([1.0], [1.0]) is None
+
+
+@pytest.mark.parametrize(("tied", "said"), [(True, "better than top-1, not shown"), (False, "better than top-1")])
+def test_a_pick_among_ties_is_not_called_better(tied: bool, said: str) -> None:
+    ranking = Ranking("knn", 2, 2, "a", 0.0, None, beats_top1=True)
+    assert _score_line(ranking, {"a": "A"}, tied).verdict == said
