@@ -31,6 +31,7 @@ tlbatch.execution
 tlbatch.backends tlbatch.credentials
 tlbatch.cluster
 tlbatch.profiles tlbatch.reports tlbatch.memory tlbatch.init
+tlbatch.prices
 tlbatch.manifests
 tlbatch.planning
 tlbatch.champions tlbatch.datasets
@@ -42,7 +43,7 @@ tlbatch.plugins
 tlbatch.store
 tlbatch.environment
 tlbatch.roles tlbatch.schema tlbatch.steps tlbatch.errors tlbatch.home tlbatch.interrupts tlbatch.nouns tlbatch.output
-tlbatch.spreadsheet
+tlbatch.spreadsheet tlbatch.quantities
 """
 """The launcher's packages from top to bottom: none imports one beside or above it."""
 BLOCK = """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,13 +15,16 @@ from tlbatch.memory import dense_parameters, forecast_mib, head_parameters, meas
 from tlbatch.planning import Node, Plan
 from tlbatch.planning.resolved import ResolvedStudy
 from tlbatch.planning.runs import ResolvedRun
+from tlbatch.prices import Prices
+from tlbatch.quantities import mebibytes
+from tlbatch.spec import Study
 from tlbatch.spec.added import added_name
+from tlbatch.spec.resources import StudyResources
 from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.strategies import settings_of
 from tlbatch.tasks import InputRef
 
-UNITS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 CACHED, TO_RUN, AFTER = "cached", "to run", "known after"
 
 
@@ -72,6 +74,19 @@ def total_s(lines: Iterable[Forecast], nodes: dict[str, Node], cores: int) -> tu
     return heavy + light / max(1, cores), unknown
 
 
+def costs_of(
+    lines: Iterable[Forecast], plan: Plan, study: Study, prices: Prices, defaults: StudyResources | None = None
+) -> list[float | None]:
+    """Of each line, in the prices' currency: what its pod asks for, by the hour, for as long as is estimated.
+
+    0 of what is cached, None where there is no estimate. ``defaults``: the context's resources.
+    """
+    return [
+        None if line.seconds is None else prices.cost(task_needs(study, plan.nodes[line.name], defaults), line.seconds)
+        for line in lines
+    ]
+
+
 @dataclass(frozen=True)
 class Memory:
     """MiB of main memory a task holds at most, and what its pod would get; ``needed`` is None where it is not known."""
@@ -100,13 +115,6 @@ def memory_facts(resolved: ResolvedStudy, plan: Plan) -> list[Memory]:
         needs = task_needs(resolved.study, node)
         lines.append(Memory(node.name, forecast_mib(node, resolved), mebibytes(needs.memory), bool(needs.gpu)))
     return lines
-
-
-def mebibytes(quantity: str) -> int:
-    """A quantity as Kubernetes writes it, in MiB."""
-    found = re.fullmatch(r"([0-9.]+)(m|k|Ki|M|Mi|G|Gi|T|Ti)?", quantity)
-    assert found is not None
-    return round(float(found[1]) * UNITS[found[2] or ""] / 2**20)
 
 
 def gibibytes(mib: int) -> str:

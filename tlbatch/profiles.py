@@ -15,6 +15,7 @@ from tlbatch import __version__
 from tlbatch.errors import StudyError
 from tlbatch.home import expanded
 from tlbatch.manifests.site import Site, checked_bundle
+from tlbatch.prices import Prices
 from tlbatch.schema.base import Part
 from tlbatch.schema.mistakes import Wording
 from tlbatch.schema.nearest import suggestion
@@ -31,6 +32,8 @@ class Profile(Part):
     ``ca_bundle``: a file here with the certificates that S3's is signed by; ``pod_ca_bundle``: where pods find them,
     ``configmap/NAME`` or ``secret/NAME`` (its key ``ca.crt``, or ``…/NAME/KEY``). They belong to a context, as the endpoint
     does, and not to a study: a driver needs them before it can read its study out of the store.
+
+    ``prices``: what an hour of a pod costs, by which `tlbatch check` says what a study will cost.
 
     ``secret`` holds the pods' S3 credentials; null where ``service_account`` has a cloud identity.
     """
@@ -51,6 +54,7 @@ class Profile(Part):
     driver_account: str = "tlbatch-driver"
     driver_priority: str | None = "tlbatch-driver"
     resources: StudyResources = StudyResources()
+    prices: Prices | None = None
 
     def site(self) -> Site:
         """What manifests need. Raises StudyError where images or the store are not named, or pods cannot see the store."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -68,8 +68,9 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
     tlbatch check study.yaml
     tlbatch check study.yaml --store s3://bucket/prefix -o json
     """
-    from tlbatch.forecast import forecast, gibibytes, memory_facts, run_facts, total_s
+    from tlbatch.forecast import costs_of, forecast, gibibytes, memory_facts, run_facts, total_s
     from tlbatch.planning.resolve import plan_study
+    from tlbatch.profiles import load_profile
     from tlbatch.spec import load_study
     from tlbatch.store import open_store
     from tlbatch.store.layout import check_format
@@ -80,12 +81,19 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
     resolved, plan = plan_study(loaded, opened)
     lines, facts, memory = forecast(opened, plan), run_facts(resolved), memory_facts(resolved, plan)
     seconds, unknown = total_s(lines, plan.nodes, len(os.sched_getaffinity(0)))
+    profile = load_profile()
+    prices = profile.prices
+    costs = [] if prices is None else costs_of(lines, plan, loaded.study, prices, profile.resources)
+    paid = sum(cost or 0.0 for cost in costs)
     warnings = [*resolved.cautions, *(need.warning for need in memory if need.warning)]
     if output == "json":
-        estimate = {"seconds": round(seconds, 1), "tasks_without_estimate": unknown}
+        estimate: dict[str, Any] = {"seconds": round(seconds, 1), "tasks_without_estimate": unknown}
+        if prices is not None:
+            estimate["cost"] = {"value": round(paid, 4), "currency": prices.currency}
         runs = [asdict(fact) for fact in facts]
         held = [{"memory_mib": need.needed_mib, "memory_given_mib": need.given_mib} for need in memory]
         tasks = [{**asdict(line), **need} for line, need in zip(lines, held, strict=True)]
+        tasks = [{**task, "cost": cost} for task, cost in zip(tasks, costs, strict=True)] if prices is not None else tasks
         changed = {"corrections": resolved.corrections} if resolved.corrections else {}
         plain = {"study": loaded.study.name, "store": opened.url, "data": {"url": resolved.data.url, **resolved.data.facts}}
         if resolved.sources:
@@ -114,9 +122,17 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
         [line.name, f"{line.state} {line.after}".strip(), took, most]
         for line, took, most in zip(lines, times, held_most, strict=True)
     ]
-    click.echo("\n".join(text_table(["task", "state", "estimate", "memory"], shown, left=(0, 1), width=terminal_width())))
+    head = ["task", "state", "estimate", "memory"]
+    if prices is not None:
+        head.append("cost")
+        shown = [[*row, "" if cost is None else prices.text(cost)] for row, cost in zip(shown, costs, strict=True)]
+    click.echo("\n".join(text_table(head, shown, left=(0, 1), width=terminal_width())))
     more = f" and {unknown} tasks of kinds that this store has not measured yet" if unknown else ""
     click.echo(f"\nabout {duration(seconds)} here{more}")
+    if prices is not None:
+        click.echo(
+            f"its pods cost about {prices.text(paid)}{more}, by the context's prices and the times that this store measured"
+        )
     for warning in warnings:
         click.echo(f"warning: {warning}")
 
