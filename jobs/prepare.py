@@ -30,8 +30,6 @@ import resource
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from contextlib import closing
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jobs.listings import read_listing
@@ -39,36 +37,13 @@ from jobs.runtime import Context, step_main
 from tlbatch.datasets.listing import ListedFile, Listing
 from tlbatch.errors import DataError
 from tlbatch.kinds import kind_field, kind_of
-from tlbatch.output import one_line
-from tlbatch.roles import field_of
 
 if TYPE_CHECKING:
     from jobs.data.index import IndexEntry
-    from jobs.data.items import BadFile, CopyFinder, ItemKind, Likeness, ReadItem, SpooledItem
-    from jobs.data.shards import Spool
+    from jobs.data.items import Likeness
+    from jobs.preparation.prepared import Prepared
+    from jobs.preparation.reading import Reader
     from tlbatch.contracts.data import PrepareParams
-
-SHOWN_BAD = 5  # files named in the sentence that ends a step with too many bad ones
-
-
-@dataclass
-class Prepared:
-    """What reading leaves in memory: a few hundred bytes a file. Items, and what they are compared by, are in scratch files."""
-
-    kind: ItemKind
-    spool: Spool
-    finder: CopyFinder | None
-    items: dict[str, SpooledItem] = field(default_factory=dict)
-    files: list[tuple[str, ListedFile]] = field(default_factory=list)  #: (content id, file)
-    bad: list[BadFile] = field(default_factory=list)
-    bytes_read: int = 0
-
-    def by_content(self) -> dict[str, list[ListedFile]]:
-        """Content id to its files, sorted by path."""
-        found: dict[str, list[ListedFile]] = defaultdict(list)
-        for name, file in sorted(self.files, key=lambda item: (item[0], item[1].path)):
-            found[name].append(file)
-        return dict(found)
 
 
 def params_of(context: Context) -> PrepareParams:
@@ -78,11 +53,25 @@ def params_of(context: Context) -> PrepareParams:
 
 
 def run(context: Context) -> None:
-    """Read, find copies, pack, describe."""
-    from jobs.data.groups import conflicting, duplicates_card, group_copies
+    """Read, find copies, pack, describe; as one of several shards read its own files, and the rest if all are read."""
+    from jobs.preparation.saved import CommittedError
 
     listing = load_listing(context)
-    prepared = _read(context, listing)
+    reader = _reader(context, listing)
+    try:
+        if context.shard and not _has_the_last_word(context, reader):
+            context.defer_commit()
+            return
+        prepared = _gather(context, listing, reader)
+    except CommittedError:
+        context.defer_commit()
+        return
+    _put_together(context, listing, prepared)
+
+
+def _put_together(context: Context, listing: Listing, prepared: Prepared) -> None:
+    from jobs.data.groups import conflicting, duplicates_card, group_copies
+
     found, method = _near_copies(context, prepared)
     groups = group_copies(found)
     files = prepared.by_content()
@@ -114,81 +103,55 @@ def load_listing(context: Context) -> Listing:
     )
 
 
-def _read(context: Context, listing: Listing) -> Prepared:
-    from jobs.data.fetching import Source
-    from jobs.data.items import BadFile
-    from jobs.data.reading import read_files
-    from jobs.data.shards import Spool
+def _reader(context: Context, listing: Listing) -> Reader:
     from jobs.kinds import items_of
+    from jobs.preparation.reading import Reader
 
     params = params_of(context)
-    entry, kind = kind_of(params.kind), items_of(params.kind)
+    kind = items_of(params.kind)
     finder = kind.finder(context.scratch / "likeness.bin") if params.near_duplicates else None
-    prepared = Prepared(kind, Spool(context.scratch / "spool"), finder)
-    started, total = time.monotonic(), len(listing.files)
-    source, compare = Source(context.task.locations["dataset"]), finder is not None
+    return Reader(context, listing, kind, params, finder)
 
-    def read(file: ListedFile, data: bytes) -> ReadItem:
-        return kind.read(file, data, params.stored, compare=compare)
 
-    kind.begin()
-    with closing(read_files(listing.files, source, context.threads, read)) as results:
-        for done, result in enumerate(results, 1):
-            context.check_stop()
-            if isinstance(result, BadFile):
-                print(one_line(f"{result.file.path}: {result.reason}"))
-                prepared.bad.append(result)
-                _check_share(prepared.bad, total, params.max_bad, field_of(context.task.name))
-            else:
-                _keep(prepared, result)
-            context.progress(done, total, entry.items, "reading")
-    seconds = time.monotonic() - started
+def _has_the_last_word(context: Context, reader: Reader) -> bool:
+    """Read this shard's files; whether it is the one that puts together what all shards have read."""
+    from jobs.preparation.merging import own_files, puts_together
+    from jobs.preparation.reading import all_saved, read_own
+
+    assert context.shard is not None
+    read_own(reader, *own_files(reader.files, *context.shard))
+    if not all_saved(reader):
+        print("other shards are not done yet: whoever finishes last puts the dataset together", flush=True)
+        return False
+    if not puts_together(context):
+        print("another shard puts the dataset together", flush=True)
+        return False
+    return True
+
+
+def _gather(context: Context, listing: Listing, reader: Reader) -> Prepared:
+    """All files, as they are and as others have saved them. Raises CommittedError where the task is complete."""
+    from jobs.data.shards import Spool
+    from jobs.preparation.prepared import Prepared
+    from jobs.preparation.reading import gather, some
+
+    prepared = Prepared(reader.kind, Spool(context.scratch / "spool"), reader.finder)
+    gather(reader, prepared)
+    total = len(listing.files)
     if not prepared.files:
-        raise DataError(f"{listing.url}: none of its {total} files is a usable {entry.item}: {_some(prepared.bad)}")
+        item = kind_of(params_of(context).kind).item
+        raise DataError(f"{listing.url}: none of its {total} files is a usable {item}: {some(prepared.bad)}")
+    if (known := total - reader.read) > 0:
+        print(f"{known} of {total} files were read by other attempts or shards", flush=True)
     context.made |= {
         "images": len(prepared.files),
-        "images_per_s": round(total / max(seconds, 1e-9), 1),
-        "reading_s": round(seconds, 2),
+        "images_per_s": round(reader.read / max(reader.seconds, 1e-9), 1),
+        "reading_s": round(reader.seconds, 2),
+        "read": reader.read,
         "bytes": prepared.bytes_read,
         "bad": len(prepared.bad),
     }
     return prepared
-
-
-def _keep(prepared: Prepared, item: ReadItem) -> None:
-    """Spool an item the first time it comes; a file with equal content only points to it."""
-    from jobs.data.items import SpooledItem
-
-    prepared.files.append((item.id, item.file))
-    prepared.bytes_read += item.file.size
-    if item.id in prepared.items:
-        return
-    compared = None
-    if item.likeness is not None and prepared.finder is not None:
-        compared = prepared.finder.add(item.likeness)
-    prepared.items[item.id] = SpooledItem(
-        id=item.id,
-        offset=prepared.spool.add(item.id, item.stored),
-        size=len(item.stored),
-        format=item.format,
-        facts=item.facts,
-        original=item.original,
-        likeness=compared,
-    )
-
-
-def _check_share(bad: list[BadFile], total: int, most: float, field: str) -> None:
-    """Stop as soon as more than the share ``most`` of all files is bad. Raises DataError. ``field``: where a study says it."""
-    if len(bad) > most * total:
-        raise DataError(
-            f"{len(bad)} of {total} files cannot be used so far, and {field}.max_bad allows {most:.1%}: {_some(bad)}; "
-            f"fix or remove them, or raise {field}.max_bad"
-        )
-
-
-def _some(bad: list[BadFile]) -> str:
-    named = "; ".join(f"{each.file.path} ({each.reason})" for each in bad[:SHOWN_BAD])
-    return named + (f"; and {len(bad) - SHOWN_BAD} more" if len(bad) > SHOWN_BAD else "")
 
 
 # ---- copies ----

@@ -336,8 +336,8 @@ MUTATIONS = (
     Mutation(
         8,
         "tests/jobs/test_prepare.py::test_too_many_bad_files_end_it_with_the_first_few_named",
-        "jobs/prepare.py",
-        "                _check_share(prepared.bad, total, params.max_bad, field_of(context.task.name))\n",
+        "jobs/preparation/reading.py",
+        "        _check_share(self._bad, len(self.files), self._params.max_bad, where)\n",
         "",
     ),
     # 9: what is read is verified

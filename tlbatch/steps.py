@@ -43,7 +43,7 @@ class Step:
 
 
 _STEPS = (  # in the order of displays and reports
-    Step("prepare", 2, "data", memory_mib=250),
+    Step("prepare", 2, "data", saves=True, sharded=True, memory_mib=250),
     Step("pin", 2, "data", memory_mib=150),
     Step("overlap", 1, "data", memory_mib=250),
     Step("extract", 1, "extract", compute=True, torch=True, sharded=True, reuses=True),

@@ -10,7 +10,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from jobs.data.items import BadItemError
+from jobs.data.items import BadItemError, UnreadableError
 from tlbatch.datasets.foldertree import file_etag
 from tlbatch.datasets.listing import ListedFile
 from tlbatch.errors import DataError, StudyError
@@ -53,7 +53,7 @@ class Source:
         except FileNotFoundError:
             raise self._changed(file) from None
         except OSError as error:
-            raise BadItemError(f"cannot be read ({error.strerror})") from error
+            raise UnreadableError(f"cannot be read ({error.strerror})") from error
         if file_etag(status) != file.etag or len(data) != file.size:
             raise self._changed(file)
         return data
@@ -64,7 +64,7 @@ class Source:
         except NotFoundError:
             raise self._changed(file) from None
         except StudyError as error:  # of this object alone, or max_bad ends it
-            raise BadItemError(str(error)) from error
+            raise UnreadableError(str(error)) from error
         if etag.strip('"') != file.etag.strip('"'):
             raise self._changed(file)
         return data

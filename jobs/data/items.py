@@ -19,12 +19,17 @@ class BadItemError(DataError):
     """A file that cannot be used. Its text is the reason, as it stands in ``bad.jsonl``."""
 
 
+class UnreadableError(BadItemError):
+    """What is in the file is not known: it could not be read. Another time it may be."""
+
+
 @dataclass(frozen=True)
 class BadFile:
-    """A file that cannot be used, and why."""
+    """A file that cannot be used, and why. ``unread``: what is in it is not known."""
 
     file: ListedFile
     reason: str
+    unread: bool = False
 
 
 @dataclass(frozen=True)

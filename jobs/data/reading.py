@@ -7,7 +7,7 @@ from threading import BoundedSemaphore
 from typing import TypeVar
 
 from jobs.data.fetching import Source, in_threads
-from jobs.data.items import BadFile, BadItemError
+from jobs.data.items import BadFile, BadItemError, UnreadableError
 from tlbatch.datasets.listing import ListedFile
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ def read_files(
             with decoding:
                 return decode(file, data)
         except BadItemError as error:
-            return BadFile(file, str(error))
+            return BadFile(file, str(error), isinstance(error, UnreadableError))
 
     workers = threads + (FETCHES if source.is_remote else 0)
     yield from in_threads(workers, read, files, lambda file: max(file.size, LEAST_BYTES))

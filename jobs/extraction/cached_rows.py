@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from jobs.context import Context
 from jobs.data.features import DESCRIPTION, FEATURES, VIEWS
 from jobs.data.row_store import RowFile, Rows, Spool, image_of, open_rows, write_rows
+from jobs.parts import StoredParts
 from tlbatch.errors import CorruptArtifactError
 from tlbatch.store import NotFoundError
-from tlbatch.store.artifacts import Artifact, FileEntry, file_sha256
+from tlbatch.store.artifacts import Artifact, FileEntry
 
 SAME = ("backbone", "asked_layer", "pool", "input", "precision", "source")
 """What must be alike for features of one image to be alike."""
@@ -79,19 +79,18 @@ class Parts:
     """Rows that attempts and shards of this task have computed, kept in its ``work/`` until it commits."""
 
     def __init__(self, context: Context) -> None:
-        self._context = context
-        self._prefix = f"work/{context.task.key}/checkpoints/rows/"
+        self._stored, self._scratch = StoredParts(context, "rows", ".safetensors"), context.scratch
         self._saved = 0
         self._loaded: set[str] = set()
 
     def add_to(self, known: Known, width: int) -> int:
         """Add all that are in the store and were not added yet; returns how many rows they have."""
         count = 0
-        for stat in list(self._context.store.list(self._prefix)):
-            if stat.name in self._loaded:
+        for name in self._stored.names():
+            if name in self._loaded:
                 continue
             try:
-                rows = open_rows(self._local(stat.name))
+                rows = open_rows(self._stored.fetch(name))
             except (NotFoundError, FileNotFoundError):  # its task is complete
                 continue
             except ValueError as error:
@@ -100,28 +99,17 @@ class Parts:
             if rows.width == width:
                 known.add(rows)
                 count += len(rows.names)
-            self._loaded.add(stat.name)
+            self._loaded.add(name)
         return count
 
     def save(self, spool: Spool) -> None:
-        """Store the rows that came since the last time. A file is named by its content's hash: saved twice, it is one."""
+        """Store the rows that came since the last time."""
         names = spool.names[self._saved :]
         if not names:
             return
-        path = self._context.scratch / f"rows-{self._saved}.safetensors"
+        path = self._scratch / f"rows-{self._saved}.safetensors"
         rows = (spool.read(place) for place in range(self._saved, self._saved + len(names)))
         write_rows(path, PART, (len(names), spool.width), names, rows)
-        name = f"{self._prefix}{file_sha256(path)}.safetensors"
-        self._context.store.upload(path, name)
+        self._loaded.add(self._stored.save(path))
         path.unlink()
-        self._loaded.add(name)
         self._saved += len(names)
-
-    def _local(self, name: str) -> Path:
-        """A copy of our own, checked. Raises NotFoundError, and ValueError where it is not what was written."""
-        target = self._context.scratch / "parts" / name.rpartition("/")[2]
-        target.parent.mkdir(exist_ok=True)
-        self._context.store.download(name, target)
-        if file_sha256(target) != target.stem:
-            raise ValueError(f"{name} is damaged")
-        return target

@@ -52,7 +52,9 @@ class Resources(Part):
     nodes: Annotated[int, Field(ge=1, le=100)] | None = Field(
         default=None, description="pods that train one network together, with `gpu` processes each; default: 1"
     )
-    shards: Annotated[int, Field(ge=1, le=1000)] | None = Field(default=None, description="indexes of a sharded extraction")
+    shards: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None, description="pods that share a task: an extraction; with steps: {prepare: …} the reading of a dataset"
+    )
 
 
 class StudyResources(Resources):

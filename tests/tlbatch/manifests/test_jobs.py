@@ -72,6 +72,17 @@ def test_a_sharded_extractions_job(task_job: Any) -> None:
     equals_golden("extract", task_job("extract:cnn-big"))
 
 
+def test_a_prepare_shared_by_four_pods_is_the_same_job_by_index(task_job: Any) -> None:
+    one, shared = task_job("prepare"), task_job("prepare", shards=4)
+    args = shared["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert args[-2:] == ["--shard", "$(JOB_COMPLETION_INDEX)/4"]
+    args[-2:] = []
+    indexed = {name: shared["spec"].pop(name) for name in ("completionMode", "completions", "parallelism", "maxFailedIndexes")}
+    assert indexed == {"completionMode": "Indexed", "completions": 4, "parallelism": 4, "maxFailedIndexes": 0}
+    shared["spec"]["backoffLimit"] = shared["spec"].pop("backoffLimitPerIndex")
+    assert shared == one
+
+
 def test_a_training_by_four_pods_and_the_service_they_meet_by(task_job: Any) -> None:
     job = task_job("finetune:cnn:0", nodes=4, gpu=0, together=True)
     equals_golden("finetune-nodes", job)

@@ -6,7 +6,7 @@ from tlbatch.manifests import driver_needs, task_needs
 from tlbatch.manifests.needs import deadline_s, parallelism, seconds
 from tlbatch.planning import Node
 from tlbatch.spec import Study
-from tlbatch.spec.resources import StudyResources
+from tlbatch.spec.resources import Resources, StudyResources
 
 DEFAULTS = StudyResources.model_validate(
     {
@@ -29,6 +29,13 @@ def test_the_studys_resources_hold_for_the_steps_that_compute(study: Study, node
     assert needs.labels == {"cost": "42", "team": "vision"}
     assert task_needs(study, nodes["finetune:cnn:0"]).memory == "32Gi"
     assert task_needs(study, nodes["finetune:cnn:0"]).shards == 1
+
+
+def test_pods_share_a_prepare_where_its_step_says_so(study: Study, nodes: dict[str, Node]) -> None:
+    assert task_needs(study, nodes["prepare"]).shards == 1  # the study's are of steps that compute
+    defaults = StudyResources(steps={"prepare": Resources(shards=3), "report": Resources(shards=3)})
+    assert task_needs(study, nodes["prepare"], defaults).shards == 3
+    assert task_needs(study, nodes["report"], defaults).shards == 1
 
 
 def test_a_control_has_the_resources_of_its_run(study: Study, nodes: dict[str, Node]) -> None:
