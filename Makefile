@@ -40,8 +40,16 @@ test: $(STAMP)  ## the tests, without the slow part
 test-all: $(STAMP)  ## the slow part too
 	$(BIN)/python -m pytest -n $(WORKERS) $(DIST) -m "not bench and not e2e" $(PYTEST_ARGS)
 
-bench: $(STAMP)  ## timing, as ratios in one run (those of the cluster where one is up)
-	$(BIN)/python -m pytest -m bench -s $(PYTEST_ARGS)
+PEERS := build/peers/.installed-$(shell cksum < tests/bench/peers/requirements.lock | cut -d' ' -f1)
+$(PEERS): | $(STAMP)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/peers
+	$(BIN)/uv pip install --quiet --python build/peers/bin/python --require-hashes -r tests/bench/peers/requirements.lock
+	@touch $@
+
+bench: $(STAMP) $(PEERS)  ## timing, as ratios in one run (those of the cluster where one is up); then a table
+	rm -rf build/bench
+	TLBATCH_PEERS=$(CURDIR)/build/peers/bin/python TLBATCH_BENCH=$(CURDIR)/build/bench $(BIN)/python -m pytest -m bench -s $(PYTEST_ARGS)
+	$(BIN)/python -m tests.bench.records build/bench
 
 images:  ## launcher, data, extract, finetune, evaluate: docker buildx or buildah (PREFIX=, TORCH=cuda|cpu, PUSH=1)
 	$(PYTHON) images/build.py $(if $(PUSH),--push) $(if $(wildcard $(CLUSTER)),--bud "$(abspath $(CLUSTER)) bud" --push-with "$(abspath $(CLUSTER)) push")

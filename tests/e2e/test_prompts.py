@@ -46,7 +46,7 @@ def test_prompts_say_on_the_cluster_what_they_say_here(
     study = user.folder / "prompts.yaml"
     study.write_text(STUDY.format(url=url))
     execution = user.submit(study)
-    user.run("run", "-q", str(study), "--set", f"dataset.url={tmp_path / 'pets'}", "--store", local)
+    user.run("run", "-q", "--cores", "1", str(study), "--set", f"dataset.url={tmp_path / 'pets'}", "--store", local)
     status = finished(execution, 1200.0)
     assert status["state"] == "succeeded", status
     no_orphans(api, execution)

@@ -1,0 +1,75 @@
+"""What benches measured: JSON beside one another, and a table of it (``python -m tests.bench.records FOLDER``)."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Work done by tlbatch and by a peer in one run, in turns. ``ours_s`` and ``peer_s``: seconds of each turn."""
+
+    what: str
+    peer: str
+    items: int
+    ours_s: list[float]
+    peer_s: list[float]
+    goal: float
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast as the peer, by the medians of the turns."""
+        return median(self.peer_s) / median(self.ours_s)
+
+    def line(self) -> str:
+        ours, theirs = self.items / median(self.ours_s), self.items / median(self.peer_s)
+        return f"| {self.what} | {self.peer} | {ours:.1f} | {theirs:.1f} | {self.ratio:.2f} | {self.goal:g} |"
+
+
+def machine() -> dict[str, str]:
+    """Of the processor what matters here; nothing that names the machine."""
+    info = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
+    model = next(
+        (line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")), platform.machine()
+    )
+    flags = next((line.partition(":")[2].split() for line in info.splitlines() if line.startswith("flags")), [])
+    known = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
+    return {
+        "cpu": model,
+        "cores": str(len(os.sched_getaffinity(0))),
+        "has": ", ".join(known),
+        "python": platform.python_version(),
+    }
+
+
+def record(measured: Measured) -> None:
+    """Print it, and keep it where TLBATCH_BENCH names a folder."""
+    print(f"\n{measured.line()}", flush=True)
+    if folder := os.environ.get("TLBATCH_BENCH"):
+        path = Path(folder) / f"{measured.what} beside {measured.peer}.json".replace("/", "-")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({**asdict(measured), "ratio": measured.ratio, "machine": machine()}, indent=1))
+
+
+def table(folder: Path) -> str:
+    """Markdown of all that is kept there."""
+    found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    known = {name: each[name] for each in found for name in each}
+    if not known:
+        return "nothing was measured"
+    lines = [f"{', '.join(f'{name}: {value}' for name, value in known['machine'].items())}", ""]
+    lines += ["| what | beside | ours, items/s | theirs | times as fast | goal |", "|---|---|---|---|---|---|"]
+    for each in found:
+        lines.append(Measured(**{name: each[name] for name in each if name not in ("ratio", "machine")}).line())
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table(Path(sys.argv[1])))
