@@ -16,7 +16,7 @@ from tlbatch.datasets.describing import listing_facts, listing_lines
 from tlbatch.datasets.inventory import list_source
 from tlbatch.datasets.listing import Listing
 from tlbatch.datasets.relabelling import list_corrected
-from tlbatch.errors import DataError
+from tlbatch.errors import DataError, StudyError
 from tlbatch.planning.advice import make_advice_plan, resolve_candidates, resolve_pins
 from tlbatch.planning.bounds import coarse_bounds
 from tlbatch.planning.champion_tasks import ChampionState, resolve_champion
@@ -73,6 +73,7 @@ def resolve(loaded: LoadedStudy, store: Store, defence: ChampionState | None = N
     held_out = held_out_classes(study, listed.classes)
     listing = replace(listed, classes=tuple(name for name in listed.classes if name not in held_out))
     check_parts(listing)
+    check_scratch_labels(study, listing)
     data = replace(_listed(listed), classes=listing.classes)
     runs = resolve_runs(study, _weights_of(store), resolve_precision(study.resources.gpu))
     mapping = class_mapping(data.classes)
@@ -117,6 +118,25 @@ def _listed(listing: Listing, source: str = "") -> ListedData:
     return ListedData(
         listing.url, listing.classes, listing.digest, listing.to_json(), facts, listing.tasks, len(listing.files), notes
     )
+
+
+def check_scratch_labels(study: Study, listing: Listing) -> None:
+    """Whether every class can have the labels that trainings of the curve ask for, as far as the listing tells.
+
+    Raises StudyError, before anything is run: each of these numbers is a training. (Heads are fitted to as many as there are.)
+    """
+    curve = study.curve
+    if curve is None or curve.scratch is None or curve.labels is None:
+        return
+    counts = Counter(file.label for file in listing.files if file.part in (None, "train"))
+    smallest = min(listing.classes, key=lambda name: (counts[name], name))
+    labels = curve.scratch.labels or curve.labels
+    if counts[smallest] < max(labels):
+        met = [number for number in labels if number <= counts[smallest]]
+        raise StudyError(
+            f"curve.scratch: {smallest} has {nouns.count(counts[smallest])}, and {max(labels)} labels a class are asked for: "
+            + (f"write curve.scratch.labels: {met}, or less, as some of them test" if met else "leave curve.scratch out")
+        )
 
 
 def check_parts(listing: Listing) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.tlbatch.planning.test_make import IMAGES, TEXT, weights_for
+from tlbatch.datasets.inventory import list_dataset
 from tlbatch.errors import StudyError
 from tlbatch.forecast import memory_facts
 from tlbatch.planning.controls import resolve_controls
 from tlbatch.planning.make import make_plan
 from tlbatch.planning.plan import Plan
+from tlbatch.planning.resolve import check_scratch_labels
 from tlbatch.planning.resolved import ListedData, ResolvedStudy
 from tlbatch.planning.runs import resolve_runs
 from tlbatch.spec import parse_study
 from tlbatch.spec.curve import curve_cautions
+from tlbatch.spec.dataset import Dataset, Split
 
 FITTED = ("runs[linear].model.head={prototypes: {}}", "runs[dense].model.head={logistic: {}}")
 
@@ -135,6 +140,27 @@ def test_what_cannot_be_is_said(overrides: list[str], said: str) -> None:
     with pytest.raises(StudyError) as error:
         parse_study(TEXT, overrides=overrides)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("scratch", "said"),
+    [
+        ("{}", "dog has 3 images, and 5 labels a class are asked for: write curve.scratch.labels: [2]"),
+        ("{labels: [5]}", "dog has 3 images, and 5 labels a class are asked for: leave curve.scratch out"),
+        ("{labels: [2]}", ""),
+    ],
+)
+def test_more_labels_than_a_class_has_are_refused_before_anything_is_trained(scratch: str, said: str, tmp_path: Path) -> None:
+    """Heads are fitted to as many as there are; a training would fail hours later. What only tests is not counted."""
+    for name, part, count in (("cat", "train", 9), ("dog", "train", 3), ("cat", "test", 9), ("dog", "test", 9)):
+        (tmp_path / part / name).mkdir(parents=True)
+        for number in range(count):
+            (tmp_path / part / name / f"{number}.jpg").write_bytes(b"x")
+    listing = list_dataset(Dataset(url=str(tmp_path), split=Split(folders={"train": "train", "test": "test"})))
+    study = parse_study(TEXT, overrides=[*FITTED, f"curve={{labels: [2, 5], scratch: {scratch}}}"]).study
+    with pytest.raises(StudyError) if said else nullcontext() as error:
+        check_scratch_labels(study, listing)
+    assert error is None or said in str(error.value)
 
 
 def test_runs_that_will_have_none_are_named() -> None:
