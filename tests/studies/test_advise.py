@@ -13,6 +13,7 @@ import pytest
 from safetensors.torch import save_file
 
 from jobs.models.library import find
+from tests.noise import noise
 from tests.studies.kept import KeptBackend
 from tests.studies.shapes import draw_shapes, head
 from tlbatch.advice.outcomes import advices_of, check_advice
@@ -119,6 +120,23 @@ def test_other_labels_of_test_images_change_nothing(first: tuple[Path, Outcome])
     assert states["advise"] == "cached"
     assert after["advise"].key == before["advise"].key
     assert passes(again) == [0, 0]  # rows are looked up by content
+
+
+def test_other_test_images_change_nothing(first: tuple[Path, Outcome]) -> None:
+    """Their pixels are not read either. Mutation tried: test images are among a probe's items."""
+    folder, outcome = first
+    before, path = manifests(outcome), folder / "images/test/disc/200.png"
+    old = path.read_bytes()
+    noise("another picture", (40, 40), 60).convert("RGB").save(path)
+    try:
+        again = advise(folder)
+    finally:
+        path.write_bytes(old)
+    after = manifests(again)
+    assert after["prepare"].digest != before["prepare"].digest
+    kept = {name: each.digest for name, each in before.items() if name != "prepare"}
+    assert {name: each.digest for name, each in after.items() if name != "prepare"} == kept
+    assert passes(again) == [0, 0]
 
 
 def test_a_budget_takes_the_same_share_of_each_class(first: tuple[Path, Outcome]) -> None:
