@@ -17,6 +17,6 @@ if [ "${1:-}" = cpu ]; then
 fi
 compile launcher -c requirements.lock pyproject.toml
 compile data -c requirements.lock --extra data pyproject.toml
-# triton (1 GB) is only for torch.compile, which nothing here uses
-compile torch-cuda -c requirements.lock --extra train --no-emit-package triton pyproject.toml
+# triton (1 GB) is only for torch.compile, which nothing here uses; openvino-telemetry sends usage data to OpenVINO's makers
+compile torch-cuda -c requirements.lock --extra train --no-emit-package triton --no-emit-package openvino-telemetry pyproject.toml
 compile tools -c requirements.lock images/tools.in

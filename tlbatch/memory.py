@@ -33,8 +33,10 @@ TORCH_MIB = 450
 """Of these, torch alone: what tasks hold less that do without it."""
 WEIGHTS_TRAINED = {"sgd": 5.0, "rmsprop": 5.0, "adam": 6.0, "adamw": 6.0}
 """Copies of what learns: itself, its gradients, the optimiser's state, the best epoch's and a checkpoint's."""
-WEIGHTS_FED = 2.0
-"""Copies of weights that do not learn: as read from their file, and in the network."""
+ENGINE_MIB = 150
+"""What runs forward passes on a CPU (OpenVINO), loaded, with a network's graph and what it compiled of it."""
+WEIGHTS_FED, WEIGHTS_COMPILED = 2.0, 1.0
+"""Copies of weights that do not learn: as read from their file, and in the network; and laid out anew for the CPU's kernels."""
 WORKING_TRAINED, WORKING_FED = 0.5, 1.2
 """Of a stage's largest layer (in and out), an image: beside what is kept while training, and in a forward pass alone."""
 VALIDATION_BATCH, EXTRACTION_BATCH, THREADS = 64, 8, 2
@@ -78,7 +80,8 @@ def forecast_mib(node: Node, resolved: ResolvedStudy) -> int | None:
     by_rows = STEPS[node.step].reuses  # extract, probe: a few batches at a time, rows go to disk
     batch = EXTRACTION_BATCH * THREADS if by_rows else VALIDATION_BATCH
     pixels = 0 if by_rows else _pixels(run, images)
-    return _mib(WEIGHTS_FED * network.weights + batch * WORKING_FED * network.working + pixels)
+    weights = (WEIGHTS_FED + WEIGHTS_COMPILED if by_rows else WEIGHTS_FED) * network.weights
+    return _mib(by_rows * ENGINE_MIB * MIB + weights + batch * WORKING_FED * network.working + pixels)
 
 
 def _read(run: ResolvedRun | None, node: Node, resolved: ResolvedStudy) -> list[ListedData]:

@@ -46,17 +46,17 @@ _STEPS = (  # in the order of displays and reports
     Step("prepare", 2, "data", saves=True, sharded=True, memory_mib=250),
     Step("pin", 2, "data", memory_mib=150),
     Step("overlap", 1, "data", memory_mib=250),
-    Step("extract", 1, "extract", compute=True, torch=True, sharded=True, reuses=True),
-    Step("probe", 1, "extract", compute=True, torch=True, sharded=True, reuses=True),
+    Step("extract", 2, "extract", compute=True, torch=True, sharded=True, reuses=True),
+    Step("probe", 2, "extract", compute=True, torch=True, sharded=True, reuses=True),
     Step("finetune", 6, "finetune", compute=True, torch=True, saves=True, model=True),
     Step("evaluate", 6, "evaluate", compute=True, torch=True),
     Step("curve", 3, "data", saves=True, planned="tlbatch.planning.curve_task:add_curve"),
     Step("episodes", 3, "data", planned="tlbatch.planning.episodes_task:add_episodes"),
     Step("decide", 3, "data", memory_mib=300, planned="tlbatch.planning.make:add_decision"),
     Step("advise", 5, "data", page=True),
-    Step("report", 14, "data", memory_mib=700, page=True, planned="tlbatch.planning.report_task:add_report"),
-    Step("extend", 2, "evaluate", compute=True, torch=True, model=True, resources_of="evaluate"),
-    Step("predict", 2, "evaluate", compute=True, torch=True, sharded=True, resources_of="evaluate"),
+    Step("report", 15, "data", memory_mib=700, page=True, planned="tlbatch.planning.report_task:add_report"),
+    Step("extend", 3, "evaluate", compute=True, torch=True, model=True, resources_of="evaluate"),
+    Step("predict", 3, "evaluate", compute=True, torch=True, sharded=True, resources_of="evaluate"),
 )
 STEPS: Mapping[str, Step] = MappingProxyType({step.name: step for step in _STEPS})
 

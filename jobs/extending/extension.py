@@ -66,7 +66,7 @@ def _features(
     context.made["device"] = str(device)
     backbone = fold(lambda: load_trained(context, context.input(BASE)).backbone)
     dim = int(backbone.dim)
-    extractor = Extractor(backbone, card["input"], params.precision, device)
+    extractor = Extractor(backbone, card["input"], params.precision, device, context.threads)
     done, total = 0, sum(len(entries) for entries in wanted.values())
     found = {}
     for role, entries in wanted.items():
@@ -78,7 +78,7 @@ def _features(
             done += len(batch)
             context.progress(done, total, nouns.items(), params.label)
         found[role] = np.concatenate(rows)
-    context.made["forward_passes"] = total
+    context.made |= {"forward_passes": total, "engine": extractor.engine}
     return found, dim
 
 

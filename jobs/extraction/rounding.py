@@ -20,16 +20,28 @@ def to_bfloat16(network: nn.Module) -> nn.Module:
 
     A bias folded from a BatchNorm is a difference of large numbers, and rounding it shifts a whole channel.
     """
-    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
-    exact = [(conv, conv.bias.detach().clone()) for conv in convolutions if conv.bias is not None and _takes_exact_bias(conv)]
-    with torch.no_grad():
-        for conv in convolutions:
-            conv.weight.copy_(diffused(conv.weight))
+    exact = [
+        (conv, conv.bias.detach().clone())
+        for conv in convolutions(network)
+        if conv.bias is not None and _takes_exact_bias(conv)
+    ]
+    round_convolutions(network)
     network.to(torch.bfloat16)
     for conv, bias in exact:
         conv.__class__ = ExactBiasConv2d
         conv.bias = nn.Parameter(bias, requires_grad=False)
     return network
+
+
+def round_convolutions(network: nn.Module) -> None:
+    """In place: weights of convolutions become values that bfloat16 represents, and stay float32."""
+    with torch.no_grad():
+        for conv in convolutions(network):
+            conv.weight.copy_(diffused(conv.weight))
+
+
+def convolutions(network: nn.Module) -> list[nn.Conv2d]:
+    return [module for module in network.modules() if isinstance(module, nn.Conv2d)]
 
 
 class ExactBiasConv2d(nn.Conv2d):

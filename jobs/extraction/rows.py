@@ -96,7 +96,7 @@ def compute_own(
     from jobs.extraction.computing import compute_rows
     from jobs.extraction.extractor import Extractor
 
-    extractor = Extractor(network, asked.input, asked.precision, device)
+    extractor = Extractor(network, asked.input, asked.precision, device, context.threads)
     spool = Spool(context.scratch / "rows.float32", network.dim)
     started = saved = time.monotonic()
     computing = compute_rows(extractor, context.input("dataset"), own, asked.input, asked.augmentation, context.threads)
@@ -113,6 +113,7 @@ def compute_own(
         except (Stopped, DeadlineError):
             parts.save(spool)
             raise
+    context.made["engine"] = extractor.engine
     context.made["images_per_s"] = round(len(own) / (time.monotonic() - started), 2)
     if context.shard:
         parts.save(spool)

@@ -84,11 +84,13 @@ def _of_features(
 ) -> Logits:
     """Heads on what extract computes; the backbone is the same for all."""
     heads = [load_trained(context, artifact).head.to(device) for artifact in artifacts]
-    extractor = Extractor(fold(lambda: load_trained(context, artifacts[0]).backbone), settings, precision, device)
+    backbone = fold(lambda: load_trained(context, artifacts[0]).backbone)
+    extractor = Extractor(backbone, settings, precision, device, context.threads)
 
     @torch.inference_mode()
     def logits(items: Tensor) -> list[Floats]:
         features = torch.from_numpy(extractor(items)).to(device)
+        context.made["engine"] = extractor.engine
         return [_checked(head(features)) for head in heads]
 
     return logits

@@ -23,6 +23,7 @@ class TaskRecord:
     images_per_s: float | None
     epoch_seconds: float | None  #: mean
     device: str
+    engine: str  #: what ran the network where several could, and its version
     threads: int | None
     versions: dict[str, str] = field(default_factory=dict)
     set_aside: tuple[str, ...] = ()
@@ -54,6 +55,7 @@ def _record(roles: list[str], artifact: Artifact) -> TaskRecord:
         images_per_s=made.get("images_per_s"),
         epoch_seconds=round(sum(epochs) / len(epochs), 3) if epochs else None,
         device=str(made.get("device") or made.get("cpu") or ""),
+        engine=str(made.get("engine") or ""),
         threads=made.get("threads"),
         versions={str(name): str(version) for name, version in (made.get("versions") or {}).items()},
         set_aside=tuple(set_aside_names(artifact.store, manifest.step, manifest.key)),

@@ -47,6 +47,14 @@ def test_three_gibibytes_are_too_little_for_a_whole_network_at_224_pixels() -> N
     assert held("resources.memory=3Gi", "resources.gpu=1")["finetune:whole:0"].warning is None  # it lies in the GPU's
 
 
+@pytest.mark.parametrize(("backbone", "measured"), [("mobilenet_v2", 1134), ("resnet50", 1332)])
+def test_an_extraction_holds_what_runs_it(backbone: str, measured: int) -> None:
+    """Within a tenth of the most that two threads held at 224 pixels (docs/memory.md)."""
+    needed = held(f"runs[0].model.backbone={backbone}", "runs[0].strategy=features")["extract:whole"].needed_mib
+    assert needed is not None
+    assert 0.9 < needed / measured < 1.1
+
+
 @pytest.mark.parametrize(
     "less",
     [

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from jobs.extraction.extractor import Extractor, one_thread_each
+from jobs.extraction.extractor import Extractor, TorchNetwork, one_thread_each
 from jobs.models.building import build_backbone
 from jobs.models.pretrained import Pretrained
 from tlbatch.backbones.preprocessing import SCRATCH_INPUT
@@ -57,7 +57,9 @@ def test_threads_compute_side_by_side_what_one_computes() -> None:
 def test_the_threads_weights_are_shared() -> None:
     compute = extractor("squeezenet1_1", "fp32", 48)
     compute(pictures(compute.batch, 48))
-    own, shared = compute._network(), compute._backbone
+    network = compute._network
+    assert isinstance(network, TorchNetwork)
+    own, shared = network.own(), network.shared
     assert own is not shared
     pairs = zip(own.parameters(), shared.parameters(), strict=True)
     assert all(mine.data_ptr() == theirs.data_ptr() for mine, theirs in pairs)

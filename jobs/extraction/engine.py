@@ -1,0 +1,133 @@
+"""What runs a network on a CPU: OpenVINO, which computes what torch does, in about half the time.
+
+Measured a core, images of 224 pixels in batches of 8, BatchNorms folded (docs/speed.md): MobileNetV2 in float32 129 images a
+second against torch's 71, in bfloat16 288 against 128. The choice is a rule, never a measurement: a network whose modules are
+torch's, torchvision's, timm's, open_clip's or tlbatch's own is compiled; another's stays with torch, for it may branch on what
+it is fed, and a compiled network cannot. So do items of fewer than ``SMALL`` values, which torch is done with before the
+network were compiled. Neither depends on how many items there are or who computes them: an item's row is always the same.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+import warnings
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from jobs.extraction.rounding import round_convolutions
+from jobs.randomness import generator
+
+FOLLOWED = frozenset({"torch", "torchvision", "timm", "open_clip", "jobs"})
+"""Packages whose networks compute the same whatever they are fed."""
+SMALL = 3 * 96 * 96
+"""Values of an item. Compiling takes the time in which torch feeds a network a few hundred photographs of 224 pixels, and
+some ten thousand pictures of 32."""
+TOLERANCE = 1e-3
+"""Of the largest value: how far the compiled network may be from torch's on noise, both in float32; else it is another one."""
+PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+
+
+class CompiledNetwork:
+    """A network compiled for batches of ``shape``: float32 [n, …] to float32 [n, d]. Safe to call from several threads.
+
+    Every call is computed by a single thread, and other numbers of items are divided and filled up with zeros, so that bits
+    depend neither on how many threads nor on how many items there are. ``model``: OpenVINO's, whose constants lie in the
+    memory of ``network``. ``name``: engine and version.
+    """
+
+    def __init__(self, network: nn.Module, model: Any, shape: tuple[int, ...], precision: str, threads: int) -> None:
+        settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": threads,
+            "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
+            "ENABLE_CPU_PINNING": False,
+        }
+        self.name = f"openvino {version('openvino')}"
+        self._network, self._shape = network, shape
+        self._compiled = load_openvino().Core().compile_model(model, "CPU", settings)
+        self._own = threading.local()
+
+    def __call__(self, fed: Tensor) -> NDArray[np.float32]:
+        if not hasattr(self._own, "request"):
+            self._own.request = self._compiled.create_infer_request()
+        size = self._shape[0]
+        return np.concatenate([self._rows(fed[start : start + size].float()) for start in range(0, len(fed), size)])
+
+    def _rows(self, part: Tensor) -> NDArray[np.float32]:
+        whole = torch.cat([part, part.new_zeros((self._shape[0] - len(part), *self._shape[1:]))])
+        result = self._own.request.infer([whole.contiguous().numpy()], share_inputs=True)
+        return np.array(result[0][: len(part)], np.float32)
+
+
+def compiled(network: nn.Module, shape: tuple[int, ...], precision: str, threads: int) -> CompiledNetwork | None:
+    """``network`` (float32, eval mode, on the CPU) for batches of ``shape``; None where torch has to, which the log says.
+
+    ``precision`` bf16: weights of convolutions are rounded in place as ``rounding`` says, and CPUs that have no bfloat16
+    compute with them in float32.
+    """
+    if math.prod(shape[1:]) < SMALL or not any(True for _ in network.parameters()):  # a computation is no network
+        return None
+    reason = _left_to_torch(network)
+    if not reason:
+        if precision == "bf16":
+            round_convolutions(network)
+        example, other = (torch.randn(shape, generator=generator("engine", number)) for number in range(2))
+        with torch.inference_mode():
+            expected = network(other).numpy()
+        try:
+            model = _converted(network, example)
+            exact = CompiledNetwork(network, model, shape, "fp32", threads)
+            if _agree(expected, exact(other)):
+                return exact if precision == "fp32" else CompiledNetwork(network, model, shape, precision, threads)
+            reason = "it puts out something else when OpenVINO runs it"
+        except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
+            reason = f"OpenVINO does not follow it ({(str(error).strip().splitlines() or [type(error).__name__])[0]})"
+    print(f"forward passes are torch's, which takes about twice as long: {reason}", flush=True)
+    return None
+
+
+def load_openvino() -> Any:
+    """The package, without the one beside it that tells its makers of every import and conversion. Raises ImportError."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # not to be found: a stub takes its place
+    import openvino
+
+    return openvino
+
+
+def _left_to_torch(network: nn.Module) -> str:
+    """Why the rule gives this network to torch; "" where it does not."""
+    packages = {type(module).__module__.partition(".")[0] for module in network.modules()}
+    if others := sorted(packages - FOLLOWED):
+        return f"modules of {', '.join(others)} may branch on what they are fed"
+    try:
+        load_openvino()
+    except ImportError as error:
+        return f"there is no openvino that runs here (pip install 'tlbatch[train]'): {error}"
+    return ""
+
+
+def _converted(network: nn.Module, example: Tensor) -> Any:
+    """OpenVINO's model of the network."""
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is fixed in a trace: the shape is meant to be, the rest is compared below
+        traced = torch.jit.trace(network, (example,), check_trace=False)  # type: ignore[no-untyped-call]
+    decoder = TorchScriptPythonDecoder(traced)  # kept here: OpenVINO holds no reference to it
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    loaded = frontend.load(decoder)
+    model = frontend.convert(loaded)
+    model.reshape(list(example.shape))
+    return model
+
+
+def _agree(expected: NDArray[np.float32], found: NDArray[np.float32]) -> bool:
+    return expected.shape == found.shape and bool(np.abs(found - expected).max() <= TOLERANCE * np.abs(expected).max())

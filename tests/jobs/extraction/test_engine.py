@@ -1,0 +1,214 @@
+"""What OpenVINO runs is the network that torch has, whatever the number of threads, and nobody hears of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from jobs.extraction import engine, extractor
+from jobs.extraction.engine import compiled
+from jobs.extraction.extractor import Extractor, fold
+from jobs.kinds.image.pixels import load_pixels
+from jobs.models.building import build_backbone
+from jobs.models.network import Backbone
+from jobs.models.pretrained import Pretrained
+from tlbatch.backbones.preprocessing import NORMALIZATIONS, SCRATCH_INPUT
+
+CPU = torch.device("cpu")
+PHOTOGRAPHS = {**SCRATCH_INPUT, "size": 224, "resize": "crop", "crop": 0.875, **NORMALIZATIONS["imagenet"]}
+
+FAMILIES = [
+    ("efficientnet_lite0", 64),
+    ("xception", 75),
+    ("inception_v3", 75),
+    ("resnet50", 64),
+    ("densenet121", 64),
+    ("vgg11_bn", 64),
+    ("mobilenet_v3_small", 64),
+    ("convnext_tiny", 64),
+    ("swin_t", 64),
+    ("vit_b_16", 224),
+    ("shufflenet_v2_x0_5", 64),
+]
+
+
+@pytest.fixture(autouse=True)
+def _small_ones_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "SMALL", 0)
+
+
+def backbone(name: str, size: int, pool: str = "avg") -> Backbone:
+    settings = {**SCRATCH_INPUT, "size": size}
+    model = {"backbone": {"name": name}, "layer": None, "pool": pool}
+    return fold(lambda: build_backbone(model, settings, Pretrained("random weights", seed=1)))
+
+
+def noise(size: int, seed: int = 3) -> Tensor:
+    return torch.randn((8, 3, size, size), generator=torch.Generator().manual_seed(seed))
+
+
+def agrees(name: str, size: int) -> None:
+    network, items = backbone(name, size), noise(size)
+    with torch.inference_mode():
+        expected = network(items).numpy()
+    fast = compiled(network, tuple(items.shape), "fp32", 1)
+    assert fast is not None
+    assert np.abs(fast(items) - expected).max() <= 1e-3 * np.abs(expected).max()
+
+
+def test_float32_is_torchs() -> None:
+    agrees("mobilenet_v2", 64)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "size"), FAMILIES)
+def test_float32_is_torchs_in_every_family(name: str, size: int) -> None:
+    agrees(name, size)
+
+
+@pytest.mark.slow
+def test_bfloat16_is_near_and_is_no_float32() -> None:
+    items = noise(64)
+    exact, fast = (compiled(backbone("squeezenet1_1", 64), tuple(items.shape), precision, 1) for precision in ("fp32", "bf16"))
+    assert exact is not None
+    assert fast is not None
+    a, b = exact(items), fast(items)
+    assert ((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).min() > 0.995
+    assert not np.array_equal(a, b)
+
+
+def test_the_number_of_threads_changes_no_bit() -> None:
+    network, batches = backbone("squeezenet1_1", 64, "flatten"), [noise(64, seed) for seed in range(4)]
+    found = []
+    for threads in (1, 3):
+        fast = compiled(network, tuple(batches[0].shape), "fp32", threads)
+        assert fast is not None
+        with ThreadPoolExecutor(threads) as pool:
+            found.append(np.stack(list(pool.map(fast, batches))))
+    assert np.array_equal(found[0], found[1])
+    assert len(np.unique(found[0].reshape(len(batches) * 8, -1), axis=0)) == len(batches) * 8
+
+
+class Branching(nn.Module):
+    """Another network for bright pictures than for dark ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv(x).mean(dim=(2, 3))
+        return out if x.mean() > 0 else -out
+
+
+def test_networks_that_may_branch_stay_with_torch(capsys: pytest.CaptureFixture[str]) -> None:
+    assert compiled(nn.Sequential(Branching()), (8, 3, 16, 16), "fp32", 1) is None
+    assert "modules of tests may branch on what they are fed" in capsys.readouterr().out
+
+
+class Foreign(nn.Module):
+    """Leaves torch on the way: in a trace what comes back is a constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(torch.from_numpy(x.numpy() * 2)).mean(dim=(2, 3))
+
+
+def test_what_compiles_to_something_else_stays_with_torch(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "FOLLOWED", engine.FOLLOWED | {"tests"})
+    assert compiled(Foreign().eval(), (8, 3, 16, 16), "fp32", 1) is None
+    assert "it puts out something else when OpenVINO runs it" in capsys.readouterr().out
+
+
+def test_its_makers_are_sent_no_usage_data(tmp_path: Path) -> None:
+    """Its import alone would. Where their package for that is loaded, the one that stands in for it here ends the process."""
+    (tmp_path / "openvino_telemetry").mkdir()
+    (tmp_path / "openvino_telemetry" / "__init__.py").write_text("raise SystemExit('usage data')")
+    program = "from jobs.extraction.engine import load_openvino; load_openvino().Core(); import openvino.frontend.pytorch"
+    path = os.pathsep.join([str(tmp_path), str(Path.cwd())])
+    environment = {**os.environ, "PYTHONPATH": path, "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["openvino_telemetry"]
+
+
+def pictures(size: int, count: int = 8) -> Tensor:
+    made = torch.Generator().manual_seed(5)
+    return torch.randint(0, 256, (count, 3, size, size), generator=made, dtype=torch.uint8)
+
+
+def make(size: int, precision: str = "fp32", threads: int = 1) -> Extractor:
+    return Extractor(backbone("squeezenet1_1", size), {**SCRATCH_INPUT, "size": size}, precision, CPU, threads)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_without_openvino_torch_computes_the_same(
+    precision: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items, fast, plain = pictures(48), make(48, precision), make(48, precision)
+    with extractor.one_thread_each():
+        a = fast(items)
+        monkeypatch.setitem(sys.modules, "openvino", None)
+        b = plain(items)
+    assert (fast.engine.split()[0], plain.engine.split()[0]) == ("openvino", "torch")
+    assert "there is no openvino that runs here (pip install 'tlbatch[train]')" in capsys.readouterr().out
+    assert np.abs(a - b).max() <= (1e-4 if precision == "fp32" else 0.05) * np.abs(b).max()
+
+
+def test_the_size_of_a_batch_changes_no_bit() -> None:
+    fast, items = make(48), pictures(48, 21)
+    together = fast(items)
+    assert together.shape[0] == 21
+    assert np.array_equal(together, np.concatenate([fast(items[:3]), fast(items[3:20]), fast(items[20:])]))
+
+
+def test_small_pictures_stay_with_torch_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.undo()
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    assert compiled(network, (8, 3, 95, 96), "fp32", 1) is None
+    assert compiled(network, (8, 3, 96, 96), "fp32", 1) is not None
+    assert capsys.readouterr().out == ""
+
+
+def test_what_is_compiled_is_what_the_network_is_fed() -> None:
+    """One channel of a grey picture, three where it is scaled in three ways; Extractor reads it off the first batch."""
+    grey = {**PHOTOGRAPHS, "size": 48, "grayscale": True}
+    for settings in (grey, {**grey, "mean": [0.5] * 3, "std": [0.5] * 3}):
+        compute = Extractor(backbone("squeezenet1_1", 48), settings, "fp32", CPU)
+        assert len(np.unique(compute(pictures(48)[:, :1]), axis=0)) == 8
+        assert compute.engine.split()[0] == "openvino"
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_float32_is_torchs_on_photographs(shared_data: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """MobileNetV2 with its ImageNet weights, 32 photographs of dogs and cats at 224 pixels: features to 2e-5 of the largest."""
+    paths = sorted(shared_data("data/dogs-vs-cats").rglob("*.jpg"))[::90][:32]
+    items = torch.stack([load_pixels(path.read_bytes(), PHOTOGRAPHS) for path in paths])
+    weights = load_file(shared_data("weights/mobilenet_v2_torchvision_norm.safetensors"))
+    model = {"backbone": {"name": "mobilenet_v2"}, "layer": None, "pool": "avg"}
+    found = []
+    for engine_of in ("openvino", "torch"):
+        network = fold(lambda: build_backbone(model, PHOTOGRAPHS, Pretrained("these", weights)))
+        compute = Extractor(network, PHOTOGRAPHS, "fp32", CPU)
+        found.append(np.concatenate([compute(part) for part in items.split(8)]))
+        assert compute.engine.split()[0] == engine_of
+        monkeypatch.setitem(sys.modules, "openvino", None)
+    assert np.abs(found[0] - found[1]).max() <= 2e-5 * np.abs(found[1]).max()
