@@ -8,7 +8,7 @@ from tlbatch.store.names import is_name
 
 
 def walk_bucket(place: Store) -> Tree:
-    """Everything below a store's root in one sweep. Empty keys that end in '/' are folders, as consoles mark them."""
+    """Everything below a store's root. Empty keys that end in '/' are folders, as consoles mark them."""
     tree = Tree()
     for stat in place.list_all():
         litter = litter_of(stat.name)

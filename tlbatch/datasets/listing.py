@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from tlbatch.datasets.walk import LeftOut
@@ -17,6 +17,8 @@ from tlbatch.errors import OtherVersionError
 from tlbatch.store.documents import parse
 
 LISTING_FORMAT = 1
+FILES = "files"
+AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,40 +61,61 @@ class Listing:
     @property
     def digest(self) -> str:
         """sha256 (hex) over everything but the URL."""
-        return hashlib.sha256(_canonical(self._content())).hexdigest()
+        found = hashlib.sha256()
+        for piece in self._pieces({}):
+            found.update(piece)
+        return found.hexdigest()
 
     def to_json(self) -> bytes:
-        return _canonical({"format": LISTING_FORMAT, "url": self.url, **self._content()})
+        return b"".join(self._pieces({"format": LISTING_FORMAT, "url": self.url}))
 
     @staticmethod
     def from_json(data: bytes) -> Listing:
         """Decode, leniently towards unknown fields. Raises StudyError for a newer format."""
-        document = parse(data)
+        document = parse(data, _as_file)
         if document["format"] > LISTING_FORMAT:
             raise OtherVersionError(
                 f"listing of format {document['format']}: this tlbatch reads up to {LISTING_FORMAT}; upgrade it"
             )
-        fields = ListedFile.__dataclass_fields__
-        files = tuple(ListedFile(**{k: v for k, v in file.items() if k in fields}) for file in document["files"])
+        files: tuple[ListedFile, ...] = tuple(document["files"])
+        if not all(isinstance(file, ListedFile) for file in files):
+            raise ValueError("its files are none")
         classes, empty = tuple(document["classes"]), tuple(document["empty_classes"])
         tasks = {name: tuple(names) for name, names in document.get("tasks", ())}
         return Listing(document["url"], classes, empty, files, document.get("unlabelled", 0), tasks=tasks)
 
-    def _content(self) -> dict[str, Any]:
-        return {
+    def _pieces(self, more: Mapping[str, Any]) -> Iterator[bytes]:
+        """Canonical JSON, some thousand files at a time: as dictionaries a million would take a gigabyte."""
+        rest = {
             "classes": self.classes,
             "empty_classes": self.empty_classes,
             "unlabelled": self.unlabelled,
-            "files": [_as_json(file) for file in self.files],
             **({"tasks": [[name, list(classes)] for name, classes in self.tasks.items()]} if self.tasks else {}),
+            **more,
         }
+        before, after = ({name: value for name, value in rest.items() if (name < FILES) == first} for first in (True, False))
+        yield _canonical(before)[:-1] + f',"{FILES}":['.encode()
+        for start in range(0, len(self.files), AT_ONCE):
+            piece = _canonical([_as_json(file) for file in self.files[start : start + AT_ONCE]])
+            yield (b"," if start else b"") + piece[1:-1]
+        yield b"]," + _canonical(after)[1:]
 
 
 def _as_json(file: ListedFile) -> dict[str, Any]:
     """Without tasks where there are not several: digests are the same as ever."""
-    found = asdict(file)
-    return found if file.tasks else {name: value for name, value in found.items() if name != "tasks"}
+    return {name: getattr(file, name) for name in FIELDS if name != "tasks" or file.tasks}
 
 
-def _canonical(document: dict[str, Any]) -> bytes:
+def _as_file(document: dict[str, Any]) -> Any:
+    """A file's JSON object as the file, as soon as it is read; any other as it is. Unknown fields are ignored."""
+    if not document.keys() >= NEEDED or not isinstance(document["size"], int):
+        return document
+    return ListedFile(**{name: value for name, value in document.items() if name in FIELDS})
+
+
+def _canonical(document: Any) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+FIELDS = tuple(each.name for each in fields(ListedFile))
+NEEDED = frozenset({"path", "size", "etag", "label"})

@@ -72,7 +72,7 @@ class Store(Protocol):
         """All objects whose name starts with ``prefix``, sorted by name. Leaves out what is no object name."""
 
     def list_all(self) -> Iterator[Stat]:
-        """As ``list``, with what is no object name too: folder markers, keys with ``//``. A directory has no such objects."""
+        """All objects in no order, with what is no object name too: folder markers, keys with ``//`` (a directory has none)."""
 
     def put_folder(self, name: str) -> None:
         """Mark a folder that holds nothing, as consoles do: a directory, or an empty key that ends in '/'."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
@@ -19,6 +20,7 @@ from tlbatch.store.protocol import ConflictError, NotFoundError, Stat
 from tlbatch.store.s3causes import ABSENT, NOT_KNOWN, cause_of, sentence
 from tlbatch.store.s3client import ATTEMPTS, open_client
 from tlbatch.store.s3errors import TRANSPORT_ERRORS, error_code, error_status, retries, translated
+from tlbatch.store.s3sweeps import Page, Request, swept
 
 BODY_ATTEMPTS = 3
 """Fresh GETs when a body breaks off, which botocore does not retry."""
@@ -32,6 +34,8 @@ NO_DELETE_OBJECTS = frozenset(
 
 class S3Store:
     """Objects are keys under ``s3://bucket/prefix``. Needs a server with conditional writes (If-Match, If-None-Match)."""
+
+    paging: Mapping[str, int] = MappingProxyType({})  #: MaxKeys of LIST requests, where it is not the server's
 
     def __init__(self, url: str, client: Any = None) -> None:
         self.bucket, _, prefix = url.removeprefix("s3://").partition("/")
@@ -108,7 +112,7 @@ class S3Store:
         return (stat for stat in self._list(prefix) if is_name(stat.name))
 
     def list_all(self) -> Iterator[Stat]:
-        return self._list("")
+        return swept(self._page)
 
     def put_folder(self, name: str) -> None:
         key = self._key(name)
@@ -225,18 +229,26 @@ class S3Store:
         return etag if present == data else None
 
     def _list(self, prefix: str) -> Iterator[Stat]:
-        start: dict[str, str] = {}
+        token: str | None = None
         while True:
-            with self._errors(prefix, "listed", absent=False):
-                page = self._client.list_objects_v2(Bucket=self.bucket, Prefix=self._base + prefix, **start)
-                page["IsTruncated"]  # an empty or foreign answer is no empty listing
-            for entry in page.get("Contents", ()):
-                name = entry["Key"].removeprefix(self._base)
-                yield Stat(name, entry["Size"], entry["ETag"], entry["LastModified"].timestamp())
-            if not page.get("IsTruncated"):
+            page = self._page(Request(prefix, whole=False, token=token))
+            yield from page.stats
+            token = page.token
+            if token is None:
                 return
-            with self._errors(prefix, "listed", absent=False):
-                start = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def _page(self, request: Request) -> Page:
+        how = {"ContinuationToken": request.token} if request.token else {}
+        how |= {"Delimiter": "/"} if request.by_folder else {}
+        with self._errors(request.prefix, "listed", absent=False):
+            page = self._client.list_objects_v2(Bucket=self.bucket, Prefix=self._base + request.prefix, **self.paging, **how)
+            token = page["NextContinuationToken"] if page["IsTruncated"] else None  # an empty answer is no empty listing
+        found = [
+            Stat(entry["Key"].removeprefix(self._base), entry["Size"], entry["ETag"], entry["LastModified"].timestamp())
+            for entry in page.get("Contents", ())
+        ]
+        folders = [entry["Prefix"].removeprefix(self._base) for entry in page.get("CommonPrefixes", ())]
+        return Page(found, token, folders)
 
     def _check_bucket(self) -> None:
         """A HEAD's 404 does not say whether object or bucket is missing. Raises StudyError for the bucket; asks once."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -289,7 +291,44 @@ def test_one_sweep(s3_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a", "b"):
         s3_store.put(f"{name}.jpg", b"x")
     sweeps: list[str] = []
-    real = S3Store._list
-    monkeypatch.setattr(S3Store, "_list", lambda self, prefix: sweeps.append(prefix) or real(self, prefix))
+    real = S3Store._page
+    monkeypatch.setattr(S3Store, "_page", lambda self, request: sweeps.append(request.prefix) or real(self, request))
     assert len(listed(s3_store.url, labels=CSV).files) == 2
     assert sweeps == [""]
+
+
+def test_a_listing_in_pieces_is_canonical_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys follow from these bytes: they are those of one json.dumps, whatever the size of a piece."""
+    import tlbatch.datasets.listing as module
+
+    files = tuple(
+        ListedFile(f"ü/{number}.jpg", number, "etag", "ü", "train", None, "", {"size": "small"} if number % 2 else {})
+        for number in range(5)
+    )
+    for listing in (
+        Listing("/data", ("ü", "b"), (), files, 3, tasks={"kind": ("ü", "b"), "size": ("small", "large")}),
+        Listing("/data", ("a", "b"), ("c",), ()),
+    ):
+        whole = {
+            "classes": listing.classes,
+            "empty_classes": listing.empty_classes,
+            "unlabelled": listing.unlabelled,
+            "files": [{k: v for k, v in asdict(file).items() if k != "tasks" or v} for file in listing.files],
+            **({"tasks": [[name, list(classes)] for name, classes in listing.tasks.items()]} if listing.tasks else {}),
+        }
+
+        def canonical(document: dict[str, Any]) -> bytes:
+            return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+        for pieces in (1, 2, 100):
+            monkeypatch.setattr(module, "AT_ONCE", pieces)
+            assert listing.digest == hashlib.sha256(canonical(whole)).hexdigest()
+            assert listing.to_json() == canonical({**whole, "format": 1, "url": "/data"})
+        assert Listing.from_json(listing.to_json()) == listing
+
+
+def test_a_file_of_a_listing_that_is_none_is_refused() -> None:
+    document = json.loads(Listing("/data", ("a", "b"), (), (ListedFile("a/1", 1, "e", "a"),)).to_json())
+    document["files"].append({"path": "a/2"})
+    with pytest.raises(ValueError, match="its files are none"):
+        Listing.from_json(json.dumps(document).encode())
