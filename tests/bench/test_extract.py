@@ -34,7 +34,7 @@ WEIGHTS = "weights/mobilenet_v2_torchvision_norm.safetensors"
 INPUT = {**SCRATCH_INPUT, "size": 224, "resize": "crop", "crop": 0.875, **NORMALIZATIONS["imagenet"]}
 CORES = 2
 HAS_BF16 = any(flag in Path("/proc/cpuinfo").read_text(encoding="utf-8") for flag in ("avx512_bf16", "amx_bf16"))
-FASTER = 3.0 if HAS_BF16 else 1.5
+FASTER = {"fp32": 3.5, "bf16": 5.0}
 MEASURE = """
 import resource, sys
 from jobs.extract import run
@@ -146,21 +146,25 @@ def plain_script(images: Path, weights: Path) -> tuple[list[str], np.ndarray, fl
 @pytest.mark.shared
 @pytest.mark.usefixtures("two_threads")
 def test_faster_than_a_plain_script_and_the_same_features(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
+    """Ours includes all that the step does: compiling the network, and writing and committing the artifact."""
     weights = shared_data(WEIGHTS)
-    prepared = prepare(tmp_path, shared_data("data/dogs-vs-cats"), 150)
-    precision, ours_s, plain_s = "bf16" if HAS_BF16 else "fp32", [], []
+    prepared = prepare(tmp_path, shared_data("data/dogs-vs-cats"), 400)
+    seconds: dict[str, list[float]] = {precision: [] for precision in FASTER if precision == "fp32" or HAS_BF16}
     names, plain, _ = plain_script(prepared.images, weights)  # once unmeasured: files in memory, kernels chosen
-    for attempt in range(2):  # in turns, so that what else the machine does falls on both alike
-        artifact, seconds = prepared.extract(weights, precision, f"a{attempt}")
-        ours_s.append(seconds)
+    plain_s, ids = [], {entry.path: entry.id for entry in load_index(prepared.artifact(manifest_of(prepared)))}
+    for attempt in range(2):  # in turns, so that what else the machine does falls on all alike
         plain_s.append(plain_script(prepared.images, weights)[2])
-        ids = {entry.path: entry.id for entry in load_index(prepared.artifact(manifest_of(prepared)))}
-        found = load_features(artifact, [ids[name] for name in names])
-        prepared.forget(artifact)
-    ratio = min(plain_s) / min(ours_s)
-    print(f"\n{precision}: {len(names) / min(ours_s):.0f} images/s, plain {len(names) / min(plain_s):.0f}: {ratio:.2f} times")
-    assert cosine(found, plain).min() > 0.98
-    assert ratio >= FASTER
+        for precision, taken in seconds.items():
+            artifact, each = prepared.extract(weights, precision, f"a{attempt}")
+            taken.append(each)
+            assert artifact.manifest.made["engine"].startswith("openvino")
+            assert cosine(load_features(artifact, [ids[name] for name in names]), plain).min() > 0.98
+            prepared.forget(artifact)
+    ratios = {precision: min(plain_s) / min(taken) for precision, taken in seconds.items()}
+    for precision, ratio in ratios.items():
+        rate = len(names) / min(seconds[precision])
+        print(f"\n{precision}: {rate:.0f} images/s, plain {len(names) / min(plain_s):.0f}: {ratio:.2f} times")
+    assert all(ratio >= FASTER[precision] for precision, ratio in ratios.items())
 
 
 def manifest_of(prepared: Prepared) -> Manifest:
