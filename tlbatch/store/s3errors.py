@@ -74,14 +74,17 @@ def translated(url: str, what: str, endpoint: str, *, absent: bool = True) -> It
         raise NoS3Error(f"{where}: {endpoint} answers without {error}, as no S3 server does; {ADDRESS}") from error
     except PageError as error:
         raise _page(str(error), where, endpoint) from error
-    except RecursionError as error:  # botocore follows a server that redirects to itself until Python stops it
-        raise StudyError(
-            f"{where}: {endpoint} redirects to itself; set AWS_REGION to the bucket's, or fix the endpoint"
-        ) from error
+    except RecursionError as error:
+        raise _endless(where, endpoint) from error
     except OSError as error:
         raise local_error(error, where) from error
     except ValueError as error:  # by botocore, for an endpoint without scheme, a broken header or a garbled credential_process
         raise StudyError(f"{where}: {one_line(error)}; {ADDRESS}, and see that the other AWS settings are whole") from error
+
+
+def _endless(where: str, endpoint: str) -> TlbatchError:
+    """botocore follows a server that redirects to itself until Python stops it, wherever in a request that happens to be."""
+    return StudyError(f"{where}: {endpoint} redirects to itself; set AWS_REGION to the bucket's, or fix the endpoint")
 
 
 def client_error(error: ClientError, url: str, what: str, endpoint: str, *, absent: bool = True) -> TlbatchError:
@@ -120,6 +123,8 @@ def transport_error(error: Exception, where: str, endpoint: str) -> TlbatchError
         )
     if any(isinstance(each, socket.gaierror) and each.errno == socket.EAI_NONAME for each in causes):
         return StudyError(f"{where}: no machine has the name in {endpoint} ({said}); fix AWS_ENDPOINT_URL_S3 or AWS_REGION")
+    if any(isinstance(each, RecursionError) for each in causes):
+        return _endless(where, endpoint)
     if type(error) is boto.HTTPClientError and not any(isinstance(each, (TimeoutError, ConnectionError)) for each in causes):
         inner = causes[1] if len(causes) > 1 else error
         if isinstance(inner, OSError):

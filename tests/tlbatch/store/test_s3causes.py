@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import HTTPClientError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from tests.tlbatch.store.answering import XML, Answer, Answering, answering, ref
 from tlbatch.errors import StudyError, TlbatchError, TransientError
 from tlbatch.store import ConflictError, NotFoundError, Store, open_store
 from tlbatch.store.s3causes import TABLE, cause_of
+from tlbatch.store.s3errors import translated
 
 CALLS: dict[str, Callable[[Store, Path], Any]] = {
     "get": lambda s, f: s.get("a"),
@@ -338,3 +340,12 @@ def test_what_was_not_deleted_is_by_its_cause(served: Answering, store: Store) -
         served.answers = [Answer(200, body.encode(), {"Content-Type": XML})]
         with pytest.raises(kind, match=rf"cats/a could not be deleted.*{code}: why"):
             store.delete(["a"])
+
+
+@pytest.mark.parametrize(
+    "error", [RecursionError("depth"), HTTPClientError(error=RecursionError("depth"))], ids=["bare", "inside"]
+)
+def test_a_server_that_redirects_for_ever_is_called_so_wherever_python_stops(error: Exception) -> None:
+    """How deep the call was when it began decides which of the two it is."""
+    with pytest.raises(StudyError, match="redirects to itself"), translated("s3://b/x", "read", "http://h"):
+        raise error
