@@ -48,7 +48,7 @@ $(PEERS): | $(STAMP)
 
 bench: $(STAMP) $(PEERS)  ## timing, as ratios in one run (those of the cluster where one is up); then a table
 	rm -rf build/bench
-	TLBATCH_PEERS=$(CURDIR)/build/peers/bin/python TLBATCH_BENCH=$(CURDIR)/build/bench $(BIN)/python -m pytest -m bench -s $(PYTEST_ARGS)
+	TLBATCH_REQUIRE=$${TLBATCH_REQUIRE:-},peers TLBATCH_PEERS=$(CURDIR)/build/peers/bin/python TLBATCH_BENCH=$(CURDIR)/build/bench $(BIN)/python -m pytest -m bench -s $(PYTEST_ARGS)
 	$(BIN)/python -m tests.bench.records build/bench
 
 images:  ## launcher, data, extract, finetune, evaluate: docker buildx or buildah (PREFIX=, TORCH=cuda|cpu, PUSH=1)
