@@ -58,7 +58,6 @@ class Found:
     at: At
     excess: float
     steps: int
-    converged: bool
 
 
 @dataclass(frozen=True)
@@ -88,11 +87,11 @@ def minimise(
         promised = float(np.vdot(downhill[: objective.paired], at.gradient))
         excess = promised / 2
         if 0 <= excess <= relative * abs(at.loss) or number == most:
-            return Found(point, at, excess, number, excess <= relative * abs(at.loss))
+            return Found(point, at, excess, number)
         taken = _line_search(objective, point, at, downhill, promised, slack)
         if taken is None:
             if not pairs:
-                return Found(point, at, excess, number, False)
+                return Found(point, at, excess, number)
             pairs.clear()  # what was learnt misleads: once more, by the preconditioner alone
             objective.factor(at)
             continue
