@@ -95,9 +95,9 @@ def load_listing(context: Context) -> Listing:
     """The listing that the driver put beside the task. Raises TransientError where it is not there as it was listed."""
     asked = params_of(context).dataset
     return read_listing(
-        context.store,
+        context,
         context.task.locations["listing"],
-        Listing.from_json,
+        Listing.load,
         lambda listing: asked in (None, listing.digest),
         "run the study again, which writes it anew",
     )

@@ -64,7 +64,7 @@ def forecast_mib(node: Node, resolved: ResolvedStudy) -> int | None:
     if node.step in ("curve", "episodes"):
         return _curve(node, resolved)
     run = next((run for run in [*resolved.runs, *resolved.controls, *scratch_runs(resolved)] if run.name in node.runs), None)
-    images = sum(data.listing.count(b'"path"') for data in _read(run, node, resolved))
+    images = sum(data.files for data in _read(run, node, resolved))
     if node.step == "advise":
         return _advise(resolved, images)
     if run is None:
@@ -121,7 +121,7 @@ def _advise(resolved: ResolvedStudy, images: int) -> int | None:
 
 def _curve(node: Node, resolved: ResolvedStudy) -> int | None:
     """Of the run with the widest features: they are held one run after the other."""
-    images = resolved.data.listing.count(b'"path"')
+    images = resolved.data.files
     sizes = [(feature_size(run), run.views + 1) for run in resolved.runs if run.name in node.runs]
     known = [dim * views for dim, views in sizes if dim is not None]
     return _mib(FEATURE_COPIES * 4 * images * max(known)) - TORCH_MIB if len(known) == len(sizes) else None

@@ -73,9 +73,9 @@ def params_of(context: Context) -> PredictParams:
 def _listed(context: Context) -> tuple[ListedFile, ...]:
     """The pictures, as `tlbatch predict` listed them. Raises TransientError where that is not what is there now."""
     return read_listing(
-        context.store,
+        context,
         listing_name(context.task),
-        listing_from_json,
+        lambda path: listing_from_json(path.read_bytes()),
         lambda files: listing_digest(files) == params_of(context).files,
         "the same `tlbatch predict` once more writes it anew",
     )

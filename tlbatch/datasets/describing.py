@@ -14,17 +14,16 @@ from tlbatch.datasets.walk import SHOWN, examples
 
 def listing_facts(listing: Listing) -> dict[str, Any]:
     """Counts of a listing. ``empty_files`` have no bytes; ``unusable`` are known not to be readable, or not to exist."""
-    counts = Counter(file.label for file in listing.files)
-    tasks = {task: Counter(file.tasks.get(task) for file in listing.files) for task in listing.tasks}
+    counts, tasks = Counter(listing.files.column("label")), _task_counts(listing)
     return {
         "files": len(listing.files),
-        "bytes": sum(file.size for file in listing.files),
+        "bytes": sum(listing.files.column("size")),
         "classes": {label: counts[label] for label in listing.classes},
         **({"tasks": {task: {label: tasks[task][label] for label in listing.tasks[task]} for task in tasks}} if tasks else {}),
         "empty_classes": list(listing.empty_classes),
         "unlabelled": listing.unlabelled,
-        "empty_files": sum(1 for file in listing.files if not file.size and not file.problem),
-        "unusable": [{"path": file.path, "reason": file.problem} for file in listing.files if file.problem],
+        "empty_files": len(_empty(listing)),
+        "unusable": [{"path": path, "reason": problem} for path, problem in _unusable(listing)],
         "left_out": [asdict(left) for left in listing.passed_over],
         "inner_parts": list(listing.inner_parts),
     }
@@ -33,16 +32,15 @@ def listing_facts(listing: Listing) -> dict[str, Any]:
 def listing_lines(listing: Listing) -> Iterator[str]:
     """What to know of a listing beside its classes: what cannot be used, what is empty, what was left out; how many labels each
     of several tasks has. Mostly nothing."""
+    counts = _task_counts(listing)
     for task, classes in listing.tasks.items():
-        known = sum(task in file.tasks for file in listing.files)
+        known = counts[task].total() - counts[task][None]
         yield f"task {task}: {known:,} of {len(listing.files):,} files have its label, of {len(classes)} classes"
-    unusable = [file for file in listing.files if file.problem]
-    if unusable:
-        some = "; ".join(f"{file.path}: {file.problem}" for file in unusable[:SHOWN])
+    if unusable := _unusable(listing):
+        some = "; ".join(f"{path}: {problem}" for path, problem in unusable[:SHOWN])
         more = f"; and {len(unusable) - SHOWN} more" if len(unusable) > SHOWN else ""
         yield f"cannot be used: {len(unusable)} ({some}{more})"
-    empty = [file.path for file in listing.files if not file.size and not file.problem]
-    if empty:
+    if empty := _empty(listing):
         yield f"empty files: {len(empty)} ({examples(empty[:SHOWN], len(empty))})"
     if listing.empty_classes:
         named = examples(listing.empty_classes[:SHOWN], len(listing.empty_classes))
@@ -55,3 +53,18 @@ def listing_lines(listing: Listing) -> Iterator[str]:
             f"not used as parts: {named}; {nouns.items()} are divided anew (a CSV file may say each "
             f"{nouns.item()}'s part: dataset.labels.split)"
         )
+
+
+def _task_counts(listing: Listing) -> dict[str, Counter[str | None]]:
+    """Of each of several tasks how many files have each label, and how many (None) have none."""
+    return {task: Counter(said.get(task) for said in listing.files.column("tasks")) for task in listing.tasks}
+
+
+def _unusable(listing: Listing) -> list[tuple[str, str]]:
+    """Paths with why they cannot be used."""
+    return [(path, problem) for path, problem in listing.files.columns("path", "problem") if problem]
+
+
+def _empty(listing: Listing) -> list[str]:
+    """Paths of files without a byte."""
+    return [path for path, size, problem in listing.files.columns("path", "size", "problem") if not size and not problem]

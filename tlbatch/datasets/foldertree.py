@@ -6,7 +6,10 @@ import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+
+from tlbatch.packed import Sorting
 
 SYSTEM_FOLDERS = ("/proc", "/sys", "/dev")
 LITTER = frozenset({"Thumbs.db", "desktop.ini", "__MACOSX", "@eaDir", "lost+found"})
@@ -25,9 +28,9 @@ class FoundFile:
 
 @dataclass
 class Tree:
-    """What lies below a root: files in no order, every folder, litter by its topmost path, links that lead out of it."""
+    """What lies below a root: files, which come in any order, every folder, litter by its topmost path, links that lead out."""
 
-    files: list[FoundFile] = field(default_factory=list)
+    files: Sorting[FoundFile] = field(default_factory=partial(Sorting, FoundFile, "path"))
     folders: set[str] = field(default_factory=set)
     litter: set[str] = field(default_factory=set)
     links_out: dict[str, str] = field(default_factory=dict)  #: path to where it leads

@@ -15,6 +15,7 @@ from tlbatch.datasets.lookalikes import alike, refused_alike
 from tlbatch.datasets.partnames import kind_of_part
 from tlbatch.datasets.walk import SHOWN, LeftOut, examples
 from tlbatch.errors import DataError, StudyError
+from tlbatch.packed import Packed, in_order, packed, those
 from tlbatch.schema.nearest import suggestion
 from tlbatch.spec.dataset import Dataset, Images, Source
 
@@ -38,7 +39,7 @@ def list_dataset(dataset: Dataset | Source, corrections: Mapping[str, str] | Non
     labelled = label_files(dataset)
     before = labelled.files
     changed = _corrected(before, corrections or {}, dataset.aliases)
-    kept = [file for file in changed if file.label or file.tasks]
+    kept = those(changed, lambda label, tasks: bool(label or tasks), "label", "tasks")
     if before and not kept:
         raise DataError(
             f"{labelled.walk.url}: the corrections leave every {nouns.item()} out; `tlbatch data relabel STUDY "
@@ -46,11 +47,11 @@ def list_dataset(dataset: Dataset | Source, corrections: Mapping[str, str] | Non
         )
     if dataset.labels is None and dataset.classes is None:
         _check_parts(labelled, kept)
-    _check_alike(labelled.walk.url, (file.label for file in kept if file.label), dataset.classes)
+    _check_alike(labelled.walk.url, filter(None, kept.column("label")), dataset.classes)
     for task in dataset.tasks[1:]:
-        _check_alike(labelled.walk.url, (file.tasks[task] for file in kept if task in file.tasks), None, task)
+        _check_alike(labelled.walk.url, (said[task] for said in kept.column("tasks") if task in said), None, task)
     listing = _with_tasks(_chosen(labelled, kept, dataset.classes), dataset.tasks)
-    corrected = sum(file.label not in (own.label, "") for own, file in zip(before, changed, strict=True))
+    corrected = sum(now not in (own, "") for own, now in zip(before.column("label"), changed.column("label"), strict=True))
     return replace(listing, corrected=corrected, left_out=len(changed) - len(kept))
 
 
@@ -64,35 +65,37 @@ def own_labels(dataset: Dataset) -> tuple[dict[str, str], list[str]]:
     """Path to label of every labelled file, and every label: what corrections are held against. Raises as ``list_dataset``."""
     if dataset.classes is None:
         listing = list_dataset(dataset)
-        return {file.path: file.label for file in listing.files}, sorted({*listing.classes, *listing.empty_classes})
+        return dict(listing.files.columns("path", "label")), sorted({*listing.classes, *listing.empty_classes})
     labelled = label_files(dataset)
-    own = {file.path: file.label for file in labelled.files}
+    own: dict[str, str] = dict(labelled.files.columns("path", "label"))
     return own, sorted({*own.values(), *labelled.named})
 
 
-def _corrected(files: Sequence[ListedFile], corrections: Mapping[str, str], aliases: Mapping[str, str]) -> list[ListedFile]:
+def _corrected(files: Packed[ListedFile], corrections: Mapping[str, str], aliases: Mapping[str, str]) -> Packed[ListedFile]:
     """The files in their order with corrected labels; "" for those to leave out."""
+    if not corrections:
+        return files
 
     def label(file: ListedFile) -> str:
         given = corrections.get(file.path, file.label)
         return aliases.get(given, given)
 
-    return [replace(file, label=label(file)) if file.path in corrections else file for file in files]
+    return packed(ListedFile, (replace(file, label=label(file)) if file.path in corrections else file for file in files))
 
 
-def _check_parts(labelled: Labelled, files: Sequence[ListedFile]) -> None:
+def _check_parts(labelled: Labelled, files: Packed[ListedFile]) -> None:
     """Folders called like parts of a split are no classes unless ``dataset.classes`` says so. Raises StudyError."""
-    classes = sorted({file.label for file in files})
+    classes = sorted(set(files.column("label")))
     names = [name for name in classes if kind_of_part(name)]
     if names:
-        raise StudyError(f"{labelled.walk.url}: {refused_parts(names, (file.path for file in files), classes)}")
+        raise StudyError(f"{labelled.walk.url}: {refused_parts(names, files.column('path'), classes)}")
 
 
 def _with_tasks(listing: Listing, tasks: Sequence[str]) -> Listing:
     """With the classes of each of several tasks, the main one first. Raises DataError for one that has not two."""
     found = {}
     for task in tasks:
-        counts = Counter(file.tasks[task] for file in listing.files if task in file.tasks)
+        counts = Counter(said[task] for said in listing.files.column("tasks") if task in said)
         found[task] = listing.classes if task == tasks[0] else tuple(sorted(counts))
         if len(found[task]) < 2:
             only = f"and there is only {found[task][0]!r}" if found[task] else "and none is known"
@@ -108,10 +111,10 @@ def _check_alike(url: str, labels: Iterable[str], classes: Sequence[str] | None,
         raise DataError(f"{url}: {refused_alike(groups, counts, task)}")
 
 
-def _chosen(labelled: Labelled, files: Sequence[ListedFile], classes: tuple[str, ...] | None) -> Listing:
+def _chosen(labelled: Labelled, files: Packed[ListedFile], classes: tuple[str, ...] | None) -> Listing:
     """The listing of the classes the study wants: those it names, else all that have files."""
     url = labelled.walk.url
-    counts = Counter(file.label for file in files if file.label)
+    counts = Counter(filter(None, files.column("label")))
     empty = sorted(set(labelled.named) - set(counts))
     if classes is None:
         chosen = tuple(sorted(counts))
@@ -127,7 +130,7 @@ def _chosen(labelled: Labelled, files: Sequence[ListedFile], classes: tuple[str,
             f"{chosen[0]!r}{_within(files)}"
         )
     wanted = {*chosen, ""}  # "": of several tasks the main one's label is not known
-    kept = tuple(sorted((file for file in files if file.label in wanted), key=lambda file: file.path))
+    kept = in_order("path", those(files, lambda label: label in wanted, "label"))
     _check_opened(labelled, kept, counts)
     listing = Listing(url, chosen, tuple(empty), kept, labelled.unlabelled)
     return replace(listing, passed_over=_passed_over(labelled, counts, chosen), inner_parts=_inner_parts(labelled, kept))
@@ -135,7 +138,7 @@ def _chosen(labelled: Labelled, files: Sequence[ListedFile], classes: tuple[str,
 
 def _check_opened(labelled: Labelled, files: Iterable[ListedFile], counts: Mapping[str, int]) -> None:
     """A class of which nothing is seen but a folder that cannot be opened is lost, not one bad file. Raises DataError."""
-    shut = {file.path for file in labelled.walk.files if file.folder}
+    shut = {path for path, folder in labelled.walk.files.columns("path", "folder") if folder}
     for file in files if shut else ():
         if file.path in shut and counts[file.label] == 1:
             raise DataError(
@@ -144,9 +147,9 @@ def _check_opened(labelled: Labelled, files: Iterable[ListedFile], counts: Mappi
             )
 
 
-def _within(files: Iterable[ListedFile]) -> str:
+def _within(files: Packed[ListedFile]) -> str:
     """Where the classes are, when all of them are in one folder."""
-    found = layout_of(file.path for file in files)
+    found = layout_of(files.column("path"))
     if not found.below:
         return ""
     parts = f", with dataset.split: {{folders: {written_parts(replace(found, below=''))}}}" if found.parts else ""
@@ -165,10 +168,10 @@ def _passed_over(labelled: Labelled, counts: Mapping[str, int], chosen: Sequence
     return tuple(more)
 
 
-def _inner_parts(labelled: Labelled, files: Iterable[ListedFile]) -> tuple[str, ...]:
+def _inner_parts(labelled: Labelled, files: Packed[ListedFile]) -> tuple[str, ...]:
     """Folders such as ``cat/train``, where nothing else says how the images are divided."""
-    by_folder = all(file.part is None for file in labelled.files) and bool(labelled.named)
-    return inner_parts(file.path for file in files) if by_folder else ()
+    by_folder = all(part is None for part in labelled.files.column("part")) and bool(labelled.named)
+    return inner_parts(files.column("path")) if by_folder else ()
 
 
 def list_source(name: str, source: Source) -> Listing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from tlbatch.datasets.listing import ListedFile
 from tlbatch.datasets.walk import Walk, walk
 from tlbatch.errors import DataError, StudyError
 from tlbatch.kinds import kind_of
+from tlbatch.packed import Packed, Packing, packed
 from tlbatch.schema.nearest import suggestion
 from tlbatch.spec.dataset import CsvLabels, Dataset, Source
 from tlbatch.store import NotFoundError, open_store
@@ -26,7 +28,7 @@ class Labelled:
     """All files that have a label, the labels that folders name, and the files that nothing labels."""
 
     walk: Walk
-    files: list[ListedFile]
+    files: Packed[ListedFile]
     named: list[str]
     unlabelled: int
     loose: tuple[str, ...]
@@ -44,8 +46,9 @@ def label_files(dataset: Dataset | Source) -> Labelled:
     else:
         labelled = _by_class(found)
     files = _grouped(labelled.files, dataset.split.group)
-    merged = [_merged(file, dataset.aliases) for file in files] if dataset.aliases else files
-    return replace(labelled, files=merged, named=[dataset.aliases.get(name, name) for name in labelled.named])
+    if dataset.aliases:
+        files = packed(ListedFile, (_merged(file, dataset.aliases) for file in files))
+    return replace(labelled, files=files, named=[dataset.aliases.get(name, name) for name in labelled.named])
 
 
 def _merged(file: ListedFile, aliases: Mapping[str, str]) -> ListedFile:
@@ -55,13 +58,13 @@ def _merged(file: ListedFile, aliases: Mapping[str, str]) -> ListedFile:
 
 
 def _listed(file: FoundFile, label: str, part: str | None = None, group: str | None = None) -> ListedFile:
-    return ListedFile(file.path, file.size, file.etag, label, part, group, file.problem)
+    return ListedFile(file.path, file.size, file.etag, sys.intern(label), part, group, file.problem)
 
 
 def _by_class(found: Walk) -> Labelled:
     """A folder per class, nested as deep as you like."""
-    inside = [file for file in found.files if _in_folder(file, "")]
-    files = [_listed(file, file.path.partition("/")[0]) for file in inside]
+    inside = (file for file in found.files if _in_folder(file, ""))
+    files = packed(ListedFile, (_listed(file, file.path.partition("/")[0]) for file in inside))
     if not files:
         raise DataError(
             f"{found.url} holds no folder with {nouns.items()}: put them in a folder for each class, or name a CSV "
@@ -73,21 +76,27 @@ def _by_class(found: Walk) -> Labelled:
 
 def _by_parts(found: Walk, folders: Mapping[Any, str]) -> Labelled:
     """Ready-made parts, each a folder with a folder per class."""
-    files: list[ListedFile] = []
+    files = Packing(ListedFile)
     named: list[str] = []
-    for part, folder in folders.items():
-        prefix = folder.strip("/") + "/"
-        inside = [file for file in found.files if file.path.startswith(prefix) and _in_folder(file, prefix)]
-        if not inside:
-            near = suggestion(folder, sorted(path for path in found.folders if found.inner_folders(path)))
+    prefixes = {part: folder.strip("/") + "/" for part, folder in folders.items()}
+    for part, prefix in prefixes.items():
+        before = len(files)
+        for file in found.files:
+            if _inside(file, prefix):
+                files.append(_listed(file, file.path.removeprefix(prefix).partition("/")[0], part))
+        if len(files) == before:
+            near = suggestion(folders[part], sorted(path for path in found.folders if found.inner_folders(path)))
             raise StudyError(
                 f"dataset.split.folders.{part}: no class folder with {nouns.items()} in {found.url}/{prefix}{near}"
             )
-        files += [_listed(file, file.path.removeprefix(prefix).partition("/")[0], part) for file in inside]
-        named += found.inner_folders(folder.strip("/"))
-    used = {file.path for file in files}
-    loose = tuple(file.path for file in found.files if file.path not in used)
-    return Labelled(found, files, named, len(found.files) - len(files), loose)
+        named += found.inner_folders(prefix.rstrip("/"))
+    loose = tuple(file.path for file in found.files if not any(_inside(file, prefix) for prefix in prefixes.values()))
+    labelled = files.packed()
+    return Labelled(found, labelled, named, len(found.files) - len(labelled), loose)
+
+
+def _inside(file: FoundFile, prefix: str) -> bool:
+    return file.path.startswith(prefix) and _in_folder(file, prefix)
 
 
 def _in_folder(file: FoundFile, prefix: str) -> bool:
@@ -105,7 +114,7 @@ def _by_csv(found: Walk, labels: CsvLabels, suffixes: frozenset[str]) -> Labelle
             f"{labels.csv}: none of its {len(lines)} names in column {labels.id!r} is a file in {found.url} "
             f"(the first: {lines[0].id!r})"
         )
-    files = []
+    files = Packing(ListedFile)
     for match in matches:
         file = by_path.get(match.path) if not match.problem else FoundFile(match.path, problem=match.problem)
         if file is not None:
@@ -113,7 +122,7 @@ def _by_csv(found: Walk, labels: CsvLabels, suffixes: frozenset[str]) -> Labelle
             files.append(replace(_listed(file, line.label, line.part, line.group), tasks=line.tasks))
     used = {match.path for match in matches if match.path in by_path}
     loose = tuple(path for path in by_path if path not in used)
-    return Labelled(found, files, [], max(len(by_path) - len(used), without_label), loose)
+    return Labelled(found, files.packed(), [], max(len(by_path) - len(used), without_label), loose)
 
 
 def _csv_of(found: Walk, labels: CsvLabels) -> bytes:
@@ -138,11 +147,16 @@ def _csv_of(found: Walk, labels: CsvLabels) -> bytes:
         raise DataError(f"dataset.labels.csv: {labels.csv} in {found.url} is gone meanwhile: once more lists anew") from error
 
 
-def _grouped(files: list[ListedFile], pattern: str | None) -> list[ListedFile]:
+def _grouped(files: Packed[ListedFile], pattern: str | None) -> Packed[ListedFile]:
     """Groups from the paths: what the pattern's first parentheses match."""
     if pattern is None:
         return files
-    matches = [re.search(pattern, file.path) for file in files]
-    if not any(matches):
+    sought = re.compile(pattern)
+    if not any(map(sought.search, files.column("path"))):
         raise StudyError(f"dataset.split.group: {pattern!r} matches no path (the first: {files[0].path!r})")
-    return [replace(file, group=match.group(1) if match else None) for file, match in zip(files, matches, strict=True)]
+
+    def group(path: str) -> str | None:
+        match = sought.search(path)
+        return match.group(1) if match else None
+
+    return packed(ListedFile, (replace(file, group=group(file.path)) for file in files))

@@ -7,14 +7,18 @@ of LIST requests.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 from tlbatch.datasets.walk import LeftOut
 from tlbatch.errors import OtherVersionError
-from tlbatch.store.documents import parse
+from tlbatch.packed import Packed, Packing, packed
+from tlbatch.store.elements import Elements
 
 LISTING_FORMAT = 1
 FILES = "files"
@@ -50,13 +54,16 @@ class Listing:
     url: str
     classes: tuple[str, ...]
     empty_classes: tuple[str, ...]
-    files: tuple[ListedFile, ...]
+    files: Packed[ListedFile]
     unlabelled: int = 0
     corrected: int = 0
     left_out: int = 0
     passed_over: tuple[LeftOut, ...] = ()
     inner_parts: tuple[str, ...] = ()
     tasks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "files", packed(ListedFile, self.files))  # of any sequence
 
     @property
     def digest(self) -> str:
@@ -67,22 +74,36 @@ class Listing:
         return found.hexdigest()
 
     def to_json(self) -> bytes:
-        return b"".join(self._pieces({"format": LISTING_FORMAT, "url": self.url}))
+        return b"".join(self.pieces())
+
+    def pieces(self) -> Iterator[bytes]:
+        """``to_json``, some thousand files at a time."""
+        return self._pieces({"format": LISTING_FORMAT, "url": self.url})
 
     @staticmethod
     def from_json(data: bytes) -> Listing:
         """Decode, leniently towards unknown fields. Raises StudyError for a newer format."""
-        document = parse(data, _as_file)
+        return Listing._of(io.StringIO(data.decode()))
+
+    @staticmethod
+    def load(path: Path) -> Listing:
+        """``from_json`` of a file. The text is not held."""
+        with path.open(encoding="utf-8") as file:
+            return Listing._of(file)
+
+    @staticmethod
+    def _of(file: TextIO) -> Listing:
+        elements, packing = Elements(file, FILES), Packing(ListedFile)
+        for each in elements:
+            packing.append(_as_file(each))
+        document = elements.other
         if document["format"] > LISTING_FORMAT:
             raise OtherVersionError(
                 f"listing of format {document['format']}: this tlbatch reads up to {LISTING_FORMAT}; upgrade it"
             )
-        files: tuple[ListedFile, ...] = tuple(document["files"])
-        if not all(isinstance(file, ListedFile) for file in files):
-            raise ValueError("its files are none")
         classes, empty = tuple(document["classes"]), tuple(document["empty_classes"])
         tasks = {name: tuple(names) for name, names in document.get("tasks", ())}
-        return Listing(document["url"], classes, empty, files, document.get("unlabelled", 0), tasks=tasks)
+        return Listing(document["url"], classes, empty, packing.packed(), document.get("unlabelled", 0), tasks=tasks)
 
     def _pieces(self, more: Mapping[str, Any]) -> Iterator[bytes]:
         """Canonical JSON, some thousand files at a time: as dictionaries a million would take a gigabyte."""
@@ -106,11 +127,16 @@ def _as_json(file: ListedFile) -> dict[str, Any]:
     return {name: getattr(file, name) for name in FIELDS if name != "tasks" or file.tasks}
 
 
-def _as_file(document: dict[str, Any]) -> Any:
-    """A file's JSON object as the file, as soon as it is read; any other as it is. Unknown fields are ignored."""
-    if not document.keys() >= NEEDED or not isinstance(document["size"], int):
-        return document
-    return ListedFile(**{name: value for name, value in document.items() if name in FIELDS})
+def _as_file(document: Any) -> ListedFile:
+    """Unknown fields are ignored. Raises ValueError for what is none."""
+    if not isinstance(document, dict) or not document.keys() >= NEEDED or not isinstance(document["size"], int):
+        raise ValueError("its files are none")
+    return ListedFile(**{name: _once(value) for name, value in document.items() if name in FIELDS})
+
+
+def _once(value: Any) -> Any:
+    """Of equal texts one: labels, parts and groups come again and again."""
+    return sys.intern(value) if isinstance(value, str) else value
 
 
 def _canonical(document: Any) -> bytes:

@@ -12,6 +12,7 @@ from tlbatch import nouns
 from tlbatch.datasets.buckettree import walk_bucket
 from tlbatch.datasets.foldertree import FoundFile, Tree, is_of_the_system, walk_folder
 from tlbatch.errors import StudyError
+from tlbatch.packed import Packed
 from tlbatch.store import open_store
 
 WAY = "dataset.follow_links: true (or --follow-links)"
@@ -43,7 +44,7 @@ class Walk:
     """
 
     url: str
-    files: tuple[FoundFile, ...]
+    files: Packed[FoundFile]
     folders: frozenset[str]
     left_out: tuple[LeftOut, ...] = ()
     links_out: tuple[tuple[str, str], ...] = ()
@@ -115,8 +116,7 @@ def _made(url: str, tree: Tree) -> Walk:
         hidden = path.rstrip("/").rpartition("/")[2].startswith(".")
         by_why["hidden" if hidden else "left there by the system"].append(path)
     left_out = tuple(LeftOut.of(why, paths) for why, paths in sorted(by_why.items()))
-    files = tuple(sorted(tree.files, key=lambda file: file.path))
-    return Walk(url, files, frozenset(tree.folders), left_out, tuple(sorted(tree.links_out.items())))
+    return Walk(url, tree.files.packed(), frozenset(tree.folders), left_out, tuple(sorted(tree.links_out.items())))
 
 
 def _refused(found: Walk, way: str) -> str:

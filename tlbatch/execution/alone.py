@@ -16,6 +16,7 @@ from tlbatch.records.states import CACHED, DONE, RUNNING
 from tlbatch.records.task_records import read_exit
 from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest
+from tlbatch.store.pieces import put_pieces
 from tlbatch.tasks import InputRef, Task, task_name
 
 POLL_S = 0.2
@@ -49,7 +50,7 @@ def walk_here(store: Store, nodes: Iterable[Node], backend: Backend, observer: O
             observer.changed(TaskState(node, task=task, state=CACHED if found else RUNNING))
             if found is None:
                 for name, content in node.files.items():
-                    store.put(name, content)
+                    put_pieces(store, name, content)
                 store.put(task_name(task.key), task.to_json())
                 started = time.monotonic()
                 run_alone(store, backend, node, task, stop, lambda work: observer.tick([work]))

@@ -23,6 +23,7 @@ from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.store.documents import DamagedError
 from tlbatch.store.lease import Lease, LeaseInfo, LeaseLostError
+from tlbatch.store.pieces import put_pieces
 from tlbatch.tasks import InputRef, Task, load_task, task_name
 
 LOOK_AGAIN_S = 1.0  # at a task that another execution computes
@@ -246,7 +247,7 @@ class Driver:
     def _document(self, task: Task, work: TaskState) -> Task:
         """The task with what may save it work; what it reads that is no artifact is put beside it."""
         for name, content in work.node.files.items():
-            self.store.put(name, content)
+            put_pieces(self.store, name, content)
         return older_artifacts(self.store, task)
 
     # -- ends ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tlbatch import nouns
-from tlbatch.datasets.listing import Listing
+from tlbatch.datasets.listing import ListedFile, Listing
+from tlbatch.packed import packed
 from tlbatch.spec import Study
 
 NAMED = 3  #: classes named in the sentence
@@ -19,13 +20,12 @@ def images_that_test(study: Study, listing: Listing, of: int | None = None) -> d
     ``of``: files of the whole dataset, where the listing has those of one task.
     """
     split = study.dataset.split
-    usable = [file for file in listing.files if not file.problem]
-    if any(file.part for file in usable):
-        ready = Counter(file.label for file in usable if file.part == "test")
-        return {name: ready[name] for name in listing.classes}
-    counts, asked = Counter(file.label for file in usable), split.test or 0
-    share = asked if isinstance(asked, float) else asked / max(of or len(usable), 1)
-    return {name: max(1, round(share * counts[name])) for name in listing.classes}
+    usable = Counter((part, label) for part, label, problem in listing.files.columns("part", "label", "problem") if not problem)
+    if any(part for part, _ in usable):
+        return {name: usable["test", name] for name in listing.classes}
+    counts, asked = {label: count for (_, label), count in usable.items()}, split.test or 0
+    share = asked if isinstance(asked, float) else asked / max(of or usable.total(), 1)
+    return {name: max(1, round(share * counts.get(name, 0))) for name in listing.classes}
 
 
 def coarse_bounds(study: Study, listing: Listing) -> Iterator[str]:
@@ -38,8 +38,8 @@ def coarse_bounds(study: Study, listing: Listing) -> Iterator[str]:
 
 def _of_task(listing: Listing, task: str) -> Listing:
     """What has a label of one of several tasks, by that label."""
-    files = tuple(replace(file, label=file.tasks[task]) for file in listing.files if task in file.tasks)
-    return replace(listing, files=files, classes=listing.tasks[task])
+    files = (replace(file, label=file.tasks[task]) for file in listing.files if task in file.tasks)
+    return replace(listing, files=packed(ListedFile, files), classes=listing.tasks[task])
 
 
 def _coarse(study: Study, listing: Listing, task: str | None, files: int) -> Iterator[str]:

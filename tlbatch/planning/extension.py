@@ -14,6 +14,7 @@ from tlbatch.contracts.models import ExtendParams, Trained
 from tlbatch.datasets.listing import ListedFile, Listing
 from tlbatch.datasets.lookalikes import look_of
 from tlbatch.errors import StudyError
+from tlbatch.packed import packed
 from tlbatch.planning.plan import Node
 from tlbatch.roles import DATASET, overlap_input, source_input, task_of
 from tlbatch.spec.added import added_name
@@ -109,13 +110,13 @@ def _task(store: Store, ref: InputRef, champion: Champion) -> Task:
 
 def _prepare(prepared: Task, label: str, url: str, files: Sequence[ListedFile]) -> Node:
     """As the champion's dataset was prepared. Every file may be bad but one: what cannot be used is counted, not guessed."""
-    listing = Listing(url, (label,), (), tuple(replace(file, label=label) for file in files))
+    listing = Listing(url, (label,), (), packed(ListedFile, (replace(file, label=label) for file in files)))
     params = {**prepared.params, "dataset": listing.digest, "max_bad": 1.0}
     node = Node(PREPARE, "prepare", params, locations={"dataset": url}, weight="light", shape=PREPARE)
     task = node.task({})
     assert task is not None
     place = f"work/{task.key}/listing.json"
-    return replace(node, locations={**node.locations, "listing": place}, files={place: listing.to_json()})
+    return replace(node, locations={**node.locations, "listing": place}, files={place: listing})
 
 
 def _overlap(prepared: Task, dataset: InputRef) -> Node:

@@ -79,7 +79,8 @@ def prepare_node(role: str, dataset: Dataset | Source, data: ListedData) -> Node
     task = node.task({})
     assert task is not None
     place = f"work/{task.key}/listing.json"
-    return replace(node, locations={**node.locations, "listing": place}, files={place: data.listing})
+    files = {} if data.listing is None else {place: data.listing}
+    return replace(node, locations={**node.locations, "listing": place}, files=files)
 
 
 def _overlap(role: str, resolved: ResolvedStudy, source: str, prepared: Mapping[str, str]) -> Node:

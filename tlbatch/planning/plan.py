@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tlbatch.store.pieces import InPieces
 from tlbatch.tasks import InputRef, Task
 
 
@@ -26,7 +27,7 @@ class Node:
     given: dict[str, InputRef] = field(default_factory=dict)
     locations: dict[str, str] = field(default_factory=dict)
     limits: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, InPieces] = field(default_factory=dict)
     weight: str = "heavy"
     runs: tuple[str, ...] = ()
     shape: str = ""

@@ -115,9 +115,7 @@ def _seen(data: ListedData, covered: bool, trained_on: str, runs: Sequence[Resol
 def _listed(listing: Listing, source: str = "") -> ListedData:
     notes = tuple(f"{source}: {line}" if source else line for line in listing_lines(listing))
     facts = listing_facts(listing)
-    return ListedData(
-        listing.url, listing.classes, listing.digest, listing.to_json(), facts, listing.tasks, len(listing.files), notes
-    )
+    return ListedData(listing.url, listing.classes, listing.digest, listing, facts, listing.tasks, len(listing.files), notes)
 
 
 def check_scratch_labels(study: Study, listing: Listing) -> None:
@@ -128,7 +126,7 @@ def check_scratch_labels(study: Study, listing: Listing) -> None:
     curve = study.curve
     if curve is None or curve.scratch is None or curve.labels is None:
         return
-    counts = Counter(file.label for file in listing.files if file.part in (None, "train"))
+    counts = Counter(label for label, part in listing.files.columns("label", "part") if part in (None, "train"))
     smallest = min(listing.classes, key=lambda name: (counts[name], name))
     labels = curve.scratch.labels or curve.labels
     if counts[smallest] < max(labels):
@@ -141,7 +139,7 @@ def check_scratch_labels(study: Study, listing: Listing) -> None:
 
 def check_parts(listing: Listing) -> None:
     """In ready-made parts every class must train and be tested. Raises DataError, before anything is run."""
-    there = {(file.part, file.label) for file in listing.files if file.part is not None}
+    there = {(part, label) for part, label in listing.files.columns("part", "label") if part is not None}
     for part in ("train", "test") if there else ():
         missing = sorted(name for name in listing.classes if (part, name) not in there)
         if missing:
@@ -161,7 +159,9 @@ def _corrections(listing: Listing) -> dict[str, int]:
 def listed_images(study: Study, listing: Listing) -> Images:
     """How many images train and how many choose, as far as the listing tells: ready-made, drawn, or held out by folds."""
     split = study.dataset.split
-    parts = Counter(file.part for file in listing.files if not file.problem and file.label in listing.classes)
+    known = {*listing.classes}
+    columns = listing.files.columns("part", "label", "problem")
+    parts = Counter(part for part, label, problem in columns if not problem and label in known)
     ready = parts.total() > parts[None]
     pool = parts["train"] if ready else parts.total()
 

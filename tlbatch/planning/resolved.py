@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tlbatch.contracts.evaluation import DescribedParams, PromptedParams
+from tlbatch.datasets.listing import Listing
 from tlbatch.planning.champion_tasks import PINNED, ResolvedChampion
 from tlbatch.planning.controls import Images
 from tlbatch.planning.runs import ResolvedRun
@@ -23,7 +24,7 @@ class ListedData:
     url: str
     classes: tuple[str, ...]
     digest: str
-    listing: bytes = b""
+    listing: Listing | None = None  #: None where only these facts of it are asked for
     facts: Mapping[str, Any] = field(default_factory=dict)
     tasks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: classes of each of several, the main one first
     files: int = 0  #: how many are listed

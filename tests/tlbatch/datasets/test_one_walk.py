@@ -260,7 +260,7 @@ def test_what_any_key_comes_to() -> None:
         "cat/._1.jpg",
     )
     tree = walk_bucket(Keys(*names))  # type: ignore[arg-type]
-    problems = {file.path: file.problem for file in tree.files}
+    problems = {file.path: file.problem for file in tree.files.packed()}
     assert problems["cat/1.jpg"] == ""
     assert all("//" in problems[name] for name in ("cat//2.jpg", "/3.jpg"))
     assert all("has the part" in problems[name] for name in ("cat/../4.jpg", "./5.jpg"))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tlbatch.backends import Ended
+from tlbatch.datasets.listing import Listing
 from tlbatch.errors import Stopped
 from tlbatch.execution.driver import Driver
 from tlbatch.planning import Node, Plan
@@ -27,7 +28,7 @@ PLAN = Plan(
     {
         node.name: node
         for node in [
-            Node("prepare", "prepare", {"n": 1}, files={"work/listing.json": b"{}"}, weight="light"),
+            Node("prepare", "prepare", {"n": 1}, files={"work/listing.json": Listing("pets", (), (), ())}, weight="light"),
             Node("finetune:a", "finetune", {"lr": 1.0}, {"dataset": "prepare"}, weight="light"),
             Node("finetune:b", "finetune", {"lr": 2.0}, {"dataset": "prepare"}, weight="light"),
             Node("report", "report", {}, {"a": "finetune:a", "b": "finetune:b"}, weight="light"),
