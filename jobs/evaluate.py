@@ -33,7 +33,8 @@ Files
     precision_recall  [{class, average_precision, recall: [], precision: []}] likewise, without a mean
     validation        {seed: {accuracy, log_loss, n}} of the selected models on their validation images
     bootstrap         {resamples, level, method}
-    suspects          {method, judged: images, parts: [..], found: how many have another class on top}
+    suspects          {method, judged: images, parts: [..], found: how many have another class on top}; of networks that were
+                      trained and of rows without labels: cached features judge once a study (jobs.suspects)
 
     Estimate     {value, low, high, n, method}, + k (a count) for shares of images, + perfect, perfect_high for ece and
                  ece_calibrated, + why where value is null (not defined). low and high are null below 10 images (counts only).
@@ -49,7 +50,7 @@ every seed has a temperature; and those of plug-ins that the study names, called
 ``predictions.json``      {ids, paths, labels, groups, classes, probabilities: {seed: [n][c]}, temperature: {seed: number}}
 ``predictions.csv``       seed, id, path, group, label, predicted, right, confidence, then p:<class> for each class
 ``suspects.json``         [{rank, id, path, label, predicted, p_label, p_predicted, margin, part}], most suspect first, at most
-                          200: margin = p(likeliest other class) - p(label) by a model that has not seen the image
+                          200: margin = p(likeliest other class) - p(label) by a model that has not seen the image; likewise
 ``gallery/gallery.json``  {seed, overlay: "Grad-CAM" or null, errors: [Picture], the most confident first, at most 24,
                           samples: [Picture], right predictions of all classes, at most 12,
                           featuremap: {file, picture, path, shape: [c, h, w], shown: channels} or null};

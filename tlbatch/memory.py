@@ -43,6 +43,7 @@ VALIDATION_BATCH, EXTRACTION_BATCH, THREADS = 64, 8, 2
 IMAGES_IN_MEMORY = 2 * 2**30  # of one part; more lie in a file
 IMAGENET_CLASSES = 1000
 FEATURE_COPIES = 6.0  # of float32 features: as read, and in float64 as they are and standardised
+JUDGED_BYTES = 24.0  # of each item and class, where labels are judged: probabilities of three C
 ALIGNED_COPIES = 12.0  # likewise of two domains, before and after they were brought together; measured: 8 to 10
 PAIR_BYTES, PAIRED = 24, 3000  # of two domains' images at most, what optimal transport holds of each pair; measured: 16 to 24
 
@@ -61,6 +62,8 @@ def forecast_mib(node: Node, resolved: ResolvedStudy) -> int | None:
     """MiB at most; None where it is not known: a network that the catalogue does not describe."""
     if STEPS[node.step].memory_mib is not None:
         return STEPS[node.step].memory_mib
+    if node.step == "suspects":
+        return _suspects(node, resolved)
     if node.step in ("curve", "episodes"):
         return _curve(node, resolved)
     run = next((run for run in [*resolved.runs, *resolved.controls, *scratch_runs(resolved)] if run.name in node.runs), None)
@@ -125,6 +128,16 @@ def _curve(node: Node, resolved: ResolvedStudy) -> int | None:
     sizes = [(feature_size(run), run.views + 1) for run in resolved.runs if run.name in node.runs]
     known = [dim * views for dim, views in sizes if dim is not None]
     return _mib(FEATURE_COPIES * 4 * images * max(known)) - TORCH_MIB if len(known) == len(sizes) else None
+
+
+def _suspects(node: Node, resolved: ResolvedStudy) -> int | None:
+    """The widest of the features that may judge, and what is said of every item and class."""
+    images, classes = resolved.data.files, len(node.params["classes"])
+    sizes = [feature_size(run) for run in resolved.runs if run.name in node.runs]
+    known = [size for size in sizes if size is not None]
+    if len(known) < len(sizes):
+        return None
+    return _mib(images * (FEATURE_COPIES * 4 * max(known) + JUDGED_BYTES * classes)) - TORCH_MIB
 
 
 def _zero_label(node: Node) -> int | None:

@@ -12,6 +12,9 @@ DATASET = "dataset"
 TOGETHER = "together"
 """The input of a task that is the training of several tasks together, of which it takes one."""
 
+SUSPECTS = "suspects"
+"""The step that looks for wrong labels, and the report's input from it."""
+
 
 def source_input(name: str) -> str:
     """``source:films``: the role of a source, and the input of a task that is it."""
@@ -21,6 +24,11 @@ def source_input(name: str) -> str:
 def overlap_input(name: str) -> str:
     """``overlap:films``: the input of a task that says what of the source ``films`` the target has too."""
     return f"overlap:{name}"
+
+
+def suspects_input(task: str | None) -> str:
+    """``suspects``, of one of several tasks ``suspects:breed``: labels of it that are probably wrong."""
+    return SUSPECTS if task is None else f"{SUSPECTS}:{task}"
 
 
 def is_source(role: str) -> bool:

@@ -13,7 +13,7 @@ from jobs.data.pins import pins_of
 from jobs.data.split import Split, split_index
 from jobs.data.split_groups import units_of
 from jobs.statistics.predictions import Ints
-from tlbatch.contracts.evaluation import EvaluateParams
+from tlbatch.contracts.data import Divided
 from tlbatch.store.artifacts import Artifact
 
 
@@ -52,6 +52,6 @@ def unit_numbers(entries: tuple[IndexEntry, ...]) -> Ints:
 
 def load_dataset(context: Context, *, redraw: int | None = None) -> Dataset:
     """The task's dataset; ``redraw``: the seed whose training images are meant, where seeds draw their own."""
-    artifact, params = context.input("dataset"), context.read_params(EvaluateParams)
+    artifact, params = context.input("dataset"), context.read_params(Divided)
     split = split_index(load_index(artifact), params.division, seed_redraw=redraw, pins=pins_of(context))
     return Dataset(artifact, split, list(params.classes))

@@ -13,7 +13,7 @@ from jobs.data.index import read_stored
 from jobs.evaluation.files import write_predictions
 from jobs.evaluation.fresh import fresh_of, mean_probabilities, write_fresh
 from jobs.evaluation.images import Dataset, load_dataset
-from jobs.evaluation.label_errors import judge_by_features, judge_by_models, suspects_documents
+from jobs.evaluation.label_errors import suspects_documents
 from jobs.evaluation.outputs import (
     Fed,
     Models,
@@ -24,6 +24,7 @@ from jobs.evaluation.outputs import (
     test_features,
     validation_of,
 )
+from jobs.evaluation.own_judgement import judge_by_models
 from jobs.evaluation.scores import ScoredOutputs, metrics_document, said_by_trained
 from jobs.evaluation.stopwatch import Stopwatch
 from jobs.explain.gallery import Shown, write_gallery
@@ -47,9 +48,8 @@ def evaluate_trained(context: Context) -> None:
     dataset = load_dataset(context, redraw=first if params.redraw else None)
     print(f"{len(dataset.test)} test {nouns.items()}, {len(dataset.classes)} classes, {_count(models)}", flush=True)
     settings = models[first][0].read_json("card.json")["input"]
-    on_features = "features" in context.task.inputs
     with watch("outputs"):
-        fed = None if on_features else load_fed(context, dataset, settings, device)
+        fed = None if "features" in context.task.inputs else load_fed(context, dataset, settings, device)
         logits = _by_features(context, dataset, models, device) if fed is None else _by_networks(context, models, fed)
     context.made["images_per_s"] = watch.rate("outputs", len(dataset.test) * sum(len(folds) for folds in models.values()))
     context.made["forward_passes"] = 0 if fed is None else len(dataset.test) * sum(len(folds) for folds in models.values())
@@ -60,8 +60,7 @@ def evaluate_trained(context: Context) -> None:
         document = metrics_document(said, dataset.classes, params.metrics)
     if params.label_errors:
         with watch("suspects"):
-            judgement = judge_by_features(context, dataset) if on_features else judge_by_models(dataset, models, said)
-            suspects, document["suspects"] = suspects_documents(dataset, judgement)
+            suspects, document["suspects"] = suspects_documents(dataset, judge_by_models(dataset, models, said))
         context.write_json("suspects.json", suspects)
     context.write_json("metrics.json", document)
     if (fresh := fresh_of(dataset)) is not None:

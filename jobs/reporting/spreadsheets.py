@@ -8,6 +8,7 @@ from typing import Any
 from jobs.reporting.analysis import Analysis
 from jobs.reporting.output import Output
 from jobs.reporting.sources import CURVE, EPISODES, RunSource
+from jobs.reporting.suspected import suspected_of
 from tlbatch.spreadsheet import csv_text
 
 Line = Sequence[Any]
@@ -70,14 +71,14 @@ def _believed(analysis: Analysis) -> Iterator[Line]:
 
 
 def _suspects(analysis: Analysis) -> Iterator[Line]:
-    """The best run's suspects, most suspect first, then what only other runs suspect. ``label`` is there to be edited."""
-    best, seen = analysis.findings.best, set[str]()
-    for run in sorted(analysis.sources.runs, key=lambda run: run is not best):
-        suspects = run.evaluate.read_json("suspects.json") if run.role == "run" and "suspects.json" in run.evaluate else []
-        for found in suspects:
+    """The best run's suspects, most suspect first, then what only others suspect. ``label`` is there to be edited."""
+    best, seen = analysis.findings.best.name if analysis.findings.best else "", set[str]()
+    for judged in sorted(suspected_of(analysis.sources), key=lambda judged: best not in judged.runs):
+        for found in judged.suspects:
             if found["path"] not in seen:
                 seen.add(found["path"])
-                yield found["path"], found["label"], found["label"], *(found.get(name, "") for name in SUSPECT), run.name
+                label = found["label"]
+                yield found["path"], label, label, *(found.get(name, "") for name in SUSPECT), judged.name(best)
 
 
 def _blank(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +37,12 @@ class Standing:
 
 def standing(run: RunSource) -> Standing:
     """How the run did on validation (of each fold, where there are folds)."""
-    scores = [_of_model(artifact) for _, artifact in sorted(run.finetune.items(), key=lambda item: str(item[0]))]
+    return standing_of(artifact for _, artifact in sorted(run.finetune.items(), key=lambda item: str(item[0])))
+
+
+def standing_of(models: Iterable[Artifact]) -> Standing:
+    """The same of the run's models by themselves."""
+    scores = [_of_model(artifact) for artifact in models]
     if not scores:
         return Standing(math.nan, math.nan)
     mean = float(np.mean([s.accuracy for s in scores])), float(np.mean([s.loss for s in scores]))

@@ -71,9 +71,9 @@ def test_fifty_of_two_thousand(data: str, per_class: int, shared_data: Callable[
     backend = KeptBackend(store, len(os.sched_getaffinity(0)))
     outcome = run_study(load_study(tmp_path / "study.yaml", ()), store, backend, Silent(), lambda execution: None)
     assert outcome.state == "succeeded", [work.sentence for work in outcome.works if work.state == "failed"]
-    ref = next(work.ref for work in outcome.works if work.name == "evaluate:features")
+    ref = next(work.ref for work in outcome.works if work.name == "suspects")
     assert ref is not None
-    artifact = open_artifact(store, "evaluate", ref.key, tmp_path / "cache")
+    artifact = open_artifact(store, "suspects", ref.key, tmp_path / "cache")
     assert artifact is not None
     suspects = artifact.read_json("suspects.json")
     found = {suspect["path"] for suspect in suspects[:LOOKED_AT]} & flipped

@@ -71,6 +71,21 @@ def test_what_holds_less_is_forecast_less(less: str) -> None:
     assert training(less) < training()
 
 
+def test_the_search_for_wrong_labels_holds_features_and_what_is_said_of_every_class() -> None:
+    def needed(files: int, classes: int) -> int:
+        study = parse_study(TEXT, overrides=("runs[0].strategy=features", "runs[0].model.backbone=mobilenet_v2")).study
+        data = ListedData("pets", tuple(f"class-{number}" for number in range(classes)), "d", files=files)
+        runs = resolve_runs(study, weights_for, "fp32")
+        resolved = ResolvedStudy(study, data, runs, resolve_controls(runs, IMAGES))
+        facts = {fact.task: fact.needed_mib for fact in memory_facts(resolved, make_plan(resolved))}
+        return facts["suspects"] or 0
+
+    few, many, of_more = needed(1000, 2), needed(100_000, 2), needed(100_000, 1000)
+    assert few < 400
+    assert many - few == pytest.approx(6 * 4 * 1280 * 99_000 / 2**20, rel=0.01)
+    assert of_more > many + 100
+
+
 def test_networks_that_nobody_measured_are_unknown() -> None:
     facts = held("runs[0].model.backbone=resnet10t")
     assert facts["finetune:whole:0"].needed_mib is None

@@ -25,7 +25,8 @@ class EvaluateParams(Divided):
 class EvaluateRunParams(EvaluateParams):
     """``redraw``: whether seeds draw training images of their own. ``metrics``: of plug-ins, beside tlbatch's own.
 
-    ``label_errors``: whether it looks for wrong labels; controls need not, what a report shows are the best run's.
+    ``label_errors``: whether the run's own models judge the labels that they have not learnt; controls need not, what a report
+    shows are the best run's, and on cached features the task ``suspects`` does.
     """
 
     seeds: tuple[int, ...]
@@ -33,6 +34,22 @@ class EvaluateRunParams(EvaluateParams):
     redraw: bool
     metrics: tuple[str, ...] = ()
     label_errors: bool = True
+
+
+class Judge(Parameters):
+    """Cached features that may judge labels (input ``features:<name>``). ``runs``: those of the study that learnt from them."""
+
+    name: str
+    runs: tuple[str, ...]
+
+
+class SuspectsParams(Divided):
+    """``judges``: in the study's order; of several the one whose run is best on validation judges. ``redraw``: the seed whose
+    training images are meant, where seeds draw their own.
+    """
+
+    redraw: int | None
+    judges: tuple[Judge, ...]
 
 
 class DescribedParams(Parameters):

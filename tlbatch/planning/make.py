@@ -267,7 +267,7 @@ def _evaluate(resolved: ResolvedStudy, run: ResolvedRun, models: dict[str, str],
         folds=resolved.study.dataset.split.folds,
         redraw=resolved.study.repeat.redraw == "train",
         precision=run.precision,
-        label_errors=not run.control_for,
+        label_errors=not run.control_for and not run.on_features,
         **_metrics(resolved),
         **plugins_of([*run.added, *resolved.study.metrics]),
     )

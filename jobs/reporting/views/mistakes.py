@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ from jobs.reporting.figures.classes import draw_recalls
 from jobs.reporting.figures.style import Drawn, Figures
 from jobs.reporting.formatting import listing, number, percent
 from jobs.reporting.pictures import Picture, artifact_picture, stored_item
-from jobs.reporting.sources import RunSource, Sources
+from jobs.reporting.sources import RunSource
+from jobs.reporting.suspected import Suspected, suspected_of
 from jobs.reporting.views.confusion import Confusion, build_confusion, confusion_of, taken_for
 from tlbatch import nouns
 
@@ -59,8 +60,8 @@ def build_mistakes(analysis: Analysis, figures: Figures, index: Mapping[str, Ind
     if champion is None:
         return None
     gallery = champion.evaluate.read_json("gallery/gallery.json") if "gallery/gallery.json" in champion.evaluate else {}
-    suspects = champion.evaluate.read_json("suspects.json") if "suspects.json" in champion.evaluate else []
-    told = champion.metrics.get("suspects") or {}
+    judged = suspected_of(analysis.sources)
+    own = next((each for each in judged if champion.name in each.runs), None)
     ordered = [champion, *(run for run in analysis.sources.runs if run is not champion)]
     classes = analysis.sources.classes
     lines = class_lines(champion, taken_for(confusion_of(champion, len(classes)), classes))
@@ -74,10 +75,10 @@ def build_mistakes(analysis: Analysis, figures: Figures, index: Mapping[str, Ind
         overlay=gallery.get("overlay"),
         wrong=int((first_probabilities(champion).argmax(axis=1) != champion.labels).sum()),
         predictions=tuple(_predictions(analysis, champion, index)),
-        suspects=tuple(_suspects(analysis, suspects, index)),
-        suspects_found=int(told.get("found") or len(suspects)),
-        suspects_method=_sentence(str(told.get("method") or "")),
-        suspects_unjudged=unjudged_training_labels(analysis.sources),
+        suspects=tuple(_suspects(analysis, own.suspects, index)) if own else (),
+        suspects_found=own.found if own else 0,
+        suspects_method=_sentence(own.method) if own else "",
+        suspects_unjudged=unjudged_training_labels(judged),
     )
 
 
@@ -85,11 +86,10 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else ""
 
 
-def unjudged_training_labels(sources: Sources) -> str:
+def unjudged_training_labels(judged: Sequence[Suspected]) -> str:
     """Which runs leave the labels of what they trained on unjudged, and what judges them; empty where none does."""
-    parts = {run.name: (run.metrics.get("suspects") or {}).get("parts") for run in sources.asked_for if run.finetune}
-    judging = [name for name, judged in parts.items() if judged and "train" in judged]
-    unjudged = [name for name, judged in parts.items() if judged and "train" not in judged]
+    judging = [each.runs[0] for each in judged if "train" in each.parts]
+    unjudged = [each.runs[0] for each in judged if each.parts and "train" not in each.parts]
     if not unjudged:
         return ""
     one = len(unjudged) == 1
@@ -170,7 +170,7 @@ def _chance(name: str) -> str:
     return hashlib.sha256(f"shown:{name}".encode()).hexdigest()
 
 
-def _suspects(analysis: Analysis, suspects: list[Mapping[str, Any]], index: Mapping[str, IndexEntry]) -> Iterable[Picture]:
+def _suspects(analysis: Analysis, suspects: Sequence[Mapping[str, Any]], index: Mapping[str, IndexEntry]) -> Iterable[Picture]:
     for suspect in suspects[:MOST_SUSPECTS]:
         entry = index.get(str(suspect["id"]))
         if entry is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,9 @@ def draw_study(
             made = {"images_per_s": 88.0, "forward_passes": 5}
             study.put("extract", f"extract:{run.name}", {"features.json": b"{}"}, made)
         study.put("evaluate", f"evaluate:{run.name}", _evaluate_files(run, number, classes, split))
+    sharing = [run.name for run in trained if run.strategy == "features" and run.role == "run"]
+    if sharing:
+        study.put("suspects", "suspects", _suspects_files(sharing, classes, split))
     return study
 
 
@@ -353,19 +357,16 @@ def _evaluate_files(run: Trained, number: int, classes: list[str], split: Split)
     wrong = [row for row in np.argsort(-first.max(axis=1)) if first[row].argmax() != labels[row]][:6]
     errors = [_shown(f"gallery/errors-{i}.jpg", row, first, labels, classes, paths) for i, row in enumerate(wrong)]
     gallery = {"errors": errors, "samples": [], "overlay": "Grad-CAM", "seed": 0, "featuremap": _map(run, paths)}
-    parts = ["test"] if run.zero_label else ["validation", "test"]
-    part, suspected = ("test", split.test[:3]) if run.strategy != "features" else ("train", split.train[:3])
-    suspects = [
-        {"id": e.id, "path": e.path, "label": e.label, "predicted": classes[0], "p_label": 0.02, "margin": 0.9, "part": part}
-        for e in suspected
-    ]
-    parts = ["train", *parts] if run.strategy == "features" else parts
     encoded = {
-        "metrics.json": json.dumps(_metrics(classes, labels, probabilities, ids, parts)).encode(),
+        "metrics.json": json.dumps(_metrics(classes, labels, probabilities, ids)).encode(),
         "predictions.json": json.dumps(predictions).encode(),
         "gallery/gallery.json": json.dumps(gallery).encode(),
-        "suspects.json": json.dumps(suspects).encode(),
     }
+    if run.strategy != "features" and not run.control_for:
+        judged = {"method": "", "judged": 160, "parts": ["test"] if run.zero_label else ["validation", "test"], "found": 3}
+        metrics = json.loads(encoded["metrics.json"]) | {"suspects": judged}
+        suspects = _suspects(split.test[:3], "test", classes)
+        encoded |= {"metrics.json": json.dumps(metrics).encode(), "suspects.json": json.dumps(suspects).encode()}
     table = io.StringIO()
     csv.writer(table).writerow(["seed", "id", "path", "label", "predicted", "confidence"])
     encoded["predictions.csv"] = table.getvalue().encode()
@@ -392,9 +393,20 @@ def _png() -> bytes:
     return buffer.getvalue()
 
 
-def _metrics(
-    classes: list[str], labels: NDArray[np.int64], probabilities: dict[str, Any], ids: list[str], judged: list[str]
-) -> dict[str, Any]:
+def _suspects(entries: Sequence[IndexEntry], part: str, classes: list[str]) -> list[dict[str, Any]]:
+    return [
+        {"id": e.id, "path": e.path, "label": e.label, "predicted": classes[0], "p_label": 0.02, "margin": 0.9, "part": part}
+        for e in entries
+    ]
+
+
+def _suspects_files(runs: list[str], classes: list[str], split: Split) -> dict[str, bytes]:
+    judged = {"runs": runs, "method": "by features", "judged": 160, "parts": ["train", "validation", "test"], "found": 4}
+    suspects = _suspects((*split.train[:3], split.test[0]), "train", classes)
+    return {"judged.json": json.dumps(judged).encode(), "suspects.json": json.dumps(suspects).encode()}
+
+
+def _metrics(classes: list[str], labels: NDArray[np.int64], probabilities: dict[str, Any], ids: list[str]) -> dict[str, Any]:
     groups = np.arange(len(ids))
     seeds = {seed: Predictions(labels, p / p.sum(axis=1, keepdims=True), groups) for seed, p in probabilities.items()}
     first = next(iter(seeds.values()))
@@ -414,5 +426,4 @@ def _metrics(
         "roc": roc,
         "precision_recall": precision_recall,
         "per_class": class_report(first, classes),
-        "suspects": {"method": "", "judged": 160, "parts": judged, "found": 3},
     }

@@ -32,6 +32,7 @@ from tlbatch.contracts.evaluation import (
     EvaluateExtendedParams,
     EvaluateRunParams,
     EvaluateZeroLabelParams,
+    SuspectsParams,
 )
 from tlbatch.contracts.models import ExtendParams, ExtractParams, FinetuneParams, Trained
 from tlbatch.contracts.prediction import PredictParams
@@ -64,6 +65,7 @@ OF_STEP: dict[str, type[Parameters]] = {
     "evaluate:zero_label": EvaluateZeroLabelParams,
     "evaluate:champion": EvaluateChampionParams,
     "evaluate:extended": EvaluateExtendedParams,
+    "suspects": SuspectsParams,
     "extend": ExtendParams,
     "curve": CurveParams,
     "episodes": EpisodesParams,

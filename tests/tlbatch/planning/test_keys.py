@@ -79,7 +79,7 @@ def test_keys_are_the_recorded_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_every_kind_of_task_is_among_them(tmp_path: Path) -> None:
     assert isinstance(REIGNING, Champion)
     names = {task.split(":")[0] for tasks in json.loads(RECORDED.read_text()).values() for task in tasks}
-    assert names == {"prepare", "pin", "extract", "finetune", "evaluate", "decide", "report"}
+    assert names == {"prepare", "pin", "extract", "finetune", "evaluate", "suspects", "decide", "report"}
 
 
 if __name__ == "__main__":
