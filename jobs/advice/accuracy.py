@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.metrics.label_errors import EPS, out_of_fold
+from jobs.metrics.label_errors import out_of_fold
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -54,6 +54,6 @@ def linear_probe(
     features: Features, labels: Ints, units: Ints, n_classes: int, tick: Callable[[int, int], None] = lambda done, all_: None
 ) -> Probed:
     """A logistic regression trained on four fifths of the units and asked about the last fifth, each in turn."""
-    probabilities = out_of_fold(features, labels, n_classes, units, cs=[C], tick=tick)
-    own = probabilities[np.arange(len(labels)), labels]
-    return Probed(np.asarray(probabilities.argmax(axis=1) == labels), -np.log(np.maximum(own, EPS)))
+    odds = out_of_fold(features, labels, n_classes, units, cs=[C], tick=tick)
+    first = (odds.p_label == odds.p_other) & (labels < odds.other)
+    return Probed(np.asarray((odds.p_label > odds.p_other) | first), odds.losses)

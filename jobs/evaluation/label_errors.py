@@ -11,18 +11,17 @@ from jobs.data.features import load_features
 from jobs.data.index import IndexEntry, by_content
 from jobs.evaluation.images import Dataset, unit_numbers
 from jobs.evaluation.scores import ScoredOutputs
-from jobs.metrics.label_errors import out_of_fold, rank
-from jobs.statistics.predictions import Floats
+from jobs.metrics.label_errors import Odds, odds_of, out_of_fold, rank
 
 Judged = Sequence[tuple[IndexEntry, str]]  #: image, and the part it is in
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Probabilities [n, c] for ``images``, each from a model that has not seen it; ``method`` says which."""
+    """The odds of ``images``, each by a model that has not seen it; ``method`` says which."""
 
     images: Judged
-    probabilities: Floats
+    odds: Odds
     method: str
 
 
@@ -39,21 +38,22 @@ def judge_by_features(context: Context, dataset: Dataset, role: str) -> Judgemen
         context.progress(done, total, "fits", "looking for wrong labels")
 
     labels = dataset.labels_of(entries)
-    p = out_of_fold(features, labels, len(dataset.classes), unit_numbers(entries), tick=tick)
-    return Judgement(images, p, "logistic regressions on the cached features, out of fold, copies and groups kept together")
+    odds = out_of_fold(features, labels, len(dataset.classes), unit_numbers(entries), tick=tick)
+    return Judgement(images, odds, "logistic regressions on the cached features, out of fold, copies and groups kept together")
 
 
 def judge_without_labels(dataset: Dataset, said: ScoredOutputs) -> Judgement:
     """The pretrained network, which has seen none of the labels; on the test images."""
     images = [(entry, "test") for entry in dataset.test]
-    return Judgement(images, said.predictions.probabilities, "the pretrained network's own outputs, which saw no labels")
+    odds = odds_of(said.predictions.probabilities, dataset.labels)
+    return Judgement(images, odds, "the pretrained network's own outputs, which saw no labels")
 
 
 def suspects_documents(dataset: Dataset, judgement: Judgement) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """``suspects.json``, and what is said of it."""
     labels = dataset.labels_of(tuple(entry for entry, _ in judgement.images))
     rows = []
-    for number, suspect in enumerate(rank(judgement.probabilities, labels)):
+    for number, suspect in enumerate(rank(judgement.odds, labels)):
         entry, part = judgement.images[suspect.place]
         rows.append(
             {
@@ -68,6 +68,6 @@ def suspects_documents(dataset: Dataset, judgement: Judgement) -> tuple[list[dic
                 "part": part,
             }
         )
-    found = int((judgement.probabilities.argmax(axis=1) != labels).sum())
+    found = int((judgement.odds.log > 0).sum())
     parts = [part for part in ("train", "validation", "test") if any(own == part for _, own in judgement.images)]
     return rows, {"method": judgement.method, "judged": len(labels), "parts": parts, "found": found}

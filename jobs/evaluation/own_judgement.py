@@ -11,6 +11,7 @@ from jobs.evaluation.label_errors import Judgement
 from jobs.evaluation.outputs import Models, validation_of
 from jobs.evaluation.scores import ScoredOutputs
 from jobs.metrics.calibration import softmax
+from jobs.metrics.label_errors import odds_of
 from jobs.statistics.predictions import Floats
 from tlbatch import nouns
 
@@ -33,4 +34,4 @@ def judge_by_models(dataset: Dataset, models: Models, said: Mapping[str, ScoredO
     everything = [*probabilities, *np.mean(test, axis=0)]
     images = [*validation, *((entry, "test") for entry in dataset.test)]
     method = f"the run's own models, on {nouns.items()} they were not trained on"
-    return Judgement(images, np.array(everything), method)
+    return Judgement(images, odds_of(np.array(everything), dataset.labels_of(tuple(entry for entry, _ in images))), method)

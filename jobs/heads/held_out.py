@@ -1,7 +1,8 @@
 """Logistic regressions that have not seen an image, for several C at once: what they say of it.
 
-Every fold is one path through the C from strong penalty to weak, each start the end of the one before; folds run side by side,
-each on one thread, so that the number of threads changes no bit of what they say.
+Every fold is one path through the C from strong penalty to weak, each start the end of the one before. Folds run side by side,
+each on one thread; of many images of many classes one after the other, threads sharing its blocks of images. Either way the
+number of threads changes no bit of what they say.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from threading import Event
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from jobs.heads.blocks import blocks_of
 from jobs.heads.cores import one_thread, threads
 from jobs.heads.lbfgs import Values, minimise
 from jobs.heads.multinomial import ByFeatures, ByRows, Images, objective
@@ -26,6 +29,9 @@ CHOOSING = 1e-5
 STRIDE = 10.0  #: C grows by at most this from one start to the next
 SMALL = 20_000
 """Images x classes up to which a fold is too little for a thread of its own."""
+MANY = 2_000_000
+"""Images x classes from which on all threads share one fold's steps: side by side folds would hold too much."""
+JUDGED = 4096  #: images whose outputs are judged together
 BEAT_S = 0.5
 Result = TypeVar("Result")
 
@@ -35,7 +41,7 @@ class Outputs:
     """``logits`` [n, classes] float64 for the images ``held``, of the ``classes`` (labels, rising) that were learnt.
 
     ``fold`` and ``place`` (of the C in those asked for) say which regression; ``lowest`` is the least of its intercepts on raw
-    features.
+    features, ``excess`` how far above its minimum the search for it stopped, as a share of its loss.
     """
 
     fold: int
@@ -44,6 +50,7 @@ class Outputs:
     classes: Ints
     logits: Floats
     lowest: float
+    excess: float
 
 
 def held_out(
@@ -70,21 +77,50 @@ def held_out(
     found: dict[tuple[int, int], Result] = {}
     total = len(folds) * len(cs)
 
-    def follow(fold: int, held: Ints, kept: Ints, check: Callable[[], None]) -> None:
-        images = images_of(features, labels, kept, counts[kept])
-        classes = np.unique(labels[kept])
-        for place, weight, bias in along(images, cs, relative, check):
-            logits = outputs(images, weight, bias, held)
-            lowest = float((bias - (weight / images.standard.scale) @ images.standard.mean).min())
-            found[fold, place] = judge(Outputs(fold, place, held, classes, logits, lowest))
+    size = len(labels) * len(np.unique(labels))
+    workers = threads() if size > MANY else 1
 
-    each_alone = len(labels) * len(np.unique(labels)) > SMALL and len(folds) > 1
+    def follow(fold: int, held: Ints, kept: Ints, check: Callable[[], None]) -> None:
+        for said in said_of(features, labels, (fold, held, kept), cs, counts, relative, check, workers):
+            found[fold, said.place] = judge(said)
+
     _side_by_side(
         [partial(follow, *one) for one in folds],
-        threads() if each_alone else 1,
+        threads() if SMALL < size <= MANY and len(folds) > 1 else 1,
         lambda: tick(len(found), total),
     )
     return [found[key] for key in sorted(found)]
+
+
+def said_of(
+    features: Features,
+    labels: Ints,
+    part: tuple[int, Ints, Ints],
+    cs: Sequence[float],
+    counts: Floats,
+    relative: float,
+    check: Callable[[], None],
+    workers: int = 1,
+) -> Iterator[Outputs]:
+    """Of one fold (its number, the places held out, those kept), for each C from the smallest."""
+    fold, held, kept = part
+    images, classes = images_of(features, labels, kept, counts[kept]), np.unique(labels[kept])
+    for place, (weight, bias), excess in along(images, cs, relative, check, workers):
+        lowest = float((bias - (weight / images.standard.scale) @ images.standard.mean).min())
+        yield Outputs(fold, place, held, classes, outputs(images, weight, bias, held), lowest, excess)
+
+
+def losses_of(said: Outputs, labels: Ints) -> tuple[Floats, NDArray[np.bool_]]:
+    """[held] log loss of each image (a class that the fold never saw: -log 1e-12), and whether it is right."""
+    losses, right = np.empty(len(said.held)), np.empty(len(said.held), dtype=bool)
+    for rows in blocks_of(len(said.held), JUDGED):
+        logits, truth = said.logits[rows], labels[said.held[rows]]
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        p = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
+        own = truth[:, None] == said.classes[None]
+        losses[rows] = -np.log(np.maximum(np.where(own.any(axis=1), (p * own).sum(axis=1), 0.0), 1e-12))
+        right[rows] = said.classes[logits.argmax(axis=1)] == truth
+    return losses, right
 
 
 def images_of(features: Features, labels: Ints, rows: Ints, counts: Floats) -> Images:
@@ -94,16 +130,19 @@ def images_of(features: Features, labels: Ints, rows: Ints, counts: Floats) -> I
 
 
 def along(
-    images: Images, cs: Sequence[float], relative: float, check: Callable[[], None]
-) -> Iterator[tuple[int, Floats, Floats]]:
-    """The place of each C, from the smallest, with the weights [k, d] of standardised features and intercepts [k] at it."""
-    regression = objective(images, np.float32)
+    images: Images, cs: Sequence[float], relative: float, check: Callable[[], None], workers: int = 1
+) -> Iterator[tuple[int, tuple[Floats, Floats], float]]:
+    """The place of each C, from the smallest, with the weights [k, d] of standardised features and intercepts [k] at it.
+
+    And how far above its minimum the search stopped, as a share of the loss.
+    """
+    regression = objective(images, np.float32, workers)
     point = regression.start()
     before = None
     for place in np.argsort(cs, kind="stable"):
         point = walk(regression, point, before, float(cs[place]), relative, check)
         before = float(cs[place])
-        yield int(place), *regression.weights(point)
+        yield int(place), regression.weights(point), regression.excess
 
 
 def walk(
@@ -114,7 +153,8 @@ def walk(
     near = before if before is not None else images.n_classes / (STRIDE * images.features.shape[1])
     for number in reversed(range(max(int(np.ceil(np.log10(c / near) / np.log10(STRIDE) - 1e-9)), 1))):
         regression.penalty = penalty_of(c / STRIDE**number, images.n_classes)
-        point = regression.settled(minimise(regression, point, relative=relative, check=check).point)
+        found = minimise(regression, point, relative=relative, check=check)
+        point, regression.excess = regression.settled(found.point), found.share
     return point
 
 

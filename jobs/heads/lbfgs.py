@@ -59,6 +59,11 @@ class Found:
     excess: float
     steps: int
 
+    @property
+    def share(self) -> float:
+        """Of the loss that ``excess`` is: where it is more than was asked for, the search stopped before its end."""
+        return self.excess / abs(self.at.loss) if self.at.loss else 0.0
+
 
 @dataclass(frozen=True)
 class _Pair:

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.heads.cores import WORTH_SHARING, one_thread
+from jobs.heads.cores import WORTH_SHARING, one_thread, threads
 from jobs.heads.folds import can_fold, folds_of
-from jobs.heads.held_out import CHOOSING, Outputs, held_out, images_of, walk
+from jobs.heads.held_out import CHOOSING, MANY, Outputs, held_out, images_of, losses_of, walk
 from jobs.heads.lbfgs import minimise
 from jobs.heads.multinomial import Images, objective
+from jobs.heads.race import race
 from jobs.heads.standard import Floats, Ints
+from jobs.statistics.units import numbered
 from tlbatch import nouns
 from tlbatch.errors import DataError
 
@@ -31,13 +33,18 @@ Tick = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Fitted:
-    """Logits of raw features x are ``x @ weight.T + bias``: ``weight`` [classes, d], ``bias`` [classes], float64."""
+    """Logits of raw features x are ``x @ weight.T + bias``: ``weight`` [classes, d], ``bias`` [classes], float64.
+
+    ``excess``: how far above its minimum its search stopped, as a share of the loss; ``folds_excess``: at most, of the folds.
+    """
 
     weight: Floats
     bias: Floats
     c: float
     cv: list[dict[str, Any]]
     only: bool = False  #: whether one C was asked for
+    excess: float = 0.0
+    folds_excess: float = 0.0
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -45,9 +52,12 @@ class Fitted:
 
     @property
     def sentence(self) -> str:
-        if self.cv:
-            return f"C = {self.c:g}, chosen by cross-validation"
-        return f"C = {self.c:g}" + ("" if self.only else ": too few labels to choose by")
+        how = ", chosen by cross-validation" if self.cv else "" if self.only else ": too few labels to choose by"
+        asked = ((self.excess, EXACT, "its search"), (self.folds_excess, CHOOSING, "that of a fold"))
+        stopped = [
+            f"{what} stopped {excess:.1g} of the loss above the minimum" for excess, most, what in asked if excess > 10 * most
+        ]
+        return "; ".join([f"C = {self.c:g}{how}", *stopped])
 
     def logits(self, features: NDArray[np.float32]) -> Floats:
         """[n, classes] of raw features [n, d]."""
@@ -72,7 +82,8 @@ def fit(
     Sugiyama, Krauledat and Mueller 2007).
 
     The C with the lowest mean held-out log loss is taken (the smallest of equals); ``DEFAULT_C`` where no class has images in
-    two folds, as with one label a class. Classes without images get a very low logit.
+    two folds, as with one label a class. Of many images of many classes a C that is clearly worse is not tried on all folds
+    (jobs.heads.race). Classes without images get a very low logit.
     Raises DataError where the images have one class only, and where a feature or weight is no number a regression can have.
     ``tick`` is called now and then, with the fits done and all.
     """
@@ -84,55 +95,78 @@ def fit(
             f"weights of {nouns.items()} are to be finite, none below 0 and one above it: these reach from "
             f"{weights.min():g} to {weights.max():g}"
         )
-    choose = len(cs) > 1 and can_fold(labels, groups)
-    parts = folds_of(labels, folds, seed, groups) if choose else []
+    parts = folds_of(labels, folds, seed, groups) if len(cs) > 1 and can_fold(labels, groups) else []
     total = len(parts) * len(cs) + 1
-    cv = _cross_validate(features, labels, list(cs), parts, weights, lambda done, _: tick(done, total)) if choose else []
-    without = DEFAULT_C if len(cs) > 1 else float(cs[0])
-    c = min(cv, key=lambda row: (row["log_loss"], row["c"]))["c"] if cv else without
-    counts = np.ones(len(labels)) if weights is None else np.asarray(weights, dtype=np.float64)
-    images = images_of(features, labels, np.arange(len(labels)), counts)
-    with one_thread(images.work < WORTH_SHARING):
-        weight, bias = _minimum(images, c, lambda: tick(total - 1, total))
+    c, cv, folds_excess = _chosen(features, labels, list(cs), parts, weights, groups, lambda done, _: tick(done, total))
+    images = images_of(features, labels, np.arange(len(labels)), _counts(labels, weights))
+    shared, workers = images.work >= WORTH_SHARING, threads()
+    with one_thread(not (shared and images.by_rows)):
+        (weight, bias), excess = _minimum(images, c, workers if shared else 1, lambda: tick(total - 1, total))
     tick(total, total)
     weight = weight / images.standard.scale
     bias = bias - weight @ images.standard.mean
     whole_weight, whole_bias = np.zeros((n_classes, features.shape[1])), np.full(n_classes, bias.min() - 20.0)
     whole_weight[present], whole_bias[present] = weight, bias
-    return Fitted(whole_weight, whole_bias, c, cv, only=len(cs) == 1)
+    return Fitted(whole_weight, whole_bias, c, cv, len(cs) == 1, excess, folds_excess)
 
 
-def _minimum(images: Images, c: float, check: Callable[[], None]) -> tuple[Floats, Floats]:
-    """Weights [k, d] of standardised features and intercepts [k]: near in float32, there in float64."""
-    rough = objective(images, np.float32)
+def _counts(labels: Ints, weights: Floats | None) -> Floats:
+    return np.ones(len(labels)) if weights is None else np.asarray(weights, dtype=np.float64)
+
+
+def _chosen(
+    features: NDArray[np.float32],
+    labels: Ints,
+    cs: list[float],
+    parts: Sequence[Ints],
+    weights: Floats | None,
+    groups: Sequence[str] | None,
+    tick: Tick,
+) -> tuple[float, list[dict[str, Any]], float]:
+    """The C, and of each that was tried how it did; nothing where there is nothing to choose from or by.
+
+    And how far above its minimum a search stopped at most, as a share of the loss.
+    """
+    if not parts:
+        return (DEFAULT_C if len(cs) > 1 else float(cs[0])), [], 0.0
+    if len(labels) * len(np.unique(labels)) > MANY:
+        units = np.arange(len(labels)) if groups is None else numbered(groups)
+        return race(features, labels, parts, cs, counts=_counts(labels, weights), units=units, tick=tick)
+    cv, excess = _cross_validate(features, labels, cs, parts, weights, tick)
+    return float(min(cv, key=lambda row: (row["log_loss"], row["c"]))["c"]), cv, excess
+
+
+def _minimum(images: Images, c: float, workers: int, check: Callable[[], None]) -> tuple[tuple[Floats, Floats], float]:
+    """Weights [k, d] of standardised features and intercepts [k], near in float32, there in float64; and how near."""
+    rough = objective(images, np.float32, workers)
     point = walk(rough, rough.start(), None, c, CHOOSING, check)
     penalty = rough.penalty
     del rough  # its Gram matrix makes room for the other
-    exact = objective(images, np.float64)
+    exact = objective(images, np.float64, workers)
     exact.penalty = penalty
-    return exact.weights(minimise(exact, exact.settled(point), relative=EXACT, check=check).point)
+    found = minimise(exact, exact.settled(point), relative=EXACT, check=check)
+    return exact.weights(found.point), found.share
 
 
 def _cross_validate(
     x: NDArray[np.float32], labels: Ints, cs: list[float], parts: Sequence[Ints], counts: Floats | None, tick: Tick
-) -> list[dict[str, Any]]:
-    """For each C the mean held-out log loss and accuracy over the folds; each fold standardises by its own training part."""
+) -> tuple[list[dict[str, Any]], float]:
+    """For each C the mean held-out log loss and accuracy over the folds; each fold standardises by its own training part.
 
-    def judge(said: Outputs) -> tuple[int, float, float]:
-        return said.place, *_judge(said.logits, labels[said.held], said.classes, None if counts is None else counts[said.held])
+    And how far above its minimum a search stopped at most.
+    """
 
-    losses, right = np.zeros(len(cs)), np.zeros(len(cs))
-    for place, loss, hits in held_out(x, labels, parts, cs, judge, counts=counts, tick=tick):
+    def judge(said: Outputs) -> tuple[int, float, float, float]:
+        losses, right = losses_of(said, labels)
+        if counts is None:
+            return said.place, float(losses.sum()), float(right.sum()), said.excess
+        return said.place, float(losses @ counts[said.held]), float(right @ counts[said.held]), said.excess
+
+    losses, right, most = np.zeros(len(cs)), np.zeros(len(cs)), 0.0
+    for place, loss, hits, excess in held_out(x, labels, parts, cs, judge, counts=counts, tick=tick):
         losses[place] += loss
         right[place] += hits
+        most = max(most, excess)
     n = sum(len(held) if counts is None else float(counts[held].sum()) for held in parts)
-    return [{"c": float(c), "log_loss": float(losses[i] / n), "accuracy": float(right[i] / n)} for i, c in enumerate(cs)]
-
-
-def _judge(logits: Floats, labels: Ints, classes: Ints, counts: Floats | None = None) -> tuple[float, float]:
-    """Summed log loss (a class the fold never saw: -log 1e-12) and number right; by what each counts."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    p = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
-    truth = np.where((labels[:, None] == classes[None]).any(axis=1), (p * (labels[:, None] == classes[None])).sum(axis=1), 0.0)
-    losses, right = -np.log(np.maximum(truth, 1e-12)), classes[logits.argmax(axis=1)] == labels
-    return (float(losses.sum()), float(right.sum())) if counts is None else (float(losses @ counts), float(right @ counts))
+    rows = [{"c": float(c), "log_loss": float(losses[i] / n), "accuracy": float(right[i] / n)} for i, c in enumerate(cs)]
+    return rows, most

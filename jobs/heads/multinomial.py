@@ -14,13 +14,13 @@ times too wide at the start). Arrays are [classes, n], as LAPACK wants them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
+from jobs.heads.blocks import blocks_of, in_order
 from jobs.heads.lbfgs import At, Values
 from jobs.heads.standard import Features, Floats, Ints, Standard, column_slices
 
@@ -29,6 +29,7 @@ ROWS_PER_FEATURE = 1.5
 KEPT_BYTES = 128 * 2**20
 """Standardised features are kept up to this size, else made again from block to block."""
 BLOCK = 2048  #: images whose outputs are looked at together, by features
+CLASSES = 256  #: that the preconditioner looks at together, by features
 SURE = 1e-6  #: what 1 - ‖p‖² is at least, where rounding leaves nothing
 FLOOR = 0.01  #: of the largest curvature: no image's is taken for less
 LOUD = 4.0
@@ -59,9 +60,11 @@ class Images:
 
 
 class Regression:
-    """What both forms share: points are flat; ``penalty`` may be changed between minimisations."""
+    """What both forms share: points are flat; ``penalty`` may be changed between minimisations. ``excess``: how far above the
+    minimum the last one stopped, as a share of the loss."""
 
     penalty: float = 1.0
+    excess: float = 0.0
 
     def __init__(self, images: Images, precision: Precision) -> None:
         self.images, self.precision = images, precision
@@ -72,9 +75,9 @@ class Regression:
         return max(self.penalty, 32 * float(np.finfo(self.precision).eps) * largest)
 
 
-def objective(images: Images, precision: Precision) -> ByRows | ByFeatures:
-    """In the form that is cheaper."""
-    return ByRows(images, precision) if images.by_rows else ByFeatures(images, precision)
+def objective(images: Images, precision: Precision, workers: int = 1) -> ByRows | ByFeatures:
+    """In the form that is cheaper. ``workers``: threads that may share a step by features."""
+    return ByRows(images, precision) if images.by_rows else ByFeatures(images, precision, workers)
 
 
 class ByRows(Regression):
@@ -152,10 +155,11 @@ class ByRows(Regression):
 
 
 class ByFeatures(Regression):
-    """A point is W [k, d], then b [k], and so are gradients."""
+    """A point is W [k, d], then b [k], and so are gradients. How many ``workers`` share the blocks of images changes no bit."""
 
-    def __init__(self, images: Images, precision: Precision) -> None:
+    def __init__(self, images: Images, precision: Precision, workers: int = 1) -> None:
         super().__init__(images, precision)
+        self.workers = workers
         self.paired = self.k * self.d + self.k
         kept = self.n * self.d * np.dtype(precision).itemsize <= KEPT_BYTES
         self._kept = self._standardised(slice(None)) if kept else None
@@ -171,12 +175,17 @@ class ByFeatures(Regression):
         weight, bias = self._parts(point)
         loss, slope, ahead = 0.0, np.zeros((self.k, self.d)), np.zeros(self.k)
         curvature = np.empty(self.n, self.precision)
-        for places, z in self._blocks():
+
+        def of_block(places: slice) -> tuple[float, Values, Values]:
+            z = self._block(places)
             counts, labels = self.images.counts[places].astype(self.precision), self.images.labels[places]
             own, residual, curvature[places] = cross_entropy(weight @ z.T + bias[:, None], labels, counts)
+            return own, residual @ z, residual.sum(axis=1)
+
+        for own, by_weight, by_bias in in_order(of_block, blocks_of(self.n, BLOCK), self.workers):
             loss += own
-            slope += residual @ z
-            ahead += residual.sum(axis=1)
+            slope += by_weight
+            ahead += by_bias
         slope += self.penalty * weight
         gradient = np.concatenate([slope.ravel(), ahead]).astype(self.precision)
         return At(loss + self.penalty / 2 * float(np.vdot(weight, weight)), gradient, curvature)
@@ -184,27 +193,33 @@ class ByFeatures(Regression):
     def factor(self, at: At) -> None:
         hessian = np.zeros((self.d, self.d), self.precision)
         roots = np.sqrt(np.maximum(at.curvature, FLOOR * at.curvature.max()))
-        for places, z in self._blocks():
-            scaled = z * roots[places, None]
-            hessian += scaled.T @ scaled
+
+        def of_block(places: slice) -> Values:
+            scaled = self._block(places) * roots[places, None]
+            return np.asarray(scaled.T @ scaled)
+
+        for own in in_order(of_block, blocks_of(self.n, BLOCK), self.workers):
+            hessian += own
         hessian.flat[:: self.d + 1] += self.precision(self._ridge(float(np.diagonal(hessian).max())))
         self._factor = cho_factor(hessian.T, lower=True, overwrite_a=True, check_finite=False)
         self._of_bias = 1 / at.curvature.sum(dtype=np.float64)
 
     def precondition(self, gradient: Values) -> Values:
         slope, ahead = self._parts(gradient)
-        solved = cho_solve(self._factor, slope.T, check_finite=False).T
-        return np.concatenate([solved.ravel(), ahead * self.precision(self._of_bias)])
+
+        def of_classes(some: slice) -> Values:
+            return np.asarray(cho_solve(self._factor, slope[some].T, check_finite=False).T)
+
+        solved = [own.ravel() for own in in_order(of_classes, blocks_of(self.k, CLASSES), self.workers)]
+        return np.concatenate([*solved, ahead * self.precision(self._of_bias)])
 
     def weights(self, point: Values) -> tuple[Floats, Floats]:
         """Of standardised features: W [k, d] and b [k], float64."""
         weight, bias = self._parts(point)
         return weight.astype(np.float64), bias.astype(np.float64)
 
-    def _blocks(self) -> Iterator[tuple[slice, Features]]:
-        for start in range(0, self.n, BLOCK):
-            places = slice(start, min(start + BLOCK, self.n))
-            yield places, self._standardised(places) if self._kept is None else self._kept[places]
+    def _block(self, places: slice) -> Features:
+        return self._standardised(places) if self._kept is None else self._kept[places]
 
     def _standardised(self, places: slice) -> Features:
         return self.images.standard(self.images.features[self.images.rows[places]], precision=self.precision)

@@ -21,6 +21,7 @@ WIDE, PROJECTED = 2048, 1024  #: wider features are projected first: a flattened
 EPS = 1e-12
 NEAR = 1e-6
 """How near each regression comes to its minimum, as a share of its loss: probabilities are right to about 0.005."""
+BLOCK = 4096  #: images of which all probabilities are held at once
 UNSEEN = 20.0  #: by which the logit of a class that was not learnt lies below the least intercept of those that were
 
 
@@ -40,25 +41,59 @@ class Suspect:
         return self.p_other - self.p_label
 
 
-def rank(probabilities: Floats, labels: Ints, kept: int = KEPT) -> list[Suspect]:
+@dataclass(frozen=True)
+class Odds:
+    """Of each image, all [n]: the probability of its label, the likeliest ``other`` class, and that one's probability."""
+
+    p_label: Floats
+    other: Ints
+    p_other: Floats
+
+    @property
+    def log(self) -> Floats:
+        """log p(other) / p(label): the higher, the more suspect the label."""
+        return np.asarray(np.log(np.maximum(self.p_other, EPS)) - np.log(np.maximum(self.p_label, EPS)))
+
+    @property
+    def losses(self) -> Floats:
+        """-log of what the label was given, nats."""
+        return np.asarray(-np.log(np.maximum(self.p_label, EPS)))
+
+    def put(self, places: Ints, own: Odds) -> None:
+        """What is said of the images at ``places``."""
+        self.p_label[places], self.other[places], self.p_other[places] = own.p_label, own.other, own.p_other
+
+
+def odds_of(probabilities: Floats, labels: Ints) -> Odds:
+    """``probabilities`` [n, c], ``labels`` [n]."""
+    found = _unknown(len(labels))
+    for start in range(0, len(labels), BLOCK):
+        block = slice(start, start + BLOCK)
+        others = probabilities[block].copy()
+        rows = np.arange(len(others))
+        found.p_label[block] = others[rows, labels[block]]
+        others[rows, labels[block]] = -1.0
+        found.other[block], found.p_other[block] = others.argmax(axis=1), others.max(axis=1)
+    return found
+
+
+def _unknown(n: int) -> Odds:
+    return Odds(np.zeros(n), np.zeros(n, dtype=np.int64), np.zeros(n))
+
+
+def _any_other(labels: Ints) -> Ints:
+    """[n] the first class but the label."""
+    return np.where(labels == 0, 1, 0)
+
+
+def rank(odds: Odds, labels: Ints, kept: int = KEPT) -> list[Suspect]:
     """Images whose label another class beats, by falling log p(other) / p(label): unlike the margin it never saturates.
 
-    ``probabilities`` [n, c], ``labels`` [n]; at most ``kept``.
+    ``labels`` [n]; at most ``kept``.
     """
-    other, odds = log_odds(probabilities, labels)
-    order = [int(i) for i in np.argsort(-odds, kind="stable") if odds[i] > 0][:kept]
-    p = [(float(probabilities[i, labels[i]]), float(probabilities[i, other[i]])) for i in order]
-    return [Suspect(i, int(labels[i]), int(other[i]), *both) for i, both in zip(order, p, strict=True)]
-
-
-def log_odds(probabilities: Floats, labels: Ints) -> tuple[Ints, Floats]:
-    """[n] the likeliest class but the label, and [n] log p(other) / p(label): the higher, the more suspect the label."""
-    rows = np.arange(len(labels))
-    others = probabilities.copy()
-    others[rows, labels] = -1.0
-    other = others.argmax(axis=1)
-    p_label, p_other = probabilities[rows, labels], probabilities[rows, other]
-    return other, np.log(np.maximum(p_other, EPS)) - np.log(np.maximum(p_label, EPS))
+    logs = odds.log
+    order = [int(i) for i in np.argsort(-logs, kind="stable") if logs[i] > 0][:kept]
+    return [Suspect(i, int(labels[i]), int(odds.other[i]), float(odds.p_label[i]), float(odds.p_other[i])) for i in order]
 
 
 def out_of_fold(
@@ -68,29 +103,33 @@ def out_of_fold(
     groups: Ints,
     *,
     cs: Sequence[float] = CS,
+    also: Callable[[int, Ints, Floats], None] = lambda place, held, probabilities: None,
     tick: Callable[[int, int], None] = lambda done, total: None,
-) -> Floats:
-    """[n, n_classes] probabilities of a logistic regression that has not seen the image nor any of its group.
+) -> Odds:
+    """By a logistic regression that has not seen the image nor any of its group; of so many classes no more is kept.
 
     Of ``cs`` (inverse penalties on standardised features) the one with the lowest held-out log loss is taken. Where there is
-    nothing to compare with (all other images are of one class), all classes are equally likely.
+    nothing to compare with (all other images are of one class), all classes are equally likely. ``also`` is told all: the place
+    of the C, the images, and their probabilities [held, n_classes].
     """
     from jobs.heads.held_out import Outputs, held_out
     from jobs.metrics.calibration import softmax
 
     fold_of, features = folds_of(labels, groups), narrowed(features)
-    probabilities = np.full((len(cs), len(labels), n_classes), 1.0 / n_classes)
+    by_c = [Odds(np.full(len(labels), 1 / n_classes), _any_other(labels), np.full(len(labels), 1 / n_classes)) for _ in cs]
 
     def keep(said: Outputs) -> None:
-        logits = np.full((len(said.held), n_classes), said.lowest - UNSEEN)
-        logits[:, said.classes] = said.logits
-        probabilities[said.place, said.held] = softmax(logits)
+        for start in range(0, len(said.held), BLOCK):
+            held = said.held[start : start + BLOCK]
+            logits = np.full((len(held), n_classes), said.lowest - UNSEEN)
+            logits[:, said.classes] = said.logits[start : start + BLOCK]
+            probabilities = softmax(logits)
+            by_c[said.place].put(held, odds_of(probabilities, labels[held]))
+            also(said.place, held, probabilities)
 
     parts = [np.flatnonzero(fold_of == number) for number in np.unique(fold_of)]
     held_out(features, labels, parts, cs, keep, relative=NEAR, tick=tick)
-    own = probabilities[:, np.arange(len(labels)), labels]
-    losses = -np.log(np.maximum(own, EPS)).mean(axis=1)
-    return np.asarray(probabilities[int(losses.argmin())])
+    return by_c[int(np.argmin([odds.losses.mean() for odds in by_c]))]
 
 
 def narrowed(features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -23,6 +23,8 @@ from tlbatch.spec.added import added_to_model, name_and_settings, settings_by
 from tlbatch.spec.dataset import Dataset, Source
 from tlbatch.steps import STEPS
 
+MANY_TO_FIT = 2_000_000
+"""Listed items x classes from which on what is fitted to features takes all cores (jobs.heads.held_out)."""
 AddStep = Callable[[PlanBuilder, ResolvedStudy, Mapping[str, str]], dict[str, str]]
 """Adds a step's task to the plan; given and returning what later tasks, the report's last, read by role."""
 
@@ -243,7 +245,7 @@ def finetune_node(
         step="finetune",
         params=params.as_json(),
         needs={**read, **resolved.pinned},
-        weight="light" if run.on_features else weight_of(run),
+        weight=weight_of_heads(resolved, run.task) if run.on_features else weight_of(run),
         runs=run.names,
         shape=f"finetune:{run.name}:{run.kind.measure(run.input)}",
         units=float(run.train.epochs),
@@ -306,6 +308,11 @@ def _zero_label(resolved: ResolvedStudy, zero: ZeroLabel) -> Node:
     shape = f"evaluate:{zero.backbone['name']}:{kind_of(zero.input.get('kind')).measure(zero.input)}"
     needs = {"dataset": "prepare", **resolved.pinned}
     return Node(f"evaluate:{zero.name}", "evaluate", params, needs, locations=locations, runs=(zero.name,), shape=shape)
+
+
+def weight_of_heads(resolved: ResolvedStudy, task: str | None) -> str:
+    """Of what is fitted to cached features: a core is enough but for many items of many classes."""
+    return "heavy" if resolved.data.files * len(resolved.division_of(task)["classes"]) > MANY_TO_FIT else "light"
 
 
 def weight_of(run: ResolvedRun) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tlbatch.contracts.evaluation import Judge, SuspectsParams
-from tlbatch.planning.make import redraws
+from tlbatch.planning.make import redraws, weight_of_heads
 from tlbatch.planning.plan import Node, PlanBuilder
 from tlbatch.planning.resolved import ResolvedStudy
 from tlbatch.planning.runs import ResolvedRun
@@ -36,5 +36,6 @@ def _node(name: str, task: str | None, runs: list[ResolvedRun], resolved: Resolv
         trained = {role: role.partition(":")[2] for role in needs if role.startswith("finetune:")}
         read |= {f"model:{own}": needs[role] for role, own in trained.items() if own.partition(":")[0] in features}
     params = SuspectsParams(redraw=redraws(resolved)[0], judges=tuple(judges), **resolved.division_of(task))
+    weight = weight_of_heads(resolved, task)
     names = tuple(dict.fromkeys(each for run in runs for each in run.names))
-    return Node(name, SUSPECTS, params.as_json(), read, weight="light", runs=names, shape=SUSPECTS)
+    return Node(name, SUSPECTS, params.as_json(), read, weight=weight, runs=names, shape=SUSPECTS)

@@ -81,7 +81,7 @@ def test_gradients_are_those_of_the_loss(form: type, counted: bool) -> None:
 def test_single_precision_comes_as_near_as_it_says() -> None:
     """The figure that a fold's regression stops by, beside the true minimum: not ten times as far above it."""
     images = whole(100, 150, 6)
-    for place, weight, bias in along(images, [1e-3, 1e-2, 0.1], 1e-5, lambda: None):
+    for place, (weight, bias), _ in along(images, [1e-3, 1e-2, 0.1], 1e-5, lambda: None):
         c = [1e-3, 1e-2, 0.1][place]
         model = scikit_learn(images, c)
         losses = [

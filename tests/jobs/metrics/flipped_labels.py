@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.metrics.label_errors import log_odds, out_of_fold, rank
+from jobs.metrics.label_errors import CS, odds_of, out_of_fold, rank
 from jobs.statistics.predictions import Floats, Ints
 
 SHARES, SEEDS, SHOWN = (0.02, 0.05, 0.1, 0.2), (0, 1, 2), 50
@@ -43,6 +43,19 @@ def flip(truth: Ints, share: float, seed: int, alike: Ints | None = None) -> Fli
     return Flipped(labels, labels != truth)
 
 
+def probabilities_of(features: NDArray[np.float32], labels: Ints) -> Floats:
+    """[n, classes] out of fold, all that ``out_of_fold`` looks at, every image a unit."""
+    n, classes = len(labels), int(labels.max()) + 1
+    whole = np.empty((len(CS), n, classes))
+
+    def also(place: int, held: Ints, probabilities: Floats) -> None:
+        whole[place, held] = probabilities
+
+    odds = out_of_fold(features, labels, classes, np.arange(n), also=also)
+    (chosen,) = [each for each in whole if (each[np.arange(n), labels] == odds.p_label).all()]
+    return np.asarray(chosen)
+
+
 def most_alike(probabilities: Floats, truth: Ints) -> Ints:
     """[classes] for each the other class that its images look most like, by mean probability."""
     means = np.stack([probabilities[truth == label].mean(axis=0) for label in range(probabilities.shape[1])])
@@ -54,7 +67,7 @@ def suspicion(probabilities: Floats, labels: Ints) -> dict[str, Floats]:
     """Score -> [n], the higher the more suspect: ours and all of cleanlab's."""
     from cleanlab.rank import get_label_quality_scores
 
-    scores = {OURS: log_odds(probabilities, labels)[1]}
+    scores = {OURS: odds_of(probabilities, labels).log}
     for method in ("self_confidence", "normalized_margin", "confidence_weighted_entropy"):
         for adjusted in (False, True) if method != "confidence_weighted_entropy" else (False,):
             quality = get_label_quality_scores(labels, probabilities, method=method, adjust_pred_probs=adjusted)
@@ -66,7 +79,11 @@ def lists(probabilities: Floats, labels: Ints) -> dict[str, Ints]:
     """List -> places, the most suspect first, as a user gets them."""
     from cleanlab.filter import find_label_issues
 
-    found = {"ours: list": np.array([suspect.place for suspect in rank(probabilities, labels, len(labels))], dtype=np.int64)}
+    found = {
+        "ours: list": np.array(
+            [suspect.place for suspect in rank(odds_of(probabilities, labels), labels, len(labels))], dtype=np.int64
+        )
+    }
     for kind in ("prune_by_noise_rate", "both", "confident_learning", "predicted_neq_given"):
         options = {"filter_by": kind, "return_indices_ranked_by": "normalized_margin", "n_jobs": 1}
         found[f"cleanlab: find_label_issues, {kind}"] = find_label_issues(labels, probabilities, **options)
@@ -147,7 +164,7 @@ Settings = tuple[str, float, NDArray[np.float32], Ints, Ints | None]
 def settings(shared: Path, kept: Path | None) -> Iterator[Settings]:
     """What is flipped how, share, features, truth, and the classes to flip to."""
     for name, features, truth in photographs(shared, kept):
-        clean = out_of_fold(features, truth, int(truth.max()) + 1, np.arange(len(truth)))
+        clean = probabilities_of(features, truth)
         print(
             f"{name}: {len(truth)} photographs, accuracy out of fold {(clean.argmax(axis=1) == truth).mean():.3f}", flush=True
         )
@@ -180,7 +197,7 @@ def judge(features: NDArray[np.float32], truth: Ints, share: float, seeds: Seque
     rows: Rows = defaultdict(list)
     for seed in seeds:
         drawn = flip(truth, share, seed, alike)
-        p = out_of_fold(features, drawn.labels, int(truth.max()) + 1, np.arange(len(truth)))
+        p = probabilities_of(features, drawn.labels)
         for name, scores in suspicion(p, drawn.labels).items():
             rows[name].append(measures(scores, drawn.wrong))
         for name, places in lists(p, drawn.labels).items():

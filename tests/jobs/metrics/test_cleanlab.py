@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from jobs.metrics.label_errors import rank
+from jobs.metrics.label_errors import odds_of, rank
 from jobs.statistics.predictions import Ints
 from tests.jobs.metrics.flipped_labels import OURS, judge, mean
 
@@ -33,7 +33,7 @@ def test_margins_and_lists_are_cleanlabs() -> None:
     chance = np.random.default_rng(3)
     p = chance.dirichlet(np.full(5, 0.4), 400)
     labels = chance.integers(0, 5, 400)
-    suspects = rank(p, labels, kept=400)
+    suspects = rank(odds_of(p, labels), labels, kept=400)
     quality = get_label_quality_scores(labels, p, method="normalized_margin")
     places = [suspect.place for suspect in suspects]
     assert [(1 - suspect.margin) / 2 for suspect in suspects] == pytest.approx(quality[places])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jobs.metrics import label_errors
-from jobs.metrics.label_errors import folds_of, narrowed, out_of_fold, rank
+from jobs.metrics.label_errors import folds_of, narrowed, odds_of, out_of_fold, rank
 
 
 def _flipped(n: int, classes: int, flips: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, set[int]]:
@@ -36,10 +36,7 @@ def test_no_image_is_judged_by_a_model_that_saw_its_copy() -> None:
     labels[:50] = labels[50:100] = np.random.default_rng(2).integers(2, size=50)
     together = np.concatenate([np.arange(50), np.arange(50), np.arange(50, 250)])
     own = np.arange(300)
-    right = [
-        (out_of_fold(features, labels, 2, groups, cs=[10.0]).argmax(axis=1) == labels)[:100].mean()
-        for groups in (together, own)
-    ]
+    right = [(out_of_fold(features, labels, 2, groups, cs=[10.0]).log < 0)[:100].mean() for groups in (together, own)]
     assert right[1] > 0.8
     assert right[0] < 0.65
 
@@ -65,26 +62,48 @@ def test_wide_features_are_projected_and_still_tell() -> None:
 
 def test_order_and_margin() -> None:
     p = np.array([[0.6, 0.3, 0.1], [0.001, 0.9, 0.099], [0.2, 0.3, 0.5], [0.9, 0.05, 0.05]])
-    found = rank(p, np.array([1, 0, 0, 0]))
+    found = rank(odds_of(p, labels := np.array([1, 0, 0, 0])), labels)
     assert [(s.place, s.label, s.other) for s in found] == [(1, 0, 1), (2, 0, 2), (0, 1, 0)]
     assert [s.margin for s in found] == pytest.approx([0.899, 0.3, 0.3])
 
 
 def test_saturated_probabilities_are_no_trouble_and_the_list_is_short() -> None:
     p = np.tile([[0.0, 1.0]], (500, 1))
-    found = rank(p, np.zeros(500, dtype=np.int64))
+    zeros, ones = np.zeros(500, dtype=np.int64), np.ones(500, dtype=np.int64)
+    found = rank(odds_of(p, zeros), zeros)
     assert len(found) == label_errors.KEPT
     assert [s.place for s in found[:3]] == [0, 1, 2]
-    assert rank(p, np.ones(500, dtype=np.int64)) == []
+    assert rank(odds_of(p, ones), ones) == []
 
 
 def test_one_class_alone_has_no_suspects() -> None:
     p = out_of_fold(np.ones((12, 3), dtype=np.float32), np.zeros(12, dtype=np.int64), 2, np.arange(12))
-    assert p.tolist() == [[0.5, 0.5]] * 12
+    assert p.p_label.tolist() == p.p_other.tolist() == [0.5] * 12
+    assert p.other.tolist() == [1] * 12
     assert rank(p, np.zeros(12, dtype=np.int64)) == []
 
 
 def test_same_again() -> None:
     features, labels, _ = _flipped(100, 3, 5)
     first, second = (out_of_fold(features, labels, 3, np.arange(100)) for _ in range(2))
-    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(first.log, second.log)
+
+
+def test_odds_are_those_of_all_probabilities_however_many_are_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And every image is judged once for each C. Fails when a block is judged by the labels of another."""
+    features, labels, _ = _flipped(100, 3, 5)
+    whole = np.full((3, 100, 3), np.nan)
+    found = []
+    for block in (4096, 7):
+        monkeypatch.setattr(label_errors, "BLOCK", block)
+
+        def also(place: int, held: np.ndarray, probabilities: np.ndarray) -> None:
+            whole[place, held] = probabilities
+
+        found.append(out_of_fold(features, labels, 3, np.arange(100), also=also))
+    own = whole[:, np.arange(100), labels]
+    best = whole[int((-np.log(own)).mean(axis=1).argmin())]
+    for odds in (*found, odds_of(best, labels)):
+        np.testing.assert_array_equal(odds.p_label, best[np.arange(100), labels])
+        np.testing.assert_array_equal(odds.other, np.where(np.eye(3)[labels] > 0, -1, best).argmax(axis=1))
+        np.testing.assert_array_equal(odds.p_other, best[np.arange(100), odds.other])

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.tlbatch.contracts.test_parameters import plan_of as plan_of_study
 from tests.tlbatch.planning.test_champion_tasks import SCHEDULE
-from tests.tlbatch.planning.test_make import TEXT, changed, keys, plan_of
+from tests.tlbatch.planning.test_make import IMAGES, TEXT, changed, keys, plan_of, weights_for
 from tests.tlbatch.planning.test_tasks import TASKS, resolved, steps
+from tlbatch.planning.controls import resolve_controls
 from tlbatch.planning.make import make_plan
+from tlbatch.planning.resolved import ListedData, ResolvedStudy
+from tlbatch.planning.runs import resolve_runs
 from tlbatch.spec import parse_study
 
 SECOND = "runs[dense].model.backbone=squeezenet1_1"
@@ -67,3 +72,14 @@ def test_every_task_of_several_has_its_own() -> None:
 def test_a_schedules_pins_divide_its_images(tmp_path: Path) -> None:
     plan = plan_of_study(parse_study(TEXT + SCHEDULE).study, tmp_path, "first")
     assert plan.nodes["suspects"].needs["pinned"] == "pin"
+
+
+@pytest.mark.parametrize(("files", "classes", "weight"), [(100_000, 1000, "heavy"), (20_000, 100, "light"), (100, 2, "light")])
+def test_all_cores_fit_many_items_of_many_classes(files: int, classes: int, weight: str) -> None:
+    """And one alone the rest: several run side by side then."""
+    study = parse_study(TEXT).study
+    data = ListedData("pets", tuple(f"class-{number}" for number in range(classes)), "d", files=files)
+    runs = resolve_runs(study, weights_for, "fp32")
+    plan = make_plan(ResolvedStudy(study, data, runs, resolve_controls(runs, IMAGES)))
+    for name in ("suspects", "finetune:linear:0", "finetune:linear-random:0"):
+        assert plan.nodes[name].weight == weight, name

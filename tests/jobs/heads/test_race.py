@@ -1,0 +1,197 @@
+"""Many images of many classes: a C that is clearly worse is not fitted again, and the C is the one that all folds choose."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jobs.heads import held_out, logistic, multinomial, race
+from jobs.heads.cores import one_thread
+from jobs.heads.held_out import Outputs, said_of
+from jobs.heads.logistic import Fitted, fit
+from jobs.heads.multinomial import ByFeatures
+from tests.jobs.heads.test_multinomial import whole
+from tlbatch.spec.model import Logistic
+
+CS = Logistic().c
+
+
+def drawn(noise: float, classes: int = 12, each: int = 60, d: int = 40, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Classes that lie apart, or hardly, by the noise around them."""
+    chance = np.random.default_rng(seed)
+    labels = np.arange(classes * each) % classes
+    width = np.arange(1, d + 1) ** -0.5
+    x = (chance.normal(size=(classes, d))[labels] + noise * chance.normal(size=(len(labels), d))) * width
+    return x.astype(np.float32), labels
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Each C that a fold is fitted for, as it happens; every problem counts as large."""
+    seen: list[float] = []
+
+    def counted(*args: object, **kwargs: object) -> object:
+        cs: list[float] = args[3]  # type: ignore[assignment]
+        for said in said_of(*args, **kwargs):  # type: ignore[arg-type]
+            seen.append(cs[said.place])
+            yield said
+
+    monkeypatch.setattr(logistic, "MANY", 0)
+    monkeypatch.setattr(race, "said_of", counted)
+    return seen
+
+
+def raced(x: np.ndarray, y: np.ndarray, **given: object) -> Fitted:
+    return fit(x, y, int(y.max()) + 1, cs=given.pop("cs", CS), folds=5, seed=0, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("noise", [0.3, 1.0, 2.0, 4.0, 8.0])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_choice_is_that_of_all_folds(noise: float, seed: int, fits: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when a C is dropped that was not clearly worse, or the first fold alone decides what is close."""
+    x, y = drawn(noise, seed=seed)
+    found = raced(x, y)
+    fitted = len(fits)
+    monkeypatch.setattr(logistic, "MANY", 10**12)
+    whole_ = raced(x, y)
+    assert found.c == whole_.c
+    assert fitted < 30
+    by_c = {row["c"]: row for row in whole_.cv}
+    for row in found.cv:
+        if row["folds"] == 5:
+            assert row["log_loss"] == pytest.approx(by_c[row["c"]]["log_loss"], rel=1e-3)
+            assert row["accuracy"] == pytest.approx(by_c[row["c"]]["accuracy"], abs=0.01)
+    np.testing.assert_allclose(found.weight, whole_.weight)
+
+
+def test_what_one_fold_tells_is_not_asked_of_others(fits: list[float]) -> None:
+    """With thousands held out one fold tells; of weaker penalties than a clearly worse one none is tried."""
+    x, y = drawn(6.0, each=1500, d=20)
+    found = raced(x, y, cs=(1e-6, 1e-4, 1e-2, 1.0, 100.0))
+    assert fits.count(1e-6) == fits.count(1e-4) == 1
+    assert {row["c"]: row["folds"] for row in found.cv}[1e-6] == 1
+    fits.clear()
+    assert [row["folds"] for row in raced(x, y, cs=(1e-6, 1e-4, 1e-2)).cv] == [1, 1, 1]
+    assert fits == [1e-6, 1e-4, 1e-2], "one is left: no other fold is fitted"
+    wide, labels = drawn(12.0, each=60, d=300)
+    fits.clear()
+    assert raced(wide, labels, cs=(1e-3, 1.0, 100.0, 1e4)).c == 1e-3
+    assert 1e4 not in fits
+
+
+def test_the_order_in_which_they_are_asked_for_is_no_matter(fits: list[float]) -> None:
+    x, y = drawn(2.0)
+    forward, backward = raced(x, y), raced(x, y, cs=CS[::-1])
+    assert forward.c == backward.c
+    assert [row["c"] for row in forward.cv] == [row["c"] for row in backward.cv]
+    np.testing.assert_array_equal(forward.weight, backward.weight)
+
+
+def test_images_of_one_unit_say_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A difference that is clear of so many images is not of a tenth as many units. Fails when images are counted."""
+    chance = np.random.default_rng(0)
+    by_unit = np.repeat(0.05 + 0.2 * chance.normal(size=40), 50)
+    losses = np.stack([np.zeros(2000), by_unit])
+    ones = np.ones(2000)
+
+    def clear(units: np.ndarray) -> bool:
+        return race.Race(losses, losses > 0, ones, units, [0, 1]).clearly_worse(1, [0])
+
+    assert clear(np.arange(2000))
+    assert not clear(np.repeat(np.arange(40), 50))
+
+
+def test_images_that_count_nothing_decide_nothing() -> None:
+    losses = np.stack([np.zeros(1000), np.r_[np.full(500, 1.0) + np.linspace(0, 0.1, 500), np.linspace(-0.1, 0.1, 500)]])
+    own = race.Race(losses, losses > 0, np.r_[np.zeros(500), np.ones(500)], np.arange(1000), [0, 1])
+    assert not own.clearly_worse(1, [0])
+    assert replace(own, counts=np.ones(1000)).clearly_worse(1, [0])
+
+
+def test_threads_that_share_a_fold_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutation tried: sums of blocks in the order in which they are done."""
+    monkeypatch.setattr(multinomial, "BLOCK", 17)
+    monkeypatch.setattr(multinomial, "CLASSES", 2)
+    images, points, factors = whole(400, 60, 7), [], []
+    point = np.random.default_rng(0).normal(size=7 * 60 + 7).astype(np.float32)
+    with one_thread():
+        for workers in (1, 2, 5):
+            regression = ByFeatures(images, np.float32, workers)
+            at = regression.at(point)
+            regression.factor(at)
+            points.append((at.loss, at.gradient, at.curvature))
+            factors.append(regression.precondition(at.gradient))
+    for loss, gradient, curvature in points[1:]:
+        assert loss == points[0][0]
+        np.testing.assert_array_equal(gradient, points[0][1])
+        np.testing.assert_array_equal(curvature, points[0][2])
+    for other in factors[1:]:
+        np.testing.assert_array_equal(other, factors[0])
+
+
+def test_folds_one_after_the_other_say_what_they_say_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = drawn(2.0)
+    parts = [np.arange(len(y))[start::3] for start in range(3)]
+    found, places = [], set[threading.Thread]()
+
+    def judge(said: Outputs) -> Outputs:
+        places.add(threading.current_thread())
+        return said
+
+    for many, number in ((10**12, 3), (0, 1), (0, 3)):
+        monkeypatch.setattr(held_out, "MANY", many)
+        monkeypatch.setattr(held_out, "SMALL", 0)
+        monkeypatch.setattr(held_out, "threads", lambda number=number: number)
+        monkeypatch.setattr(multinomial, "BLOCK", 64)
+        places.clear()
+        found.append(held_out.held_out(x, y, parts, [1e-3, 0.1], judge))
+        assert (places == {threading.main_thread()}) is (many == 0), "folds one after the other hold one fold's outputs"
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            assert (a.fold, a.place, a.lowest) == (b.fold, b.place, b.lowest)
+            np.testing.assert_array_equal(a.logits, b.logits)
+
+
+def test_a_search_that_stops_early_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when how far above the minimum it stopped is told to nobody."""
+    x, y = drawn(1.0)
+    assert raced(x, y).sentence == f"C = {raced(x, y).c:g}, chosen by cross-validation"
+    real = logistic.minimise
+    monkeypatch.setattr(logistic, "minimise", lambda *args, **kwargs: real(*args, **kwargs, most=0))
+    assert "; its search stopped " in raced(x, y).sentence
+    assert "that of a fold" not in raced(x, y).sentence
+    monkeypatch.setattr(held_out, "minimise", lambda *args, **kwargs: real(*args, **kwargs, most=1))
+    assert "; that of a fold stopped " in raced(x, y).sentence
+    monkeypatch.setattr(logistic, "MANY", 0)
+    assert "; that of a fold stopped " in raced(x, y).sentence
+
+
+def test_it_stops_when_asked(fits: list[float]) -> None:
+    x, y = drawn(1.0)
+    ticks: list[tuple[int, int]] = []
+
+    def tick(done: int, total: int) -> None:
+        ticks.append((done, total))
+        if done == 2:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        raced(x, y, tick=tick)
+    assert len(fits) == 2
+    assert {total for _, total in ticks} == {31}
+    assert [done for done, _ in ticks] == sorted(done for done, _ in ticks)
+
+
+def test_losses_are_of_the_images_however_many_are_looked_at_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = np.random.default_rng(0)
+    labels = np.array([0, 3, 5, 3, 0, 5, 4])
+    said = Outputs(0, 0, np.arange(7), np.array([0, 3, 5]), chance.normal(size=(7, 3)), 0.0, 0.0)
+    whole_losses, right = held_out.losses_of(said, labels)
+    assert whole_losses[-1] == -np.log(1e-12)
+    assert not right[-1]
+    monkeypatch.setattr(held_out, "JUDGED", 2)
+    for a, b in zip(held_out.losses_of(said, labels), (whole_losses, right), strict=True):
+        np.testing.assert_array_equal(a, b)
