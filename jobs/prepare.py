@@ -29,19 +29,20 @@ import json
 import resource
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from jobs.listings import read_listing
 from jobs.runtime import Context, step_main
-from tlbatch.datasets.listing import ListedFile, Listing
+from tlbatch.datasets.listing import Listing
 from tlbatch.errors import DataError
 from tlbatch.kinds import kind_field, kind_of
+from tlbatch.packed import Packed, Packing
 
 if TYPE_CHECKING:
     from jobs.data.index import IndexEntry
-    from jobs.data.items import Likeness
-    from jobs.preparation.prepared import Prepared
+    from jobs.data.items import ItemKind, Likeness, SpooledItem
+    from jobs.preparation.prepared import Contents, Prepared, UsedFile
     from jobs.preparation.reading import Reader
     from tlbatch.contracts.data import PrepareParams
 
@@ -70,20 +71,15 @@ def run(context: Context) -> None:
 
 
 def _put_together(context: Context, listing: Listing, prepared: Prepared) -> None:
-    from jobs.data.groups import conflicting, duplicates_card, group_copies
+    from jobs.data.groups import group_copies
 
-    found, method = _near_copies(context, prepared)
+    contents = prepared.contents()
+    found, method = _near_copies(context, prepared, contents)
     groups = group_copies(found)
-    files = prepared.by_content()
     started = time.monotonic()
-    entries = _pack(context, prepared, files, groups)
-    paths = {name: [(file.path, file.label) for file in same] for name, same in files.items()}
-    duplicates = duplicates_card(paths, found, groups, prepared.kind.changes)
-    for task in [*listing.tasks][1:]:
-        also = {name: [(file.path, file.tasks.get(task, "")) for file in same] for name, same in files.items()}
-        more = [paths for paths in conflicting(also, groups) if paths not in duplicates["conflicting"]]
-        duplicates["conflicting"] = sorted([*duplicates["conflicting"], *more])
-    _describe(context, listing, prepared, entries, duplicates, method)
+    entries = _pack(context, prepared, contents, groups)
+    duplicates = _duplicates(listing, contents, found, groups, prepared.kind)
+    _describe(context, listing, prepared, contents, entries, duplicates, method)
     context.made["packing_s"] = round(time.monotonic() - started, 2)
     context.made["peak_rss_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
@@ -138,13 +134,13 @@ def _gather(context: Context, listing: Listing, reader: Reader) -> Prepared:
     prepared = Prepared(reader.kind, Spool(context.scratch / "spool"), reader.finder)
     gather(reader, prepared)
     total = len(listing.files)
-    if not prepared.files:
+    if not prepared.used:
         item = kind_of(params_of(context).kind).item
         raise DataError(f"{listing.url}: none of its {total} files is a usable {item}: {some(prepared.bad)}")
     if (known := total - reader.read) > 0:
         print(f"{known} of {total} files were read by other attempts or shards", flush=True)
     context.made |= {
-        "images": len(prepared.files),
+        "images": prepared.used,
         "images_per_s": round(reader.read / max(reader.seconds, 1e-9), 1),
         "reading_s": round(reader.seconds, 2),
         "read": reader.read,
@@ -157,7 +153,7 @@ def _gather(context: Context, listing: Listing, reader: Reader) -> Prepared:
 # ---- copies ----
 
 
-def _near_copies(context: Context, prepared: Prepared) -> tuple[list[Likeness], str]:
+def _near_copies(context: Context, prepared: Prepared, contents: Contents) -> tuple[list[Likeness], str]:
     """Pairs of near copies, and in words how they were looked for."""
     if prepared.finder is None:
         return [], f"{prepared.kind.equal}; near copies were not looked for."
@@ -167,34 +163,44 @@ def _near_copies(context: Context, prepared: Prepared) -> tuple[list[Likeness], 
         context.check_stop()
         context.progress(done, total, items, "looking for copies")
 
-    found = prepared.finder.find(prepared.items.values(), progress)
+    found = prepared.finder.find(contents.items, progress)
     context.made["duplicates_s"] = round(time.monotonic() - started, 2)
     return found
+
+
+def _duplicates(
+    listing: Listing, contents: Contents, found: list[Likeness], groups: dict[str, str], kind: ItemKind
+) -> dict[str, Any]:
+    """The card's ``duplicates``."""
+    from jobs.data.groups import conflicting, duplicates_card
+
+    copies = {item.id: files for item, files in contents if len(files) > 1 or item.id in groups}
+    paths = {name: [(file.path, file.label) for file in same] for name, same in copies.items()}
+    duplicates = duplicates_card(paths, found, groups, kind.changes)
+    for task in [*listing.tasks][1:]:
+        also = {name: [(file.path, file.tasks.get(task, "")) for file in same] for name, same in copies.items()}
+        more = [paths for paths in conflicting(also, groups) if paths not in duplicates["conflicting"]]
+        duplicates["conflicting"] = sorted([*duplicates["conflicting"], *more])
+    return duplicates
 
 
 # ---- packing ----
 
 
-def _pack(context: Context, prepared: Prepared, files: dict[str, list[ListedFile]], groups: dict[str, str]) -> list[IndexEntry]:
+def _pack(context: Context, prepared: Prepared, contents: Contents, groups: dict[str, str]) -> Packed[IndexEntry]:
     from jobs.data.index import INDEX_FILE, IndexEntry, index_lines
-    from jobs.data.shards import write_shards
+    from jobs.data.shards import shard_digits, write_shards
 
-    def described(name: str) -> dict[str, Any]:
-        labels = sorted({file.label for file in files[name] if file.label})
-        label = labels[0] if len(labels) == 1 else None
-        same = {"id": name, "label": label, "labels": labels, "paths": [file.path for file in files[name]]}
-        return same | ({"tasks": tasks} if (tasks := tasks_of(files[name])) else {})
-
-    _write_overview(context, prepared, files)
-    entries = []
-    for name, shard, offset in write_shards(prepared.items, prepared.spool, described, context.out):
+    _write_overview(context, prepared, contents)
+    written = write_shards(contents, shard_digits(len(contents.items)), prepared.spool, _described, context.out)
+    packing = Packing(IndexEntry)
+    for item, files, shard, offset in written:
         context.check_stop()
-        item = prepared.items[name]
-        dup = groups.get(name) or (name if len(files[name]) > 1 else None)
-        for file in files[name]:
-            entries.append(
+        dup = groups.get(item.id) or (item.id if len(files) > 1 else None)
+        for file in files:
+            packing.append(
                 IndexEntry(
-                    id=name,
+                    id=item.id,
                     path=file.path,
                     label=file.label,
                     part=file.part,
@@ -208,11 +214,20 @@ def _pack(context: Context, prepared: Prepared, files: dict[str, list[ListedFile
                     tasks=file.tasks,
                 )
             )
+    entries = packing.packed()
     _write_lines(context, INDEX_FILE, index_lines(entries))
     return entries
 
 
-def tasks_of(files: Iterable[ListedFile]) -> dict[str, str | None]:
+def _described(item: SpooledItem, files: list[UsedFile]) -> dict[str, Any]:
+    """What stands beside an item in its shard."""
+    labels = sorted({file.label for file in files if file.label})
+    label = labels[0] if len(labels) == 1 else None
+    same = {"id": item.id, "label": label, "labels": labels, "paths": [file.path for file in files]}
+    return same | ({"tasks": tasks} if (tasks := tasks_of(files)) else {})
+
+
+def tasks_of(files: Iterable[UsedFile]) -> dict[str, str | None]:
     """What files of one content say of several tasks; None where they disagree, nothing where none says anything."""
     said: dict[str, set[str]] = defaultdict(set)
     for file in files:
@@ -221,16 +236,20 @@ def tasks_of(files: Iterable[ListedFile]) -> dict[str, str | None]:
     return {task: next(iter(labels)) if len(labels) == 1 else None for task, labels in sorted(said.items())}
 
 
-def _write_overview(context: Context, prepared: Prepared, files: dict[str, list[ListedFile]]) -> None:
+def _write_overview(context: Context, prepared: Prepared, contents: Contents) -> None:
+    from jobs.data.items import SHOWN
+
     names: dict[str, list[str]] = defaultdict(list)
     counts: dict[str, int] = defaultdict(int)
-    for name, same in files.items():
-        for label in sorted({file.label for file in same if file.label}):
-            names[label].append(name)
-        for file in same:
+    shown: dict[str, SpooledItem] = {}
+    for item, files in contents:
+        for label in sorted({file.label for file in files if file.label}):
+            if len(names[label]) < SHOWN:
+                names[label].append(item.id)
+                shown[item.id] = item
+        for file in files:
             counts[file.label] += 1 if file.label else 0
-    read: Callable[[str], bytes] = lambda name: prepared.spool.read(prepared.items[name])  # noqa: E731
-    overview = prepared.kind.overview(sorted(names), counts, names, read)
+    overview = prepared.kind.overview(sorted(names), counts, names, lambda name: prepared.spool.read(shown[name]))
     if overview is not None:
         context.out(overview[0]).write_bytes(overview[1])
 
@@ -242,7 +261,8 @@ def _describe(
     context: Context,
     listing: Listing,
     prepared: Prepared,
-    entries: list[IndexEntry],
+    contents: Contents,
+    entries: Packed[IndexEntry],
     duplicates: dict[str, Any],
     method: str,
 ) -> None:
@@ -252,7 +272,7 @@ def _describe(
     lines = ({"path": each.file.path, "reason": each.reason} for each in bad)
     _write_lines(context, "bad.jsonl", (json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines))
     measures = prepared.kind.sizes(entries)
-    card = data_card(listing, entries, prepared.items.values(), bad, duplicates, method, measures)
+    card = data_card(listing, entries, contents.items, bad, duplicates, method, measures)
     context.write_json("card.json", card | kind_field(params_of(context).kind))
     prepared.spool.close()
     if prepared.finder is not None:

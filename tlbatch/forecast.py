@@ -20,6 +20,7 @@ from tlbatch.quantities import mebibytes
 from tlbatch.spec import Study
 from tlbatch.spec.added import added_name
 from tlbatch.spec.resources import StudyResources
+from tlbatch.steps import STEPS
 from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.strategies import settings_of
@@ -95,6 +96,7 @@ class Memory:
     needed_mib: int | None
     given_mib: int
     on_gpu: bool = False
+    step: str = "finetune"
 
     @property
     def warning(self) -> str | None:
@@ -103,9 +105,14 @@ class Memory:
             return None
         return (
             f"{self.task}: needs about {gibibytes(self.needed_mib)} of memory and a pod of it gets "
-            f"{gibibytes(self.given_mib)}, so it would be killed there: raise resources.memory, or lower train.batch_size or "
-            "input.size"
+            f"{gibibytes(self.given_mib)}, so it would be killed there: {self._way_out}"
         )
+
+    @property
+    def _way_out(self) -> str:
+        if STEPS[self.step].compute:
+            return "raise resources.memory, or lower train.batch_size or input.size"
+        return f"raise resources.steps.{self.step}.memory"
 
 
 def memory_facts(resolved: ResolvedStudy, plan: Plan) -> list[Memory]:
@@ -113,7 +120,7 @@ def memory_facts(resolved: ResolvedStudy, plan: Plan) -> list[Memory]:
     lines = []
     for node in plan:
         needs = task_needs(resolved.study, node)
-        lines.append(Memory(node.name, forecast_mib(node, resolved), mebibytes(needs.memory), bool(needs.gpu)))
+        lines.append(Memory(node.name, forecast_mib(node, resolved), mebibytes(needs.memory), bool(needs.gpu), node.step))
     return lines
 
 

@@ -21,6 +21,7 @@ from tlbatch.planning.curve_task import scratch_runs
 from tlbatch.planning.resolved import ListedData, ResolvedStudy
 from tlbatch.planning.runs import ResolvedRun
 from tlbatch.plugins import call, find
+from tlbatch.roles import DATASET, source_input, task_of
 from tlbatch.spec.added import added_name
 from tlbatch.spec.model import fitted_head
 from tlbatch.steps import STEPS
@@ -40,6 +41,8 @@ WEIGHTS_FED, WEIGHTS_COMPILED = 2.0, 1.0
 WORKING_TRAINED, WORKING_FED = 0.5, 1.2
 """Of a stage's largest layer (in and out), an image: beside what is kept while training, and in a forward pass alone."""
 VALIDATION_BATCH, EXTRACTION_BATCH, THREADS = 64, 8, 2
+PREPARED_BYTES, INDEX_BYTES = 1100, 900
+"""Of a listed file: while it is prepared; in an index that is read and divided. Measured: docs/large.md."""
 IMAGES_IN_MEMORY = 2 * 2**30  # of one part; more lie in a file
 IMAGENET_CLASSES = 1000
 FEATURE_COPIES = 6.0  # of float32 features: as read, and in float64 as they are and standardised
@@ -60,6 +63,21 @@ class Network:
 
 def forecast_mib(node: Node, resolved: ResolvedStudy) -> int | None:
     """MiB at most; None where it is not known: a network that the catalogue does not describe."""
+    held = _held(node, resolved)
+    return None if held is None else held + round(_listed(node, resolved) / MIB)
+
+
+def _listed(node: Node, resolved: ResolvedStudy) -> int:
+    """Bytes that grow with how many files are listed of the datasets that a task prepares, or reads prepared."""
+    files = {task_of("prepare", DATASET): resolved.data.files}
+    files |= {task_of("prepare", source_input(name)): data.files for name, data in resolved.sources.items()}
+    if node.name in files:
+        return PREPARED_BYTES * files[node.name]
+    return INDEX_BYTES * sum(files.get(name, 0) for name in set(node.needs.values()))
+
+
+def _held(node: Node, resolved: ResolvedStudy) -> int | None:
+    """MiB but for what grows with the number of files alone."""
     if STEPS[node.step].memory_mib is not None:
         return STEPS[node.step].memory_mib
     if node.step == "suspects":

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobs.data.index import IndexEntry
 from jobs.data.items import BadFile, SpooledItem
 from tlbatch.datasets.listing import Listing
+from tlbatch.packed import Packed
 
 
 def data_card(
     listing: Listing,
-    entries: Sequence[IndexEntry],
-    items: Iterable[SpooledItem],
+    entries: Packed[IndexEntry],
+    items: Packed[SpooledItem],
     bad: Sequence[BadFile],
     duplicates: dict[str, Any],
     method: str,
     measures: Mapping[str, Any],
 ) -> dict[str, Any]:
     """``card.json``. Pure; holds neither times nor places, so equal data gives an equal card. ``measures``: ItemKind.sizes."""
-    counts = Counter(entry.label for entry in entries)
-    stored = list(items)
+    counts = Counter(entries.column("label"))
     return {
         "classes": list(listing.classes),
         "counts": {name: counts[name] for name in listing.classes},
@@ -35,16 +35,16 @@ def data_card(
         "sizes": {
             "files": len(listing.files),
             "images": len(entries),
-            "pictures": len(stored),
-            "bytes": sum(item.size for item in stored),
-            "formats": dict(sorted(Counter(item.format for item in stored).items())),
-            "reencoded": sum(not item.original for item in stored),
+            "pictures": len(items),
+            "bytes": sum(items.column("size")),
+            "formats": dict(sorted(Counter(items.column("format")).items())),
+            "reencoded": sum(not original for original in items.column("original")),
             **measures,
         },
     }
 
 
-def _tasks(listing: Listing, entries: Sequence[IndexEntry]) -> dict[str, dict[str, int]]:
+def _tasks(listing: Listing, entries: Packed[IndexEntry]) -> dict[str, dict[str, int]]:
     """Of each of several tasks, how many items of each class."""
-    counts = {task: Counter(entry.tasks.get(task) for entry in entries) for task in listing.tasks}
+    counts = {task: Counter(said.get(task) for said in entries.column("tasks")) for task in listing.tasks}
     return {task: {name: counts[task][name] for name in classes} for task, classes in listing.tasks.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -35,25 +36,39 @@ class IndexEntry:
     facts: Mapping[str, Any] = field(default_factory=dict)
     tasks: Mapping[str, str] = field(default_factory=dict)
 
-    @staticmethod
-    def of(document: Mapping[str, Any]) -> IndexEntry:
-        """From a line's JSON: fields that not every kind has are facts."""
-        facts = {name: value for name, value in document.items() if name not in (*COMMON, TASKS)}
-        return IndexEntry(**{name: document[name] for name in COMMON}, facts=facts, tasks=document.get(TASKS) or {})
-
     def to_line(self) -> str:
         """JSON: what every kind has, and the facts beside it; ``tasks`` where there are several."""
         common = {name: getattr(self, name) for name in COMMON} | ({TASKS: dict(self.tasks)} if self.tasks else {})
         return json.dumps({**self.facts, **common}, sort_keys=True, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
+class Shared:
+    """Makes entries of lines' JSON; of equal values that come again and again it gives one."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str | None, str | None] = {}
+        self._mappings: dict[bytes, Mapping[str, Any]] = {}
+
+    def entry(self, document: dict[str, Any]) -> IndexEntry:
+        """From a line's JSON: fields that not every kind has are facts."""
+        tasks = self._mapping(document.pop(TASKS, None) or {})
+        common = {name: document.pop(name) for name in COMMON}
+        for name in REPEATED:
+            common[name] = self._texts.setdefault(common[name], common[name])
+        return IndexEntry(**common, facts=self._mapping(document), tasks=tasks)
+
+    def _mapping(self, values: dict[str, Any]) -> Mapping[str, Any]:
+        return self._mappings.setdefault(marshal.dumps(values), values)
+
+
 TASKS = "tasks"
+REPEATED = ("label", "part", "group", "dup", "shard", "format")
 COMMON = tuple(each.name for each in fields(IndexEntry) if each.name not in ("facts", TASKS))
 
 
 def index_lines(entries: Iterable[IndexEntry]) -> Iterable[str]:
-    """``index.jsonl``, a line an entry, sorted by id and path."""
-    return (entry.to_line() for entry in sorted(entries, key=by_content))
+    """``index.jsonl``, a line an entry. ``entries``: sorted by id and path."""
+    return (entry.to_line() for entry in entries)
 
 
 def by_content(entry: IndexEntry) -> tuple[str, str]:
@@ -62,10 +77,13 @@ def by_content(entry: IndexEntry) -> tuple[str, str]:
 
 
 def load_index(artifact: Artifact) -> list[IndexEntry]:
-    """All entries of a prepared dataset, sorted by id and path. Fields that not every kind has are facts."""
-    lines = artifact.read_bytes(INDEX_FILE).decode().split("\n")  # not splitlines: a path may hold U+2028
-    documents = (json.loads(line) for line in lines if line)
-    return [IndexEntry.of(document) for document in documents]
+    """All entries of a prepared dataset, sorted by id and path. Fields that not every kind has are facts.
+
+    What many entries have in common (a label, a shard, a size in pixels) is one object, which nobody may change.
+    """
+    shared = Shared()
+    with artifact.path(INDEX_FILE).open(encoding="utf-8") as lines:
+        return [shared.entry(json.loads(line)) for line in lines if line != "\n"]
 
 
 def read_stored(artifact: Artifact, entry: IndexEntry) -> bytes:

@@ -11,6 +11,7 @@ from jobs.data.index import IndexEntry
 from tlbatch.datasets.listing import ListedFile
 from tlbatch.errors import DataError
 
+SHOWN = 64  # items of a class that an overview may show
 Facts = Mapping[str, Any]
 """What a kind of data says of an item in the index: JSON values (a picture's width and height)."""
 
@@ -113,7 +114,10 @@ class ItemKind(Protocol):
         names: Mapping[str, Sequence[str]],
         read: Callable[[str], bytes],
     ) -> tuple[str, bytes] | None:
-        """A file's name and content that shows some items of each class; ``read(id)``: a stored item."""
+        """A file's name and content that shows some items of each class; ``read(id)``: a stored item.
+
+        ``names``: ids of the first ``SHOWN`` items of a class; ``counts``: of its files.
+        """
 
     def sizes(self, entries: Sequence[IndexEntry]) -> Mapping[str, Any]:
         """What the data card says of the items' measures, beside their number and bytes."""

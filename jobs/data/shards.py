@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from jobs.data.items import SpooledItem
 
+Beside = TypeVar("Beside")
 MANY_ITEMS = 2_000
 """Beyond it two hex digits of the content hash name the shard instead of one: 256 shards instead of 16."""
 
@@ -51,32 +53,28 @@ def shard_digits(items: int) -> int:
 
 
 def write_shards(
-    items: Mapping[str, SpooledItem],
+    items: Iterable[tuple[SpooledItem, Beside]],
+    digits: int,
     spool: Spool,
-    described: Callable[[str], dict[str, Any]],
+    described: Callable[[SpooledItem, Beside], dict[str, Any]],
     out: Callable[[str], Path],
-) -> Iterator[tuple[str, str, int]]:
-    """Write ``shards/<digits>.tar``, each sorted by id; yields (id, shard, offset of the item's bytes in it).
+) -> Iterator[tuple[SpooledItem, Beside, str, int]]:
+    """Write ``shards/<digits>.tar``; yields each item with what is beside it, its shard, and the offset of its bytes in that.
 
-    ``described(id)`` is the content of ``<id>.json``. Equal items give equal files: headers hold neither times nor owners.
-    Each digit's part of the spool is dropped once it is packed.
+    ``items``: sorted by id; ``digits``: see ``shard_digits``; ``described`` gives the content of ``<id>.json``. Equal items
+    give equal files: headers hold neither times nor owners. Each digit's part of the spool is dropped once it is packed.
     """
-    digits = shard_digits(len(items))
-    names = sorted(items)
-    shards: dict[str, list[str]] = {}
-    for name in names:
-        shards.setdefault(name[:digits], []).append(name)
     packed = ""
-    for start, members in shards.items():
+    for start, members in groupby(items, key=lambda one: one[0].id[:digits]):
         if packed and start[0] != packed:
             spool.drop(packed)
         packed = start[0]
         shard = f"shards/{start}.tar"
         with tarfile.open(out(shard), "w", format=tarfile.USTAR_FORMAT) as tar:
-            for name in members:
-                offset = _append(tar, f"{name}.{items[name].format}", spool.read(items[name]))
-                _append(tar, f"{name}.json", _canonical(described(name)))
-                yield name, shard, offset
+            for item, beside in members:
+                offset = _append(tar, f"{item.id}.{item.format}", spool.read(item))
+                _append(tar, f"{item.id}.json", _canonical(described(item, beside)))
+                yield item, beside, shard, offset
 
 
 def _append(tar: tarfile.TarFile, name: str, data: bytes) -> int:

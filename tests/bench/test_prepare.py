@@ -16,7 +16,7 @@ from PIL import Image
 
 from tlbatch.datasets.inventory import list_dataset
 from tlbatch.spec.dataset import Dataset
-from tlbatch.store.artifacts import load_manifest
+from tlbatch.store.artifacts import Manifest, load_manifest
 from tlbatch.store.directory import DirectoryStore
 from tlbatch.tasks import Task, task_name
 
@@ -36,8 +36,8 @@ def make_images(root: Path, count: int) -> None:
         (root / "ab"[number % 2] / f"{number}.jpg").write_bytes(target.getvalue())
 
 
-def made(root: Path, store_folder: Path, threads: int = 2, **params: Any) -> dict[str, Any]:
-    """Run the step as its own process; what its manifest says of the making."""
+def prepare(root: Path, store_folder: Path, threads: int = 2, timeout_s: float = 600, **params: Any) -> Manifest:
+    """Run the step as its own process."""
     store = DirectoryStore(store_folder)
     listing = list_dataset(Dataset(url=str(root)))
     settings = {"dataset": listing.digest, "stored_size": 512, "max_bad": 0.0, "near_duplicates": True, **params}
@@ -47,17 +47,17 @@ def made(root: Path, store_folder: Path, threads: int = 2, **params: Any) -> dic
     store.put(task_name(task.key), task.to_json())
     resolved = dict.fromkeys(("TLBATCH_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
     command = [sys.executable, "-m", "jobs.prepare", "--task", f"{store.url}/{task_name(task.key)}"]
-    subprocess.run(command, env={**os.environ, **resolved}, check=True, timeout=600)
+    subprocess.run(command, env={**os.environ, **resolved}, check=True, timeout=timeout_s)
     manifest = load_manifest(store, "prepare", task.key)
     assert manifest is not None
-    return manifest.made
+    return manifest
 
 
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
     peaks = {}
     for count in (FEW, MANY):
         make_images(tmp_path / str(count), count)
-        facts = made(tmp_path / str(count), tmp_path / f"store-{count}")
+        facts = prepare(tmp_path / str(count), tmp_path / f"store-{count}").made
         print(count, json.dumps({k: facts[k] for k in ("images_per_s", "duplicates_s", "packing_s", "peak_rss_mib")}))
         peaks[count] = facts["peak_rss_mib"]
     assert peaks[MANY] < MOST_GROWTH * peaks[FEW], peaks

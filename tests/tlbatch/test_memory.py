@@ -26,10 +26,11 @@ runs:
 """
 
 
-def held(*overrides: str) -> dict[str, Memory]:
+def held(*overrides: str, files: int = 0) -> dict[str, Memory]:
     study = parse_study(TEXT, overrides=overrides).study
     runs = resolve_runs(study, weights_for, "fp32")
-    resolved = ResolvedStudy(study, ListedData("pets", ("cat", "dog"), "d"), runs, resolve_controls(runs, IMAGES))
+    data = ListedData("pets", ("cat", "dog"), "d", files=files)
+    resolved = ResolvedStudy(study, data, runs, resolve_controls(runs, IMAGES))
     return {fact.task: fact for fact in memory_facts(resolved, make_plan(resolved))}
 
 
@@ -111,3 +112,15 @@ def test_two_domains_on_features_take_more_than_one() -> None:
     assert both is not None
     assert one is not None
     assert both - LIBRARIES_MIB > 187 > one - LIBRARIES_MIB
+
+
+def test_many_files_take_memory_of_their_own() -> None:
+    """Of a million: some hundred bytes each in every task that reads their index, more where they are prepared."""
+    few, many = held("runs[0].strategy=features"), held("runs[0].strategy=features", files=1_000_000)
+    more = {name: (many[name].needed_mib or 0) - (fact.needed_mib or 0) for name, fact in few.items()}
+    assert 1000 < more["prepare"] < 1500
+    assert 500 < more["extract:whole"] < 1000
+    assert many["prepare"].warning is None, "what a pod of prepare gets by default is enough"
+    said = held(files=5_000_000)["prepare"].warning
+    assert said is not None
+    assert said.endswith("raise resources.steps.prepare.memory")

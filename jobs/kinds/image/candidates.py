@@ -148,8 +148,10 @@ class Products:
 
 def coarse_wholes(thumbnails: Thumbnails) -> tuple[Floats, NDArray[np.bool_]]:
     """[n, d] coarse spectra (zero where a picture shows too little), and [n] which show enough."""
-    tells = np.concatenate([_tells(block) for _, block in blocks_of(thumbnails)])
-    wholes = np.concatenate([flat(coarse(block)) for _, block in blocks_of(thumbnails)])
+    wholes, tells = np.empty((len(thumbnails), len(_kept)), np.float32), np.empty(len(thumbnails), np.bool_)
+    for start, block in blocks_of(thumbnails):
+        some = slice(start, start + len(block))
+        wholes[some], tells[some] = flat(coarse(block)), _tells(block)
     wholes[~tells] = 0
     return wholes, tells
 

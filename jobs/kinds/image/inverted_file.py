@@ -39,6 +39,7 @@ reach ``candidates.COARSE``."""
 TOGETHER = 32 * ROWS  # pictures that are looked up together, so that each list has several to be compared with
 ROUNDS = 4  # in which centres become the mean of their lists
 SAMPLED = 32  # pictures a centre, of which those means are taken
+SOME = 4096  # of them turned at a time
 Found = tuple[NDArray[Any], NDArray[Any]]
 
 
@@ -78,7 +79,7 @@ class InvertedFile:
 
     def look_up(self, thumbnails: Thumbnails, start: int, tells: NDArray[np.bool_]) -> Found:
         """(rows, columns), sorted: of ``TOGETHER`` pictures from number ``start`` on, those they look like."""
-        blocks = [thumbnails.load(at, ROWS) for at in range(start, min(start + TOGETHER, len(thumbnails)), ROWS)]
+        blocks = (thumbnails.load(at, ROWS) for at in range(start, min(start + TOGETHER, len(thumbnails)), ROWS))
         views = [views_of(block.astype(np.float32)) for block in blocks]
         probes = np.concatenate([self._probed(each) for each in views])
         together = [[np.concatenate(same) for same in zip(*parts, strict=True)] for parts in zip(*views, strict=True)]
@@ -127,7 +128,9 @@ def _centres(wholes: Floats, shown: NDArray[Any], count: int) -> Floats:
     for _ in range(ROUNDS):
         nearest = _nearest(sample, by_parity(centres))
         sums = np.zeros_like(centres)
-        np.add.at(sums, nearest, _towards(sample, centres[nearest]))
+        for start in range(0, len(sample), SOME):
+            some = slice(start, start + SOME)
+            np.add.at(sums, nearest[some], _towards(sample[some], centres[nearest[some]]))
         empty = np.bincount(nearest, minlength=count) == 0
         sums[empty] = centres[empty]
         centres = sums / np.linalg.norm(sums, axis=1, keepdims=True)

@@ -91,9 +91,14 @@ class ImageCopies:
         from jobs.kinds.image.near_duplicates import find_copies, method_of
         from tlbatch.contracts.data import ALL_PAIRS
 
-        pictures = list(items)
         found = find_copies(self._thumbnails, progress, listed=len(self._thumbnails) > ALL_PAIRS)
-        method = method_of(found, len(pictures) - len(self._thumbnails))
+        copies = {number for pair in found.pairs for number in (pair.a, pair.b)}
+        small, pictures = 0, list[SpooledItem]()
+        for item in items:
+            small += item.likeness is None
+            if item.likeness in copies:
+                pictures.append(item)
+        method = method_of(found, small)
         if found.unverified:
             print(method)
         return likenesses(found.pairs, pictures), method

@@ -29,7 +29,9 @@ def write(folder: Path, numbers: list[int]) -> list[tuple[str, str, int]]:
         return path
 
     spool = Spool(folder / "spool")
-    places = list(write_shards(pictures(spool, numbers), spool, lambda name: {"id": name, "label": "ü"}, out))
+    items = [(item, "ü") for _, item in sorted(pictures(spool, numbers).items())]
+    written = write_shards(items, shard_digits(len(items)), spool, lambda item, label: {"id": item.id, "label": label}, out)
+    places = [(item.id, shard, offset) for item, _, shard, offset in written]
     spool.close()
     return places
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from jobs.context import Context
-from jobs.data.index import IndexEntry
+from jobs.data.index import Shared
 from jobs.data.split import Split, split_index
 from jobs.metrics.calibration import reliability
 from jobs.metrics.coverage import coverage_curve
@@ -161,7 +161,7 @@ def draw_study(
     total = n_test + VALIDATION + study.split["train"] + len(classes)
     index = [_entry(i, classes) for i in range(total)]
     study.put("prepare", "dataset", _dataset_files(index, classes), {"images_per_s": 410.0})
-    entries = [IndexEntry.of({**entry, "shard": "", "offset": 0, "size": 0}) for entry in index]
+    entries = [Shared().entry({**entry, "shard": "", "offset": 0, "size": 0}) for entry in index]
     split = split_index(entries, {**study.split, "classes": classes})
     for number, run in enumerate(trained):
         for seed in () if run.zero_label else run.seeds:
