@@ -112,10 +112,13 @@ def out_of_fold(
     nothing to compare with (all other images are of one class), all classes are equally likely. ``also`` is told all: the place
     of the C, the images, and their probabilities [held, n_classes].
     """
+    from jobs.heads.cores import one_thread
     from jobs.heads.held_out import Outputs, held_out
     from jobs.metrics.calibration import softmax
 
-    fold_of, features = folds_of(labels, groups), narrowed(features)
+    fold_of = folds_of(labels, groups)
+    with one_thread():  # another number of threads may sum otherwise
+        features = narrowed(features)
     by_c = [Odds(np.full(len(labels), 1 / n_classes), _any_other(labels), np.full(len(labels), 1 / n_classes)) for _ in cs]
 
     def keep(said: Outputs) -> None:

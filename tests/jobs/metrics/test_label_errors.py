@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from jobs.heads.cores import threads
 from jobs.metrics import label_errors
 from jobs.metrics.label_errors import folds_of, narrowed, odds_of, out_of_fold, rank
 
@@ -58,6 +59,15 @@ def test_wide_features_are_projected_and_still_tell() -> None:
     assert narrowed(features) is features
     first = {suspect.place for suspect in rank(out_of_fold(wide, labels, 2, np.arange(300)), labels)[:22]}
     assert len(first & flipped) >= 13
+
+
+def test_features_are_projected_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As folds are fitted by one each: so the suspects are the same to the last bit on any number of cores."""
+    seen = []
+    monkeypatch.setattr(label_errors, "narrowed", lambda features: seen.append(threads()) or features)
+    features, labels, _ = _flipped(60, 2, 3)
+    out_of_fold(features, labels, 2, np.arange(60))
+    assert seen == [1]
 
 
 def test_order_and_margin() -> None:
