@@ -31,6 +31,8 @@ SMALL = 3 * 96 * 96
 some ten thousand pictures of 32."""
 TOLERANCE = 1e-3
 """Of the largest value: how far the compiled network may be from torch's on noise, both in float32; else it is another one."""
+TRACED = 2
+"""Items that a network is followed on and held against torch: one might be no batch to it, and each costs a pass or more."""
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -75,22 +77,45 @@ def compiled(network: nn.Module, shape: tuple[int, ...], precision: str, threads
     if math.prod(shape[1:]) < SMALL or not any(True for _ in network.parameters()):  # a computation is no network
         return None
     reason = _left_to_torch(network)
-    if not reason:
-        if precision == "bf16":
-            round_convolutions(network)
-        example, other = (torch.randn(shape, generator=generator("engine", number)) for number in range(2))
-        with torch.inference_mode():
-            expected = network(other).numpy()
+    if not reason and precision == "bf16":
+        round_convolutions(network)
+    for traced in sorted({min(TRACED, shape[0]), shape[0]} if not reason else ()):
         try:
-            model = _converted(network, example)
-            exact = CompiledNetwork(network, model, shape, "fp32", threads)
-            if _agree(expected, exact(other)):
-                return exact if precision == "fp32" else CompiledNetwork(network, model, shape, precision, threads)
-            reason = "it puts out something else when OpenVINO runs it"
+            return _compile(network, shape, traced, precision, threads)
+        except OtherwiseError as error:
+            reason = str(error)
+            break
         except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
             reason = f"OpenVINO does not follow it ({(str(error).strip().splitlines() or [type(error).__name__])[0]})"
     print(f"forward passes are torch's, which takes about twice as long: {reason}", flush=True)
     return None
+
+
+class OtherwiseError(Exception):
+    """The compiled network is not the one that torch has."""
+
+
+def _compile(network: nn.Module, shape: tuple[int, ...], traced: int, precision: str, threads: int) -> CompiledNetwork:
+    """Held against torch in float32 on ``traced`` items, then laid out for batches of ``shape``.
+
+    Raises OtherwiseError where the two differ, or where an item's row depends on its place in the batch; ValueError or
+    RuntimeError where OpenVINO cannot follow the network, or not from so few items.
+    """
+    example, noise = (torch.randn((traced, *shape[1:]), generator=generator("engine", number)) for number in range(2))
+    with torch.inference_mode():
+        expected = network(noise).numpy()
+    model = _converted(network, example)
+    if not _agree(expected, CompiledNetwork(network, model, tuple(example.shape), "fp32", threads)(noise)):
+        raise OtherwiseError("it puts out something else when OpenVINO runs it")
+    model.reshape(list(shape))
+    fast = CompiledNetwork(network, model, shape, precision, threads)
+    places = [place % traced for place in range(shape[0])]
+    rows = fast(noise[places])
+    if rows.shape != (shape[0], *expected.shape[1:]):
+        raise ValueError(f"{traced} items were followed, {shape[0]} are asked for")
+    if not np.array_equal(rows, rows[places]):
+        raise OtherwiseError("what it makes of an item depends on its place in the batch when OpenVINO runs it")
+    return fast
 
 
 def load_openvino() -> Any:
@@ -114,7 +139,7 @@ def _left_to_torch(network: nn.Module) -> str:
 
 
 def _converted(network: nn.Module, example: Tensor) -> Any:
-    """OpenVINO's model of the network."""
+    """OpenVINO's model of the network, for batches of the example's size."""
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 

@@ -135,6 +135,47 @@ def test_what_compiles_to_something_else_stays_with_torch(
     assert "it puts out something else when OpenVINO runs it" in capsys.readouterr().out
 
 
+class Placed(nn.Module):
+    """What it makes of an item depends on the item's place in the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv(x).mean(dim=(2, 3))
+        return out * (1 + torch.cumsum(torch.ones_like(out), 0) // 3)
+
+
+def test_what_depends_on_the_place_in_the_batch_stays_with_torch(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "FOLLOWED", engine.FOLLOWED | {"tests"})
+    assert compiled(Placed().eval(), (8, 3, 16, 16), "fp32", 1) is None
+    assert "what it makes of an item depends on its place in the batch" in capsys.readouterr().out
+
+
+class Counted(nn.Module):
+    """Its trace is of as many items as it was followed on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv(x)
+        return out.reshape(int(x.shape[0]), 4, 2, -1).mean(dim=3).flatten(1)
+
+
+def test_a_trace_of_few_items_that_does_for_no_batch_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "FOLLOWED", engine.FOLLOWED | {"tests"})
+    network, items = Counted().eval(), noise(16)
+    fast = compiled(network, tuple(items.shape), "fp32", 1)
+    assert fast is not None
+    with torch.inference_mode():
+        assert np.abs(fast(items) - network(items).numpy()).max() < 1e-5
+
+
 def test_its_makers_are_sent_no_usage_data(tmp_path: Path) -> None:
     """Its import alone would. Where their package for that is loaded, the one that stands in for it here ends the process."""
     (tmp_path / "openvino_telemetry").mkdir()
