@@ -151,7 +151,7 @@ runs:
     augmentation: gentle
     train: {{epochs: {epochs}, batch_size: 32, optimizer: adamw, lr: 1e-4, select: last}}
 """
-TRAINED, EPOCHS = 256, 2
+TRAINED, EPOCHS = 96, 2
 
 
 def test_fine_tuning_beside_a_plain_loop(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
