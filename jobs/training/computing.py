@@ -27,8 +27,8 @@ def choose_device(threads: int, local_rank: int = 0) -> torch.device:
 def keep_memory() -> None:
     """Let the C library keep what tensors free, up to 1 GiB, for the next ones.
 
-    It gives blocks from 128 KiB to 32 MiB back to the system at once and gets zeroed pages for them again, page by page: a third
-    of the time of a small network's training on a CPU (docs/speed.md). mallopt(3); where it is not glibc's nothing changes.
+    Else it gives large blocks back to the system at once and gets zeroed pages for them again, page by page: a quarter of the
+    time of a small network's training on a CPU (docs/speed.md). mallopt(3); where the library is not glibc nothing changes.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -26,7 +26,7 @@ def _rmsprop(groups: Groups, train: Train) -> Optimizer:
 
 
 def _lift_zeros(optimizer: Optimizer, *_: object) -> None:
-    """Mean squares of weights that get no gradient (of dead ReLUs) are zero, and MKL takes nine times as long for roots of zeros."""
+    """Weights that get no gradient (of dead ReLUs) have mean squares of zero, whose roots take MKL nine times as long."""
     for state in optimizer.state.values():
         if (squares := state["square_avg"]).device.type == "cpu":
             squares.clamp_min_(FLOOR)
