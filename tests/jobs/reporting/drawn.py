@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from jobs.context import Context
-from jobs.data.index import Shared
+from jobs.data.index import IndexEntry, Shared
 from jobs.data.split import Split, split_index
 from jobs.metrics.calibration import reliability
 from jobs.metrics.coverage import coverage_curve
