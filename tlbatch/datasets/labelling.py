@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tlbatch import nouns
 from tlbatch.datasets.foldertree import FoundFile, litter_of
-from tlbatch.datasets.labels import match_lines, read_labels
+from tlbatch.datasets.labels import Line, Match, match_lines, read_labels
 from tlbatch.datasets.listing import ListedFile
 from tlbatch.datasets.walk import Walk, walk
 from tlbatch.errors import DataError, StudyError
@@ -107,22 +108,39 @@ def _in_folder(file: FoundFile, prefix: str) -> bool:
 def _by_csv(found: Walk, labels: CsvLabels, suffixes: frozenset[str]) -> Labelled:
     """Labels of a CSV beside the images."""
     lines, without_label = read_labels(_csv_of(found, labels), labels)
-    by_path = {file.path: file for file in found.files if file.path != labels.csv}
-    matches = list(match_lines(lines, by_path, labels.csv, suffixes))
-    if not any(match.path in by_path for match in matches):
+    paths = (path for path in found.files.column("path") if path != labels.csv)
+    said: dict[str, Line] = {}
+    spoilt: dict[str, list[Match]] = defaultdict(list)
+    for match in match_lines(lines, paths, labels.csv, suffixes):
+        if match.problem:
+            spoilt[match.path].append(match)
+        else:
+            said[match.path] = match.line
+    files, loose = Packing(ListedFile), list[str]()
+    for file in found.files:
+        if file.path in said:
+            files.append(_of_line(file, said[file.path]))
+        elif file.path in spoilt:
+            files.append(_of_match(spoilt.pop(file.path)[0]))
+        elif file.path != labels.csv:
+            loose.append(file.path)
+    if not len(files):
         raise DataError(
             f"{labels.csv}: none of its {len(lines)} names in column {labels.id!r} is a file in {found.url} "
             f"(the first: {lines[0].id!r})"
         )
-    files = Packing(ListedFile)
-    for match in matches:
-        file = by_path.get(match.path) if not match.problem else FoundFile(match.path, problem=match.problem)
-        if file is not None:
-            line = match.line
-            files.append(replace(_listed(file, line.label, line.part, line.group), tasks=line.tasks))
-    used = {match.path for match in matches if match.path in by_path}
-    loose = tuple(path for path in by_path if path not in used)
-    return Labelled(found, files.packed(), [], max(len(by_path) - len(used), without_label), loose)
+    for matches in spoilt.values():
+        for match in matches:
+            files.append(_of_match(match))
+    return Labelled(found, files.packed(), [], max(len(loose), without_label), tuple(loose))
+
+
+def _of_line(file: FoundFile, line: Line) -> ListedFile:
+    return replace(_listed(file, line.label, line.part, line.group), tasks=line.tasks)
+
+
+def _of_match(match: Match) -> ListedFile:
+    return _of_line(FoundFile(match.path, problem=match.problem), match.line)
 
 
 def _csv_of(found: Walk, labels: CsvLabels) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sys
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,9 +20,11 @@ from tlbatch.spec.dataset import CsvLabels
 
 DELIMITERS = ",;\t|"
 COLUMNS = ("id", "label", "split", "group")
+ENCODING = "utf-8-sig"
+NO_TASKS: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Line:
     """One line of the CSV. ``number`` counts from 1, the header included. ``tasks``: labels of several tasks, those known."""
 
@@ -85,10 +88,9 @@ def read_table(data: bytes, name: str, *, skip_blanks: bool = True) -> Table:
 
     ``skip_blanks``: blanks after a delimiter are no part of a value.
     """
-    text = _decoded(data, name)
-    header = re.split(r"[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0]
-    delimiter = max(DELIMITERS, key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=skip_blanks)
+    delimiter = max(DELIMITERS, key=_header(data, name).count)
+    text = io.TextIOWrapper(io.BytesIO(data), encoding=ENCODING, newline="")
+    reader = csv.reader(text, delimiter=delimiter, skipinitialspace=skip_blanks)
     try:
         columns = [column.strip() for column in next((row for row in reader if row), [])]
     except csv.Error as error:
@@ -96,9 +98,10 @@ def read_table(data: bytes, name: str, *, skip_blanks: bool = True) -> Table:
     return Table(name, columns, reader)
 
 
-def _decoded(data: bytes, name: str) -> str:
+def _header(data: bytes, name: str) -> str:
+    """The first line. Raises DataError where any line is no text."""
     try:
-        return data.decode("utf-8-sig")
+        return re.split(r"[\r\n]", data.decode(ENCODING).lstrip("\r\n"), maxsplit=1)[0]
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(f"{name}, line {line}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
@@ -126,7 +129,8 @@ def _line(number: int, cells: Mapping[str, str], labels: CsvLabels) -> Line:
     name = values["id"].replace("\\", "/").removeprefix("./")
     tasks = {task: label for task in labels.tasks or () if (label := values[f"tasks.{task}"])}
     label = tasks.get(next(iter(labels.tasks)), "") if labels.tasks else values["label"]
-    return Line(number, name, label, part, values["group"] or None, tasks)
+    group = sys.intern(values["group"]) if values["group"] else None
+    return Line(number, name, sys.intern(label), part, group, tasks or NO_TASKS)
 
 
 def _part(text: str, number: int, labels: CsvLabels) -> str | None:
@@ -141,7 +145,7 @@ def _part(text: str, number: int, labels: CsvLabels) -> str | None:
     return known[text.lower()]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Match:
     """What a file, or a line without one, comes to."""
 
@@ -159,11 +163,13 @@ def match_lines(
     ``suffixes``: which of several files of one name are meant; no file is refused for its suffix.
     """
     lookup = _Lookup(paths, suffixes)
-    by_path: dict[str, list[Line]] = defaultdict(list)
+    first: dict[str, Line] = {}
+    more: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
         found = lookup.find(line.id)
         if len(found) == 1:
-            by_path[found[0]].append(line)
+            if first.setdefault(found[0], line) is not line:
+                more[found[0]].append(line)
         elif found:
             some = ", ".join(found[:3])
             yield Match(
@@ -171,9 +177,9 @@ def match_lines(
             )
         else:
             yield Match(line.id, line, f"{name}, line {line.number}, names it, but there is no such file")
-    for path, said in by_path.items():
-        others = [line for line in said[1:] if _said(line) != _said(said[0])]
-        yield Match(path, said[0], _contradiction(said[0], others[0], name) if others else "")
+    for path, said in first.items():
+        others = [line for line in more.get(path, ()) if _said(line) != _said(said)]
+        yield Match(path, said, _contradiction(said, others[0], name) if others else "")
 
 
 def _said(line: Line) -> tuple[Any, ...]:
@@ -194,14 +200,14 @@ class _Lookup:
 
     def __init__(self, paths: Iterable[str], suffixes: frozenset[str]) -> None:
         self._suffixes = suffixes
-        self._by_name: dict[str, list[str]] = defaultdict(list)
-        self._by_stem: dict[str, list[str]] = defaultdict(list)
+        self._by_stem: dict[str, str | list[str]] = {}  # a list only where there are several: there may be a million
         self._composed: _Lookup | None = None
         self._paths = list(paths)
         for path in self._paths:
-            pure = PurePosixPath(path)
-            self._by_name[pure.name].append(path)
-            self._by_stem[pure.stem].append(path)
+            stem = PurePosixPath(path).stem
+            others = self._by_stem.setdefault(stem, path)
+            if others is not path:
+                self._by_stem[stem] = [*_several(others), path]
 
     def find(self, name: str) -> list[str]:
         """Files that a line's id names: as written, else with letters composed otherwise."""
@@ -209,8 +215,8 @@ class _Lookup:
 
     def _find(self, name: str) -> list[str]:
         last = name.rpartition("/")[2]
-        found = _fitting(self._by_name.get(last, ()), name) or [
-            path for path in self._by_stem.get(last, ()) if _fits(str(PurePosixPath(path).with_suffix("")), name)
+        found = _fitting(_several(self._by_stem.get(PurePosixPath(last).stem, [])), name) or [
+            path for path in _several(self._by_stem.get(last, [])) if _fits(str(PurePosixPath(path).with_suffix("")), name)
         ]
         meant = [path for path in found if PurePosixPath(path).suffix.lower() in self._suffixes]
         return meant if len(found) > 1 and meant else found
@@ -224,6 +230,10 @@ class _Lookup:
             self._composed = _Lookup(composed.values(), self._suffixes)
         found = set(self._composed._find(unicodedata.normalize("NFC", name)))
         return [path for path, same in composed.items() if same in found]
+
+
+def _several(paths: str | list[str]) -> list[str]:
+    return [paths] if isinstance(paths, str) else paths
 
 
 def _fitting(paths: Iterable[str], name: str) -> list[str]:

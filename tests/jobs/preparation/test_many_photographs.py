@@ -23,7 +23,7 @@ LEAST_FOUND = 0.95
 
 @pytest.mark.shared
 @pytest.mark.slow
-@pytest.mark.parametrize(("count", "most_mib"), [(5_000, 200), pytest.param(200_000, 700, marks=chaos_only)])
+@pytest.mark.parametrize(("count", "most_mib"), [(5_000, 200), pytest.param(200_000, 600, marks=chaos_only)])
 def test_pieces_of_photographs(tmp_path: Path, shared_data: Callable[[str], Path], count: int, most_mib: int) -> None:
     photographs = sorted(shared_data("data").glob("*/*/*.jpg"))
     random.Random(0).shuffle(photographs)
