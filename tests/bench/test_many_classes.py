@@ -231,7 +231,7 @@ def test_a_thousand_classes(each: int, width: int) -> None:
         print(f"\n1,000 classes x {each} images, {name}: {wall:.0f} s, {processor:.0f} CPU s, {peak:.0f} MiB")
         if isinstance(found, Fitted):
             print(found.sentence, found.cv)
-            assert sum(row["folds"] for row in found.cv) <= 10, "most are told by one fold"
+            assert sum(row["folds"] for row in found.cv) <= 15, "of 30: most are told by one fold"
         else:
             first = {suspect.place for suspect in rank(found, y)[:50]}
             print(f"{len(first & set(wrong.tolist()))} of the first 50 suspects are wrong")
