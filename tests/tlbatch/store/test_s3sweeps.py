@@ -109,4 +109,4 @@ def test_a_real_server_lists_the_same_either_way(s3_store: Store) -> None:
     store.paging = {"MaxKeys": 3}
     assert sorted(stat.name for stat in store.list_all()) == sorted([*names, "train/empty/"])
     assert [stat.name for stat in store.list()] == sorted(names)
-    assert {file.path for file in walk_bucket(store).files} == set(names)
+    assert {file.path for file in walk_bucket(store).files.packed()} == set(names)
