@@ -10,8 +10,8 @@ from typing import Any
 from tlbatch.backbones.catalogue import BackboneInfo, described
 from tlbatch.backbones.handcrafted import HAND_CRAFTED, feature_count
 from tlbatch.execution.rates import estimate_s
-from tlbatch.manifests.needs import task_needs
-from tlbatch.memory import dense_parameters, forecast_mib, head_parameters, measured
+from tlbatch.manifests.needs import driver_needs, task_needs
+from tlbatch.memory import dense_parameters, driver_mib, forecast_mib, head_parameters, measured
 from tlbatch.planning import Node, Plan
 from tlbatch.planning.resolved import ResolvedStudy
 from tlbatch.planning.runs import ResolvedRun
@@ -27,6 +27,7 @@ from tlbatch.strategies import settings_of
 from tlbatch.tasks import InputRef
 
 CACHED, TO_RUN, AFTER = "cached", "to run", "known after"
+DRIVER = "driver"
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,8 @@ class Memory:
 
     @property
     def _way_out(self) -> str:
+        if self.step == DRIVER:
+            return "raise resources.driver_memory"
         if STEPS[self.step].compute:
             return "raise resources.memory, or lower train.batch_size or input.size"
         return f"raise resources.steps.{self.step}.memory"
@@ -122,6 +125,12 @@ def memory_facts(resolved: ResolvedStudy, plan: Plan) -> list[Memory]:
         needs = task_needs(resolved.study, node)
         lines.append(Memory(node.name, forecast_mib(node, resolved), mebibytes(needs.memory), bool(needs.gpu), node.step))
     return lines
+
+
+def driver_memory(resolved: ResolvedStudy, defaults: StudyResources | None = None) -> Memory:
+    """The driver's. ``defaults``: the context's resources."""
+    given = mebibytes(driver_needs(resolved.study, defaults).memory)
+    return Memory("the driver", driver_mib(resolved), given, step=DRIVER)
 
 
 def gibibytes(mib: int) -> str:

@@ -23,6 +23,7 @@ from tlbatch.planning.runs import ResolvedRun
 from tlbatch.plugins import call, find
 from tlbatch.roles import DATASET, source_input, task_of
 from tlbatch.spec.added import added_name
+from tlbatch.spec.dataset import Dataset, Source
 from tlbatch.spec.model import fitted_head
 from tlbatch.steps import STEPS
 from tlbatch.strategies import settings_of
@@ -43,6 +44,8 @@ WORKING_TRAINED, WORKING_FED = 0.5, 1.2
 VALIDATION_BATCH, EXTRACTION_BATCH, THREADS = 64, 8, 2
 PREPARED_BYTES, INDEX_BYTES = 1100, 900
 """Of a listed file: while it is prepared; in an index that is read and divided. Measured: docs/large.md."""
+DRIVER_MIB, LISTED_BYTES, LINE_BYTES = 120, 260, 300
+"""A driver; and of each file that it lists, and of each line of a CSV file of labels. Measured: docs/large.md."""
 IMAGES_IN_MEMORY = 2 * 2**30  # of one part; more lie in a file
 IMAGENET_CLASSES = 1000
 FEATURE_COPIES = 6.0  # of float32 features: as read, and in float64 as they are and standardised
@@ -65,6 +68,14 @@ def forecast_mib(node: Node, resolved: ResolvedStudy) -> int | None:
     """MiB at most; None where it is not known: a network that the catalogue does not describe."""
     held = _held(node, resolved)
     return None if held is None else held + round(_listed(node, resolved) / MIB)
+
+
+def driver_mib(resolved: ResolvedStudy) -> int:
+    """MiB that the study's driver holds at most: while it lists what there is."""
+    listed: list[tuple[Dataset | Source, ListedData]] = [(resolved.study.dataset, resolved.data)]
+    listed += [(resolved.study.sources[name], data) for name, data in resolved.sources.items()]
+    sizes = (data.files * (LISTED_BYTES + (LINE_BYTES if dataset.labels else 0)) for dataset, data in listed)
+    return DRIVER_MIB + round(sum(sizes) / MIB)
 
 
 def _listed(node: Node, resolved: ResolvedStudy) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tests.tlbatch.planning.test_make import IMAGES, weights_for
-from tlbatch.forecast import Memory, mebibytes, memory_facts
+from tlbatch.forecast import Memory, driver_memory, mebibytes, memory_facts
 from tlbatch.memory import INDEX_BYTES
 from tlbatch.planning.controls import resolve_controls
 from tlbatch.planning.make import make_plan
 from tlbatch.planning.resolved import ListedData, ResolvedStudy
 from tlbatch.planning.runs import resolve_runs
 from tlbatch.spec import parse_study
+from tlbatch.spec.resources import StudyResources
 
 TEXT = """
 apiVersion: tlbatch/v1
@@ -27,11 +28,15 @@ runs:
 """
 
 
-def held(*overrides: str, files: int = 0) -> dict[str, Memory]:
+def resolved_of(*overrides: str, files: int = 0) -> ResolvedStudy:
     study = parse_study(TEXT, overrides=overrides).study
     runs = resolve_runs(study, weights_for, "fp32")
     data = ListedData("pets", ("cat", "dog"), "d", files=files)
-    resolved = ResolvedStudy(study, data, runs, resolve_controls(runs, IMAGES))
+    return ResolvedStudy(study, data, runs, resolve_controls(runs, IMAGES))
+
+
+def held(*overrides: str, files: int = 0) -> dict[str, Memory]:
+    resolved = resolved_of(*overrides, files=files)
     return {fact.task: fact for fact in memory_facts(resolved, make_plan(resolved))}
 
 
@@ -125,3 +130,16 @@ def test_many_files_take_memory_of_their_own() -> None:
     said = held(files=5_000_000)["prepare"].warning
     assert said is not None
     assert said.endswith("raise resources.steps.prepare.memory")
+
+
+def test_a_driver_that_lists_too_many_files_is_told_of() -> None:
+    """A million files of a bucket go into its 512 MiB, with a line each in a CSV file they do not (docs/large.md)."""
+    assert driver_memory(resolved_of(files=1_000_000)).warning is None
+    labels = "dataset.labels={csv: labels.csv, id: id, label: breed}"
+    said = driver_memory(resolved_of(labels, files=1_000_000)).warning
+    assert said is not None
+    assert said.startswith("the driver: needs about 0.6 GiB of memory and a pod of it gets 0.5 GiB")
+    assert said.endswith("raise resources.driver_memory")
+    for asked in (resolved_of(labels, "resources.driver_memory=1Gi", files=1_000_000), resolved_of(labels, files=100_000)):
+        assert driver_memory(asked).warning is None
+    assert driver_memory(resolved_of(labels, files=1_000_000), StudyResources(driver_memory="1Gi")).warning is None

@@ -68,7 +68,7 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
     tlbatch check study.yaml
     tlbatch check study.yaml --store s3://bucket/prefix -o json
     """
-    from tlbatch.forecast import costs_of, forecast, gibibytes, memory_facts, run_facts, total_s
+    from tlbatch.forecast import costs_of, driver_memory, forecast, gibibytes, memory_facts, run_facts, total_s
     from tlbatch.planning.resolve import plan_study
     from tlbatch.profiles import load_profile
     from tlbatch.spec import load_study
@@ -85,7 +85,8 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
     prices = profile.prices
     costs = [] if prices is None else costs_of(lines, plan, loaded.study, prices, profile.resources)
     paid = sum(cost or 0.0 for cost in costs)
-    warnings = [*resolved.cautions, *(need.warning for need in memory if need.warning)]
+    holders = (driver_memory(resolved, profile.resources), *memory)
+    warnings = [*resolved.cautions, *(need.warning for need in holders if need.warning)]
     if output == "json":
         estimate: dict[str, Any] = {"seconds": round(seconds, 1), "tasks_without_estimate": unknown}
         if prices is not None:

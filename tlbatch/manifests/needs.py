@@ -98,7 +98,8 @@ def driver_needs(study: Study, defaults: StudyResources | None = None) -> Needs:
     layers = [_without(_set(each), COMPUTE | NOT_FOR_DRIVERS) for each in (defaults or StudyResources(), study.resources)]
     needs = _resolved(DRIVER, layers)
     queue = study.resources.driver_queue or (defaults.driver_queue if defaults else None)
-    return _replace(needs, {"queue": queue})
+    memory = study.resources.driver_memory or (defaults.driver_memory if defaults else None) or needs.memory
+    return _replace(needs, {"queue": queue, "memory": memory})
 
 
 def predict_needs(defaults: StudyResources, given: Mapping[str, Any]) -> Needs:

@@ -61,6 +61,9 @@ class StudyResources(Resources):
     """What holds for all tasks of a study; ``steps`` has what differs for one step."""
 
     parallelism: Annotated[int, Field(ge=1)] | None = Field(default=None, description="tasks at once")
+    driver_memory: Quantity | None = Field(
+        default=None, description="of the driver's pod, which grows with the number of files; default: 512Mi"
+    )
     steps: dict[Step, Resources] = Field(default_factory=dict, description="step -> fields that differ for it")
 
 

@@ -70,6 +70,17 @@ def test_the_driver_is_small_and_has_its_own_queue(study: Study) -> None:
     assert needs.image_pull_secrets == ("registry",)
 
 
+def test_a_driver_of_many_files_gets_more_memory(study: Study, nodes: dict[str, Node]) -> None:
+    def asked(memory: str | None) -> StudyResources:
+        return study.resources.model_copy(update={"driver_memory": memory})
+
+    mine = study.model_copy(update={"resources": asked("2Gi")})
+    assert driver_needs(study).memory == "512Mi", "what tasks get is not the driver's"
+    assert driver_needs(study, asked("1Gi")).memory == "1Gi"
+    assert driver_needs(mine, asked("1Gi")).memory == "2Gi"
+    assert [task_needs(mine, node) for node in nodes.values()] == [task_needs(study, node) for node in nodes.values()]
+
+
 def test_deadline_and_parallelism(study: Study, nodes: dict[str, Node]) -> None:
     assert deadline_s(study, nodes["finetune:cnn-big:0"]) == 3600
     assert deadline_s(study, nodes["finetune:cnn:0"]) == 2 * 86400
