@@ -82,14 +82,18 @@ def parse(text: str) -> Times | float:
     fields = [field for field in _SPACE.split(_MACROS.get(text, text)) if field]
     if len(fields) != 5:
         raise ValueError(f'has {len(fields)} fields, not five: minute hour day month weekday, e.g. "0 3 * * *"')
-    (minutes, _), (hours, _), (days, any_day), (months, _), (weekdays, any_weekday) = (
-        _field(value, *about) for value, about in zip(fields, _FIELDS, strict=True)
-    )
-    return Times(minutes, hours, days, months, weekdays, any_day or any_weekday)
+    found = [_field(value, *about) for value, about in zip(fields, _FIELDS, strict=True)]
+    (minutes, _), (hours, _), (days, any_day), (months, _), (weekdays, any_weekday) = found
+    times = Times(minutes, hours, days, months, weekdays, any_day or any_weekday)
+    one_day_will_do = not times.starred and (days or weekdays)
+    for value, (numbers, _), (name, low, high, _) in zip(fields, found, _FIELDS, strict=True):
+        if not numbers and not (one_day_will_do and name.startswith("day")):
+            raise ValueError(f"{value!r} names no {name} ({low} to {high})")
+    return times
 
 
 def _field(value: str, name: str, low: int, high: int, names: dict[str, int]) -> tuple[frozenset[int], bool]:
-    """The numbers of one field, and whether a star is among its parts. Empty parts count for nothing."""
+    """The numbers of one field, and whether a star is among its parts. Empty parts count for nothing: there may be none."""
     numbers: set[int] = set()
     starred = False
     for part in filter(None, value.split(",")):
@@ -100,8 +104,6 @@ def _field(value: str, name: str, low: int, high: int, names: dict[str, int]) ->
             raise ValueError(f"{value!r} is not a {name} ({low} to {high}{sunday})") from None
         numbers.update(range(start, end + 1, step))
         starred = starred or star
-    if not numbers:
-        raise ValueError(f"{value!r} names no {name} ({low} to {high})")
     return frozenset(numbers), starred
 
 

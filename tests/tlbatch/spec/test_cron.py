@@ -50,3 +50,16 @@ def test_days_that_never_come(cron: str) -> None:
 
 def test_the_twenty_ninth_of_february_comes() -> None:
     assert cron_mistake("0 0 29 2 *") is None
+
+
+@pytest.mark.parametrize(
+    ("cron", "named"),
+    [("0 3 , * *", "day of the month"), ("0 3 * * ,", "day of the week"), ("0 , 1 * *", "hour"), (", 3 1 , 2", "minute")],
+)
+def test_a_field_that_names_nothing_is_named(cron: str, named: str) -> None:
+    assert (cron_mistake(cron) or "").startswith(f"',' names no {named} (")
+
+
+def test_one_of_two_days_may_name_nothing() -> None:
+    assert cron_mistake("0 3 , * 1") is None
+    assert cron_mistake("0 3 5 * ,") is None
