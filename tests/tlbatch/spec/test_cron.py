@@ -54,7 +54,13 @@ def test_the_twenty_ninth_of_february_comes() -> None:
 
 @pytest.mark.parametrize(
     ("cron", "named"),
-    [("0 3 , * *", "day of the month"), ("0 3 * * ,", "day of the week"), ("0 , 1 * *", "hour"), (", 3 1 , 2", "minute")],
+    [
+        ("0 3 , * *", "day of the month"),
+        ("0 3 * * ,", "day of the week"),
+        ("0 3 , * ,", "day of the month"),
+        ("0 , 1 * *", "hour"),
+        (", 3 1 , 2", "minute"),
+    ],
 )
 def test_a_field_that_names_nothing_is_named(cron: str, named: str) -> None:
     assert (cron_mistake(cron) or "").startswith(f"',' names no {named} (")
