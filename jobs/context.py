@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jobs.ranks import LostProcessError, Member
 from jobs.worklog import write_progress
 from tlbatch.errors import CorruptArtifactError, DeadlineError, OtherVersionError, Stopped, TransientError
+from tlbatch.peak_memory import peak_memory_mib
 from tlbatch.records.task_records import read_progress
 from tlbatch.store import NotFoundError, Store
 from tlbatch.store.artifacts import (
@@ -320,12 +320,6 @@ def _number(name: str, prefix: str) -> int | None:
     """The checkpoint that an object belongs to; None for what is none (``rows/``)."""
     folder = name.removeprefix(prefix).partition("/")[0]
     return int(folder) if folder.isdigit() else None
-
-
-def peak_memory_mib() -> int:
-    """The most memory this process has held so far (resident set, MiB): what ``tlbatch.memory`` forecasts."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most // 1024 if sys.platform != "darwin" else most // 2**20
 
 
 def _cpu_name() -> str:

@@ -26,7 +26,6 @@ An image is stored as it is where it decodes cleanly as JPEG or PNG, needs no tu
 from __future__ import annotations
 
 import json
-import resource
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -81,7 +80,6 @@ def _put_together(context: Context, listing: Listing, prepared: Prepared) -> Non
     duplicates = _duplicates(listing, contents, found, groups, prepared.kind)
     _describe(context, listing, prepared, contents, entries, duplicates, method)
     context.made["packing_s"] = round(time.monotonic() - started, 2)
-    context.made["peak_rss_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 # ---- reading ----

@@ -36,13 +36,14 @@ CORES = 2
 HAS_BF16 = any(flag in Path("/proc/cpuinfo").read_text(encoding="utf-8") for flag in ("avx512_bf16", "amx_bf16"))
 FASTER = {"fp32": 3.5, "bf16": 5.0}
 MEASURE = """
-import resource, sys
+import sys
 from jobs.extract import run
 from jobs.runtime import step_main
+from tlbatch.peak_memory import peak_memory_mib
 try:
     step_main("extract", run, ["--task", sys.argv[1]])
 except SystemExit as end:
-    print(end.code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(end.code, peak_memory_mib())
 """
 
 
@@ -227,6 +228,6 @@ def test_memory_does_not_grow_with_the_number_of_images(shared_data: Callable[[s
         result = subprocess.run(command, capture_output=True, text=True, timeout=1500, check=True)
         code, peak = result.stdout.split()[-2:]
         assert code == "0", result.stderr
-        peaks[each] = int(peak) / 1024
+        peaks[each] = int(peak)
     print("\npeak memory in MiB by photographs a class:", peaks)
     assert peaks[750] < 1.1 * peaks[75]

@@ -26,13 +26,13 @@ STUDY = head("large", "train: 0.6, validation: 0.2, test: 0.2")
 
 def tlbatch(*arguments: str, timeout: float = 900) -> tuple[subprocess.CompletedProcess[str], float, float]:
     """The command; what it did, its seconds, and its peak memory in MiB."""
-    code = "import sys, resource; from tlbatch.cli import _code; c = _code(sys.argv[1:]); "
-    code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr); sys.exit(c)"
+    code = "import sys; from tlbatch.cli import _code; from tlbatch.peak_memory import peak_memory_mib; "
+    code += "c = _code(sys.argv[1:]); print(peak_memory_mib(), file=sys.stderr); sys.exit(c)"
     start = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=timeout, check=False
     )
-    return done, time.monotonic() - start, float(done.stderr.splitlines()[-1]) / 1024
+    return done, time.monotonic() - start, float(done.stderr.splitlines()[-1])
 
 
 def cnn(number: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ from tlbatch.execution.launch import publish_report
 from tlbatch.interrupts import stop_requests
 from tlbatch.manifests import DriverIdentity, Site
 from tlbatch.manifests.needs import parallelism, task_needs, with_limits
+from tlbatch.peak_memory import peak_memory_mib
 from tlbatch.planning import Plan
 from tlbatch.planning.resolve import plan_study
 from tlbatch.records.executions import Execution
@@ -122,8 +122,7 @@ def walk(
         raise
     if backend.requests or before:
         backend.sweep()
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{backend.requests} API requests for {len(plan.nodes)} tasks, {peak_mib:.0f} MiB at most", file=sys.stderr)
+    print(f"{backend.requests} API requests for {len(plan.nodes)} tasks, {peak_memory_mib()} MiB at most", file=sys.stderr)
     return state, [work.codes[-1] for work in driver.failures() if work.codes]
 
 

@@ -31,8 +31,8 @@ def test_pieces_of_photographs(tmp_path: Path, shared_data: Callable[[str], Path
     store = DirectoryStore(tmp_path / "store")
     manifest = prepare(tmp_path / "images", tmp_path / "store", timeout_s=7200)
     found, others = found_of(truth, Artifact(store, manifest, tmp_path).read_json("card.json"))
-    told = {name: manifest.made[name] for name in ("reading_s", "duplicates_s", "packing_s", "peak_rss_mib")}
+    told = {name: manifest.made[name] for name in ("reading_s", "duplicates_s", "packing_s", "peak_memory_mib")}
     print(json.dumps({"found": found, "groups of others": others, **told}))
     assert manifest.made["images"] == count
-    assert manifest.made["peak_rss_mib"] < most_mib
+    assert manifest.made["peak_memory_mib"] < most_mib
     assert sum(some for some, _ in found.values()) >= LEAST_FOUND * sum(of for _, of in found.values())
