@@ -99,16 +99,48 @@ def test_the_number_of_threads_changes_no_bit() -> None:
     assert len(np.unique(found[0].reshape(len(batches) * 8, -1), axis=0)) == len(batches) * 8
 
 
-class Branching(nn.Module):
-    """Another network for bright pictures than for dark ones."""
+class Convolving(nn.Module):
+    """A network that this test package brings: whoever takes it for torch's own sees what becomes of it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(3, 4, 3)
 
+
+class Branching(Convolving):
+    """Another network for bright pictures than for dark ones."""
+
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.conv(x).mean(dim=(2, 3))
         return out if x.mean() > 0 else -out
+
+
+class Foreign(Convolving):
+    """Leaves torch on the way: in a trace what comes back is a constant."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(torch.from_numpy(x.numpy() * 2)).mean(dim=(2, 3))
+
+
+class Placed(Convolving):
+    """What it makes of an item depends on the item's place in the batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv(x).mean(dim=(2, 3))
+        return out * (1 + torch.cumsum(torch.ones_like(out), 0) // 3)
+
+
+class Counted(Convolving):
+    """Its trace is of as many items as it was followed on."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv(x)
+        return out.reshape(int(x.shape[0]), 4, 2, -1).mean(dim=3).flatten(1)
+
+
+@pytest.fixture
+def _followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "FOLLOWED", engine.FOLLOWED | {"tests"})
 
 
 def test_networks_that_may_branch_stay_with_torch(capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,59 +148,23 @@ def test_networks_that_may_branch_stay_with_torch(capsys: pytest.CaptureFixture[
     assert "modules of tests may branch on what they are fed" in capsys.readouterr().out
 
 
-class Foreign(nn.Module):
-    """Leaves torch on the way: in a trace what comes back is a constant."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(torch.from_numpy(x.numpy() * 2)).mean(dim=(2, 3))
-
-
+@pytest.mark.usefixtures("_followed")
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (Foreign, "it puts out something else when OpenVINO runs it"),
+        (Placed, "what it makes of an item depends on its place in the batch"),
+    ],
+)
 def test_what_compiles_to_something_else_stays_with_torch(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    kind: type[Convolving], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(engine, "FOLLOWED", engine.FOLLOWED | {"tests"})
-    assert compiled(Foreign().eval(), (8, 3, 16, 16), "fp32", 1) is None
-    assert "it puts out something else when OpenVINO runs it" in capsys.readouterr().out
+    assert compiled(kind().eval(), (8, 3, 16, 16), "fp32", 1) is None
+    assert reason in capsys.readouterr().out
 
 
-class Placed(nn.Module):
-    """What it makes of an item depends on the item's place in the batch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv(x).mean(dim=(2, 3))
-        return out * (1 + torch.cumsum(torch.ones_like(out), 0) // 3)
-
-
-def test_what_depends_on_the_place_in_the_batch_stays_with_torch(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine, "FOLLOWED", engine.FOLLOWED | {"tests"})
-    assert compiled(Placed().eval(), (8, 3, 16, 16), "fp32", 1) is None
-    assert "what it makes of an item depends on its place in the batch" in capsys.readouterr().out
-
-
-class Counted(nn.Module):
-    """Its trace is of as many items as it was followed on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv(x)
-        return out.reshape(int(x.shape[0]), 4, 2, -1).mean(dim=3).flatten(1)
-
-
-def test_a_trace_of_few_items_that_does_for_no_batch_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "FOLLOWED", engine.FOLLOWED | {"tests"})
+@pytest.mark.usefixtures("_followed")
+def test_a_trace_of_few_items_that_does_for_no_batch_is_made_again() -> None:
     network, items = Counted().eval(), noise(16)
     fast = compiled(network, tuple(items.shape), "fp32", 1)
     assert fast is not None
