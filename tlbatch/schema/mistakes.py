@@ -130,8 +130,9 @@ class Wording:
             names = _literals(item)
             return f"be one of {', '.join(names)}" if len(names) > 1 else f"be {names[0]}"
         if kind == "string_pattern_mismatch":
-            notes = [part["description"] for part in self._schemas_at(path) if part.get("description")]
-            return f"be {notes[-1]}" if notes else f"be of the form {item['ctx']['pattern']}"
+            described = [part for part in self._schemas_at(path) if part.get("description")]
+            own = [part for part in described if part.get("pattern") == item["ctx"]["pattern"]] or described[-1:]
+            return f"be {own[0]['description']}" if own else f"be of the form {item['ctx']['pattern']}"
         if kind == "too_short":
             return f"be at least {item['ctx']['min_length']} of them"
         if kind == "too_long":

@@ -10,7 +10,11 @@ from pydantic import Field
 from tlbatch.schema.base import Part
 from tlbatch.steps import STEPS
 
-Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")]
+Quantity = Annotated[
+    str,
+    Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", description="a quantity as Kubernetes writes it: 500m, 8Gi"),
+]
+Duration = Annotated[str, Field(pattern=r"^[0-9]+(s|m|h|d)$", description="a duration: 90s, 5m, 2h or 7d")]
 
 
 if TYPE_CHECKING:
@@ -25,12 +29,8 @@ class Resources(Part):
     gpu: Annotated[int, Field(ge=0)] | None = Field(default=None, description="GPUs of a pod, for steps that compute")
     cpu: int | float | Quantity | None = Field(default=None, description="cores of a pod: 2, 0.5 or 500m")
     memory: Quantity | None = Field(default=None, description="of a pod, as Kubernetes writes it: 8Gi")
-    deadline: Annotated[str, Field(pattern=r"^[0-9]+(s|m|h|d)$")] | None = Field(
-        default=None, description="run time of a task, summed over resumes"
-    )
-    give_up_after: Annotated[str, Field(pattern=r"^[0-9]+(s|m|h|d)$")] | None = Field(
-        default=None, description="wall time of a Job, waiting for a GPU included"
-    )
+    deadline: Duration | None = Field(default=None, description="run time of a task, summed over resumes")
+    give_up_after: Duration | None = Field(default=None, description="wall time of a Job, waiting for a GPU included")
     gpu_resource: str | None = Field(default=None, description="the GPUs' name in the cluster; default: nvidia.com/gpu")
     shared_memory: Quantity | None = Field(default=None, description="size of /dev/shm")
     node_selector: dict[str, str] | None = Field(default=None, description="labels that a node must have")
@@ -40,9 +40,7 @@ class Resources(Part):
     driver_queue: str | None = Field(default=None, description="Kueue's LocalQueue that admits drivers")
     image_pull_secrets: tuple[str, ...] | None = Field(default=None, description="Secrets for a private registry")
     service_account: str | None = Field(default=None, description="of tasks' pods; default: the context's")
-    ttl: Annotated[str, Field(pattern=r"^[0-9]+(s|m|h|d)$")] | None = Field(
-        default=None, description="how long an ended driver's Job stays in the cluster; default: 1d"
-    )
+    ttl: Duration | None = Field(default=None, description="how long an ended driver's Job stays in the cluster; default: 1d")
     labels: dict[str, str] | None = Field(default=None, description="added to Jobs and pods")
     annotations: dict[str, str] | None = Field(default=None, description="added to Jobs")
     pod_patch: dict[str, Any] | None = Field(
@@ -104,9 +102,7 @@ class Schedule(Part):
         default=0.2, description="share of new images that judges the champion before it trains; no decision consults them"
     )
     suspend: bool = Field(default=False, description="no firings until it is taken back")
-    starting_deadline: Annotated[str, Field(pattern=r"^[0-9]+(s|m|h|d)$")] = Field(
-        default="1h", description="how late a firing may start; later it is missed"
-    )
+    starting_deadline: Duration = Field(default="1h", description="how late a firing may start; later it is missed")
     keep_failed: Annotated[int, Field(ge=0)] = Field(default=3, description="Jobs of failed firings that stay in the cluster")
     keep_succeeded: Annotated[int, Field(ge=0)] = Field(default=3, description="Jobs of other firings that stay in the cluster")
     webhook: Webhook | None = Field(default=None, description="who is told how a firing ended")

@@ -276,3 +276,9 @@ def test_without_a_catalogue_names_are_left_to_the_steps(monkeypatch):
     monkeypatch.setitem(sys.modules, "tlbatch.backbones.catalogue", None)  # type: ignore[arg-type]
     known._catalogue.cache_clear()
     assert study(features(", layer: anything")) == []
+
+
+@pytest.mark.parametrize(("field", "form"), [("memory", "a quantity"), ("driver_memory", "a quantity"), ("ttl", "a duration")])
+def test_what_has_a_form_is_told_the_form_and_not_what_it_is_for(field: str, form: str) -> None:
+    [said] = study(more=f"resources: {{{field}: lots}}")
+    assert f"resources.{field}: must be {form}" in said
