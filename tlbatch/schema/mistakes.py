@@ -51,9 +51,9 @@ class Wording:
         ``written``: scalars as the file has them.
         """
         said: dict[Path, Items] = {}
-        for item in error.errors(include_url=False, include_context=True)[:MOST_ERRORS]:
-            raw: dict[str, Any] = {**item}
-            said.setdefault(_document_path(document, raw), []).append(raw)
+        found: Items = [{**item} for item in error.errors(include_url=False, include_context=True)[:MOST_ERRORS]]
+        for item in _of_what_is_meant(document, found):
+            said.setdefault(_document_path(document, item), []).append(item)
         unknown = {path for path, items in said.items() if any(item["type"] == "extra_forbidden" for item in items)}
         return [
             Mistake(path, self._sentence(path, items, written or {}))
@@ -98,9 +98,7 @@ class Wording:
             note = next((part["description"] for part in self._schemas_at(path) if part.get("description")), "")
             return f"is missing ({note.splitlines()[0]})" if note else "is missing"
         if "extra_forbidden" in kinds:
-            unknown = str(path[-1])
-            hint = self.elsewhere.get(unknown) or suggestion(unknown, self.known_keys(path[:-1]), most=16)
-            return f"unknown key{hint}"
+            return self._unknown(path)
         bound = next((item for item in items if item["type"] in _BOUNDS), None)
         if bound is not None:
             limit, words = _BOUNDS[bound["type"]]
@@ -109,6 +107,16 @@ class Wording:
         if own is not None:
             return str(own["msg"]).partition(", ")[2]
         return self._expected(path, items, kinds, written)
+
+    def _unknown(self, path: Path) -> str:
+        """A key that nobody knows, one that takes no settings, or one of an alternative beside one of another."""
+        key, parts = str(path[-1]), self._schemas_at(path[:-1])
+        if any(key == part.get("const") or key in part.get("enum", ()) for part in parts):
+            return f"takes no settings: write {path[-2]}: {key}"
+        known = self.known_keys(path[:-1])
+        if key in known:
+            return "cannot be there together with the other keys: it is said instead of them"
+        return f"unknown key{self.elsewhere.get(key) or suggestion(key, known, most=16)}"
 
     def _expected(self, path: Path, items: Items, kinds: list[str], written: Mapping[Path, str]) -> str:
         """What the alternatives want of a value, and what it is."""
@@ -152,19 +160,67 @@ def _only_shadows(path: Path, said: Mapping[Path, Items], items: Items) -> bool:
     return deeper and all(item["type"] not in {"extra_forbidden", "missing"} for item in items)
 
 
-def _document_path(document: Any, item: dict[str, Any]) -> Path:
+def _of_what_is_meant(document: Any, items: Items) -> Items:
+    """Without what alternatives of a union say that know fewer of a mapping's keys than another: these were not meant.
+
+    Where none knows a key, the keys are unknown, and nobody misses any.
+    """
+    unknown: dict[Path, dict[Path, set[Any]]] = {}  # of each mapping, by alternative, the keys that it does not know
+    for item in items:
+        path = _document_path(document, item)
+        for place, alternative in _alternatives_of(document, item).items():
+            refused = unknown.setdefault(place, {}).setdefault(alternative, set())
+            if item["type"] == "extra_forbidden" and path[:-1] == place:
+                refused.add(path[-1])
+            elif path == place and item["type"].endswith(("_type", "literal_error")):  # no mapping at all: text, a list
+                refused.update(_at(document, place))
+
+    def meant(item: dict[str, Any]) -> bool:
+        for place, alternative in _alternatives_of(document, item).items():
+            counts = {name: len(keys) for name, keys in unknown[place].items()}
+            none = min(counts.values()) == len(_at(document, place)) > 0
+            if counts[alternative] > min(counts.values()) or (none and item["type"] == "missing"):
+                return False
+        return True
+
+    return [item for item in items if meant(item)]
+
+
+def _alternatives_of(document: Any, item: Mapping[str, Any]) -> dict[Path, Path]:
+    """Mappings of the document on the way to the item's place that pydantic names an alternative of, and its name."""
+    value, found = document, dict[Path, Path]()
+    path: Path = ()
+    steps = list(_steps(document, item))
+    for step, inside in steps[:-1] if item["type"] == "missing" else steps:
+        if inside:
+            value, path = value[step], (*path, step)
+        elif isinstance(value, dict):
+            found[path] = (*found.get(path, ()), step)
+    return found
+
+
+def _document_path(document: Any, item: Mapping[str, Any]) -> Path:
     """Pydantic's location without what is not in the document: names of union branches and validators."""
-    value, path = document, []
-    location = item["loc"]
-    for position, step in enumerate(location):
-        last = position == len(location) - 1
-        known = isinstance(value, dict) and step in value
-        if known or (isinstance(value, list) and isinstance(step, int) and step < len(value)):
+    steps = list(_steps(document, item))
+    missing = item["type"] == "missing"
+    return tuple(step for place, (step, inside) in enumerate(steps) if inside or (missing and place == len(steps) - 1))
+
+
+def _steps(document: Any, item: Mapping[str, Any]) -> Iterator[tuple[Any, bool]]:
+    """The steps of pydantic's location, and whether each leads into the document."""
+    value, last = document, len(item["loc"]) - 1
+    for place, step in enumerate(item["loc"]):
+        named = isinstance(value, dict) and step in value and not (place == last and item["type"] == "missing")
+        inside = named or (isinstance(value, list) and isinstance(step, int) and step < len(value))
+        if inside:
             value = value[step]
-        elif not (last and item["type"] == "missing"):
-            continue
-        path.append(step)
-    return tuple(path)
+        yield step, inside
+
+
+def _at(document: Any, place: Path) -> Any:
+    for step in place:
+        document = document[step]
+    return document
 
 
 def _hint(given: Any, kinds: list[str], written: str) -> str:

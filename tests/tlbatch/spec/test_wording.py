@@ -11,6 +11,7 @@ from tlbatch.errors import StudyError
 from tlbatch.profiles import decode_profile
 from tlbatch.schema.base import Count, Fraction, Part, Positive
 from tlbatch.schema.mistakes import Wording
+from tlbatch.spec import parse_study
 from tlbatch.spec.added import check_settings
 
 
@@ -104,3 +105,47 @@ def test_the_words_of_pydantic_reach_nobody() -> None:
             Settings.of(given)
         for mistake in Wording(Settings.model_json_schema()).mistakes(given, error.value):
             assert not any(phrase in mistake.text for phrase in ("should", "Input", "Value error", "valid"))
+
+
+OF_A_RUN = """
+apiVersion: tlbatch/v1
+kind: Study
+name: pets
+dataset: {{url: pets}}
+runs:
+  - {{name: only, model: {{backbone: mobilenet_v2, head: {head}}}, strategy: {strategy}}}
+"""
+INSTEAD = "cannot be there together with the other keys: it is said instead of them"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "said"),
+    [
+        ("{finetune: {unfreez: all}}", ["strategy.finetune.unfreez: unknown key (did you mean 'unfreeze'?)"]),
+        ("{finetune: 3}", ["strategy.finetune: must be a mapping (key: value), not 3"]),
+        ("{finetun: {unfreeze: all}}", ["strategy.finetun: unknown key (did you mean 'finetune'?)"]),
+        ("{warm: {}}", ["strategy.warm: unknown key (known here: finetune, adapt, adapt_network)"]),
+        ("{features: {views: 3}}", ["strategy.features: takes no settings: write strategy: features"]),
+        ("{adapt: {few: 0}}", ["strategy.adapt.few: must be at least 1, not 0"]),
+        ("{adapt: {}, finetune: {}}", [f"strategy.adapt: {INSTEAD}", f"strategy.finetune: {INSTEAD}"]),
+    ],
+)
+def test_of_several_alternatives_the_one_that_was_meant_speaks(strategy: str, said: list[str]) -> None:
+    """Fails when those that were not meant call its key unknown, or miss their own."""
+    with pytest.raises(StudyError) as error:
+        parse_study(OF_A_RUN.format(head="{}", strategy=strategy))
+    assert str(error.value).splitlines() == [f"study.yaml:7: runs[0].{each}" for each in said]
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        ("{logistc: {}}", "head.logistc: unknown key (did you mean 'logistic'?)"),
+        ("{knn: {k: 0}}", "head.knn.k: must be at least 1, not 0"),
+        ("{dense: [3], dropuot: 0.2}", "head.dropuot: unknown key (did you mean 'dropout'?)"),
+    ],
+)
+def test_heads_likewise(head: str, said: str) -> None:
+    with pytest.raises(StudyError) as error:
+        parse_study(OF_A_RUN.format(head=head, strategy="features"))
+    assert str(error.value) == f"study.yaml:7: runs[0].model.{said}"
