@@ -53,7 +53,8 @@ def test_check_says_what_pods_cost(study: Path, tmp_path: Path, capsys: pytest.C
     assert estimate["tasks_without_estimate"] == 3
     assert tlbatch("check", str(study), "--store", str(store)) == 0
     said = capsys.readouterr().out
-    assert f"cost about {estimate['cost']['value']:.2f} EUR and 3 tasks of kinds that this store has not measured yet" in said
+    assert said.count("and 3 tasks of kinds that this store has not measured yet") == 1
+    assert f"the pods of tasks that have an estimate cost about {estimate['cost']['value']:.2f} EUR, by the" in said
 
 
 def test_without_prices_nothing_is_said_of_cost(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -131,9 +131,8 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
     more = f" and {unknown} tasks of kinds that this store has not measured yet" if unknown else ""
     click.echo(f"\nabout {duration(seconds)} here{more}")
     if prices is not None:
-        click.echo(
-            f"its pods cost about {prices.text(paid)}{more}, by the context's prices and the times that this store measured"
-        )
+        whose = "the pods of tasks that have an estimate" if unknown else "its pods"
+        click.echo(f"{whose} cost about {prices.text(paid)}, by the context's prices and the times that this store measured")
     for warning in warnings:
         click.echo(f"warning: {warning}")
 
