@@ -72,13 +72,15 @@ from jobs.runtime import Context, step_main
 
 
 def run(context: Context) -> None:
+    from jobs.heads.cores import one_thread
     from tlbatch.contracts.evaluation import EvaluateParams
     from tlbatch.plugins import check_used
 
     params = context.read_params(EvaluateParams)
     check_used(params.plugins)
     kinds = {"trained": _trained, "zero_label": _zero_label, "champion": _champion, "extended": _extended}
-    kinds[params.run_kind](context)
+    with one_thread():  # so that bits do not depend on how many there are; networks run on all, each thread on its own
+        kinds[params.run_kind](context)
 
 
 def _trained(context: Context) -> None:

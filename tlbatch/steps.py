@@ -49,7 +49,7 @@ _STEPS = (  # in the order of displays and reports
     Step("extract", 2, "extract", compute=True, torch=True, sharded=True, reuses=True),
     Step("probe", 2, "extract", compute=True, torch=True, sharded=True, reuses=True),
     Step("finetune", 7, "finetune", compute=True, torch=True, saves=True, model=True),
-    Step("evaluate", 7, "evaluate", compute=True, torch=True),
+    Step("evaluate", 8, "evaluate", compute=True, torch=True),
     Step("suspects", 1, "data", planned="tlbatch.planning.suspects_task:add_suspects"),
     Step("curve", 4, "data", saves=True, planned="tlbatch.planning.curve_task:add_curve"),
     Step("episodes", 3, "data", planned="tlbatch.planning.episodes_task:add_episodes"),
@@ -57,7 +57,7 @@ _STEPS = (  # in the order of displays and reports
     Step("advise", 5, "data", page=True),
     Step("report", 16, "data", memory_mib=700, page=True, planned="tlbatch.planning.report_task:add_report"),
     Step("extend", 3, "evaluate", compute=True, torch=True, model=True, resources_of="evaluate"),
-    Step("predict", 3, "evaluate", compute=True, torch=True, sharded=True, resources_of="evaluate"),
+    Step("predict", 4, "evaluate", compute=True, torch=True, sharded=True, resources_of="evaluate"),
 )
 STEPS: Mapping[str, Step] = MappingProxyType({step.name: step for step in _STEPS})
 

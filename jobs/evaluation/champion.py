@@ -56,9 +56,7 @@ def _judge_fresh(context: Context, pins: Pins, earlier: Artifact) -> None:
         return
     from jobs.evaluation.fresh import fresh_of, mean_probabilities, said_before, write_fresh
     from jobs.evaluation.images import Dataset, load_dataset
-    from jobs.evaluation.outputs import forward, load_fed, models_of
-    from jobs.models.trained import load_trained
-    from jobs.training.computing import choose_device
+    from jobs.evaluation.outputs import choose_place, load_fed, models_of, trained_outputs
 
     whole = load_dataset(context)
     fresh = fresh_of(whole)
@@ -67,14 +65,11 @@ def _judge_fresh(context: Context, pins: Pins, earlier: Artifact) -> None:
     said = said_before(earlier, seed, fresh.classes, fresh.test)
     new = tuple(entry for entry in fresh.test if entry.id not in said)
     if new:
-        card, device = models[0].read_json("card.json"), choose_device(context.threads)
-        fed = load_fed(context, Dataset(fresh.artifact, replace(fresh.split, test=new), fresh.classes), card["input"], device)
-        logits = [
-            in_classes(forward(context, load_trained(context, model), fed, "the champion"), card["classes"], fresh.classes)
-            for model in models
-        ]
+        card, device = models[0].read_json("card.json"), choose_place(context)
+        fed = load_fed(Dataset(fresh.artifact, replace(fresh.split, test=new), fresh.classes), card["input"], len(models))
+        outputs = trained_outputs(context, models, fed, device, "the champion")
+        logits = [in_classes(one, card["classes"], fresh.classes) for one in outputs]
         said |= dict(zip([entry.id for entry in new], mean_probabilities(logits).tolist(), strict=True))
-        context.made["forward_passes"] += len(models) * len(new)
     write_fresh(context, fresh, {str(seed): np.array([said[entry.id] for entry in fresh.test])})
 
 
@@ -83,28 +78,21 @@ def _evaluate(context: Context) -> None:
     from jobs.data.split import split_index
     from jobs.evaluation.files import write_predictions
     from jobs.evaluation.images import Dataset
-    from jobs.evaluation.outputs import forward, load_fed, models_of
+    from jobs.evaluation.outputs import choose_place, load_fed, models_of, trained_outputs
     from jobs.evaluation.scores import metrics_document, said_by_trained
     from jobs.evaluation.trained import sentence
-    from jobs.models.trained import load_trained
-    from jobs.training.computing import choose_device
 
     device, params, artifact = (
-        choose_device(context.threads),
+        choose_place(context),
         context.read_params(EvaluateChampionParams),
         context.input("dataset"),
     )
-    context.made["device"] = str(device)
     ((seed, models),) = models_of(context).items()
     card = models[0].read_json("card.json")
     split = split_index(load_index(artifact), params.division, pins=pins_of(context))
     dataset = Dataset(artifact, split, list(params.classes))
-    fed = load_fed(context, dataset, card["input"], device)
-    logits = [
-        in_classes(forward(context, load_trained(context, model), fed, "the champion"), card["classes"], dataset.classes)
-        for model in models
-    ]
-    context.made["forward_passes"] = len(models) * len(dataset.test)
+    outputs = trained_outputs(context, models, load_fed(dataset, card["input"], len(models)), device, "the champion")
+    logits = [in_classes(one, card["classes"], dataset.classes) for one in outputs]
     validation = validation_in(models, dataset.classes)
     said = {str(seed): said_by_trained(logits, validation, dataset.labels, dataset.groups)}
     write_predictions(context, dataset.test, dataset.classes, said)

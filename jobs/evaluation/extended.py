@@ -36,24 +36,17 @@ def evaluate_extended(context: Context) -> None:
     from jobs.data.index import load_index
     from jobs.data.split import split_index
     from jobs.evaluation.files import write_predictions
-    from jobs.evaluation.outputs import forward, load_fed, models_of
+    from jobs.evaluation.outputs import choose_place, load_fed, models_of, trained_outputs
     from jobs.evaluation.scores import metrics_document, said_by_trained
-    from jobs.models.trained import load_trained
-    from jobs.training.computing import choose_device
 
-    params, device = context.read_params(EvaluateExtendedParams), choose_device(context.threads)
-    context.made["device"] = str(device)
+    params, device = context.read_params(EvaluateExtendedParams), choose_place(context)
     ((seed, models),) = models_of(context).items()
     card, artifact = models[0].read_json("card.json"), context.input("dataset")
     split = split_index(load_index(artifact), params.division, pins=pins_of(context))
     classes = [*params.classes, *(name for name in card["classes"] if name not in params.classes)]
     dataset = Dataset(artifact, split, classes)
-    fed = load_fed(context, dataset, card["input"], device)
-    logits = [
-        in_classes(forward(context, load_trained(context, model), fed, params.label), card["classes"], classes)
-        for model in models
-    ]
-    context.made["forward_passes"] = len(models) * len(dataset.test)
+    outputs = trained_outputs(context, models, load_fed(dataset, card["input"], len(models)), device, params.label)
+    logits = [in_classes(one, card["classes"], classes) for one in outputs]
     said = {str(seed): said_by_trained(logits, validation_in(models, classes), dataset.labels, dataset.groups)}
     write_predictions(context, dataset.test, classes, said)
     context.write_json("metrics.json", metrics_document(said, classes))

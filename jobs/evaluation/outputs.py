@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
-from torch import Tensor, nn
 
 from jobs.context import Context
 from jobs.data.features import load_features
-from jobs.data.index import read_stored
 from jobs.evaluation.images import Dataset
+from jobs.extraction.classifiers import Classifiers, head_outputs, open_trained
+from jobs.extraction.computing import StoredItems, compute_rows
+from jobs.extraction.requested_rows import Wanted
 from jobs.finite import finite
-from jobs.kinds import feed_of
-from jobs.kinds.feed import Normalise, laid_out
 from jobs.models.building import build_head
 from jobs.models.fitted_heads import make_room
 from jobs.statistics.predictions import Floats, Ints
-from jobs.training.items import load_items
+from jobs.training.computing import choose_device
 from tlbatch import nouns
 from tlbatch.contracts.evaluation import EvaluateParams
 from tlbatch.store.artifacts import Artifact
 
-BATCH = 64
+KEPT_BYTES = 2 * 2**30
+"""Of loaded test items, where several networks are fed with them; what is beyond it each loads for itself."""
 Models = dict[int, list[Artifact]]
 
 
-@dataclass(frozen=True)
-class Fed:
-    """Test items as one run feeds them: ``items`` [n, …] as their kind loads them, and ``normalise`` on ``device``."""
-
-    items: Tensor
-    normalise: Normalise
-    device: torch.device
-
-    def batches(self) -> Iterator[Tensor]:
-        for start in range(0, len(self.items), BATCH):
-            yield laid_out(self.normalise(self.items[start : start + BATCH].to(self.device)))
+def choose_place(context: Context) -> torch.device:
+    """Where networks are run. What threads do not share out among them (heads on cached features, texts) is computed by one,
+    so that it has the same bits however many there are.
+    """
+    device = choose_device(1)
+    context.made["device"] = str(device)
+    return device
 
 
 def models_of(context: Context) -> Models:
@@ -53,37 +49,38 @@ def models_of(context: Context) -> Models:
     return {seed: [folds[fold] for fold in sorted(folds)] for seed, folds in found.items()}
 
 
-def load_fed(context: Context, dataset: Dataset, settings: Mapping[str, Any], device: torch.device) -> Fed:
-    """All test items, loaded in parallel."""
-    entries, kind = dataset.test, feed_of(settings)
-
-    def load(i: int) -> Tensor:
-        return kind.load(read_stored(dataset.artifact, entries[i]), settings)
-
-    def tick(done: int) -> None:
-        context.check_stop()
-        context.progress(done, len(entries), nouns.items(), "decoding")
-
-    items = load_items(len(entries), load, context.scratch, context.threads, tick)
-    return Fed(items, kind.normaliser(settings), device)
+def load_fed(dataset: Dataset, settings: Mapping[str, Any], networks: int) -> StoredItems:
+    """Test items as a run feeds them, loaded as they are asked for. ``networks``: how many will be fed with all of them."""
+    wanted = [Wanted(entry) for entry in dataset.test]
+    return StoredItems(dataset.artifact, wanted, settings, keep_bytes=KEPT_BYTES if networks > 1 else 0)
 
 
-@torch.no_grad()
-def forward(context: Context, network: nn.Module, fed: Fed, note: str) -> Floats:
-    """float64 [n, outputs] logits, the network in eval mode, at the precision the task asks for."""
-    bf16 = context.read_params(EvaluateParams).precision == "bf16"
-    network.to(fed.device).eval()
+def trained_outputs(
+    context: Context, models: Sequence[Artifact], fed: StoredItems, device: torch.device, note: str
+) -> list[Floats]:
+    """float64 [n, classes] logits of each of a seed's models, at the precision the task asks for."""
+    precision, logits = context.read_params(EvaluateParams).precision, list[Floats]()
+    for network in open_trained(context, models, precision, device):
+        fold = f", fold {len(logits)}" if network.count < len(models) else ""
+        logits.extend(outputs_of(context, network, fed, f"{note}{fold}").swapaxes(0, 1))
+    return logits
+
+
+def outputs_of(context: Context, network: Classifiers, fed: StoredItems, note: str) -> Floats:
+    """float64 [n, heads, outputs]; what ran it and the forward passes are made known."""
     pieces, done = [], 0
-    for x in fed.batches():
-        context.check_stop()
-        with torch.autocast(fed.device.type, torch.bfloat16, enabled=bf16):
-            pieces.append(network(x).float().cpu())
-        done += len(x)
-        context.progress(done, len(fed.items), nouns.items(), note)
-    return cast(Floats, finite(torch.cat(pieces).double().numpy(), "outputs of the model"))
+    with closing(compute_rows(network, fed, context.threads)) as batches:
+        for batch, outputs in batches:
+            context.check_stop()
+            pieces.append(outputs)
+            done += len(batch)
+            context.progress(done, len(fed.wanted), nouns.items(), note)
+    engines = dict.fromkeys([*filter(None, str(context.made.get("engine", "")).split(", ")), network.engine])
+    context.made["engine"] = ", ".join(engines)
+    context.made["forward_passes"] = context.made.get("forward_passes", 0) + done
+    return np.concatenate(pieces)
 
 
-@torch.no_grad()
 def head_logits(artifact: Artifact, features: NDArray[np.float32], device: torch.device) -> Floats:
     """float64 [n, c] of a head that was trained on cached features: no backbone, no image."""
     card = artifact.read_json("card.json")
@@ -91,8 +88,7 @@ def head_logits(artifact: Artifact, features: NDArray[np.float32], device: torch
     head = build_head(features.shape[1], len(card["classes"]), card["model"]["head"], seed=0, init="torch")
     make_room(head, state)
     head.load_state_dict(state)
-    head.to(device).eval()
-    return cast(Floats, finite(head(torch.from_numpy(features).to(device)).double().cpu().numpy(), "outputs of the head"))
+    return head_outputs(head.to(device).eval(), features, device)
 
 
 def test_features(context: Context, dataset: Dataset) -> NDArray[np.float32]:

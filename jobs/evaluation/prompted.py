@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from jobs.models.clip import whole_clip, whole_state
+from jobs.models.building import Classifier
+from jobs.models.clip import clip_config, whole_clip, whole_state
 from jobs.models.pretrained import Pretrained
 from jobs.models.reading import fit_state
 from jobs.randomness import seed_layers
@@ -27,18 +28,29 @@ MARKS = 2
 
 
 class PromptClassifier(nn.Module):
-    """Items [n, 3, size, size] to logits [n, classes] by the embeddings of texts [classes, d], each of length 1."""
+    """Items [n, 3, size, size] to logits [n, classes]: the image tower, and what compares its embeddings with texts."""
+
+    def __init__(self, tower: Classifier, texts: Tensor, scale: float) -> None:
+        super().__init__()
+        self.tower, self.head = tower, TextsHead(texts, scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.tower(x))
+        return logits
+
+
+class TextsHead(nn.Module):
+    """Embeddings [n, d] to ``scale`` times their cosines to those of texts [classes, d], each of length 1; in float32."""
 
     texts: Tensor
 
-    def __init__(self, tower: nn.Module, texts: Tensor, scale: float) -> None:
+    def __init__(self, texts: Tensor, scale: float) -> None:
         super().__init__()
-        self.tower, self.scale = tower.eval(), scale
+        self.scale = scale
         self.register_buffer("texts", texts)
 
-    def forward(self, x: Tensor) -> Tensor:
-        found = self.tower(x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x)
-        with torch.autocast(x.device.type, enabled=False):
+    def forward(self, found: Tensor) -> Tensor:
+        with torch.autocast(found.device.type, enabled=False):
             return self.scale * functional.normalize(found.float(), dim=-1) @ self.texts.T
 
 
@@ -51,7 +63,8 @@ def build_prompted(
     """
     network = load_clip(backbone, pretrained)
     texts = embed_prompts(network, backbone["name"].removeprefix(PREFIX), prompts)
-    return PromptClassifier(network.visual, texts, float(network.logit_scale.detach().exp()))
+    size = int(clip_config(backbone["name"].removeprefix(PREFIX))["vision_cfg"]["image_size"])
+    return PromptClassifier(Classifier(network.visual, (3, size, size)), texts, float(network.logit_scale.detach().exp()))
 
 
 def load_clip(backbone: Mapping[str, Any], pretrained: Pretrained) -> Any:

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from jobs.context import Context
-from jobs.data.index import read_stored
 from jobs.evaluation.files import write_predictions
 from jobs.evaluation.fresh import fresh_of, mean_probabilities, write_fresh
 from jobs.evaluation.images import Dataset, load_dataset
 from jobs.evaluation.label_errors import suspects_documents
 from jobs.evaluation.outputs import (
-    Fed,
     Models,
-    forward,
+    choose_place,
     head_logits,
     load_fed,
     models_of,
     test_features,
+    trained_outputs,
     validation_of,
 )
 from jobs.evaluation.own_judgement import judge_by_models
 from jobs.evaluation.scores import ScoredOutputs, metrics_document, said_by_trained
 from jobs.evaluation.stopwatch import Stopwatch
 from jobs.explain.gallery import Shown, write_gallery
-from jobs.kinds import feed_of
+from jobs.extraction.computing import StoredItems
 from jobs.models.network import Network
 from jobs.models.trained import load_trained
 from jobs.statistics.predictions import Floats
-from jobs.training.computing import choose_device
 from tlbatch import nouns
 from tlbatch.contracts.evaluation import EvaluateRunParams
 
@@ -41,18 +38,17 @@ Logits = dict[int, list[Floats]]
 
 def evaluate_trained(context: Context) -> None:
     """Everything that jobs.evaluate lists, for ``run_kind: trained``."""
-    device, watch, params = choose_device(context.threads), Stopwatch(), context.read_params(EvaluateRunParams)
-    context.made["device"] = str(device)
+    device, watch, params = choose_place(context), Stopwatch(), context.read_params(EvaluateRunParams)
     models = models_of(context)
     first = min(models)
     dataset = load_dataset(context, redraw=first if params.redraw else None)
     print(f"{len(dataset.test)} test {nouns.items()}, {len(dataset.classes)} classes, {_count(models)}", flush=True)
     settings = models[first][0].read_json("card.json")["input"]
+    count = sum(len(folds) for folds in models.values())
+    fed, context.made["forward_passes"] = load_fed(dataset, settings, count), 0
     with watch("outputs"):
-        fed = None if "features" in context.task.inputs else load_fed(context, dataset, settings, device)
-        logits = _by_features(context, dataset, models, device) if fed is None else _by_networks(context, models, fed)
-    context.made["images_per_s"] = watch.rate("outputs", len(dataset.test) * sum(len(folds) for folds in models.values()))
-    context.made["forward_passes"] = 0 if fed is None else len(dataset.test) * sum(len(folds) for folds in models.values())
+        logits = _logits(context, dataset, models, fed, device)
+    context.made["images_per_s"] = watch.rate("outputs", len(dataset.test) * count)
     said = _said(dataset, models, logits)
     write_predictions(context, dataset.test, dataset.classes, said)
     with watch("metrics"):
@@ -65,7 +61,9 @@ def evaluate_trained(context: Context) -> None:
     context.write_json("metrics.json", document)
     if (fresh := fresh_of(dataset)) is not None:
         with watch("fresh"):
-            _judge_fresh(context, fresh, models, settings, device)
+            fed_fresh = load_fed(fresh, settings, count)
+            fresh_logits = _logits(context, fresh, models, fed_fresh, device)
+            write_fresh(context, fresh, {str(seed): mean_probabilities(one) for seed, one in fresh_logits.items()})
     with watch("gallery"):
         network = load_trained(context, models[first][0]).to(device)
         write_gallery(context, _shown(dataset, said[str(first)], settings, network, device, fed), str(first))
@@ -73,32 +71,16 @@ def evaluate_trained(context: Context) -> None:
     print(sentence(document), flush=True)
 
 
-def _judge_fresh(context: Context, fresh: Dataset, models: Models, settings: Mapping[str, Any], device: torch.device) -> None:
-    if "features" in context.task.inputs:
-        logits = _by_features(context, fresh, models, device)
-    else:
-        logits = _by_networks(context, models, load_fed(context, fresh, settings, device))
-        context.made["forward_passes"] += len(fresh.test) * sum(len(folds) for folds in models.values())
-    write_fresh(context, fresh, {str(seed): mean_probabilities(one) for seed, one in logits.items()})
-
-
 def _count(models: Models) -> str:
     count = sum(len(folds) for folds in models.values())
     return "1 model" if count == 1 else f"{count} models"
 
 
-def _by_features(context: Context, dataset: Dataset, models: Models, device: torch.device) -> Logits:
-    features = test_features(context, dataset)
-    return {seed: [head_logits(model, features, device) for model in folds] for seed, folds in models.items()}
-
-
-def _by_networks(context: Context, models: Models, fed: Fed) -> Logits:
-    logits: Logits = {}
-    for seed, folds in models.items():
-        for number, model in enumerate(folds):
-            note = f"seed {seed}" + (f", fold {number}" if len(folds) > 1 else "")
-            logits.setdefault(seed, []).append(forward(context, load_trained(context, model), fed, note))
-    return logits
+def _logits(context: Context, dataset: Dataset, models: Models, fed: StoredItems, device: torch.device) -> Logits:
+    if "features" in context.task.inputs:
+        features = test_features(context, dataset)
+        return {seed: [head_logits(model, features, device) for model in folds] for seed, folds in models.items()}
+    return {seed: trained_outputs(context, folds, fed, device, f"seed {seed}") for seed, folds in models.items()}
 
 
 def _said(dataset: Dataset, models: Models, logits: Mapping[int, Sequence[Floats]]) -> dict[str, ScoredOutputs]:
@@ -115,26 +97,18 @@ def _shown(
     settings: Mapping[str, Any],
     network: Network | None,
     device: torch.device,
-    fed: Fed | None,
+    fed: StoredItems,
 ) -> Shown:
     return Shown(
         predictions=said.predictions,
         ids=[entry.id for entry in dataset.test],
         paths=[entry.path for entry in dataset.test],
         classes=dataset.classes,
-        item=item_loader(dataset, settings, fed),
+        item=lambda i: fed.load(fed.wanted[i]),
         settings=settings,
         network=network,
         device=device,
     )
-
-
-def item_loader(dataset: Dataset, settings: Mapping[str, Any], fed: Fed | None) -> Callable[[int], Tensor]:
-    """Test item i as its kind loads it: from what is in memory, or on demand."""
-    if fed is not None:
-        return lambda i: fed.items[i]
-    kind = feed_of(settings)
-    return lambda i: kind.load(read_stored(dataset.artifact, dataset.test[i]), settings)
 
 
 def sentence(document: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 
 from jobs.context import Context
@@ -11,17 +12,18 @@ from jobs.evaluation.described import class_probabilities, judge_unseen, sentenc
 from jobs.evaluation.files import write_predictions
 from jobs.evaluation.images import load_dataset
 from jobs.evaluation.label_errors import judge_without_labels, suspects_documents
-from jobs.evaluation.outputs import forward, grouped_probabilities, load_fed
+from jobs.evaluation.outputs import choose_place, grouped_probabilities, load_fed, outputs_of
 from jobs.evaluation.prompted import build_prompted
 from jobs.evaluation.scores import ScoredOutputs, metrics_document, written
 from jobs.evaluation.stopwatch import Stopwatch
-from jobs.evaluation.trained import item_loader, sentence
+from jobs.evaluation.trained import sentence
 from jobs.explain.gallery import Shown, write_gallery
+from jobs.extraction.classifiers import Classifiers, open_pretrained
+from jobs.extraction.extractor import fold
 from jobs.metrics.calibration import Temperature, softmax
 from jobs.models.building import build_classifier
 from jobs.models.pretrained import load_pretrained, located
 from jobs.statistics.predictions import Floats, Predictions
-from jobs.training.computing import choose_device
 from tlbatch import nouns
 from tlbatch.contracts.evaluation import EvaluateZeroLabelParams
 
@@ -30,15 +32,13 @@ SEED = "0"
 
 def evaluate_zero_label(context: Context) -> None:
     """Everything that jobs.evaluate lists, for ``run_kind: zero_label``; there is no temperature and no map to look into."""
-    device, watch, params = choose_device(context.threads), Stopwatch(), context.read_params(EvaluateZeroLabelParams)
-    context.made["device"] = str(device)
+    device, watch, params = choose_place(context), Stopwatch(), context.read_params(EvaluateZeroLabelParams)
     dataset = load_dataset(context)
     print(f"{len(dataset.test)} test {nouns.items()}, {len(dataset.classes)} classes, no labels used", flush=True)
-    classifier = _classifier(context, params)
+    classifier, fed = _classifier(context, params, device), load_fed(dataset, params.input, 1)
     with watch("outputs"):
-        fed = load_fed(context, dataset, params.input, device)
-        outputs = forward(context, classifier, fed, "no labels")
-    context.made |= {"images_per_s": watch.rate("outputs", len(dataset.test)), "forward_passes": len(dataset.test)}
+        outputs = outputs_of(context, classifier, fed, "no labels")[:, 0]
+    context.made["images_per_s"] = watch.rate("outputs", len(dataset.test))
     probabilities = written(_probabilities(context, params, outputs, dataset.classes))
     predictions = Predictions(dataset.labels, probabilities, dataset.groups)
     said = ScoredOutputs(predictions, None, Temperature(None, "no labels are used, so none to fit a temperature on"), None)
@@ -53,19 +53,31 @@ def evaluate_zero_label(context: Context) -> None:
     context.write_json("suspects.json", suspects)
     with watch("gallery"):
         ids, paths = [entry.id for entry in dataset.test], [entry.path for entry in dataset.test]
-        item = item_loader(dataset, params.input, fed)
-        shown = Shown(predictions, ids, paths, dataset.classes, item, params.input, network=None, device=device)
+        shown = Shown(
+            predictions,
+            ids,
+            paths,
+            dataset.classes,
+            lambda i: fed.load(fed.wanted[i]),
+            params.input,
+            network=None,
+            device=device,
+        )
         write_gallery(context, shown, SEED)
     context.made["seconds_by_part"] = watch.seconds
     print(sentence(document), flush=True)
 
 
-def _classifier(context: Context, params: EvaluateZeroLabelParams) -> nn.Module:
+def _classifier(context: Context, params: EvaluateZeroLabelParams, device: torch.device) -> Classifiers:
     backbone = params.backbone.as_json()
     pretrained = load_pretrained(context, backbone)
+    head: nn.Module = nn.Identity()
     if params.prompted is None:
-        return build_classifier(backbone, pretrained)
-    return build_prompted(backbone, pretrained, params.prompted.prompts)
+        network = fold(lambda: build_classifier(backbone, pretrained))
+    else:
+        prompted = build_prompted(backbone, pretrained, params.prompted.prompts)
+        network, head = fold(lambda: prompted.tower), prompted.head
+    return open_pretrained(network, head, params.input, params.precision, device, context.threads)
 
 
 def _probabilities(context: Context, params: EvaluateZeroLabelParams, outputs: Floats, classes: Sequence[str]) -> Floats:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +13,16 @@ from torch import Tensor
 
 from jobs.context import Context
 from jobs.explain.choice import right_samples, surest_errors
+from jobs.extraction.computing import in_order
+from jobs.extraction.extractor import one_thread_each
 from jobs.kinds import feed_of
-from jobs.kinds.feed import Feed, Normalise
+from jobs.kinds.feed import Explained, Feed, Normalise
+from jobs.models.copies import ThreadCopies
 from jobs.models.network import Network
 from jobs.statistics.predictions import Predictions
 
-BATCH = 8
+BATCH = 4
+"""Small, so that there are some for every thread; its number changes last bits of where a network looks."""
 
 
 @dataclass(frozen=True)
@@ -73,19 +79,38 @@ def _described(shown: Shown, i: int, name: str) -> dict[str, Any]:
 
 def _write_items(context: Context, shown: Shown, places: Sequence[int], rows: Sequence[dict[str, Any]]) -> bool:
     """Whether there are overlays; a row's ``plain`` is then a file of its own."""
-    overlaid, suffix = False, f".{shown.kind.suffix}"
-    for start in range(0, len(places), BATCH):
+    overlaid, suffix, done = False, f".{shown.kind.suffix}", 0
+    batches = [places[start : start + BATCH] for start in range(0, len(places), BATCH)]
+    for batch, explained in _explained(context, shown, batches):
         context.check_stop()
-        batch = places[start : start + BATCH]
-        items = torch.stack([shown.item(i) for i in batch])
-        predicted = torch.as_tensor(shown.predictions.predicted[batch])
-        explained = shown.kind.explain(shown.network, items, shown.normalise, predicted, shown.device)
-        for row, one in zip(rows[start : start + BATCH], explained, strict=True):
+        for row, one in zip(rows[done : done + len(batch)], explained, strict=True):
             if one.overlaid is not None:
                 overlaid, row["plain"] = True, row["file"].replace(suffix, f"-plain{suffix}")
                 context.out(row["file"]).write_bytes(one.overlaid)
             context.out(row["plain"]).write_bytes(one.plain)
+        done += len(batch)
     return overlaid
+
+
+def _explained(
+    context: Context, shown: Shown, batches: Sequence[Sequence[int]]
+) -> Iterator[tuple[Sequence[int], Sequence[Explained]]]:
+    """Each batch and its items for people, in order. On a CPU threads share the batches, each on its own, as everywhere."""
+    copies = None if shown.network is None else ThreadCopies(shown.network)
+    threads = context.threads if shown.device.type == "cpu" else 1
+
+    def explain(batch: Sequence[int]) -> Sequence[Explained]:
+        items = torch.stack([shown.item(i) for i in batch])
+        predicted = torch.as_tensor(shown.predictions.predicted[batch])
+        network = copies.get() if copies else None
+        return shown.kind.explain(network, items, shown.normalise, predicted, shown.device)
+
+    with (
+        one_thread_each(),
+        ThreadPoolExecutor(threads) as pool,
+        closing(in_order(pool, explain, batches, threads)) as explained,
+    ):
+        yield from explained
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from jobs.data.index import IndexEntry
 from jobs.data.split import Split
 from jobs.extending.added import ADDED, Added, check_apart, divide, load_added, trained_copies
 from jobs.extending.heads import ExtendableHead, Features, is_imprinted
-from jobs.extraction.computing import compute_rows
+from jobs.extraction.computing import StoredItems, compute_rows
 from jobs.extraction.extractor import Extractor, fold
 from jobs.extraction.requested_rows import Wanted
 from jobs.models.reading import read_state
@@ -71,8 +71,8 @@ def _features(
     found = {}
     for role, entries in wanted.items():
         rows = [np.zeros((0, dim), np.float32)]
-        asked = [Wanted(entry) for entry in entries]
-        for batch, features in compute_rows(extractor, context.input(role), asked, card["input"], None, context.threads):
+        items = StoredItems(context.input(role), [Wanted(entry) for entry in entries], card["input"])
+        for batch, features in compute_rows(extractor, items, context.threads):
             context.check_stop()
             rows.append(features)
             done += len(batch)

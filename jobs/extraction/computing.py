@@ -6,15 +6,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from typing import Any, TypeVar
+from threading import Lock
+from typing import Any, Generic, Protocol, TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from jobs.data.index import read_stored
-from jobs.extraction.extractor import Extractor, one_thread_each
+from jobs.extraction.extractor import one_thread_each
 from jobs.extraction.requested_rows import Wanted, loaded_row
 from tlbatch.store.artifacts import Artifact
 
@@ -23,17 +22,48 @@ WHOLE = 0.25  # of a shard's bytes wanted: then it is fetched in one piece
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Rows = TypeVar("Rows", covariant=True)
 Batch = Sequence[Wanted]
 
 
-class StoredItems:
-    """Stored items of the dataset. A shard of which much is wanted is fetched whole, of others only what is wanted."""
+class Computing(Protocol, Generic[Rows]):
+    """What makes rows of items: a network, or what rests on one. Called from several threads where it is on a CPU.
 
-    def __init__(self, dataset: Artifact, wanted: Iterable[Wanted]) -> None:
-        self._dataset = dataset
+    ``batch``: items that it is best given at a time.
+    """
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def batch(self) -> int: ...
+
+    def __call__(self, items: Tensor) -> Rows: ...
+
+
+class StoredItems:
+    """Stored items of the dataset, as their kind loads them by ``settings``, and their augmented views.
+
+    A shard of which much is wanted is fetched whole, of others only what is wanted. ``keep_bytes``: of so many bytes loaded
+    items are kept, for who asks for them once more.
+    """
+
+    def __init__(
+        self,
+        dataset: Artifact,
+        wanted: Sequence[Wanted],
+        settings: Mapping[str, Any],
+        augmentation: Mapping[str, Any] | None = None,
+        *,
+        keep_bytes: int = 0,
+    ) -> None:
+        self.wanted, self._dataset = wanted, dataset
+        self._settings, self._augmentation = settings, augmentation
         self._bytes: Counter[str] = Counter()
         for entry in {row.entry.id: row.entry for row in wanted}.values():
             self._bytes[entry.shard] += entry.size
+        self._kept: dict[tuple[str, int, int | None], Tensor] = {}
+        self._room, self._keeping = keep_bytes, Lock()
 
     def expect(self, batch: Batch) -> None:
         """Fetch what is better fetched whole. To be called by one thread, before the items are read."""
@@ -44,46 +74,56 @@ class StoredItems:
     def read(self, row: Wanted) -> bytes:
         return read_stored(self._dataset, row.entry)
 
+    def load(self, row: Wanted) -> Tensor:
+        """Safe to call from several threads."""
+        place = (row.entry.shard, row.entry.offset, row.view)
+        if (kept := self._kept.get(place)) is not None:
+            return kept
+        item = loaded_row(row, self.read(row), self._settings, self._augmentation)
+        with self._keeping:
+            if place not in self._kept and item.nbytes <= self._room:
+                self._kept[place] = item
+                self._room -= item.nbytes
+        return item
 
-def compute_rows(
-    extractor: Extractor,
-    dataset: Artifact,
-    wanted: Sequence[Wanted],
-    settings: Mapping[str, Any],
-    augmentation: Mapping[str, Any] | None,
-    threads: int,
-) -> Generator[tuple[Batch, NDArray[np.float32]], None, None]:
-    """Batches and their features [len(batch), d], in the order of ``wanted``, from ``threads`` threads."""
-    stored, on_gpu = StoredItems(dataset, wanted), extractor.device.type == "cuda"
 
-    def loaded(batch: Batch) -> Tensor:
-        rows = [loaded_row(row, stored.read(row), settings, augmentation) for row in batch]
-        return padded(rows, extractor.batch, pinned=on_gpu)
+def compute_rows(network: Computing[Rows], items: StoredItems, threads: int) -> Generator[tuple[Batch, Rows], None, None]:
+    """Batches and their rows [len(batch), …], in the order of ``items.wanted``, from ``threads`` threads."""
+
+    def loaded(batch: Batch) -> list[Tensor]:
+        return [items.load(row) for row in batch]
 
     def batches() -> Iterator[Batch]:
-        for start in range(0, len(wanted), extractor.batch):
-            batch = wanted[start : start + extractor.batch]
-            stored.expect(batch)
+        for start in range(0, len(items.wanted), network.batch):
+            batch = items.wanted[start : start + network.batch]
+            items.expect(batch)
             yield batch
 
-    def computed(batch: Batch) -> NDArray[np.float32]:
-        return extractor(loaded(batch))
+    yield from compute_batches(network, batches(), loaded, threads)
 
+
+def compute_batches(
+    network: Computing[Rows], batches: Iterable[Item], load: Callable[[Item], Sequence[Tensor]], threads: int
+) -> Generator[tuple[Item, Rows], None, None]:
+    """Batches and their rows, in order. On a CPU threads load and compute, each on its own; for a GPU they load alone."""
+
+    def loaded(batch: Item) -> Tensor:
+        return stacked(load(batch), pinned=on_gpu)
+
+    on_gpu = network.device.type == "cuda"
     with one_thread_each(), ThreadPoolExecutor(threads) as pool:
         if on_gpu:
-            with closing(in_order(pool, loaded, batches(), AHEAD * threads)) as decoded:
-                yield from ((batch, extractor(fed)[: len(batch)]) for batch, fed in decoded)
+            with closing(in_order(pool, loaded, batches, AHEAD * threads)) as fed:
+                yield from ((batch, network(items)) for batch, items in fed)
         else:
-            with closing(in_order(pool, computed, batches(), AHEAD * threads)) as results:
-                yield from ((batch, features[: len(batch)]) for batch, features in results)
+            with closing(in_order(pool, lambda batch: network(loaded(batch)), batches, AHEAD * threads)) as results:
+                yield from results
 
 
-def padded(items: Sequence[Tensor], size: int, *, pinned: bool = False) -> Tensor:
-    """[size, …]: a batch of items of one shape and type, then zeros, so that every forward pass has one shape."""
-    batch = torch.zeros((size, *items[0].shape), dtype=items[0].dtype, pin_memory=pinned)
-    for place, item in enumerate(items):
-        batch[place] = item
-    return batch
+def stacked(items: Sequence[Tensor], *, pinned: bool = False) -> Tensor:
+    """[n, …]: a batch of items of one shape and type."""
+    batch = torch.empty((len(items), *items[0].shape), dtype=items[0].dtype, pin_memory=pinned)
+    return torch.stack(list(items), out=batch)
 
 
 def in_order(

@@ -37,14 +37,13 @@ PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 
 
 class CompiledNetwork:
-    """A network compiled for batches of ``shape``: float32 [n, …] to float32 [n, d]. Safe to call from several threads.
+    """A network compiled for batches of one shape: float32 [n, …] to float32 [n, d]. Safe to call from several threads.
 
-    Every call is computed by a single thread, and other numbers of items are divided and filled up with zeros, so that bits
-    depend neither on how many threads nor on how many items there are. ``model``: OpenVINO's, whose constants lie in the
-    memory of ``network``. ``name``: engine and version.
+    Every call is computed by a single thread, so that bits do not depend on how many there are. ``model``: OpenVINO's, of that
+    shape, whose constants lie in the memory of ``network``. ``name``: engine and version.
     """
 
-    def __init__(self, network: nn.Module, model: Any, shape: tuple[int, ...], precision: str, threads: int) -> None:
+    def __init__(self, network: nn.Module, model: Any, precision: str, threads: int) -> None:
         settings = {
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": threads,
@@ -52,20 +51,15 @@ class CompiledNetwork:
             "ENABLE_CPU_PINNING": False,
         }
         self.name = f"openvino {version('openvino')}"
-        self._network, self._shape = network, shape
+        self._network = network
         self._compiled = load_openvino().Core().compile_model(model, "CPU", settings)
         self._own = threading.local()
 
     def __call__(self, fed: Tensor) -> NDArray[np.float32]:
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
-        size = self._shape[0]
-        return np.concatenate([self._rows(fed[start : start + size].float()) for start in range(0, len(fed), size)])
-
-    def _rows(self, part: Tensor) -> NDArray[np.float32]:
-        whole = torch.cat([part, part.new_zeros((self._shape[0] - len(part), *self._shape[1:]))])
-        result = self._own.request.infer([whole.contiguous().numpy()], share_inputs=True)
-        return np.array(result[0][: len(part)], np.float32)
+        result = self._own.request.infer([fed.float().contiguous().numpy()], share_inputs=True)
+        return np.array(result[0], np.float32)
 
 
 def compiled(network: nn.Module, shape: tuple[int, ...], precision: str, threads: int) -> CompiledNetwork | None:
@@ -105,10 +99,10 @@ def _compile(network: nn.Module, shape: tuple[int, ...], traced: int, precision:
     with torch.inference_mode():
         expected = network(noise).numpy()
     model = _converted(network, example)
-    if not _agree(expected, CompiledNetwork(network, model, tuple(example.shape), "fp32", threads)(noise)):
+    if not _agree(expected, CompiledNetwork(network, model, "fp32", threads)(noise)):
         raise OtherwiseError("it puts out something else when OpenVINO runs it")
     model.reshape(list(shape))
-    fast = CompiledNetwork(network, model, shape, precision, threads)
+    fast = CompiledNetwork(network, model, precision, threads)
     places = [place % traced for place in range(shape[0])]
     rows = fast(noise[places])
     if rows.shape != (shape[0], *expected.shape[1:]):

@@ -1,4 +1,4 @@
-"""The network that computes features, in batches of one fixed shape.
+"""The network that computes features, or what else it puts out, in batches of one fixed shape.
 
 On a CPU every worker thread has a network of its own (the weights are shared) that computes with a single thread: an image's
 features depend neither on its neighbours and its place in the batch nor on how many threads there are, and no thread waits
@@ -33,6 +33,7 @@ from tlbatch.contracts.models import ExtractParams
 
 BATCH = {"cpu": 8, "cuda": 64}
 Folded = TypeVar("Folded", bound=nn.Module)
+Number = TypeVar("Number", np.float32, np.float64)
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -44,17 +45,29 @@ class RowNetwork(Protocol):
 
 
 class Extractor:
-    """Items to features. ``batch``: items a forward pass takes. The backbone is its own from here on.
+    """Items to rows. ``batch``: items of every forward pass, however many are given. The network is its own from here on.
 
-    ``threads``: how many call it at a time.
+    ``threads``: how many call it at a time. ``mixed``: where torch computes in bfloat16, weights stay float32 and operations
+    are cast (autocast), as when they were trained; else weights are bfloat16, too. ``rows``: what they are, in words.
+    ``batch``: another than the device's, on a GPU.
     """
 
     def __init__(
-        self, backbone: Any, settings: Mapping[str, Any], precision: str, device: torch.device, threads: int = 1
+        self,
+        network: Any,
+        settings: Mapping[str, Any],
+        precision: str,
+        device: torch.device,
+        threads: int = 1,
+        *,
+        mixed: bool = False,
+        rows: str = "features",
+        batch: int | None = None,
     ) -> None:
-        self.device, self.batch = device, BATCH[device.type]
+        self.device, self.batch = device, batch_of(device, batch)
         self._normalise = feed_of(settings).normaliser(settings)
-        self._backbone, self._precision, self._threads = backbone, precision, threads
+        self._given, self._precision, self._threads = network, precision, threads
+        self._mixed, self._rows = mixed, rows
         self._network: CompiledNetwork | TorchNetwork | None = None
         self._opening = Lock()
 
@@ -64,17 +77,32 @@ class Extractor:
         return self._network.name if self._network else ""
 
     def __call__(self, items: Tensor) -> NDArray[np.float32]:
-        """[n, d] of a batch of items as their kind loads them. Safe to call from several threads."""
+        """[n, d] of items as their kind loads them. Safe to call from several threads."""
         with torch.inference_mode():
             fed = self._normalise(items.to(self.device, non_blocking=True))
         with self._opening:
             self._network = self._network or self._open(fed)
-        return np.asarray(finite(self._network(fed), "features"), np.float32)
+        return np.asarray(finite(in_batches(self._network, fed, self.batch), self._rows), np.float32)
 
     def _open(self, fed: Tensor) -> CompiledNetwork | TorchNetwork:
         shape, on_cpu = (self.batch, *fed.shape[1:]), self.device.type == "cpu"
-        fast = compiled(self._backbone, shape, self._precision, self._threads) if on_cpu else None
-        return fast or TorchNetwork(self._backbone, self._precision, self.device)
+        fast = compiled(self._given, shape, self._precision, self._threads) if on_cpu else None
+        return fast or TorchNetwork(self._given, self._precision, self.device, mixed=self._mixed)
+
+
+def batch_of(device: torch.device, asked: int | None = None) -> int:
+    """Items of a forward pass. On a CPU it is not to be chosen: another would be no faster and have other last bits."""
+    return asked if asked and device.type != "cpu" else BATCH[device.type]
+
+
+def in_batches(compute: Callable[[Tensor], NDArray[Number]], fed: Tensor, size: int) -> NDArray[Number]:
+    """Rows of items [n, …] by passes of ``size`` items, what is missing being zeros: so bits do not depend on n."""
+    parts = [fed[start : start + size] for start in range(0, len(fed), size)]
+    return np.concatenate([compute(_filled(part, size))[: len(part)] for part in parts])
+
+
+def _filled(part: Tensor, size: int) -> Tensor:
+    return part if len(part) == size else torch.cat([part, part.new_zeros((size - len(part), *part.shape[1:]))])
 
 
 class TorchNetwork:
@@ -82,17 +110,19 @@ class TorchNetwork:
 
     name = f"torch {torch.__version__}"
 
-    def __init__(self, network: nn.Module, precision: str, device: torch.device) -> None:
+    def __init__(self, network: nn.Module, precision: str, device: torch.device, *, mixed: bool = False) -> None:
         network.to(device)
-        if precision == "bf16":
+        bf16 = precision == "bf16"
+        if bf16 and not mixed:
             to_bfloat16(network)
-        self.shared, self._dtype = network.to(memory_format=torch.channels_last), DTYPES[precision]
+        self.shared, self._dtype = network.to(memory_format=torch.channels_last), DTYPES["fp32" if mixed else precision]
+        self._device, self._cast = device.type, bf16 and mixed
         self._copies = None if device.type == "cuda" else ThreadCopies(self.shared)
 
     def __call__(self, fed: Tensor) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            features: Tensor = self.own()(laid_out(fed.to(self._dtype)))
-            return features.float().cpu().numpy()
+        with torch.inference_mode(), torch.autocast(self._device, torch.bfloat16, enabled=self._cast):
+            rows: Tensor = self.own()(laid_out(fed.to(self._dtype)))
+            return rows.float().cpu().numpy()
 
     def own(self) -> nn.Module:
         """On a CPU this thread's own."""
@@ -107,7 +137,10 @@ def open_backbone(context: Context) -> Backbone:
 
 
 def fold(build: Callable[[], Folded]) -> Folded:
-    """What ``build`` makes, for computing alone: BatchNorms folded where that changes nothing, no gradients."""
+    """What ``build`` makes, for computing alone: BatchNorms folded where that changes nothing, no gradients.
+
+    Its ``fed`` is the shape of an item.
+    """
     backbone = build()
     if not fold_batch_norms(backbone, _noise(backbone)):
         backbone = build()

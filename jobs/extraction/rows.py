@@ -93,14 +93,14 @@ def compute_own(
 ) -> None:
     """Compute rows, the finished ones stored twice a minute, when asked to stop and, for a shard of several, at the end."""
     from jobs.data.row_store import Spool
-    from jobs.extraction.computing import compute_rows
+    from jobs.extraction.computing import StoredItems, compute_rows
     from jobs.extraction.extractor import Extractor
 
     extractor = Extractor(network, asked.input, asked.precision, device, context.threads)
     spool = Spool(context.scratch / "rows.float32", network.dim)
     started = saved = time.monotonic()
-    computing = compute_rows(extractor, context.input("dataset"), own, asked.input, asked.augmentation, context.threads)
-    with closing(computing) as batches:
+    items = StoredItems(context.input("dataset"), own, asked.input, asked.augmentation)
+    with closing(compute_rows(extractor, items, context.threads)) as batches:
         try:
             for batch, features in batches:
                 for row, values in zip(batch, features, strict=True):

@@ -61,7 +61,10 @@ class Feed(Protocol):
     def explain(
         self, network: Network | None, items: Tensor, normalise: Normalise, predicted: Tensor, device: torch.device
     ) -> Sequence[Explained]:
-        """Items [n, …] for people; ``predicted`` [n] classes. ``network`` is None where there is nothing to look into."""
+        """Items [n, …] for people; ``predicted`` [n] classes. ``network`` is None where there is nothing to look into.
+
+        Called from several threads, each with a network of its own.
+        """
 
     def feature_map(
         self, network: Network, item: Tensor, normalise: Normalise, path: Path, device: torch.device

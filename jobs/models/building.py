@@ -26,7 +26,7 @@ from tlbatch.errors import StudyError
 from tlbatch.kinds import fed_shape
 from tlbatch.spec.added import added_name
 
-__all__ = ["Draft", "build_backbone", "build_classifier", "build_head", "build_network", "draft_of", "load_state"]
+__all__ = ["Classifier", "Draft", "build_backbone", "build_classifier", "build_head", "build_network", "draft_of", "load_state"]
 
 MODEL_SIZE, NOISE_SIZE = 224, 128
 
@@ -163,14 +163,17 @@ def load_state(body: nn.Module, draft: Draft, pretrained: Pretrained) -> None:
 
 
 class Classifier(nn.Module):
-    """A pretrained network with its own classifier: images to logits over what it was trained on."""
+    """A pretrained network with its own classifier: images to logits over what it was trained on.
 
-    def __init__(self, body: nn.Module) -> None:
+    Or whatever else it puts out. ``fed``: the shape of an image that it takes.
+    """
+
+    def __init__(self, body: nn.Module, fed: tuple[int, ...]) -> None:
         super().__init__()
-        self.body = body.eval()
+        self.body, self.fed = body.eval(), fed
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [n, outputs]."""
+        """[n, outputs]; one-channel images are repeated."""
         logits: Tensor = self.body(x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x)
         return logits
 
@@ -182,4 +185,4 @@ def build_classifier(backbone: Mapping[str, Any], pretrained: Pretrained) -> Cla
     drop_modules(draft.body, unreached(draft.body, walk(draft.body, Tap(""), (1, 3, size, size))))
     if pretrained.state is not None:
         load_state(draft.body, draft, pretrained)
-    return Classifier(draft.body)
+    return Classifier(draft.body, (3, size, size))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -12,8 +11,7 @@ from torch import Tensor
 
 from jobs.data.items import BadFile
 from jobs.evaluation.scores import written
-from jobs.extraction.computing import AHEAD, in_order, padded
-from jobs.extraction.extractor import one_thread_each
+from jobs.extraction.computing import compute_batches
 from jobs.prediction.items import Fed
 from jobs.prediction.networks import Model
 from jobs.statistics.predictions import Floats
@@ -37,13 +35,12 @@ def predict(
     paths: list[str] = []
     ids: list[str] = []
     rows: list[Floats] = []
-    with closing(items), closing(_computed(model, _batches(items, model.batch, bad), threads)) as results:
+    with closing(items), closing(compute_batches(model, _batches(items, model.batch, bad), _loaded, threads)) as results:
         for batch, logits in results:
-            count = len(batch)
             paths += [item.path for item in batch]
             ids += [item.id for item in batch]
-            rows.append(written(model.probabilities([one[:count] for one in logits], raw=raw)))
-            tick(count)
+            rows.append(written(model.probabilities(logits, raw=raw)))
+            tick(len(batch))
     empty = np.zeros((0, len(model.classes)))
     return PredictedPart(paths, ids, np.concatenate([empty, *rows]), sorted(bad, key=lambda each: each.file.path))
 
@@ -63,16 +60,5 @@ def _batches(items: Iterable[Fed | BadFile], size: int, bad: list[BadFile]) -> I
         yield batch
 
 
-def _computed(
-    model: Model, batches: Iterator[list[Fed]], threads: int
-) -> Generator[tuple[Sequence[Fed], list[Floats]], None, None]:
-    if model.device.type == "cuda":
-        for batch in batches:
-            yield batch, model.logits(_padded(batch, model, pinned=True))
-        return
-    with one_thread_each(), ThreadPoolExecutor(threads) as pool:
-        yield from in_order(pool, lambda batch: model.logits(_padded(batch, model)), batches, AHEAD * threads)
-
-
-def _padded(batch: Sequence[Fed], model: Model, *, pinned: bool = False) -> Tensor:
-    return padded([item.loaded for item in batch], model.batch, pinned=pinned)
+def _loaded(batch: Sequence[Fed]) -> list[Tensor]:
+    return [item.loaded for item in batch]

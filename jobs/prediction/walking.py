@@ -109,6 +109,7 @@ def _compute(walk: Walk, part: Part) -> None:
     items = read_fed(part.files, Source(params.source), model.settings, params.stored, context.threads)
     said = predict(model, items, context.threads, raw=params.raw, tick=walk.tick)
     walk.images += len(said.bad)  # looked at, too
+    context.made["engine"] = model.engine
     data = WRITERS[part.format](said, model.classes)
     out = open_store(params.out)
     out.put(part.name, data)

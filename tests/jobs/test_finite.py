@@ -6,7 +6,6 @@ With ``finite`` made to let all through each of these paths fails (tried): NaN w
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -15,14 +14,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from jobs.evaluation.outputs import Fed, forward, head_logits, validation_of
+from jobs.evaluation.outputs import head_logits, validation_of
 from jobs.evaluation.scores import written
 from jobs.exporting.agreement import Evaluated
+from jobs.extraction.classifiers import Classifiers, open_pretrained
 from jobs.finite import finite
-from jobs.kinds.image.pixels import normaliser
 from jobs.models.heads import build_head
 from jobs.models.reading import fit_state
-from jobs.prediction.networks import _checked
 from jobs.training.trainer import DivergedError, Trainer
 from tests.jobs.training.test_trainer import TinyFeed, TinyNetwork, _recipe
 from tlbatch.backbones.preprocessing import SCRATCH_INPUT
@@ -52,21 +50,17 @@ def test_what_is_no_number_is_counted(kind: Any) -> None:
         finite(kind([0.0] * 1001 + [float("nan"), float("inf")]), "values", "why")
 
 
-@pytest.mark.parametrize("wrong", WRONG)
-def test_forward_passes_of_evaluate_and_of_the_row_without_labels(wrong: float) -> None:
-    asked = SimpleNamespace(precision="fp32")
-    context: Any = SimpleNamespace(
-        read_params=lambda kind: asked, check_stop=lambda: None, progress=lambda *args, **kwargs: None
-    )
-    fed = Fed(torch.zeros((5, 3, 8, 8), dtype=torch.uint8), normaliser({**SCRATCH_INPUT, "size": 8}), CPU)
-    with pytest.raises(DataError, match="1 of 10 outputs of the model are no finite numbers"):
-        forward(context, Says(wrong), fed, "no labels")
+def classifiers(network: nn.Module, head: nn.Module) -> Classifiers:
+    return open_pretrained(network, head, {**SCRATCH_INPUT, "size": 8}, "fp32", CPU, 1)
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_predict(wrong: float) -> None:
-    with pytest.raises(DataError, match="no finite numbers"):
-        _checked(Says(wrong)(torch.zeros(3, 1)))
+def test_forward_passes_of_evaluate_and_predict(wrong: float) -> None:
+    """The network's own outputs, and those of a head."""
+    items = torch.zeros((8, 3, 8, 8), dtype=torch.uint8)
+    for network, head in ((Says(wrong), nn.Identity()), (Says(0.0), Says(wrong))):
+        with pytest.raises(DataError, match="1 of 16 outputs of the model are no finite numbers"):
+            classifiers(network, head)(items)
 
 
 class _Model:
@@ -90,7 +84,7 @@ class _Model:
 @pytest.mark.parametrize("wrong", WRONG)
 def test_heads_on_features_and_validation(tmp_path: Path, wrong: float) -> None:
     model: Any = _Model(tmp_path, wrong)
-    with pytest.raises(DataError, match="outputs of the head"):
+    with pytest.raises(DataError, match="outputs of the model"):
         head_logits(model, np.ones((3, 4), np.float32), CPU)
     with pytest.raises(DataError, match="outputs for validation images"):
         validation_of([model], ["a", "b"])

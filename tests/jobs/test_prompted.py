@@ -15,6 +15,7 @@ from PIL import Image
 from jobs import evaluate, finetune
 from jobs.data.index import load_index, read_stored
 from jobs.evaluation.prompted import build_prompted, embed_prompts, load_clip
+from jobs.extraction import engine
 from jobs.kinds.image.pixels import load_pixels, normaliser
 from jobs.models.building import build_backbone, build_network
 from jobs.models.pretrained import Pretrained
@@ -22,6 +23,7 @@ from jobs.models.reading import read_state
 from tests.clips import DIM, SIZE, TINY, add_tiny, forget, save_tiny
 from tests.jobs.conftest import HEAD, Bench
 from tests.jobs.test_evaluate import context_of, finished, task_of
+from tests.jobs.test_evaluate_engine import agrees, whatever_the_threads
 from tests.noise import noise
 from tlbatch.backbones.clip import clip_backbone
 from tlbatch.backbones.prompts import DEFAULT_TEMPLATES, prompts_of
@@ -163,6 +165,14 @@ def test_killed_and_run_again_it_is_the_same(bench: Bench, weights: Path) -> Non
     again = finished(context_of(bench, task, "again"), evaluate.run, "evaluate")
     other = Bench(bench.root / "other")
     assert finished(context_of(other, asked(other, weights), "anew"), evaluate.run, "evaluate").digest == again.digest
+
+
+def test_the_towers_go_through_the_engine_and_say_what_torch_says(
+    bench: Bench, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(engine, "SMALL", 0)
+    whatever_the_threads(bench, asked(bench, weights), "openvino", monkeypatch)
+    agrees(bench, asked(bench, weights), 1e-5, monkeypatch, capsys)
 
 
 def test_other_prompts_are_another_task(bench: Bench, weights: Path) -> None:

@@ -176,6 +176,17 @@ def test_four_shards_in_any_order_equal_one(desk: Desk, run: str) -> None:
     assert desk.files("four") == desk.files()
 
 
+def test_the_size_of_a_batch_changes_no_byte(desk: Desk) -> None:
+    """Items lie at other places of the batches that are computed."""
+    for run in ("cnn", "dense-head"):
+        desk.compute(desk.prediction(run, out=f"{run}-eight"))
+        desk.compute(desk.prediction(run, out=f"{run}-five", batch=5))
+        eight, five = desk.files(f"{run}-eight"), desk.files(f"{run}-five")
+        assert {name: data for name, data in five.items() if name.startswith("predictions/")} == {
+            name: data for name, data in eight.items() if name.startswith("predictions/")
+        }
+
+
 def test_stopped_in_the_middle_and_gone_on_equals_uninterrupted(desk: Desk) -> None:
     from tlbatch.errors import Stopped
 

@@ -85,7 +85,7 @@ def test_a_shard_is_fetched_whole_only_where_much_of_it_is_wanted(tmp_path: Path
     dataset = Artifact(store, Manifest("prepare", "k", files), tmp_path)
     few = [Wanted(entry(3, "shards/00.tar", 10))]
     many = [Wanted(entry(number, "shards/01.tar", 10)) for number in range(5)]
-    stored = StoredItems(dataset, few + many)
+    stored = StoredItems(dataset, few + many, {})
     stored.expect(few + many)
     assert list(dataset._checked) == ["shards/01.tar"]
     assert [stored.read(row) for row in (few[0], many[4])] == [bytes(range(30, 40)), bytes(range(40, 50))]
