@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from tlbatch.errors import OtherVersionError
@@ -51,9 +52,12 @@ class Task:
     def version(self) -> int:
         return STEPS[self.step].version
 
-    @property
+    @cached_property
     def key(self) -> str:
-        """40 hex digits: sha256 over step, version, parameters and the digests of the inputs by role (design §4)."""
+        """40 hex digits: sha256 over step, version, parameters and the digests of the inputs by role (design §4).
+
+        Worked out once: drivers ask for it at every turn, of parameters that name every class.
+        """
         return task_key(self.step, self.params, {role: ref.digest for role, ref in self.inputs.items()})
 
     def to_json(self) -> bytes:

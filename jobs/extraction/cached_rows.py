@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from jobs.context import Context
@@ -16,6 +18,8 @@ from tlbatch.store.artifacts import Artifact, FileEntry
 SAME = ("backbone", "asked_layer", "pool", "input", "precision", "source")
 """What must be alike for features of one image to be alike."""
 PART = "rows"
+DIGITS = 8  # of an image's id, by which shards share the images, too
+NAMED = re.compile(r"/([0-9a-f]{8})-([0-9a-f]{8})-(\d+)-[0-9a-f]+\.safetensors$")
 
 
 class Known:
@@ -75,22 +79,56 @@ class Older:
         return next(files, None)
 
 
+@dataclass(frozen=True)
+class _Saved:
+    """What the name of a part says: how many rows it has, of images whose ids begin with 8 digits ``first`` to ``last``.
+
+    Of a name that says nothing (earlier versions wrote such) ``rows`` is None: it may have any.
+    """
+
+    name: str
+    first: str = "0" * DIGITS
+    last: str = "f" * DIGITS
+    rows: int | None = None
+
+    @staticmethod
+    def of(name: str) -> _Saved:
+        said = NAMED.search(name)
+        return _Saved(name) if said is None else _Saved(name, said[1], said[2], int(said[3]))
+
+
 class Parts:
-    """Rows that attempts and shards of this task have computed, kept in its ``work/`` until it commits."""
+    """Rows that attempts and shards of this task have computed, kept in its ``work/`` until it commits.
+
+    A shard fetches what may have rows of its own, and the others' only once all that is missing may be there, so that
+    each part is fetched about once, not by every shard.
+    """
 
     def __init__(self, context: Context) -> None:
         self._stored, self._scratch = StoredParts(context, "rows", ".safetensors"), context.scratch
         self._saved = 0
         self._loaded: set[str] = set()
 
-    def add_to(self, known: Known, width: int) -> int:
-        """Add all that are in the store and were not added yet; returns how many rows they have."""
-        count = 0
-        for name in self._stored.names():
-            if name in self._loaded:
-                continue
+    def add_own(self, known: Known, width: int, own: Sequence[str]) -> None:
+        """Add the parts that may have some of these rows."""
+        if own:
+            first, last = min(own)[:DIGITS], max(own)[:DIGITS]
+            self._add(known, width, [part for part in self._there() if part.first <= last and first <= part.last])
+
+    def add_rest(self, known: Known, width: int, missing: int) -> None:
+        """Add all others, where they can have as many rows as are missing; fewer would be of no use to anyone."""
+        there = self._there() if missing else []
+        if any(part.rows is None for part in there) or sum(part.rows or 0 for part in there) >= missing:
+            self._add(known, width, there)
+
+    def _there(self) -> list[_Saved]:
+        """All in the store that were not added yet."""
+        return [_Saved.of(name) for name in self._stored.names() if name not in self._loaded]
+
+    def _add(self, known: Known, width: int, parts: Iterable[_Saved]) -> None:
+        for part in parts:
             try:
-                rows = open_rows(self._stored.fetch(name))
+                rows = open_rows(self._stored.fetch(part.name))
             except (NotFoundError, FileNotFoundError):  # its task is complete
                 continue
             except ValueError as error:
@@ -98,9 +136,7 @@ class Parts:
                 continue
             if rows.width == width:
                 known.add(rows)
-                count += len(rows.names)
-            self._loaded.add(name)
-        return count
+            self._loaded.add(part.name)
 
     def save(self, spool: Spool) -> None:
         """Store the rows that came since the last time."""
@@ -110,6 +146,7 @@ class Parts:
         path = self._scratch / f"rows-{self._saved}.safetensors"
         rows = (spool.read(place) for place in range(self._saved, self._saved + len(names)))
         write_rows(path, PART, (len(names), spool.width), names, rows)
-        self._loaded.add(self._stored.save(path))
+        mark = f"{min(names)[:DIGITS]}-{max(names)[:DIGITS]}-{len(names)}-"
+        self._loaded.add(self._stored.save(path, mark))
         path.unlink()
         self._saved += len(names)

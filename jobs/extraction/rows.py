@@ -78,13 +78,14 @@ def compute(context: Context, asked: Extraction, fresh: list[Wanted], known: Kno
     device = choose_device(context.threads)
     context.made["device"] = device_name(device)
     network = asked.open()
-    parts.add_to(known, network.dim)
     index, count = context.shard or (0, 1)
-    own = [row for row in fresh if row.name not in known and row.shard(count) == index]
+    share = [row for row in fresh if row.shard(count) == index]
+    parts.add_own(known, network.dim, [row.name for row in share])
+    own = [row for row in share if row.name not in known]
     if own:
         compute_own(context, asked, own, network, device, known, parts)
     if count > 1:
-        parts.add_to(known, network.dim)
+        parts.add_rest(known, network.dim, sum(row.name not in known for row in fresh))
     return asked.describe(network)
 
 

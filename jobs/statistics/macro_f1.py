@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from jobs.statistics.score import quantile
 from jobs.statistics.units import Floats, Ints, numbered, unit_sizes
 
 DRAWS = 2000
+CHUNK_VALUES = 2**22  #: of draws and kinds of units in memory at a time
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ def f1_difference(
     """
     units = _Units.of(labels, np.concatenate([predicted_a, predicted_b]), groups, classes)
     seeds = len(predicted_a)
-    once = units.macro_f1(units.counts[None, :].astype(np.float64))[:, 0]
+    once = units.macro_f1(units.once)[:, 0]
     by_seed = once[:seeds] - once[seeds:]
     drawn = units.macro_f1(units.draw(draws))
     differences = drawn[:seeds] - drawn[seeds:]
@@ -64,19 +66,20 @@ def _from_images(value: float, drawn: Floats, labels: Ints, sizes: Ints, classes
 class _Units:
     """Groups of images, those with the same labels and predictions as one kind of which there are ``counts`` [kinds].
 
-    ``stratum`` [kinds] is the class they are drawn in. ``true`` [kinds, c], ``said`` and ``hits`` [models, kinds, c] count a
-    kind's images of each class, predicted to be of it, and both.
+    ``stratum`` [kinds] is the class they are drawn in. ``columns`` [kinds, (1 + 2 models) c], sparse, counts a kind's images:
+    of each class, then of each model those predicted to be of it, then of each model those rightly so.
     """
 
     counts: Ints
     stratum: Ints
-    true: Floats
-    said: Floats
-    hits: Floats
+    columns: Any
+    classes: int
 
     @staticmethod
     def of(labels: Ints, predicted: Ints, groups: Sequence[str], classes: int) -> _Units:
         """``predicted`` [models, n]."""
+        from scipy.sparse import csr_array
+
         rows: dict[str, list[tuple[int, ...]]] = {}
         for group, row in zip(groups, np.vstack([labels, predicted]).T.tolist(), strict=True):
             rows.setdefault(group, []).append(tuple(row))
@@ -84,31 +87,46 @@ class _Units:
         for unit in rows.values():
             key = tuple(sorted(unit))
             kinds[key] = kinds.get(key, 0) + 1
-        true = np.zeros((len(kinds), classes))
-        said, hits = np.zeros((2, len(predicted), len(kinds), classes))
-        for place, key in enumerate(kinds):
-            for label, *answers in key:
-                true[place, label] += 1
-                for model, answer in enumerate(answers):
-                    said[model, place, answer] += 1
-                    hits[model, place, answer] += answer == label
-        return _Units(np.array(list(kinds.values())), np.array([key[0][0] for key in kinds]), true, said, hits)
+        place = np.array([place for place, key in enumerate(kinds) for _ in key])
+        label, *answers = np.array([image for key in kinds for image in key]).T
+        models = len(answers)
+        met = [(place, label)]
+        met += [(place, (1 + model) * classes + answer) for model, answer in enumerate(answers)]
+        met += [
+            (place[answer == label], (1 + models + model) * classes + label[answer == label])
+            for model, answer in enumerate(answers)
+        ]
+        where = tuple(np.concatenate(each) for each in zip(*met, strict=True))
+        columns = csr_array((np.ones(len(where[0])), where), shape=(len(kinds), (1 + 2 * models) * classes))
+        return _Units(np.array(list(kinds.values())), np.array([key[0][0] for key in kinds]), columns, classes)
 
-    def draw(self, draws: int) -> Floats:
-        """[draws, kinds] how often each kind comes when units are drawn with replacement within their class. Seeded."""
-        rng, drawn = np.random.default_rng(0), np.zeros((draws, len(self.counts)))
+    @property
+    def once(self) -> Iterable[tuple[Ints, Floats]]:
+        """As ``draw``: every unit as it is there."""
+        return [(np.arange(len(self.counts)), self.counts[:, None].astype(np.float64))]
+
+    def draw(self, draws: int) -> Iterator[tuple[Ints, Floats]]:
+        """Some kinds after the others, and how often each comes [of these, draws] in units drawn within classes. Seeded."""
+        rng, kinds, drawn = np.random.default_rng(0), list[Ints](), list[Ints]()
         for label in np.unique(self.stratum):
             members = np.flatnonzero(self.stratum == label)
             n = self.counts[members].sum()
-            drawn[:, members] = rng.multinomial(n, self.counts[members] / n, size=draws)
-        return drawn
+            kinds.append(members)
+            drawn.append(rng.multinomial(n, self.counts[members] / n, size=draws).T)
+            if draws * sum(map(len, kinds)) > CHUNK_VALUES:
+                yield np.concatenate(kinds), np.concatenate(drawn).astype(np.float64)
+                kinds, drawn = [], []
+        if kinds:
+            yield np.concatenate(kinds), np.concatenate(drawn).astype(np.float64)
 
-    def macro_f1(self, weights: Floats) -> Floats:
-        """[models, b] for ``weights`` [b, kinds]. A class that is never met nor predicted scores 0."""
-        true = weights @ self.true
+    def macro_f1(self, drawn: Iterable[tuple[Ints, Floats]]) -> Floats:
+        """[models, b]. A class that is never met nor predicted scores 0. Sums are of whole numbers: their order is nothing."""
+        sums = sum(self.columns[kinds].T @ weights for kinds, weights in drawn)
+        true, *counted = np.asarray(sums).reshape(-1, self.classes, np.shape(sums)[1])
+        models = len(counted) // 2
         found = []
-        for said, hits in zip(self.said, self.hits, strict=True):
-            either = true + weights @ said
-            f1 = np.divide(2 * (weights @ hits), either, out=np.zeros_like(either), where=either > 0)
-            found.append(f1.mean(axis=1))
+        for said, hits in zip(counted[:models], counted[models:], strict=True):
+            either = true + said
+            f1 = np.divide(2 * hits, either, out=np.zeros_like(either), where=either > 0)
+            found.append(np.ascontiguousarray(f1.T).mean(axis=1))
         return np.stack(found)

@@ -27,6 +27,7 @@ from jobs.kinds.image.augmentation import apply, draw
 from jobs.kinds.image.pixels import load_pixels, normaliser
 from jobs.models.building import build_backbone
 from jobs.models.pretrained import Pretrained
+from jobs.parts import StoredParts
 from jobs.randomness import generator
 from tlbatch.errors import DataError, DeadlineError, Stopped
 from tlbatch.store import Store
@@ -193,6 +194,59 @@ def test_a_shard_that_is_started_again_computes_nothing(extraction: Extraction, 
     before = len(computed)
     run(extraction.context(shard=(0, 2)))
     assert len(computed) == before
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Grows by the name of every part that is fetched."""
+    names: list[str] = []
+    fetch = StoredParts.fetch
+
+    def noting(self: StoredParts, name: str) -> Path:
+        names.append(name)
+        return fetch(self, name)
+
+    monkeypatch.setattr(StoredParts, "fetch", noting)
+    return names
+
+
+@pytest.mark.parametrize("count", [3, 6, 12])
+def test_parts_are_fetched_once_whatever_the_number_of_shards(extraction: Extraction, count: int, fetched: list[str]) -> None:
+    """Fails when every shard fetches all that is there: bytes would grow with the square of the number of shards."""
+    for index in reversed(range(count)):
+        context = extraction.context(shard=(index, count))
+        run(context)
+        manifest = context.finish()
+    assert manifest is not None
+    assert len(fetched) == len(set(fetched)) == count - 1
+
+
+def test_another_number_of_shards_goes_on_with_what_there_is(
+    extraction: Extraction, computed: list[int], fetched: list[str]
+) -> None:
+    for index in (0, 1):
+        run(extraction.context(shard=(index, 3)))
+    fetched.clear()
+    run(extraction.context(shard=(0, 2)))
+    assert len(fetched) == 2  # the first third, and the second, which reaches into this half
+    computed.clear()
+    manifest = extraction.run(shard=(1, 2))
+    assert manifest.made["forward_passes"] == 60
+    assert 0 < 8 * len(computed) < 40  # its half but for what the second third had
+
+
+def test_parts_of_earlier_versions_are_read(extraction: Extraction, computed: list[int]) -> None:
+    """Their names say nothing but their hash."""
+    context = extraction.context(shard=(0, 2))
+    run(context)
+    prefix = f"work/{context.task.key}/checkpoints/rows/"
+    (part,) = [stat.name for stat in extraction.store.list(prefix)]
+    extraction.store.put(prefix + part.rpartition("-")[2], extraction.store.get(part))
+    extraction.store.delete([part])
+    before = len(computed)
+    run(extraction.context(shard=(0, 2)))
+    assert len(computed) == before
+    assert extraction.run(shard=(1, 2)).made["forward_passes"] == 60
 
 
 def test_two_shards_that_finish_at_once_commit_one_artifact(extraction: Extraction) -> None:

@@ -11,6 +11,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,7 @@ ID_LENGTH = 52
 """The driver's Job has the execution's id as its name; longer Job names leave no room for the pods' suffixes."""
 SUFFIX_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 DAMAGED = "damaged"  #: the state of an execution whose status cannot be read
+AT_ONCE = 16  # statuses read: a store far away answers each after some ten ms
 FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
 ID_TAIL = re.compile(r"-(\d{8}-\d{4})-[a-z0-9]{4}$")
 
@@ -153,21 +155,23 @@ def list_executions(store: Store) -> list[ExecutionSummary]:
             started[execution] = stat.modified
         if file == "status.json":
             with_status.add(execution)
-    summaries = [_summary(store, execution, when, execution in with_status) for execution, when in started.items()]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        summaries = list(pool.map(lambda id: _summary(store, id, started[id], id in with_status), started))
     return sorted(summaries, key=lambda summary: (summary.started, summary.id), reverse=True)
 
 
 def find_execution(store: Store, text: str = "") -> Execution:
     """The execution meant by an id, the unique start of one, or a study's name (its newest); no text: the newest of all.
 
-    Raises StudyError with the candidates.
+    A whole id is asked for by itself, however many there are. Raises StudyError with the candidates.
     """
+    if is_part(text) and store.stat(Execution(store, text).name("study.yaml")) is not None:
+        return Execution(store, text)
     summaries = list_executions(store)
-    exact = [summary for summary in summaries if summary.id == text]
     of_study = [summary for summary in summaries if summary.study == text or not text]
     starting = [summary for summary in summaries if summary.id.startswith(text)]
-    if exact or of_study:
-        return Execution(store, (exact or of_study)[0].id)
+    if of_study:
+        return Execution(store, of_study[0].id)
     if len(starting) == 1:
         return Execution(store, starting[0].id)
     known = ", ".join(summary.id for summary in (starting or summaries)[:5]) or "none yet"

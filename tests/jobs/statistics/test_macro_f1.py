@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from jobs.statistics import macro_f1
 from jobs.statistics.macro_f1 import f1_difference
 
 
@@ -51,3 +54,56 @@ def test_seeds_widen_the_interval() -> None:
     restless = np.stack([noisy(labels, wrong, 3, s) for s, wrong in enumerate((0.02, 0.2, 0.5))])
     narrow, wide = (f1_difference(labels, a, b, groups, 3) for a in (calm, restless))
     assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
+
+
+def dense(labels: np.ndarray, predicted: list[np.ndarray], groups: list[str], classes: int, draws: int) -> np.ndarray:
+    """[draws] the difference in draws of kinds of units, with a matrix of all kinds and classes: what is to be had for less."""
+    units: dict[str, list[tuple[int, ...]]] = {}
+    for group, *row in zip(groups, labels, *predicted, strict=True):
+        units.setdefault(group, []).append(tuple(int(value) for value in row))
+    kinds: dict[tuple[tuple[int, ...], ...], int] = {}
+    for unit in units.values():
+        kinds[tuple(sorted(unit))] = kinds.get(tuple(sorted(unit)), 0) + 1
+    counts, stratum = np.array([*kinds.values()]), np.array([kind[0][0] for kind in kinds])
+    rng, drawn = np.random.default_rng(0), np.zeros((draws, len(kinds)))
+    for label in np.unique(stratum):
+        members = stratum == label
+        drawn[:, members] = rng.multinomial(counts[members].sum(), counts[members] / counts[members].sum(), size=draws)
+    one = np.eye(classes)
+    scores = []
+    for model in range(len(predicted)):
+        true, said, hits = (
+            np.array([np.sum([of(image[0], image[1 + model]) for image in kind], axis=0) for kind in kinds])
+            for of in (lambda y, p: one[y], lambda y, p: one[p], lambda y, p: one[y] * (y == p))
+        )
+        either = drawn @ true + drawn @ said
+        scores.append(np.divide(2 * (drawn @ hits), either, out=np.zeros_like(either), where=either > 0).mean(axis=1))
+    return np.asarray(scores[0] - scores[1])
+
+
+@pytest.mark.parametrize(("n", "classes", "together"), [(120, 3, 1), (200, 40, 1), (200, 40, 3)])
+def test_what_is_drawn_is_what_a_dense_matrix_gives(
+    monkeypatch: pytest.MonkeyPatch, n: int, classes: int, together: int
+) -> None:
+    """Bit for bit, also where only some classes at a time are held."""
+    labels = np.random.default_rng(0).integers(0, classes, n)
+    a, b = noisy(labels, 0.2, classes, 1), noisy(labels, 0.4, classes, 2)
+    groups = [str(i // together) for i in range(n)]
+    monkeypatch.setattr(macro_f1, "CHUNK_VALUES", 100 * 20)
+    units = macro_f1._Units.of(labels, np.stack([a, b]), groups, classes)
+    scores = units.macro_f1(units.draw(100))
+    assert (scores[0] - scores[1]).tolist() == dense(labels, [a, b], groups, classes, 100).tolist()
+
+
+def test_memory_does_not_grow_with_images_times_classes() -> None:
+    """Fails when what is drawn of all images, or a matrix of images and classes, is held at a time."""
+    peaks = {}
+    for n in (3000, 12000):
+        labels = np.random.default_rng(0).integers(0, 300, n)
+        a, b = noisy(labels, 0.5, 300, 1), noisy(labels, 0.6, 300, 2)
+        tracemalloc.start()
+        f1_difference(labels, a[None], b[None], [str(i) for i in range(n)], 300)
+        peaks[n] = tracemalloc.get_traced_memory()[1] / 2**20
+        tracemalloc.stop()
+    print(peaks)
+    assert peaks[12000] < 1.5 * peaks[3000]

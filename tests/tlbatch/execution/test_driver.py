@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tlbatch import tasks
 from tlbatch.backends import Ended
 from tlbatch.datasets.listing import Listing
 from tlbatch.errors import Stopped
@@ -282,3 +283,17 @@ def test_a_final_end_is_not_tried_again_and_the_backend_has_the_last_word(drive:
     assert driver.run() == "failed"
     assert backend.started == ["prepare"]
     assert driver.works["prepare"].sentence == said
+
+
+def test_keys_are_worked_out_once_a_task(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when each turn hashes the parameters of all tasks again: time would grow with the square of their number."""
+    keys: list[str] = []
+    real = tasks.task_key
+    monkeypatch.setattr(tasks, "task_key", lambda *given: keys.append(given[0]) or real(*given))
+    trainings = [Node(f"finetune:{n}", "finetune", {"lr": float(n)}, {"dataset": "prepare"}, weight="light") for n in range(40)]
+    needs = {node.name: node.name for node in trainings}
+    nodes = [PLAN.nodes["prepare"], *trainings, Node("report", "report", {}, needs, weight="light")]
+    backend = ScriptedBackend(store, tmp_path, room=8)
+    driver = Driver(Plan("many", {node.name: node for node in nodes}), store, backend, Execution(store, "many-1"), poll_s=0.01)
+    assert driver.run() == "succeeded"
+    assert len(keys) == len(nodes)

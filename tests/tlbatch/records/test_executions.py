@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
 
 import pytest
 
@@ -114,6 +115,31 @@ def test_executions_are_listed_newest_first_and_found(store: Store) -> None:
         find_execution(store, "pets-2026112")
     with pytest.raises(StudyError, match="execution cars is not there in"):
         find_execution(store, "cars")
+
+
+class Counted:
+    """A store that counts what is asked of it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self.asked, self.url = store, 0, store.url
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked += 1
+        return getattr(self._store, name)
+
+
+def test_a_whole_id_is_found_by_one_request_however_many_there_are(store: Store) -> None:
+    """Fails when all executions are read for the one that is named."""
+    ids = [f"pets-20261123-{number:04}-aaaa" for number in range(20)]
+    for execution_id in ids:
+        Execution(store, execution_id).save_study("")
+        Execution(store, execution_id).save_status({"state": "succeeded", "study": "pets"})
+    counted = Counted(store)
+    assert find_execution(cast(Store, counted), ids[7]).id == ids[7]
+    assert counted.asked == 1
+    for text in ("../x", "a/b", "\0"):
+        with pytest.raises(StudyError, match="is not there"):
+            find_execution(store, text)
 
 
 def test_what_a_task_says(store: Store) -> None:
