@@ -1,4 +1,4 @@
-"""extract: features of every image from a backbone, each computed once, whatever was added, stopped or sharded."""
+"""extract: features from a backbone of every image that a study uses, each computed once, whatever was added or stopped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def params_of(context: Context) -> ExtractParams:
 
 
 def run(context: Context) -> None:
-    """Features for all images of the dataset; as one of several shards, for its own, and the rest if all are there."""
+    """Features for all images that are asked for; as one of several shards, for its own, and the rest if all are there."""
     from jobs.data.index import load_index
     from jobs.data.pins import pins_of
     from jobs.extraction.requested_rows import wanted_rows
@@ -32,7 +32,7 @@ def run(context: Context) -> None:
     params = params_of(context)
     check_used(params.plugins)
     kind = params.input.get("kind")
-    wanted = wanted_rows(load_index(context.input("dataset")), params.views, pins_of(context), kind)
+    wanted = wanted_rows(load_index(context.input("dataset")), params.views, pins_of(context), kind, params.divided)
     asked = Extraction(
         wanted=wanted,
         known=known_of(context, images=sum(row.view is None for row in wanted)),

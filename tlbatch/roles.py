@@ -36,6 +36,11 @@ def is_source(role: str) -> bool:
     return role.startswith(f"{SOURCE}:")
 
 
+def source_of(role: str) -> str:
+    """``films`` of ``source:films``."""
+    return role.removeprefix(f"{SOURCE}:")
+
+
 def input_of(role: str) -> str:
     """The input of a task that a role's images are in."""
     return DATASET if role == TARGET else role
@@ -43,7 +48,7 @@ def input_of(role: str) -> str:
 
 def task_of(step: str, role: str) -> str:
     """The name of a dataset's own task: ``prepare`` of the target, ``prepare:films`` of a source."""
-    return step if role in (TARGET, DATASET) else f"{step}:{role.removeprefix(f'{SOURCE}:')}"
+    return step if role in (TARGET, DATASET) else f"{step}:{source_of(role)}"
 
 
 def field_of(task: str) -> str:

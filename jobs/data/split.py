@@ -12,6 +12,7 @@ from jobs.data.pins import Labels, Pins, labels_of
 from jobs.data.split_groups import Quota, Unit, apportion, draw, units_of
 from tlbatch import nouns
 from tlbatch.errors import DataError
+from tlbatch.spec.dataset import rest_trains
 
 Entries = tuple[IndexEntry, ...]
 TEST, VALIDATION, TRAIN, POOL, UNUSED, FRESH = "test", "validation", "train", "pool", "unused", "fresh"
@@ -111,12 +112,8 @@ def amounts(split: Mapping[str, Any], available: int) -> dict[str, int]:
     """
     given = [split.get(TRAIN), split.get(VALIDATION, 0), split.get(TEST, 0)]
     counts = [round(value * available) if isinstance(value, float) else value for value in given]
-    fractions = [value for value in given if isinstance(value, float)]
     validation, test = int(counts[1] or 0), int(counts[2] or 0)
-    if counts[0] is None or (len(fractions) == 3 and sum(fractions) > 1 - 1e-9):
-        train = max(available - validation - test, 0)
-    else:
-        train = int(counts[0])
+    train = max(available - validation - test, 0) if rest_trains(*given) else int(counts[0] or 0)
     if train == 0 or train + validation + test > available:
         raise DataError(
             f"dataset.split asks for {train} training, {validation} validation and {test} test {nouns.items()}, and "

@@ -11,10 +11,10 @@ from torch import Tensor
 from jobs.data.index import IndexEntry
 from jobs.data.pins import Pins
 from jobs.data.row_store import row_name
-from jobs.data.split import split_index
+from jobs.data.split import Split, split_index
 from jobs.kinds import feed_of, items_of, vary
 from jobs.randomness import generator
-from tlbatch.contracts.models import Views
+from tlbatch.contracts.models import Redrawn, Views
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,19 @@ class Wanted:
 
 
 def wanted_rows(
-    entries: Sequence[IndexEntry], views: Views | None, pins: Pins | None = None, kind: str | None = None
+    entries: Sequence[IndexEntry],
+    views: Views | None,
+    pins: Pins | None = None,
+    kind: str | None = None,
+    divided: Redrawn | None = None,
 ) -> list[Wanted]:
     """All rows, sorted by content id and view; of files with the same content, the first is computed. Pure.
 
-    Raises DataError where the training images, whose ``views`` are asked for, cannot be drawn.
+    With ``divided`` only of what trains, validates or tests in any of its redraws. Raises DataError where the images cannot be
+    divided: those that ``divided`` asks for, or the training images whose ``views`` are.
     """
-    distinct = {entry.id: entry for entry in reversed(entries)}
+    used = None if divided is None else divided_ids(entries, divided, pins)
+    distinct = {entry.id: entry for entry in reversed(entries) if used is None or entry.id in used}
     viewed, count = training_ids(entries, views, pins), views.count if views else 0
     rows, items = [], items_of(kind)
     for image_id in sorted(distinct):
@@ -57,10 +63,17 @@ def wanted_rows(
 
 def training_ids(entries: Sequence[IndexEntry], views: Views | None, pins: Pins | None = None) -> set[str]:
     """Content ids of the images that train in any of the study's redraws."""
-    if not views:
-        return set()
-    splits = [split_index(entries, views.division, seed_redraw=redraw, pins=pins) for redraw in dict.fromkeys(views.redraws)]
-    return {entry.id for each in splits for entry in each.train}
+    return {entry.id for each in _splits(entries, views, pins) for entry in each.train} if views else set()
+
+
+def divided_ids(entries: Sequence[IndexEntry], divided: Redrawn, pins: Pins | None = None) -> set[str]:
+    """Content ids of the images of all parts, in any of the redraws."""
+    splits = _splits(entries, divided, pins)
+    return {entry.id for each in splits for part in (each.train, each.validation, each.test, each.fresh) for entry in part}
+
+
+def _splits(entries: Sequence[IndexEntry], divided: Redrawn, pins: Pins | None) -> list[Split]:
+    return [split_index(entries, divided.division, seed_redraw=each, pins=pins) for each in dict.fromkeys(divided.redraws)]
 
 
 def loaded_row(wanted: Wanted, stored: bytes, settings: Mapping[str, Any], augmentation: Mapping[str, Any] | None) -> Tensor:

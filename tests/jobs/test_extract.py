@@ -352,6 +352,45 @@ def test_ten_more_images_are_ten_forward_passes(extraction: Extraction, computed
     assert more.run().digest == second.digest  # as computed without anything to go by
 
 
+DIVIDED = {"split": SPLIT, "classes": CLASSES, "redraws": [None]}
+
+
+def parts_of(extraction: Extraction, redraws: list[int | None], **changed: Any) -> set[str]:
+    """Ids of all parts in any redraw."""
+    entries = load_index(extraction.context().input("dataset"))
+    division = {**SPLIT, **changed, "classes": CLASSES}
+    splits = [split_index(entries, division, seed_redraw=redraw) for redraw in redraws]
+    return {entry.id for each in splits for part in (each.train, each.validation, each.test) for entry in part}
+
+
+@pytest.mark.promise(1)
+def test_images_that_no_part_uses_are_not_computed(extraction: Extraction) -> None:
+    """Fails when all prepared images are. Rows are those of an extraction of everything, bit for bit."""
+    everything = extraction.artifact(extraction.run())
+    used = sorted(parts_of(extraction, [None]))
+    assert len(used) == 40
+    manifest = extraction.run(divided=DIVIDED)
+    assert manifest.made["forward_passes"] == 40
+    artifact = extraction.artifact(manifest)
+    assert artifact.read_json("features.json")["images"] == 40
+    np.testing.assert_array_equal(load_features(artifact, used), load_features(everything, used))
+    with pytest.raises(KeyError):
+        load_features(artifact, ids_of(extraction))
+
+
+@pytest.mark.promise(1)
+def test_another_division_computes_what_the_one_before_left_out(extraction: Extraction) -> None:
+    """More that train, another seed, and seeds that draw their own: only rows that nobody has are computed."""
+    known, older = parts_of(extraction, [None]), [extraction.run(divided=DIVIDED)]
+    for split, redraws in (({"train": 30}, [None]), ({"seed": 7}, [None]), ({}, [0, 1, 2])):
+        used = parts_of(extraction, redraws, **split)
+        manifest = extraction.run(older, divided={**DIVIDED, "split": {**SPLIT, **split}, "redraws": redraws})
+        assert manifest.made["forward_passes"] == len(used - known)
+        assert load_features(extraction.artifact(manifest), sorted(used)).shape == (len(used), 512)
+        known |= used
+        older = [manifest, *older]
+
+
 def test_files_with_the_same_rows_are_not_written_again(extraction: Extraction) -> None:
     first = extraction.run(views=VIEWS)
     more = grown(extraction, 2)

@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from jobs.data.row_store import open_rows
 from tests.studies.shapes import Bench, draw_shapes, states
 from tlbatch.cli import main
 from tlbatch.execution.launch import Outcome
 from tlbatch.records.states import CACHED, DONE
 from tlbatch.store import open_store
-from tlbatch.store.artifacts import Manifest, file_sha256, load_manifest
+from tlbatch.store.artifacts import Manifest, file_sha256, load_manifest, open_artifact
 from tlbatch.store.directory import DirectoryStore
 
 
@@ -68,8 +69,27 @@ def test_touched_files_cost_only_prepare(bench: Bench) -> None:
 
 def test_ten_new_images_cost_ten_forward_passes(bench: Bench) -> None:
     draw_shapes(bench.images, 5, first=900)
-    outcome = bench.run()
+    outcome = bench.run("dataset.split.train=42")
     assert made(bench, outcome, "extract:features")["forward_passes"] == 10
+
+
+def test_of_ten_new_images_those_that_a_part_takes_cost_forward_passes(bench: Bench) -> None:
+    """The split asks for as many as before: new ones take the places of others, and none is computed that has no place."""
+    before = used_ids(bench, bench.run())
+    draw_shapes(bench.images, 5, first=900)
+    outcome = bench.run()
+    after = used_ids(bench, outcome)
+    assert len(after) == len(before) == 80
+    assert made(bench, outcome, "extract:features")["forward_passes"] == len(after - before) < 10
+
+
+def used_ids(bench: Bench, outcome: Outcome) -> set[str]:
+    """Ids of the images that have features."""
+    ref = next(work.ref for work in outcome.works if work.name == "extract:features")
+    assert ref is not None
+    artifact = open_artifact(open_store(str(bench.store)), ref.step, ref.key, bench.folder / "used")
+    assert artifact is not None
+    return {each for name in artifact.names("features/") for each in open_rows(artifact.path(name)).ids}
 
 
 @pytest.mark.s3

@@ -37,16 +37,24 @@ class Model(Open):
     head: dict[str, Any] | None = None
 
 
-class Views(Divided):
-    """Extra augmented views of each image that trains in any of ``redraws`` (None: the one division)."""
+class Redrawn(Divided):
+    """A division whose training images each of ``redraws`` draws anew (None: the one division)."""
 
-    count: int
-    augmentation: dict[str, Any] | None
     redraws: tuple[int | None, ...]
 
 
+class Views(Redrawn):
+    """Extra augmented views of each image that trains in any of the redraws."""
+
+    count: int
+    augmentation: dict[str, Any] | None
+
+
 class ExtractParams(Parameters):
-    """``input``: the kind of data's own, how the network is fed. ``plugins``: what it was planned with."""
+    """``input``: the kind of data's own, how the network is fed. ``plugins``: what it was planned with.
+
+    ``divided``: images that no part of it has need no features; None: all that are prepared do.
+    """
 
     backbone: Backbone
     layer: str | None
@@ -54,6 +62,7 @@ class ExtractParams(Parameters):
     input: dict[str, Any]
     precision: str
     views: Views | None
+    divided: Redrawn | None = None
     plugins: dict[str, dict[str, str]] = Field(default_factory=dict)
 
 

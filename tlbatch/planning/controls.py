@@ -36,10 +36,12 @@ KEPT = ("class_weights", "init")
 
 @dataclass(frozen=True)
 class Images:
-    """How many images there are to train on and to choose by, as far as the listing tells."""
+    """How many images train, choose and test, and how many no part asks for, as far as the listing tells."""
 
     train: int
     validation: int
+    test: int = 0
+    unused: int = 0
 
 
 def resolve_controls(runs: Sequence[ResolvedRun], images: Images) -> list[ResolvedRun]:

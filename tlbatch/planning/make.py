@@ -10,7 +10,7 @@ from typing import Any
 from tlbatch import nouns
 from tlbatch.contracts.data import LearntTask, OverlapParams, PrepareParams, SourceParams, searched
 from tlbatch.contracts.evaluation import EvaluateRunParams, EvaluateZeroLabelParams
-from tlbatch.contracts.models import Backbone, Drawn, ExtractParams, FinetuneParams, Model, Views
+from tlbatch.contracts.models import Backbone, Drawn, ExtractParams, FinetuneParams, Model, Redrawn, Views
 from tlbatch.errors import DataError
 from tlbatch.kinds import kind_of
 from tlbatch.planning.champion_tasks import champion_node, decide_node, pin_node
@@ -18,7 +18,7 @@ from tlbatch.planning.plan import Node, Plan, PlanBuilder
 from tlbatch.planning.resolved import ListedData, ResolvedStudy, ZeroLabel
 from tlbatch.planning.runs import ResolvedRun
 from tlbatch.plugins import used
-from tlbatch.roles import DATASET, TOGETHER, overlap_input, source_input, task_of
+from tlbatch.roles import DATASET, TOGETHER, overlap_input, source_input, source_of, task_of
 from tlbatch.spec.added import added_to_model, name_and_settings, settings_by
 from tlbatch.spec.dataset import Dataset, Source
 from tlbatch.steps import STEPS
@@ -77,7 +77,8 @@ def prepare_node(role: str, dataset: Dataset | Source, data: ListedData) -> Node
         **_kind_of_data(dataset),
     )
     name = task_of("prepare", role)
-    node = Node(name, "prepare", params.as_json(), locations={"dataset": data.url}, shape=name)
+    shape, units = f"{name} a file", float(max(1, data.files))
+    node = Node(name, "prepare", params.as_json(), locations={"dataset": data.url}, shape=shape, units=units)
     task = node.task({})
     assert task is not None
     place = f"work/{task.key}/listing.json"
@@ -183,12 +184,21 @@ def given_of(run: ResolvedRun) -> dict[str, Any]:
     return {"given": given, "locations": locations}
 
 
+def _divided(resolved: ResolvedStudy) -> Redrawn | None:
+    """What of the target needs features; None: all of it. What is pinned leaves nothing out, and episodes are drawn of all."""
+    episodes = resolved.study.evaluate is not None and resolved.study.evaluate.episodes is not None
+    if not resolved.images.unused or resolved.defended or episodes:
+        return None
+    return Redrawn(redraws=tuple(redraws(resolved)), **resolved.division)
+
+
 def extract_node(resolved: ResolvedStudy, run: ResolvedRun, role: str, prepared: str) -> Node:
-    """Of one dataset. Views are of the target's training images."""
-    views = None
+    """Of one dataset. Views are of the target's training images, of which a study may use a part."""
+    views, divided = None, _divided(resolved) if role == DATASET else None
     if run.views and role == DATASET:
         drawn = tuple(redraws(resolved))
         views = Views(count=run.views, augmentation=run.augmentation, redraws=drawn, **resolved.division)
+    only: dict[str, Any] = {"divided": divided} if divided else {}
     params = ExtractParams(
         backbone=Backbone.of(run.model["backbone"]),
         layer=run.model["layer"],
@@ -196,6 +206,7 @@ def extract_node(resolved: ResolvedStudy, run: ResolvedRun, role: str, prepared:
         input=run.input,
         precision=run.precision,
         views=views,
+        **only,
         **plugins_of(run.added_to_features),
     )
     name = run.model["backbone"]["name"] or "source"
@@ -206,9 +217,19 @@ def extract_node(resolved: ResolvedStudy, run: ResolvedRun, role: str, prepared:
         needs={DATASET: prepared} | (resolved.pinned if views else {}),
         weight=weight_of(run),
         runs=run.names,
-        shape=f"extract:{name}:{run.kind.measure(run.input)}",
+        shape=f"extract:{name}:{run.kind.measure(run.input)} a row",
+        units=float(max(1, _rows(resolved, role, views, divided))),
         **given_of(run),
     )
+
+
+def _rows(resolved: ResolvedStudy, role: str, views: Views | None, divided: Redrawn | None) -> int:
+    """How many rows of features, as far as the listing tells. Seeds may draw the same training images, which count once."""
+    listed = resolved.data.files if role == DATASET else resolved.sources[source_of(role)].files
+    images, drawn = resolved.images, 1 if views is None and divided is None else len({*redraws(resolved)})
+    train = min(images.train * drawn, images.train + images.unused)
+    used = train + images.validation + images.test if divided else listed
+    return used + (views.count * train if views else 0)
 
 
 def finetune_node(
@@ -247,8 +268,8 @@ def finetune_node(
         needs={**read, **resolved.pinned},
         weight=weight_of_heads(resolved, run.task) if run.on_features else weight_of(run),
         runs=run.names,
-        shape=f"finetune:{run.name}:{run.kind.measure(run.input)}",
-        units=float(run.train.epochs),
+        shape=f"finetune:{run.name}:{run.kind.measure(run.input)} an image and epoch",
+        units=float(run.train.epochs * max(1, resolved.images.train)),
         **given_of(run),
     )
 
@@ -281,7 +302,8 @@ def _evaluate(resolved: ResolvedStudy, run: ResolvedRun, models: dict[str, str],
         needs=needs,
         weight=weight_of(run),
         runs=run.names,
-        shape=f"evaluate:{run.name}:{run.kind.measure(run.input)}",
+        shape=f"evaluate:{run.name}:{run.kind.measure(run.input)} an answer",
+        units=float(len(models) * max(1, resolved.images.test)),
         **given_of(run),
     )
 

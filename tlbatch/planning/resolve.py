@@ -31,6 +31,7 @@ from tlbatch.planning.weights import ResolvedWeights, resolve_weights
 from tlbatch.planning.zero_label import zero_labels
 from tlbatch.spec import LoadedStudy, Run, Study
 from tlbatch.spec.curve import curve_cautions
+from tlbatch.spec.dataset import rest_trains
 from tlbatch.spec.episodes import held_out_classes
 from tlbatch.spec.load import is_file_like
 from tlbatch.store import Store
@@ -157,7 +158,7 @@ def _corrections(listing: Listing) -> dict[str, int]:
 
 
 def listed_images(study: Study, listing: Listing) -> Images:
-    """How many images train and how many choose, as far as the listing tells: ready-made, drawn, or held out by folds."""
+    """How many images each part has, as far as the listing tells: ready-made, drawn, or held out by folds."""
     split = study.dataset.split
     known = {*listing.classes}
     columns = listing.files.columns("part", "label", "problem")
@@ -170,12 +171,15 @@ def listed_images(study: Study, listing: Listing) -> Images:
 
     if ready:
         drawn = 0 if parts["validation"] else count(split.validation)
-        return Images(train=max(0, pool - drawn), validation=parts["validation"] or drawn)
-    held_out = count(split.validation)
-    train = count(split.train) if split.train is not None else pool - held_out - count(split.test)
+        train = max(0, pool - drawn)
+        return Images(train=train, validation=parts["validation"] or drawn, test=parts["test"], unused=parts[None])
+    held_out, test = count(split.validation), count(split.test)
+    left = max(0, pool - held_out - test)
+    train = left if rest_trains(split.train, split.validation, split.test) else count(split.train)
+    unused = max(0, left - train)
     if split.folds is not None:
         held_out = max(1, (train + held_out) // split.folds)
-    return Images(train=max(0, train), validation=held_out)
+    return Images(train=max(0, train), validation=held_out, test=test, unused=unused)
 
 
 def _weights_of(store: Store) -> Callable[[Run], ResolvedWeights]:

@@ -33,6 +33,12 @@ class CsvLabels(Part):
     group: str | None = Field(default=None, description="column whose equal values stay in one part (a patient, a burst)")
 
 
+def rest_trains(train: float | None, validation: float, test: float) -> bool:
+    """Whether all that neither validates nor tests trains: ``train`` is not said, or the three are fractions of one whole."""
+    given = (train, validation, test)
+    return train is None or (all(isinstance(each, float) for each in given) and sum(given) > 1 - 1e-9)  # type: ignore[arg-type]
+
+
 class Split(Part):
     """Counts (integers) or fractions of the whole, stratified; or what the data already has.
 

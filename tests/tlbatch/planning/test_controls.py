@@ -111,19 +111,22 @@ def test_controls_are_named_apart_from_runs() -> None:
 @pytest.mark.parametrize(
     ("split", "ready", "expected"),
     [
-        ("{train: 30, validation: 10, test: 10}", {}, Images(30, 10)),
-        ("{validation: 0.2, test: 0.3}", {}, Images(50, 20)),
-        ("{validation: 0, test: 20}", {}, Images(80, 0)),
-        ("{validation: 0.001, test: 20}", {}, Images(80, 0)),
-        ("{validation: 0, test: 20, folds: 4}", {}, Images(80, 20)),
-        ("{validation: 0.2, test: 0.2}", {"train": 50, "test": 50}, Images(40, 10)),
-        ("{validation: 0, test: 1}", {"train": 50, "test": 50}, Images(50, 0)),
-        ("{validation: 0, test: 1}", {"train": 50, "validation": 30, "test": 20}, Images(50, 30)),
+        ("{train: 30, validation: 10, test: 10}", {}, Images(30, 10, 10, unused=50)),
+        ("{train: 80, validation: 10, test: 10}", {}, Images(80, 10, 10)),
+        ("{train: 0.7, validation: 0.15, test: 0.15}", {}, Images(70, 15, 15)),
+        ("{train: 0.333, validation: 0.333, test: 0.334}", {}, Images(34, 33, 33)),
+        ("{train: 0.1, validation: 0.15, test: 0.15}", {}, Images(10, 15, 15, unused=60)),
+        ("{validation: 0.2, test: 0.3}", {}, Images(50, 20, 30)),
+        ("{validation: 0, test: 20}", {}, Images(80, 0, 20)),
+        ("{validation: 0.001, test: 20}", {}, Images(80, 0, 20)),
+        ("{validation: 0, test: 20, folds: 4}", {}, Images(80, 20, 20)),
+        ("{train: 30, validation: 10, test: 20, folds: 4}", {}, Images(30, 10, 20, unused=40)),
+        ("{validation: 0.2, test: 0.2}", {"train": 50, "test": 50}, Images(40, 10, 50)),
+        ("{validation: 0, test: 1}", {"train": 50, "test": 50}, Images(50, 0, 50)),
+        ("{validation: 0, test: 1}", {"train": 50, "validation": 30, "test": 20}, Images(50, 30, 20)),
     ],
 )
-def test_whether_there_is_something_to_choose_by_is_read_off_the_listing(
-    split: str, ready: dict[str, int], expected: Images
-) -> None:
+def test_how_many_images_each_part_has_is_read_off_the_listing(split: str, ready: dict[str, int], expected: Images) -> None:
     parts = [part for part, count in ready.items() for _ in range(count)] or [None] * 100
     files = tuple(ListedFile(f"{i}.png", 1, "e", "cat" if i % 2 else "dog", part) for i, part in enumerate(parts))
     last = [f"runs[{place}].train.select=last" for place in range(4)]

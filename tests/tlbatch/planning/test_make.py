@@ -43,10 +43,12 @@ def weights_for(_run: Run) -> ResolvedWeights:
     return ResolvedWeights({"kind": "file", "sha256": "ab" * 32}, "/somewhere", OWN, trained_on="ImageNet")
 
 
-def plan_of(*overrides: str, url: str = "pets", digest: str = "d") -> Plan:
+def plan_of(*overrides: str, url: str = "pets", digest: str = "d", unused: int = 0) -> Plan:
     study = parse_study(TEXT, overrides=overrides).study
     runs = resolve_runs(study, weights_for, "fp32")
-    return make_plan(ResolvedStudy(study, ListedData(url, ("cat", "dog"), digest), runs, resolve_controls(runs, IMAGES)))
+    data = ListedData(url, ("cat", "dog"), digest, files=IMAGES.train + IMAGES.validation + 10 + unused)
+    images = replace(IMAGES, test=10, unused=unused)
+    return make_plan(ResolvedStudy(study, data, runs, resolve_controls(runs, images), images=images))
 
 
 def keys(plan: Plan, outputs: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -72,6 +74,33 @@ def test_runs_on_the_same_features_share_one_extraction_and_controls_theirs() ->
 def test_one_runs_learning_rate_changes_only_its_own_training_evaluation_and_the_report() -> None:
     before, after = keys(plan_of()), keys(plan_of("runs[0].train.lr=0.01"))
     assert changed(before, after) == {"finetune:cnn:0", "finetune:cnn:1", "evaluate:cnn", "report"}
+
+
+def test_where_images_are_left_over_features_are_of_those_that_are_used() -> None:
+    """The task says by which division; where all are used its key is that of ever, whatever the split."""
+    whole, part = plan_of(), plan_of(unused=500)
+    assert all("divided" not in node.params for node in whole)
+    divided = {node.name: node.params.get("divided") for node in part if node.step == "extract"}
+    assert divided["extract:linear"] == divided["extract:colour-and-hog"]
+    assert divided["extract:linear"]["redraws"] == [None, None]
+    assert divided["extract:linear"]["split"]["train"] == 30
+    redrawn = plan_of("repeat.redraw=train", unused=500).nodes["extract:linear"].params["divided"]
+    assert redrawn["redraws"] == [0, 1]
+    left = changed(keys(whole), keys(part))
+    assert {name for name in left if not name.startswith(("extract:linear", "extract:colour"))} >= {"report"}
+    assert "finetune:cnn:0" not in left
+
+
+def test_how_long_a_task_takes_is_estimated_by_how_many_images_it_has() -> None:
+    """Fails when a study of few images tells of one with many that it takes as long."""
+    few, many = plan_of(), plan_of(unused=950)
+    assert many.nodes["prepare"].units == 20 * few.nodes["prepare"].units == 1000
+    assert many.nodes["extract:linear"].units == few.nodes["extract:linear"].units == 50
+    views = plan_of("runs[1].augmentation={flip: horizontal}", "runs[1].views=3", unused=950)
+    assert views.nodes["extract:linear"].units == 50 + 3 * 30
+    tuned = few.nodes["finetune:tuned:0"]
+    assert tuned.units == 30 * tuned.params["train"]["epochs"]
+    assert few.nodes["evaluate:tuned"].units == 2 * 10
 
 
 def test_a_touched_dataset_recomputes_only_prepare() -> None:
