@@ -14,6 +14,8 @@ from tlbatch.commands.options import output_option, print_json, set_option, stor
 from tlbatch.output import terminal_width
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tlbatch.forecast import RunFacts
 
 
@@ -128,13 +130,19 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
         head.append("cost")
         shown = [[*row, "" if cost is None else prices.text(cost)] for row, cost in zip(shown, costs, strict=True)]
     click.echo("\n".join(text_table(head, shown, left=(0, 1), width=terminal_width())))
-    more = f" and {unknown} tasks of kinds that this store has not measured yet" if unknown else ""
-    click.echo(f"\nabout {duration(seconds)} here{more}")
-    if prices is not None:
+    click.echo(f"\n{_estimate(seconds, unknown, duration)}")
+    if prices is not None and (seconds or not unknown):
         whose = "the pods of tasks that have an estimate" if unknown else "its pods"
         click.echo(f"{whose} cost about {prices.text(paid)}, by the context's prices and the times that this store measured")
     for warning in warnings:
         click.echo(f"warning: {warning}")
+
+
+def _estimate(seconds: float, unknown: int, duration: Callable[[float], str]) -> str:
+    tasks = f"{unknown} tasks of kinds that this store has not measured yet"
+    if unknown and not seconds:
+        return f"no estimate of time: {tasks}"
+    return f"about {duration(seconds)} here" + (f" and {tasks}" if unknown else "")
 
 
 def _row(fact: RunFacts) -> list[str]:
