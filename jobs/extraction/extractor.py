@@ -45,7 +45,8 @@ class RowNetwork(Protocol):
 
 
 class Extractor:
-    """Items to rows. ``batch``: items of every forward pass, however many are given. The network is its own from here on.
+    """Items to rows. ``batch``: items to give at a time; passes have one size, however many are. The network is its own from
+    here on.
 
     ``threads``: how many call it at a time. ``mixed``: where torch computes in bfloat16, weights stay float32 and operations
     are cast (autocast), as when they were trained; else weights are bfloat16, too. ``rows``: what they are, in words.
@@ -82,12 +83,12 @@ class Extractor:
             fed = self._normalise(items.to(self.device, non_blocking=True))
         with self._opening:
             self._network = self._network or self._open(fed)
-        return np.asarray(finite(in_batches(self._network, fed, self.batch), self._rows), np.float32)
+        return np.asarray(finite(in_batches(self._network, fed, self._network.size), self._rows), np.float32)
 
     def _open(self, fed: Tensor) -> CompiledNetwork | TorchNetwork:
         shape, on_cpu = (self.batch, *fed.shape[1:]), self.device.type == "cpu"
         fast = compiled(self._given, shape, self._precision, self._threads) if on_cpu else None
-        return fast or TorchNetwork(self._given, self._precision, self.device, mixed=self._mixed)
+        return fast or TorchNetwork(self._given, self._precision, self.device, self.batch, mixed=self._mixed)
 
 
 def batch_of(device: torch.device, asked: int | None = None) -> int:
@@ -106,11 +107,15 @@ def _filled(part: Tensor, size: int) -> Tensor:
 
 
 class TorchNetwork:
-    """The network as torch runs it, in place: float32 [n, …] on ``device`` to float32 [n, d]. ``name``: engine and version."""
+    """The network as torch runs it, in place: float32 [n, …] on ``device`` to float32 [n, d]. ``name``: engine and version.
+
+    ``size``: items that a pass is to have.
+    """
 
     name = f"torch {torch.__version__}"
 
-    def __init__(self, network: nn.Module, precision: str, device: torch.device, *, mixed: bool = False) -> None:
+    def __init__(self, network: nn.Module, precision: str, device: torch.device, size: int, *, mixed: bool = False) -> None:
+        self.size = size
         network.to(device)
         bf16 = precision == "bf16"
         if bf16 and not mixed:

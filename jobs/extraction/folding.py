@@ -19,8 +19,7 @@ def fold_batch_norms(network: nn.Module, x: Tensor) -> bool:
     what lies between the two), and must be built anew.
     """
     with torch.inference_mode():
-        before = network(x)
-        pairs = _pairs(network, x)
+        before, pairs = _pairs(network, x)
     for conv, norm in pairs:
         _fold(network, conv, norm)
     with torch.inference_mode():
@@ -28,8 +27,8 @@ def fold_batch_norms(network: nn.Module, x: Tensor) -> bool:
     return bool((after - before).abs().max() <= TOLERANCE * before.abs().max())
 
 
-def _pairs(network: nn.Module, x: Tensor) -> list[tuple[str, str]]:
-    """Paths of convolutions and the BatchNorms that were fed with their very output, both run once."""
+def _pairs(network: nn.Module, x: Tensor) -> tuple[Tensor, list[tuple[str, str]]]:
+    """What the network makes of ``x``; paths of convolutions and the BatchNorms fed with their very output, both run once."""
     calls: dict[str, int] = {}
     last: dict[str, Any] = {"path": "", "output": None}
     pairs: list[tuple[str, str]] = []
@@ -56,11 +55,11 @@ def _pairs(network: nn.Module, x: Tensor) -> list[tuple[str, str]]:
         elif isinstance(module, _BatchNorm) and module.running_mean is not None:
             handles.append(module.register_forward_pre_hook(normed(path)))
     try:
-        network(x)
+        made: Tensor = network(x)
     finally:
         for handle in handles:
             handle.remove()
-    return [(conv, norm) for conv, norm in pairs if calls[conv] == calls[norm] == 1]
+    return made, [(conv, norm) for conv, norm in pairs if calls[conv] == calls[norm] == 1]
 
 
 def _fold(network: nn.Module, conv_path: str, norm_path: str) -> None:

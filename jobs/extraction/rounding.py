@@ -74,6 +74,8 @@ def _takes_exact_bias(conv: nn.Conv2d) -> bool:
 def diffused(weight: Tensor) -> Tensor:
     """Values that bfloat16 represents, near ``weight`` [out, in, height, width] (float32); sums of taps are kept. Pure."""
     taps = weight.flatten(2)
+    if taps.shape[2] == 1:  # nothing to carry an error to
+        return weight.bfloat16().float()
     order = taps.abs().argsort(dim=2, descending=True, stable=True)  # the smallest last: its own rounding error is what remains
     taps = taps.gather(2, order)
     carried = torch.zeros_like(taps[:, :, 0])
