@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from jobs.training.settings import Settings
 
 AUGMENTED = "augmented.jpg"
-KEPT = ("device", "epoch_seconds", "images_per_s")
+KEPT = ("device", "epoch_seconds", "images_per_s", "input_share", "mfu")
 """Facts of the one training that hold for each of its tasks."""
 
 

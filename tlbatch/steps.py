@@ -55,7 +55,7 @@ _STEPS = (  # in the order of displays and reports
     Step("episodes", 3, "data", planned="tlbatch.planning.episodes_task:add_episodes"),
     Step("decide", 3, "data", memory_mib=300, planned="tlbatch.planning.make:add_decision"),
     Step("advise", 5, "data", page=True),
-    Step("report", 16, "data", memory_mib=700, page=True, planned="tlbatch.planning.report_task:add_report"),
+    Step("report", 17, "data", memory_mib=700, page=True, planned="tlbatch.planning.report_task:add_report"),
     Step("extend", 3, "evaluate", compute=True, torch=True, model=True, resources_of="evaluate"),
     Step("predict", 4, "evaluate", compute=True, torch=True, sharded=True, resources_of="evaluate"),
 )

@@ -10,6 +10,9 @@ from tlbatch.roles import task_of
 from tlbatch.steps import place_of
 from tlbatch.store.artifacts import Artifact, set_aside_names
 
+MOST_INPUT, LEAST_MFU = 0.1, 0.2
+"""Of a training's time and of a GPU's peak: beyond them the report marks it."""
+
 
 @dataclass(frozen=True)
 class TaskRecord:
@@ -22,11 +25,23 @@ class TaskRecord:
     seconds: float | None
     images_per_s: float | None
     epoch_seconds: float | None  #: mean
+    input_share: float | None  #: of a training's time, until the network had its inputs
+    mfu: float | None  #: of a GPU's peak, what the network's own products used
     device: str
     engine: str  #: what ran the network where several could, and its version
     threads: int | None
     versions: dict[str, str] = field(default_factory=dict)
     set_aside: tuple[str, ...] = ()
+
+    @property
+    def waits(self) -> bool:
+        """Whether a training's inputs take too much of its time."""
+        return (self.input_share or 0.0) > MOST_INPUT
+
+    @property
+    def idles(self) -> bool:
+        """Whether a training leaves most of a GPU unused."""
+        return self.mfu is not None and self.mfu < LEAST_MFU
 
     def document(self) -> dict[str, Any]:
         return {**self.__dict__, "set_aside": list(self.set_aside)}
@@ -54,6 +69,8 @@ def _record(roles: list[str], artifact: Artifact) -> TaskRecord:
         seconds=made.get("seconds"),
         images_per_s=made.get("images_per_s"),
         epoch_seconds=round(sum(epochs) / len(epochs), 3) if epochs else None,
+        input_share=made.get("input_share"),
+        mfu=made.get("mfu"),
         device=str(made.get("device") or made.get("cpu") or ""),
         engine=str(made.get("engine") or ""),
         threads=made.get("threads"),

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from jobs.data.index import load_index
 from jobs.reporting.analysis import Analysis
 from jobs.reporting.figures.style import Drawn, Figures
-from jobs.reporting.formatting import duration, number, plural
+from jobs.reporting.formatting import duration, number, percent, plural
 from jobs.reporting.lineage import versions_of
 from jobs.reporting.output import Output
 from jobs.reporting.sentences import HARMED, HELPED, Findings, tested_on
@@ -105,7 +105,14 @@ def environment() -> Environment:
     )
     found.template_class = _Page
     found.globals["nouns"] = nouns
-    found.filters |= {"figure": _figure, "duration": duration, "plural": plural, "number": number, "breakable": breakable}
+    found.filters |= {
+        "figure": _figure,
+        "duration": duration,
+        "plural": plural,
+        "number": number,
+        "percent": percent,
+        "breakable": breakable,
+    }
     return found
 
 

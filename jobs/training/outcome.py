@@ -55,6 +55,8 @@ def outcome_of(context: Context, trained: Trained, shape: tuple[int, ...]) -> Ou
         "device": _device_name(trainer.device),
         "epoch_seconds": place.seconds,
         "images_per_s": trainer.images_per_s,
+        "input_share": trainer.input_share,
+        "mfu": trainer.mfu(shape),
     }
     judged_on = trainer.judged_on
     return Outcome(trainer.judged, shape, logits.double().numpy(), history, phases=trainer.phases, judged_on=judged_on)

@@ -22,6 +22,7 @@ from jobs.training.protocol import Trainable
 from jobs.training.schedules import Plateau, lr_factor
 from jobs.training.selection import BestEpoch, Patience
 from jobs.training.sharing import forward_of, logits_of
+from jobs.training.utilisation import flops_of_an_item, peak_of
 from jobs.training.validation import Judged
 from tlbatch.errors import StudyError
 from tlbatch.spec.train import Train
@@ -45,7 +46,8 @@ class Recipe:
 @dataclass
 class Place:
     """Where a training stands. ``sums``: loss · images, right, images of the epoch so far; then the same of each of several
-    tasks."""
+    tasks. ``learning_s``: seconds of the batches of whole epochs, without validation, and of them ``inputs_s`` until the
+    network had its inputs."""
 
     epoch: int = 0
     step: int = 0
@@ -53,6 +55,9 @@ class Place:
     epochs: list[dict[str, Any]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     seconds_so_far: float = 0.0
+    inputs_so_far: float = 0.0
+    learning_s: float = 0.0
+    inputs_s: float = 0.0
     stopped_early: bool = False
     best: BestEpoch = field(default_factory=BestEpoch)
     patience: Patience = field(default_factory=Patience)
@@ -134,6 +139,24 @@ class Trainer:
         return round(len(self.place.seconds) * images / seconds, 3) if seconds > 0 else None
 
     @property
+    def input_share(self) -> float | None:
+        """Of the time of all batches, how much went by until the network had its inputs."""
+        return round(self.place.inputs_s / self.place.learning_s, 3) if self.place.learning_s > 0 else None
+
+    def mfu(self, shape: tuple[int, ...]) -> float | None:
+        """Model FLOPs utilisation over all batches, of inputs of ``shape``, by what learnt last (jobs.training.utilisation).
+
+        None but on GPUs whose peak is known, in bfloat16.
+        """
+        device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else ""
+        peak = peak_of(device) if self.recipe.bf16 else None
+        flops = flops_of_an_item(self.network, shape, self.recipe.train.batch_size) if peak else None
+        if peak is None or flops is None or not self.place.learning_s:
+            return None
+        images = len(self.place.seconds) * sum(sampler.images for sampler in self._samplers.values())
+        return round(flops * images / self.place.learning_s / (peak * self._group.size), 3)
+
+    @property
     def done_epochs(self) -> float:
         return self.place.epoch + self.place.step / self._sampler.steps
 
@@ -162,13 +185,18 @@ class Trainer:
             place.step += 1
             place.seconds_so_far = time.monotonic() - started
             self._tick(self, False)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()  # what is under way belongs to these batches
+        place.learning_s += time.monotonic() - started
+        place.inputs_s += place.inputs_so_far
         judged = self._validate()
         self._record(judged, time.monotonic() - started)
         self._tick(self, True)
 
     def _batch(self) -> None:
-        train, place = self.recipe.train, self.place
+        train, place, began = self.recipe.train, self.place, time.monotonic()
         batches = self._batches()
+        place.inputs_so_far += time.monotonic() - began
         seed_layers(self.recipe.seed, "layers", place.epoch, place.step)
         set_lr(self.optimizer, self._lr(place.step))
         loss, counts = self._objective(self._forward, batches)
@@ -236,7 +264,7 @@ class Trainer:
         stop_rule = train.early_stopping
         place.stopped_early = bool(judged and stop_rule and place.patience.observe(stop_rule, judged[1], judged[0]))
         place.seconds.append(round(seconds, 3))
-        place.epoch, place.step, place.seconds_so_far = place.epoch + 1, 0, 0.0
+        place.epoch, place.step, place.seconds_so_far, place.inputs_so_far = place.epoch + 1, 0, 0.0, 0.0
         self._sums.zero_()
 
     # -- stopping and going on ------------------------------------------------------------------------------------------

@@ -22,9 +22,15 @@ from tests.jobs.reporting.drawn import StudyOnDisk, Trained, draw_study
 from tlbatch.store.artifacts import manifest_name, set_aside
 
 RUNS = [
-    Trained("cnn", 1.0),
+    Trained("cnn", 1.0, used={"input_share": 0.231, "mfu": 0.35}),
     Trained("features", 3.0, pretrained=True, strategy="features", mismatched=True),
-    Trained("finetuned", 3.5, pretrained=True, strategy={"finetune": {"unfreeze": ["block5"]}}),
+    Trained(
+        "finetuned",
+        3.5,
+        pretrained=True,
+        strategy={"finetune": {"unfreeze": ["block5"]}},
+        used={"input_share": 0.1, "mfu": 0.08},
+    ),
     Trained("features-random", 0.8, control_for=("features", "finetuned"), strategy="features"),
     Trained("no-labels", 2.0, pretrained=True, zero_label=True),
 ]
@@ -57,6 +63,32 @@ def test_the_document_is_of_its_schema(report: dict[str, Any]) -> None:
     jsonschema.Draft202012Validator(schema).validate(report)
     undescribed = set(report) - set(schema["properties"])
     assert not undescribed
+
+
+def test_trainings_that_wait_or_idle_are_marked(study: StudyOnDisk, out: Path, report: dict[str, Any]) -> None:
+    """Fails when the bounds are on the wrong side, or a page of a study that says nothing of it has columns for it."""
+    tasks = {task["name"]: (task["input_share"], task["mfu"]) for task in report["tasks"]}
+    assert tasks["finetune:cnn:0"] == (0.231, 0.35)
+    assert tasks["evaluate:cnn"] == (None, None)
+    page = (out / "index.html").read_text()
+    for shown in (
+        "23.1 % ▲</td>",
+        "35.0 %</td>",
+        "10.0 %</td>",
+        "8.0 % ▼</td>",
+        ">MFU</th>",
+        "more cores or a simpler augmentation",
+    ):
+        assert page.count(shown) == 1, shown
+    assert ">inputs</th>" in page
+
+
+def test_where_nobody_measured_there_are_no_columns(tmp_path: Path) -> None:
+    study = draw_study(tmp_path, ["cat", "dog"], [Trained("cnn", 1.0)])
+    run(study.context())
+    page = (tmp_path / "scratch" / "out" / "index.html").read_text()
+    assert ">inputs</th>" not in page
+    assert "MFU" not in page
 
 
 def test_the_same_study_gives_the_same_bytes(study: StudyOnDisk, out: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,7 @@ class Trained:
     redraw: bool = False
     prompts: Any = None  #: of a row without labels: class -> texts
     validation_margin: float | None = None  #: where validation and test are to disagree
+    used: Mapping[str, float] = field(default_factory=dict)  #: of the hardware, as manifests have it
 
     @property
     def role(self) -> str:
@@ -165,7 +166,7 @@ def draw_study(
     split = split_index(entries, {**study.split, "classes": classes})
     for number, run in enumerate(trained):
         for seed in () if run.zero_label else run.seeds:
-            made = {"epoch_seconds": [3.0] * run.epochs, "images_per_s": 230.0}
+            made = {"epoch_seconds": [3.0] * run.epochs, "images_per_s": 230.0, **run.used}
             study.put("finetune", f"finetune:{run.name}:{seed}", _finetune_files(run, seed, classes, split), made)
         if run.strategy == "features":
             made = {"images_per_s": 88.0, "forward_passes": 5}
