@@ -121,6 +121,8 @@ class Wording:
     def _expected(self, path: Path, items: Items, kinds: list[str], written: Mapping[Path, str]) -> str:
         """What the alternatives want of a value, and what it is."""
         wanted = list(dict.fromkeys(self._wanted(item, path) for item in items))
+        if "be a number" in wanted:
+            wanted = [each for each in wanted if each != "be a whole number"]
         given = items[0]["input"]
         expected = [name for item in items for name in _literals(item)]
         hint = _hint(given, kinds, written.get(path, ""))

@@ -37,6 +37,7 @@ class Settings(Part):
     inner: Inner = Inner()
     scales: dict[str, Positive] = Field(default_factory=dict)
     size: int | Literal["auto"] = 1
+    much: int | float | Annotated[str, Field(pattern="^[0-9]+Mi$", description="an amount as 64Mi")] = 1
     odd: int = 1
 
     @field_validator("odd")
@@ -71,6 +72,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "unknown": ({"cuont": 3}, "cuont: unknown key (did you mean 'count'?)"),
     "unknown inside": ({"inner": {"sied": 3}}, "inner.sied: unknown key (did you mean 'side'?)"),
     "either": ({"size": "atuo"}, "size: must be a whole number or auto, not 'atuo' (did you mean 'auto'?)"),
+    "any number": ({"much": "lots"}, "much: must be a number or an amount as 64Mi, not 'lots'"),
     "the settings' own words": ({"odd": 4}, "odd: 4 is even; write 5"),
 }
 
