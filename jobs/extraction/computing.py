@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, ThreadPoolExecutor, wait
+from contextlib import closing, suppress
+from functools import partial
+from itertools import islice
 from threading import Lock
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -18,6 +20,7 @@ from jobs.extraction.requested_rows import Wanted, loaded_row
 from tlbatch.store.artifacts import Artifact
 
 AHEAD = 2  # batches a thread has waiting for it
+WHILE_OPENING = 128 * 2**20  # bytes of items that are loaded while the first batch opens the network
 WHOLE = 0.25  # of a shard's bytes wanted: then it is fetched in one piece
 
 Item = TypeVar("Item")
@@ -105,7 +108,11 @@ def compute_rows(network: Computing[Rows], items: StoredItems, threads: int) -> 
 def compute_batches(
     network: Computing[Rows], batches: Iterable[Item], load: Callable[[Item], Sequence[Tensor]], threads: int
 ) -> Generator[tuple[Item, Rows], None, None]:
-    """Batches and their rows, in order. On a CPU threads load and compute, each on its own; for a GPU they load alone."""
+    """Batches and their rows, in order. On a CPU threads load and compute, each on its own; for a GPU they load alone.
+
+    The first batch of a CPU's opens the network, which takes a thread a second or more: the others load what comes next, up to
+    ``WHILE_OPENING`` bytes, instead of waiting for it.
+    """
 
     def loaded(batch: Item) -> Tensor:
         return stacked(load(batch), pinned=on_gpu)
@@ -116,8 +123,46 @@ def compute_batches(
             with closing(in_order(pool, loaded, batches, AHEAD * threads)) as fed:
                 yield from ((batch, network(items)) for batch, items in fed)
         else:
-            with closing(in_order(pool, lambda batch: network(loaded(batch)), batches, AHEAD * threads)) as results:
-                yield from results
+            opened = Future[None]()
+            with (
+                closing(_loadable(pool, iter(batches), loaded, opened, threads)) as loadable,
+                closing(in_order(pool, partial(_computed, network, opened), loadable, AHEAD * threads)) as results,
+            ):
+                yield from ((batch, rows) for (batch, _), rows in results)
+
+
+def _computed(network: Computing[Rows], opened: Future[None], item: tuple[Any, Callable[[], Tensor]]) -> Rows:
+    try:
+        return network(item[1]())
+    finally:
+        with suppress(InvalidStateError):  # only the first tells
+            opened.set_result(None)
+
+
+def _loadable(
+    pool: ThreadPoolExecutor, batches: Iterator[Item], load: Callable[[Item], Tensor], opened: Future[None], threads: int
+) -> Generator[tuple[Item, Callable[[], Tensor]], None, None]:
+    """Batches, each with what gives its items. Whoever takes the second is kept until the first is computed, or room ends."""
+    for first in islice(batches, 1):
+        yield first, partial(load, first)
+    ahead: deque[tuple[Item, Future[Tensor]]] = deque()
+    room = WHILE_OPENING
+    try:
+        while room > 0 and not opened.done() and (batch := next(batches, None)) is not None:
+            ahead.append((batch, pool.submit(load, batch)))
+            if len(ahead) >= threads:
+                before = ahead[-threads][1]
+                either: list[Future[Any]] = [opened, before]
+                wait(either, return_when=FIRST_COMPLETED)
+                room -= before.result().nbytes if before.done() and before.exception() is None else 0
+        while ahead:
+            batch, future = ahead.popleft()
+            yield batch, future.result
+    finally:
+        for _, future in ahead:
+            future.cancel()
+    for batch in batches:
+        yield batch, partial(load, batch)
 
 
 def stacked(items: Sequence[Tensor], *, pinned: bool = False) -> Tensor:

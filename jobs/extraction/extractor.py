@@ -146,9 +146,10 @@ def fold(build: Callable[[], Folded]) -> Folded:
 
     Its ``fed`` is the shape of an item.
     """
-    backbone = build()
-    if not fold_batch_norms(backbone, _noise(backbone)):
+    with one_thread_each():  # single items: threads would spend their time waiting for one another
         backbone = build()
+        if not fold_batch_norms(backbone, _noise(backbone)):
+            backbone = build()
     for parameter in backbone.parameters():
         parameter.requires_grad_(False)
     return backbone

@@ -21,6 +21,10 @@ from torch.nn import functional
 
 from tlbatch.errors import DataError
 
+# Of odd metadata; what matters is whether a picture decodes. For the whole process: catch_warnings is not for several threads,
+# as each puts back the filters that it found, another's among them.
+warnings.filterwarnings("ignore", module=r"PIL\..*")
+
 MOST_RESIZED = 64_000_000  # pixels
 LUMA = (19595, 38470, 7471)  # ITU-R 601-2 in 1/65536, rounded as PIL's convert("L") does
 
@@ -46,9 +50,7 @@ def load_pixels(encoded: bytes, settings: Mapping[str, Any]) -> Tensor:
 def decode(encoded: bytes) -> Tensor:
     """uint8 [3, h, w], RGB, upright (EXIF), transparent pixels over white. Raises DataError where the bytes are no image."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata; what matters is whether it decodes
-            array = np.array(_rgb(Image.open(io.BytesIO(encoded))))
+        array = np.array(_rgb(Image.open(io.BytesIO(encoded))))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"a stored image does not decode ({error}): run the study again, `prepare` first") from error
     return torch.from_numpy(array).permute(2, 0, 1)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor
 
 from jobs.data.index import IndexEntry
-from jobs.extraction.computing import StoredItems, in_order
+from jobs.extraction import computing
+from jobs.extraction.computing import StoredItems, compute_batches, in_order
 from jobs.extraction.requested_rows import Wanted
 from tlbatch.store.artifacts import Artifact, FileEntry, Manifest, file_sha256
 from tlbatch.store.directory import DirectoryStore
@@ -69,6 +73,80 @@ def test_an_error_in_the_work_reaches_who_takes() -> None:
         pytest.raises(ValueError, match="seven"),
     ):
         list(results)
+
+
+class Opening:
+    """A network whose first call ends when ``until`` says so; its rows are the items. ``held``: batches loaded until then."""
+
+    device, batch = torch.device("cpu"), 2
+
+    def __init__(self, until: Callable[[list[int]], bool], wait_s: float) -> None:
+        self.loaded: list[int] = []
+        self.held = 0
+        self._until, self._wait_s, self._opening = until, wait_s, threading.Lock()
+
+    def load(self, number: int) -> list[Tensor]:
+        if number == 60:
+            raise ValueError("the sixtieth")
+        self.loaded.append(number)
+        return [torch.full((3,), float(number))] * self.batch
+
+    def __call__(self, items: Tensor) -> Tensor:
+        with self._opening:
+            if not self.held:
+                end = time.monotonic() + self._wait_s
+                while not self._until(self.loaded) and time.monotonic() < end:
+                    time.sleep(0.005)
+                self.held = len(self.loaded)
+        return items
+
+
+def numbers(network: Opening, count: int, threads: int) -> list[int]:
+    found = []
+    with closing(compute_batches(network, iter(range(count)), network.load, threads)) as results:
+        for number, rows in results:
+            assert rows.shape == (2, 3)
+            assert (rows == number).all()
+            found.append(number)
+    return found
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_while_one_thread_opens_the_network_the_others_load(threads: int) -> None:
+    network = Opening(lambda loaded: len(loaded) >= 50, wait_s=20)
+    assert numbers(network, 55, threads) == list(range(55))
+    assert network.held >= 50
+    assert sorted(network.loaded) == list(range(55))
+
+
+def test_what_is_loaded_meanwhile_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(computing, "WHILE_OPENING", 10 * 2 * 3 * 4)
+    network = Opening(lambda loaded: len(loaded) >= 50, wait_s=1)
+    assert numbers(network, 55, 2) == list(range(55))
+    assert 10 <= network.held <= 10 + 2 + computing.AHEAD * 2
+
+
+def test_one_thread_opens_and_computes_alone() -> None:
+    network = Opening(lambda loaded: False, wait_s=0.05)
+    assert numbers(network, 5, 1) == list(range(5))
+    assert network.held == 1
+    assert numbers(network, 0, 1) == []
+
+
+def test_an_item_that_cannot_be_loaded_meanwhile_is_told_in_its_place() -> None:
+    network = Opening(lambda loaded: len(loaded) >= 60, wait_s=20)
+    with closing(compute_batches(network, iter(range(80)), network.load, 2)) as results:
+        assert [number for number, _ in islice(results, 60)] == list(range(60))
+        with pytest.raises(ValueError, match="the sixtieth"):
+            next(results)
+
+
+def test_who_stops_taking_leaves_nothing_to_load() -> None:
+    network = Opening(lambda loaded: len(loaded) >= 30, wait_s=20)
+    with closing(compute_batches(network, iter(range(10_000)), network.load, 2)) as results:
+        next(results)
+        loaded = len(network.loaded)
+    assert len(network.loaded) <= loaded + computing.AHEAD * 2 + 2
 
 
 def entry(number: int, shard: str, size: int) -> IndexEntry:

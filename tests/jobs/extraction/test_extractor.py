@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from jobs.extraction.extractor import Extractor, TorchNetwork, one_thread_each
+from jobs.extraction.extractor import Extractor, TorchNetwork, fold, one_thread_each
 from jobs.models.building import build_backbone
+from jobs.models.network import Backbone
 from jobs.models.pretrained import Pretrained
 from tlbatch.backbones.preprocessing import SCRATCH_INPUT
 
@@ -70,3 +71,20 @@ def test_one_thread_each_ends_with_its_block() -> None:
     with one_thread_each(), ThreadPoolExecutor(1) as pool:
         assert pool.submit(torch.get_num_threads).result() == 1
     assert torch.get_num_threads() == before
+
+
+def test_a_network_is_opened_by_one_thread() -> None:
+    """Several would wait for one another: on a machine that does other things four times as long."""
+    before, seen = torch.get_num_threads(), []
+    try:
+        torch.set_num_threads(2)
+
+        def build() -> Backbone:
+            seen.append(torch.get_num_threads())
+            model = {"backbone": {"name": "squeezenet1_1"}, "layer": None, "pool": "avg"}
+            return build_backbone(model, {**SCRATCH_INPUT, "size": 48}, Pretrained("random weights", seed=1))
+
+        fold(build)
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)

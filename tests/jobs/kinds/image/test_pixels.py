@@ -220,3 +220,13 @@ def test_a_large_resized_picture_is_not_made_whole(monkeypatch, interpolation, h
     assert part.shape == whole.shape == (3, 96, 96)
     assert (part.int() - whole.int()).abs().float().mean() < 6
     assert made[0] <= (96 / crop) ** 2 * 4.5
+
+
+def test_decoding_leaves_the_processs_warnings_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several threads decode while another follows a network: what one puts back would be what another had silenced."""
+
+    def refuse(**_: Any) -> None:
+        raise AssertionError("catch_warnings is not for threads")
+
+    monkeypatch.setattr("warnings.catch_warnings", refuse)
+    assert decode(encoded(picture(20, 20))).shape == (3, 20, 20)
