@@ -13,7 +13,10 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Measured:
-    """Work done by tlbatch and by a peer in one run, in turns. ``ours_s`` and ``peer_s``: seconds of each turn."""
+    """Work done by tlbatch and by a peer in one run, in turns. ``ours_s`` and ``peer_s``: seconds of each turn.
+
+    ``limit``: items a second that the cores could do at most (tests.bench.limits), where that was measured in the same run.
+    """
 
     what: str
     peer: str
@@ -22,15 +25,31 @@ class Measured:
     peer_s: list[float]
     goal: float
     settings: dict[str, str] = field(default_factory=dict)
+    limit: float | None = None
 
     @property
     def ratio(self) -> float:
         """How many times as fast as the peer, by the medians of the turns."""
         return median(self.peer_s) / median(self.ours_s)
 
+    @property
+    def ours(self) -> float:
+        """Items a second."""
+        return self.items / median(self.ours_s)
+
+    @property
+    def theirs(self) -> float:
+        return self.items / median(self.peer_s)
+
+    @property
+    def share(self) -> float | None:
+        """Of the limit."""
+        return None if self.limit is None else self.ours / self.limit
+
     def line(self) -> str:
-        ours, theirs = self.items / median(self.ours_s), self.items / median(self.peer_s)
-        return f"| {self.what} | {self.peer} | {ours:.1f} | {theirs:.1f} | {self.ratio:.2f} | {self.goal:g} |"
+        reached = ("", "") if self.limit is None else (f"{self.limit:.1f}", f"{self.ours / self.limit:.0%}")
+        measured = (f"{self.ours:.1f}", f"{self.theirs:.1f}", f"{self.ratio:.2f}", f"{self.goal:.3g}")
+        return f"| {' | '.join((self.what, self.peer, *measured, *reached))} |"
 
 
 def machine() -> dict[str, str]:
@@ -55,7 +74,9 @@ def record(measured: Measured) -> None:
     if folder := os.environ.get("TLBATCH_BENCH"):
         path = Path(folder) / f"{measured.what} beside {measured.peer}.json".replace("/", "-")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({**asdict(measured), "ratio": measured.ratio, "machine": machine()}, indent=1))
+        path.write_text(
+            json.dumps({**asdict(measured), "ratio": measured.ratio, "share": measured.share, "machine": machine()}, indent=1)
+        )
 
 
 def table(folder: Path) -> str:
@@ -65,9 +86,12 @@ def table(folder: Path) -> str:
     if not known:
         return "nothing was measured"
     lines = [f"{', '.join(f'{name}: {value}' for name, value in known['machine'].items())}", ""]
-    lines += ["| what | beside | ours, items/s | theirs | times as fast | goal |", "|---|---|---|---|---|---|"]
+    lines += [
+        "| what | beside | ours, items/s | theirs | times as fast | goal | limit | reached |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for each in found:
-        lines.append(Measured(**{name: each[name] for name in each if name not in ("ratio", "machine")}).line())
+        lines.append(Measured(**{name: each[name] for name in each if name not in ("ratio", "share", "machine")}).line())
     return "\n".join(lines)
 
 

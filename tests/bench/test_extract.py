@@ -22,6 +22,8 @@ import torch
 from jobs.context import Context
 from jobs.data.features import load_features
 from jobs.data.index import load_index
+from tests.bench.limits import CoreSeconds, core_seconds
+from tests.bench.records import Measured, record
 from tests.requirements import missing
 from tlbatch.backbones.preprocessing import NORMALIZATIONS, SCRATCH_INPUT
 from tlbatch.datasets.inventory import list_dataset
@@ -35,6 +37,8 @@ INPUT = {**SCRATCH_INPUT, "size": 224, "resize": "crop", "crop": 0.875, **NORMAL
 CORES = 2
 HAS_BF16 = any(flag in Path("/proc/cpuinfo").read_text(encoding="utf-8") for flag in ("avx512_bf16", "amx_bf16"))
 FASTER = {"fp32": 3.5, "bf16": 5.0}
+NEAR = 0.9  # of the limit
+MANY, FEW = 2500, 200  # photographs of each class
 MEASURE = """
 import sys
 from jobs.extract import run
@@ -145,27 +149,75 @@ def plain_script(images: Path, weights: Path) -> tuple[list[str], np.ndarray, fl
 
 @pytest.mark.bench
 @pytest.mark.shared
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_threads")
-def test_faster_than_a_plain_script_and_the_same_features(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
-    """Ours includes all that the step does: compiling the network, and writing and committing the artifact."""
+def test_faster_than_a_plain_script_and_near_the_limit(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
+    """Ours includes all that the step does: compiling the network, and writing and committing the artifact.
+
+    Asked in float32 are 3.5 times the plain script, of CPUs on which that is possible: where 90 % of the limit are less, these.
+    """
     weights = shared_data(WEIGHTS)
-    prepared = prepare(tmp_path, shared_data("data/dogs-vs-cats"), 400)
-    seconds: dict[str, list[float]] = {precision: [] for precision in FASTER if precision == "fp32" or HAS_BF16}
-    names, plain, _ = plain_script(prepared.images, weights)  # once unmeasured: files in memory, kernels chosen
-    plain_s, ids = [], {entry.path: entry.id for entry in load_index(prepared.artifact(manifest_of(prepared)))}
+    many, few = (prepare(tmp_path / str(each), shared_data("data/dogs-vs-cats"), each) for each in (MANY, FEW))
+    precisions = [precision for precision in FASTER if precision == "fp32" or HAS_BF16]
+    limits = {precision: limit_of(many, weights, precision) for precision in precisions}
+    plain_script(few.images, weights)  # once unmeasured: files in memory, kernels chosen
+    plain_s = list[float]()
+    taken = {(precision, each): list[float]() for precision in precisions for each in (MANY, FEW)}
+    ids = {entry.path: entry.id for entry in load_index(many.artifact(manifest_of(many)))}
     for attempt in range(2):  # in turns, so that what else the machine does falls on all alike
-        plain_s.append(plain_script(prepared.images, weights)[2])
-        for precision, taken in seconds.items():
-            artifact, each = prepared.extract(weights, precision, f"a{attempt}")
-            taken.append(each)
+        names, plain, seconds = plain_script(many.images, weights)
+        plain_s.append(seconds)
+        for (precision, each), own in taken.items():
+            prepared = many if each == MANY else few
+            artifact, seconds = prepared.extract(weights, precision, f"a{attempt}")
+            own.append(seconds)
             assert artifact.manifest.made["engine"].startswith("openvino")
-            assert cosine(load_features(artifact, [ids[name] for name in names]), plain).min() > 0.98
+            if each == MANY:
+                assert cosine(load_features(artifact, [ids[name] for name in names]), plain).min() > 0.98
             prepared.forget(artifact)
-    ratios = {precision: min(plain_s) / min(taken) for precision, taken in seconds.items()}
-    for precision, ratio in ratios.items():
-        rate = len(names) / min(seconds[precision])
-        print(f"\n{precision}: {rate:.0f} images/s, plain {len(names) / min(plain_s):.0f}: {ratio:.2f} times")
-    assert all(ratio >= FASTER[precision] for precision, ratio in ratios.items())
+    images, fewer = len(load_index(many.artifact(manifest_of(many)))), len(load_index(few.artifact(manifest_of(few))))
+    missed = []
+    for precision, each in limits.items():
+        limit = each.limit(CORES)
+        possible = NEAR * limit * min(plain_s) / images
+        goal = min(FASTER[precision], possible) if precision == "fp32" else FASTER[precision]
+        found = Measured(
+            f"extract MobileNetV2, 224 px, {precision}",
+            "torchvision and a DataLoader",
+            images,
+            [min(taken[precision, MANY])],
+            [min(plain_s)],
+            goal,
+            limit=limit,
+        )
+        record(found)
+        a_second, start_s = started(images, min(taken[precision, MANY]), fewer, min(taken[precision, FEW]))
+        print(
+            f"{precision}: decode {1e3 * each.load_s:.2f} ms, network {1e3 * each.pass_s:.2f} ms of a core; "
+            f"start {start_s:.2f} s, after it {a_second:.0f} images/s, {a_second / limit:.0%} of the limit"
+        )
+        if found.ratio < goal or found.ours < NEAR * limit:
+            missed.append(f"{precision}: {found.ratio:.2f} times ({goal:.2f} asked), {found.ours / limit:.0%} of the limit")
+    assert not missed
+
+
+def limit_of(prepared: Prepared, weights: Path, precision: str) -> CoreSeconds:
+    from jobs.data.index import read_stored
+    from jobs.extraction.extractor import open_backbone
+
+    dataset = prepared.artifact(manifest_of(prepared))
+    entries = load_index(dataset)
+    stored = [read_stored(dataset, entry) for entry in entries[:: len(entries) // 64]][:64]
+    context = Context(
+        prepared.store, prepared.task(weights, precision=precision), "limit", prepared.root / f"limit-{precision}"
+    )
+    return core_seconds(open_backbone(context), INPUT, stored, precision)
+
+
+def started(many: int, many_s: float, few: int, few_s: float) -> tuple[float, float]:
+    """Images a second once the step goes, and seconds until then, of two sizes: a line through both."""
+    a_second = (many - few) / (many_s - few_s)
+    return a_second, few_s - few / a_second
 
 
 def manifest_of(prepared: Prepared) -> Manifest:

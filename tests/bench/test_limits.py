@@ -1,0 +1,45 @@
+"""How a limit, what was reached of it and a start are reckoned."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jobs.extraction.extractor import fold
+from jobs.models.building import build_backbone
+from jobs.models.pretrained import Pretrained
+from tests.bench.limits import CoreSeconds, core_seconds
+from tests.bench.records import Measured
+from tests.bench.test_extract import started
+from tlbatch.backbones.preprocessing import SCRATCH_INPUT
+
+
+def test_the_limit_is_what_cores_could_do_that_only_load_and_compute() -> None:
+    assert CoreSeconds(load_s=0.001, pass_s=0.004).limit(2) == pytest.approx(400)
+
+
+def test_a_line_says_what_was_reached_of_the_limit_where_there_is_one() -> None:
+    plain = Measured("extract", "a loop", 100, [1.0, 0.5, 0.4], [1.0], 1.5)
+    assert plain.line() == "| extract | a loop | 200.0 | 100.0 | 2.00 | 1.5 |  |  |"
+    limited = Measured("extract", "a loop", 100, [0.5], [1.0], 1.5, limit=250.0)
+    assert limited.line() == "| extract | a loop | 200.0 | 100.0 | 2.00 | 1.5 | 250.0 | 80% |"
+    assert (plain.share, limited.share) == (None, 0.8)
+
+
+def test_two_sizes_tell_the_start_from_the_rest() -> None:
+    a_second, start_s = started(1000, 11.5, 100, 2.5)
+    assert (a_second, start_s) == pytest.approx((100, 1.5))
+
+
+def test_each_is_measured_by_itself_on_one_core() -> None:
+    settings = {**SCRATCH_INPUT, "size": 96}
+    model = {"backbone": {"name": "squeezenet1_1"}, "layer": None, "pool": "avg"}
+    network = fold(lambda: build_backbone(model, settings, Pretrained("random weights", seed=1)))
+    stored = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)).save(stored, "JPEG")
+    found = core_seconds(network, settings, [stored.getvalue()] * 4, "fp32")
+    assert 0 < found.load_s < 1
+    assert 0 < found.pass_s < 1
