@@ -109,11 +109,14 @@ def _held(node: Node, resolved: ResolvedStudy) -> int | None:
     network = network_of(run, len(resolved.data.classes))
     if network is None:
         return None
-    by_rows = STEPS[node.step].reuses  # extract, probe: a few batches at a time, rows go to disk
-    batch = EXTRACTION_BATCH * THREADS if by_rows else VALIDATION_BATCH
-    pixels = 0 if by_rows else _pixels(run, images)
-    weights = (WEIGHTS_FED + WEIGHTS_COMPILED if by_rows else WEIGHTS_FED) * network.weights
-    return _mib(by_rows * ENGINE_MIB * MIB + weights + batch * WORKING_FED * network.working + pixels)
+    several = node.step == "evaluate" and len(node.params["seeds"]) * (node.params["folds"] or 1) > 1
+    return _forward(network.weights, network.working) + round(several * _pixels(run, images) / MIB)
+
+
+def _forward(weights: float, working: float) -> int:
+    """Networks that are run forward, one after the other: a few batches of items are there at a time."""
+    batches = EXTRACTION_BATCH * THREADS * WORKING_FED * working
+    return _mib(ENGINE_MIB * MIB + (WEIGHTS_FED + WEIGHTS_COMPILED) * weights + batches)
 
 
 def _read(run: ResolvedRun | None, node: Node, resolved: ResolvedStudy) -> list[ListedData]:
@@ -176,8 +179,7 @@ def _zero_label(node: Node) -> int | None:
         return None
     working = max(stage.working for stage in info.stages) * _area(size)
     beside = WEIGHTS_FED if node.params.get("prompted") else 1.0  # a text tower that is used, or only read with the rest
-    weights = 4 * (WEIGHTS_FED * info.parameters + beside * info.beside)
-    return _mib(weights + VALIDATION_BATCH * WORKING_FED * working)
+    return _forward(4.0 * info.parameters, working) + round(4 * beside * info.beside / MIB)
 
 
 def _mib(bytes_: float) -> int:

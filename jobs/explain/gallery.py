@@ -21,8 +21,8 @@ from jobs.models.copies import ThreadCopies
 from jobs.models.network import Network
 from jobs.statistics.predictions import Predictions
 
-BATCH = 4
-"""Small, so that there are some for every thread; its number changes last bits of where a network looks."""
+AT_ONCE = 8
+"""Items that are looked into at a time, at most, each by a thread of its own: all that its layers put out is kept meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -79,38 +79,29 @@ def _described(shown: Shown, i: int, name: str) -> dict[str, Any]:
 
 def _write_items(context: Context, shown: Shown, places: Sequence[int], rows: Sequence[dict[str, Any]]) -> bool:
     """Whether there are overlays; a row's ``plain`` is then a file of its own."""
-    overlaid, suffix, done = False, f".{shown.kind.suffix}", 0
-    batches = [places[start : start + BATCH] for start in range(0, len(places), BATCH)]
-    for batch, explained in _explained(context, shown, batches):
+    overlaid, suffix = False, f".{shown.kind.suffix}"
+    for row, one in zip(rows, _explained(context, shown, places), strict=True):
         context.check_stop()
-        for row, one in zip(rows[done : done + len(batch)], explained, strict=True):
-            if one.overlaid is not None:
-                overlaid, row["plain"] = True, row["file"].replace(suffix, f"-plain{suffix}")
-                context.out(row["file"]).write_bytes(one.overlaid)
-            context.out(row["plain"]).write_bytes(one.plain)
-        done += len(batch)
+        if one.overlaid is not None:
+            overlaid, row["plain"] = True, row["file"].replace(suffix, f"-plain{suffix}")
+            context.out(row["file"]).write_bytes(one.overlaid)
+        context.out(row["plain"]).write_bytes(one.plain)
     return overlaid
 
 
-def _explained(
-    context: Context, shown: Shown, batches: Sequence[Sequence[int]]
-) -> Iterator[tuple[Sequence[int], Sequence[Explained]]]:
-    """Each batch and its items for people, in order. On a CPU threads share the batches, each on its own, as everywhere."""
+def _explained(context: Context, shown: Shown, places: Sequence[int]) -> Iterator[Explained]:
+    """Items for people, in order. On a CPU threads share them, each on its own, so that bits do not depend on their number."""
     copies = None if shown.network is None else ThreadCopies(shown.network)
-    threads = context.threads if shown.device.type == "cpu" else 1
+    threads = min(AT_ONCE, context.threads) if shown.device.type == "cpu" else 1
 
-    def explain(batch: Sequence[int]) -> Sequence[Explained]:
-        items = torch.stack([shown.item(i) for i in batch])
-        predicted = torch.as_tensor(shown.predictions.predicted[batch])
+    def explain(place: int) -> Explained:
+        items, predicted = shown.item(place)[None], torch.as_tensor(shown.predictions.predicted[[place]])
         network = copies.get() if copies else None
-        return shown.kind.explain(network, items, shown.normalise, predicted, shown.device)
+        (explained,) = shown.kind.explain(network, items, shown.normalise, predicted, shown.device)
+        return explained
 
-    with (
-        one_thread_each(),
-        ThreadPoolExecutor(threads) as pool,
-        closing(in_order(pool, explain, batches, threads)) as explained,
-    ):
-        yield from explained
+    with one_thread_each(), ThreadPoolExecutor(threads) as pool, closing(in_order(pool, explain, places, threads)) as found:
+        yield from (explained for _, explained in found)
 
 
 @torch.no_grad()

@@ -13,9 +13,12 @@ import torch
 
 from jobs import evaluate
 from jobs.evaluation import outputs
+from jobs.evaluation import trained as trained_runs
 from jobs.evaluation.images import load_dataset
 from jobs.extraction import computing, engine
 from jobs.extraction.extractor import Extractor, fold
+from jobs.heads.cores import threads
+from jobs.kinds.image import feed as image_feed
 from jobs.kinds.image.feed import ImageFeed
 from jobs.models.trained import load_trained
 from tests.jobs.test_evaluate import INPUT, LINEAR, SQUEEZENET, Bench, context_of, finished, task_of, trained
@@ -78,12 +81,37 @@ def test_the_number_of_threads_changes_no_byte(bench: Bench, kind: str, runs_it:
 
 def whatever_the_threads(bench: Bench, task: Task, runs_it: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
-    for threads in ("1", "3"):
-        monkeypatch.setenv("TLBATCH_THREADS", threads)
-        files, by = ran(bench, task, f"e{threads}")
+    for count in ("1", "3"):
+        monkeypatch.setenv("TLBATCH_THREADS", count)
+        files, by = ran(bench, task, f"e{count}")
         found.append(files)
         assert by.partition(" ")[0] == runs_it
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("kind", ["features", "scratch"])
+def test_what_is_computed_in_torch_is_computed_by_one_thread_each(
+    bench: Bench, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heads on cached features, where a network looks, the metrics' linear algebra: large ones would have other last bits."""
+    task = of_features(bench) if kind == "features" else of_scratch(bench, 0)
+    seen: dict[str, set[tuple[int, int]]] = {}
+    monkeypatch.setenv("TLBATCH_THREADS", "3")
+
+    def watched(module: Any, name: str) -> None:
+        function = getattr(module, name)
+
+        def watch(*args: Any) -> Any:
+            seen.setdefault(name, set()).add((torch.get_num_threads(), threads()))
+            return function(*args)
+
+        monkeypatch.setattr(module, name, watch)
+
+    for module, name in ((trained_runs, "head_logits"), (trained_runs, "metrics_document"), (image_feed, "grad_cam")):
+        watched(module, name)
+    ran(bench, task, "e")
+    names = {"metrics_document", "grad_cam"} | ({"head_logits"} if kind == "features" else set())
+    assert seen == {name: {(1, 1)} for name in names}
 
 
 @pytest.mark.parametrize("kind", ["network", "bf16", "no labels"])
