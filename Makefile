@@ -12,7 +12,7 @@ CHAOS_TESTS ?= tests/faults tests/jobs/statistics tests/jobs/promotion
 CLUSTER ?= ../shared/cluster/cluster
 export TLBATCH_SAMPLES ?= $(CURDIR)/build/samples
 
-.PHONY: help setup demo test test-all lint docs bench images e2e e2e-full chaos claims chaos-cluster sbom audit clean
+.PHONY: help setup demo test test-all lint docs bench bench-gpu growth images e2e e2e-full chaos claims chaos-cluster sbom audit clean
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -50,6 +50,12 @@ bench: $(STAMP) $(PEERS)  ## timing, as ratios in one run (those of the cluster 
 	rm -rf build/bench
 	TLBATCH_REQUIRE=$${TLBATCH_REQUIRE:-},peers TLBATCH_PEERS=$(CURDIR)/build/peers/bin/python TLBATCH_BENCH=$(CURDIR)/build/bench $(BIN)/python -m pytest -m bench -s $(PYTEST_ARGS)
 	$(BIN)/python -m tests.bench.records build/bench
+
+bench-gpu: $(STAMP)  ## everything that is to be measured on one GPU, in eight minutes; a table, and build/bench-gpu/gpu.json
+	$(BIN)/python -m tests.bench.gpu build/bench-gpu
+
+growth: $(STAMP)  ## what grows with what, in a quarter of an hour: docs/growth.md's table and plot, and build/growth/growth.json
+	$(BIN)/python -m tests.bench.growth build/growth
 
 images:  ## launcher, data, extract, finetune, evaluate: docker buildx or buildah (PREFIX=, TORCH=cuda|cpu, PUSH=1)
 	$(PYTHON) images/build.py $(if $(PUSH),--push) $(if $(wildcard $(CLUSTER)),--bud "$(abspath $(CLUSTER)) bud" --push-with "$(abspath $(CLUSTER)) push")

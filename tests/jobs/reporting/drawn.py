@@ -246,7 +246,7 @@ def picture(number: int, n_classes: int) -> bytes:
 
 
 def _dataset_files(index: list[dict[str, Any]], classes: list[str]) -> dict[str, bytes]:
-    shard, lines = b"", []
+    shard, lines = bytearray(), []
     for number, entry in enumerate(index):
         content = picture(number, len(classes))
         lines.append(json.dumps({**entry, "shard": "shards/00.tar", "offset": len(shard), "size": len(content)}))
@@ -268,7 +268,7 @@ def _dataset_files(index: list[dict[str, Any]], classes: list[str]) -> dict[str,
     return {
         "card.json": json.dumps(card).encode(),
         "index.jsonl": "\n".join(lines).encode(),
-        "shards/00.tar": shard,
+        "shards/00.tar": bytes(shard),
         "bad.jsonl": bad.encode(),
         "grid.jpg": picture(3, len(classes)),
     }
