@@ -17,6 +17,7 @@ from tlbatch import nouns
 
 LARGE_FROM = 13  #: classes from which on a matrix is scrolled
 ALL_UP_TO = 60  #: classes up to which the page has every run's matrix, not only that of the run it is about
+ONE_UP_TO = 300  #: classes up to which it has that one; a thousand are a million cells, which take a browser 20 s to lay out
 LEVELS = 9
 """Shades of a cell (``q1`` to ``q9`` in the style sheet); their text can be told from each."""
 UPRIGHT_UP_TO = 4  #: classes up to which heads of columns are written level
@@ -58,7 +59,7 @@ def build_confusion(run: RunSource, classes: Sequence[str], figures: Figures, *,
     return Confusion(
         run=run.name,
         classes=tuple(classes),
-        rows=_rows(matrix, classes, large) if first or len(classes) <= ALL_UP_TO else Markup(""),
+        rows=_rows(matrix, classes, large) if len(classes) <= (ONE_UP_TO if first else ALL_UP_TO) else Markup(""),
         large=large,
         upright=len(classes) <= UPRIGHT_UP_TO,
         figure=figures.add(f"confusion-{run.name}", alt, draw_confusion(matrix, classes)),
