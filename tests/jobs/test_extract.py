@@ -380,7 +380,7 @@ def test_images_that_no_part_uses_are_not_computed(extraction: Extraction) -> No
 
 @pytest.mark.promise(1)
 def test_another_division_computes_what_the_one_before_left_out(extraction: Extraction) -> None:
-    """More that train, another seed, and seeds that draw their own: only rows that nobody has are computed."""
+    """More that train, another seed, seeds that draw their own. Fails when rows that are there are computed again."""
     known, older = parts_of(extraction, [None]), [extraction.run(divided=DIVIDED)]
     for split, redraws in (({"train": 30}, [None]), ({"seed": 7}, [None]), ({}, [0, 1, 2])):
         used = parts_of(extraction, redraws, **split)

@@ -268,7 +268,7 @@ def finetune_node(
         needs={**read, **resolved.pinned},
         weight=weight_of_heads(resolved, run.task) if run.on_features else weight_of(run),
         runs=run.names,
-        shape=f"finetune:{run.name}:{run.kind.measure(run.input)} an image and epoch",
+        shape=f"finetune:{run.name}:{run.kind.measure(run.input)} by item and epoch",
         units=float(run.train.epochs * max(1, resolved.images.train)),
         **given_of(run),
     )
