@@ -10,8 +10,8 @@ Files
 -----
 ``suspects.json``  [{rank, id, path, label, predicted, p_label, p_predicted, margin, part}], most suspect first, at most 200:
                    margin = p(likeliest other class) - p(label)
-``judged.json``    {runs: that learnt from the features that judge, the best first, method, judged: images, parts: [..],
-                   found: how many have another class on top}
+``judged.json``    {runs: that learnt from the features that judge, the best first, method: and whether a search stopped early,
+                   judged: images, parts: [..], found: how many have another class on top}
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ def run(context: Context) -> None:
     params = context.read_params(SuspectsParams)
     judge, runs = choose_judge(context, params.judges)
     dataset = load_dataset(context, redraw=params.redraw)
-    suspects, judged = suspects_documents(dataset, judge_by_features(context, dataset, f"features:{judge.name}"))
+    judgement = judge_by_features(context, dataset, f"features:{judge.name}")
+    suspects, judged = suspects_documents(dataset, judgement)
     context.write_json("suspects.json", suspects)
     context.write_json("judged.json", {"runs": runs, **judged})
     said = f"{judged['found']} of {nouns.count(judged['judged'])} have a label that another class beats"
-    print(f"{said}, by the features of {runs[0]}", flush=True)
+    print("; ".join(filter(None, [f"{said}, by the features of {runs[0]}", judgement.odds.stopped_early])), flush=True)
 
 
 if __name__ == "__main__":

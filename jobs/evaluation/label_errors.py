@@ -39,7 +39,8 @@ def judge_by_features(context: Context, dataset: Dataset, role: str) -> Judgemen
 
     labels = dataset.labels_of(entries)
     odds = out_of_fold(features, labels, len(dataset.classes), unit_numbers(entries), tick=tick)
-    return Judgement(images, odds, "logistic regressions on the cached features, out of fold, copies and groups kept together")
+    method = "logistic regressions on the cached features, out of fold, copies and groups kept together"
+    return Judgement(images, odds, "; ".join(filter(None, [method, odds.stopped_early])))
 
 
 def judge_without_labels(dataset: Dataset, said: ScoredOutputs) -> Judgement:

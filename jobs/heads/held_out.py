@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 
 from jobs.heads.blocks import blocks_of
 from jobs.heads.cores import one_thread, threads
-from jobs.heads.lbfgs import Values, minimise
 from jobs.heads.multinomial import ByFeatures, ByRows, Images, objective
+from jobs.heads.newton import Values, minimise
 from jobs.heads.standard import Features, Floats, Ints, row_blocks, standard_of
 
-CHOOSING = 1e-5
+CHOOSING = 1e-4
 """How far the loss of a fold's regression may be above its minimum, as a share of it, where means are all that is asked for."""
 STRIDE = 10.0  #: C grows by at most this from one start to the next
-SMALL = 20_000
-"""Images x classes up to which a fold is too little for a thread of its own."""
+SMALL = 10_000
+"""Images x classes up to which a fold is too little for a thread of its own, and every C is tried on every fold."""
 MANY = 2_000_000
 """Images x classes from which on all threads share one fold's steps: side by side folds would hold too much."""
 JUDGED = 4096  #: images whose outputs are judged together
@@ -77,7 +77,7 @@ def held_out(
     found: dict[tuple[int, int], Result] = {}
     total = len(folds) * len(cs)
 
-    size = len(labels) * len(np.unique(labels))
+    size = size_of(labels)
     workers = threads() if size > MANY else 1
 
     def follow(fold: int, held: Ints, kept: Ints, check: Callable[[], None]) -> None:
@@ -90,6 +90,11 @@ def held_out(
         lambda: tick(len(found), total),
     )
     return [found[key] for key in sorted(found)]
+
+
+def size_of(labels: Ints) -> int:
+    """Images x classes: what decides how a problem is shared."""
+    return len(labels) * len(np.unique(labels))
 
 
 def said_of(
@@ -136,7 +141,7 @@ def along(
 
     And how far above its minimum the search stopped, as a share of the loss.
     """
-    regression = objective(images, np.float32, workers)
+    regression = objective(images, workers)
     point = regression.start()
     before = None
     for place in np.argsort(cs, kind="stable"):

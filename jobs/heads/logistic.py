@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ from numpy.typing import NDArray
 
 from jobs.heads.cores import WORTH_SHARING, one_thread, threads
 from jobs.heads.folds import can_fold, folds_of
-from jobs.heads.held_out import CHOOSING, MANY, Outputs, held_out, images_of, losses_of, walk
-from jobs.heads.lbfgs import minimise
+from jobs.heads.held_out import CHOOSING, SMALL, Outputs, held_out, images_of, losses_of, size_of, walk
 from jobs.heads.multinomial import Images, objective
+from jobs.heads.newton import minimise
 from jobs.heads.race import race
 from jobs.heads.standard import Floats, Ints
 from jobs.statistics.units import numbered
@@ -82,7 +83,7 @@ def fit(
     Sugiyama, Krauledat and Mueller 2007).
 
     The C with the lowest mean held-out log loss is taken (the smallest of equals); ``DEFAULT_C`` where no class has images in
-    two folds, as with one label a class. Of many images of many classes a C that is clearly worse is not tried on all folds
+    two folds, as with one label a class. But for small problems a C that is clearly worse is not tried on all folds
     (jobs.heads.race). Classes without images get a very low logit.
     Raises DataError where the images have one class only, and where a feature or weight is no number a regression can have.
     ``tick`` is called now and then, with the fits done and all.
@@ -129,23 +130,22 @@ def _chosen(
     """
     if not parts:
         return (DEFAULT_C if len(cs) > 1 else float(cs[0])), [], 0.0
-    if len(labels) * len(np.unique(labels)) > MANY:
+    if size_of(labels) > SMALL:
         units = np.arange(len(labels)) if groups is None else numbered(groups)
-        return race(features, labels, parts, cs, counts=_counts(labels, weights), units=units, tick=tick)
+        counts = _counts(labels, weights)
+        judge = partial(losses_of, labels=labels)
+        found = race(features, labels, parts, cs, judge, counts=counts, units=units, relative=CHOOSING, tick=tick)
+        return float(cs[found.place]), found.rows, found.excess
     cv, excess = _cross_validate(features, labels, cs, parts, weights, tick)
     return float(min(cv, key=lambda row: (row["log_loss"], row["c"]))["c"]), cv, excess
 
 
 def _minimum(images: Images, c: float, workers: int, check: Callable[[], None]) -> tuple[tuple[Floats, Floats], float]:
     """Weights [k, d] of standardised features and intercepts [k], near in float32, there in float64; and how near."""
-    rough = objective(images, np.float32, workers)
-    point = walk(rough, rough.start(), None, c, CHOOSING, check)
-    penalty = rough.penalty
-    del rough  # its Gram matrix makes room for the other
-    exact = objective(images, np.float64, workers)
-    exact.penalty = penalty
-    found = minimise(exact, exact.settled(point), relative=EXACT, check=check)
-    return exact.weights(found.point), found.share
+    regression = objective(images, workers)
+    point = walk(regression, regression.start(), None, c, CHOOSING, check)
+    found = minimise(regression, regression.settled(point.astype(np.float64)), relative=EXACT, check=check)
+    return regression.weights(found.point), found.share
 
 
 def _cross_validate(

@@ -1,4 +1,4 @@
-"""Multinomial logistic regression with an L2 penalty: the loss, its gradient and a preconditioner, for jobs.heads.lbfgs.
+"""Multinomial logistic regression with an L2 penalty: the loss, its gradient and a preconditioner, for jobs.heads.newton.
 
 Minimise f(W, b) = Σᵢ cᵢ · log loss of softmax(W zᵢ + b) + penalty/2 · ‖W‖², z standardised features, the intercept b free.
 
@@ -21,7 +21,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from jobs.heads.blocks import blocks_of, in_order
-from jobs.heads.lbfgs import At, Values
+from jobs.heads.newton import At, Values
 from jobs.heads.standard import Features, Floats, Ints, Standard, column_slices
 
 ROWS_PER_FEATURE = 1.5
@@ -30,6 +30,8 @@ KEPT_BYTES = 128 * 2**20
 """Standardised features are kept up to this size, else made again from block to block."""
 BLOCK = 2048  #: images whose outputs are looked at together, by features
 CLASSES = 256  #: that the preconditioner looks at together, by features
+CHANCES_BYTES = 512 * 2**20
+"""Probabilities at the point that a step starts from are kept up to this size, else made again for every product."""
 SURE = 1e-6  #: what 1 - ‖p‖² is at least, where rounding leaves nothing
 FLOOR = 0.01  #: of the largest curvature: no image's is taken for less
 LOUD = 4.0
@@ -66,84 +68,110 @@ class Regression:
     penalty: float = 1.0
     excess: float = 0.0
 
-    def __init__(self, images: Images, precision: Precision) -> None:
-        self.images, self.precision = images, precision
+    def __init__(self, images: Images) -> None:
+        self.images = images
         self.k, self.n, self.d = images.n_classes, len(images.rows), images.features.shape[1]
+        self._counts = images.counts.astype(np.float32)
 
     def _ridge(self, largest: float) -> float:
         """The penalty, or what rounding asks for where that is more."""
-        return max(self.penalty, 32 * float(np.finfo(self.precision).eps) * largest)
+        return max(self.penalty, 32 * float(np.finfo(np.float32).eps) * largest)
 
 
-def objective(images: Images, precision: Precision, workers: int = 1) -> ByRows | ByFeatures:
+def objective(images: Images, workers: int = 1) -> ByRows | ByFeatures:
     """In the form that is cheaper. ``workers``: threads that may share a step by features."""
-    return ByRows(images, precision) if images.by_rows else ByFeatures(images, precision, workers)
+    return ByRows(images) if images.by_rows else ByFeatures(images, workers)
 
 
 class ByRows(Regression):
     """A point is outputs without intercept M = A G [k, n], then b [k], then A [k, n]. A gradient is [k, n] and [k]."""
 
-    def __init__(self, images: Images, precision: Precision, gram: Values | None = None) -> None:
-        super().__init__(images, precision)
-        self.gram = self._gram() if gram is None else gram
-        self._counts = images.counts.astype(precision)
+    def __init__(self, images: Images) -> None:
+        super().__init__(images)
+        self.gram = self._gram(np.float32)
+        self._exact: Values | None = None
         self.paired = self.k * self.n + self.k
 
     def start(self) -> Values:
-        return np.zeros(self.paired + self.k * self.n, self.precision)
+        return np.zeros(self.paired + self.k * self.n, np.float32)
 
-    def settled(self, point: Values) -> Values:
-        """The same with outputs computed anew from the coefficients, as rounding has moved them apart; in this precision."""
-        _, bias, coefficients = self._parts(point.astype(self.precision))
-        return self._packed(coefficients @ self.gram, bias, coefficients)
+    def settled(self, step: Values) -> Values:
+        """The same with outputs computed anew from the coefficients, as rounding has moved them apart."""
+        _, bias, coefficients = self._parts(step)
+        return self._packed(coefficients @ self._gram_for(step), bias, coefficients)
 
     def at(self, point: Values) -> At:
         margins, bias, coefficients = self._parts(point)
-        loss, residual, curvature = cross_entropy(margins + bias[:, None], self.images.labels, self._counts)
-        gradient = np.empty(self.paired, self.precision)
-        own, ahead = gradient[: self.k * self.n].reshape(self.k, self.n), gradient[self.k * self.n :]
-        residual.sum(axis=1, out=ahead)
-        np.multiply(coefficients, self.precision(self.penalty), out=own)
-        own += residual
-        return At(loss + self.penalty / 2 * float(np.vdot(coefficients, margins)), gradient, curvature)
+        counts = self.images.counts.astype(point.dtype)
+        loss, residual, curvature = cross_entropy(margins + bias[:, None], self.images.labels, counts)
+        ahead = residual.sum(axis=1)
+        residual += point.dtype.type(self.penalty) * coefficients
+        loss += self.penalty / 2 * float(np.vdot(coefficients, margins))
+        return At(point, loss, np.concatenate([residual.ravel(), ahead]), curvature)
 
     def factor(self, at: At) -> None:
-        self._weight = np.maximum(at.curvature, FLOOR * at.curvature.max()).astype(self.precision)
+        self._weight = np.maximum(at.curvature, FLOOR * at.curvature.max()).astype(np.float32)
         self._root = np.sqrt(self._weight)
         scaled = self.gram * self._root[:, None]
         scaled *= self._root
         typical = float(np.diagonal(scaled).mean())
-        self._lambda = self.precision(self._ridge(float(np.diagonal(scaled).max())))
+        self._lambda = np.float32(self._ridge(float(np.diagonal(scaled).max())))
         self._loud = self._lambda > LOUD * typical
         scaled.flat[:: self.n + 1] += self._lambda
         self._factor = cho_factor(scaled.T, lower=True, overwrite_a=True, check_finite=False)
-        self._of_bias = 1 / at.curvature.sum(dtype=np.float64)
+        self._of_bias = np.float32(1 / at.curvature.sum(dtype=np.float64))
+
+    def linearise(self, at: At) -> None:
+        margins, bias, _ = self._parts(at.point.astype(np.float32))
+        self._chances = softmax(margins + bias[:, None])
+
+    def product(self, step: Values) -> Values:
+        margins, bias, coefficients = self._parts(step)
+        moved = curved(self._chances, margins + bias[:, None], self._counts)
+        ahead = moved.sum(axis=1)
+        moved += np.float32(self.penalty) * coefficients
+        return np.concatenate([moved.ravel(), ahead])
 
     def precondition(self, gradient: Values) -> Values:
         """With D the images' curvatures and R the gradient, A = (D G + penalty)⁻¹ R, so that A G = D⁻¹ (R - penalty · A)."""
         own, bias = gradient[: self.k * self.n].reshape(self.k, self.n), gradient[self.k * self.n :]
+        step = np.empty(self.paired + self.k * self.n, np.float32)
+        margins, of_bias, coefficients = self._parts(step)
         solved = cho_solve(self._factor, (own / self._root).T, overwrite_b=True, check_finite=False).T
-        coefficients = solved * self._root
-        margins = coefficients @ self.gram if self._loud else (own - self._lambda * coefficients) / self._weight
-        return self._packed(margins, bias * self.precision(self._of_bias), coefficients)
+        np.multiply(solved, self._root, out=coefficients)
+        if self._loud:
+            np.matmul(coefficients, self.gram, out=margins)
+        else:
+            np.multiply(coefficients, -self._lambda, out=margins)
+            margins += own
+            margins /= self._weight
+        np.multiply(bias, self._of_bias, out=of_bias)
+        return step
 
     def weights(self, point: Values) -> tuple[Floats, Floats]:
         """Of standardised features: W [k, d] and b [k], float64."""
         _, bias, coefficients = self._parts(point)
         found = np.empty((self.k, self.d))
         for columns in column_slices(self.n, self.d):
-            found[:, columns] = coefficients @ self._standardised(columns)
+            found[:, columns] = coefficients @ self._standardised(columns, point.dtype.type)
         return found, bias.astype(np.float64)
 
-    def _gram(self) -> Values:
-        gram = np.zeros((self.n, self.n), self.precision)
+    def _gram_for(self, point: Values) -> Values:
+        if point.dtype == np.float32:
+            return self.gram
+        if self._exact is None:
+            self._exact = self._gram(np.float64)
+        return self._exact
+
+    def _gram(self, precision: Precision) -> Values:
+        gram = np.zeros((self.n, self.n), precision)
         for columns in column_slices(self.n, self.d):
-            z = self._standardised(columns)
+            z = self._standardised(columns, precision)
             gram += z @ z.T
         return gram
 
-    def _standardised(self, columns: slice) -> Features:
-        return self.images.standard(self.images.features[self.images.rows, columns], columns, self.precision)
+    def _standardised(self, columns: slice, precision: Precision) -> Features:
+        return self.images.standard(self.images.features[self.images.rows, columns], columns, precision)
 
     def _parts(self, point: Values) -> tuple[Values, Values, Values]:
         size = self.k * self.n
@@ -157,28 +185,30 @@ class ByRows(Regression):
 class ByFeatures(Regression):
     """A point is W [k, d], then b [k], and so are gradients. How many ``workers`` share the blocks of images changes no bit."""
 
-    def __init__(self, images: Images, precision: Precision, workers: int = 1) -> None:
-        super().__init__(images, precision)
+    def __init__(self, images: Images, workers: int = 1) -> None:
+        super().__init__(images)
         self.workers = workers
         self.paired = self.k * self.d + self.k
-        kept = self.n * self.d * np.dtype(precision).itemsize <= KEPT_BYTES
-        self._kept = self._standardised(slice(None)) if kept else None
+        kept = self.n * self.d * np.dtype(np.float32).itemsize <= KEPT_BYTES
+        self._kept = self._standardised(slice(None), np.float32) if kept else None
+        self._chances: Values | None = None
 
     def start(self) -> Values:
-        return np.zeros(self.paired, self.precision)
+        return np.zeros(self.paired, np.float32)
 
-    def settled(self, point: Values) -> Values:
-        """In this precision."""
-        return point.astype(self.precision)
+    def settled(self, step: Values) -> Values:
+        """Nothing is carried along."""
+        return step
 
     def at(self, point: Values) -> At:
         weight, bias = self._parts(point)
         loss, slope, ahead = 0.0, np.zeros((self.k, self.d)), np.zeros(self.k)
-        curvature = np.empty(self.n, self.precision)
+        curvature = np.empty(self.n, point.dtype)
+        self._chances = None  # makes room
 
         def of_block(places: slice) -> tuple[float, Values, Values]:
-            z = self._block(places)
-            counts, labels = self.images.counts[places].astype(self.precision), self.images.labels[places]
+            z = self._block(places, point.dtype.type)
+            counts, labels = self.images.counts[places].astype(point.dtype), self.images.labels[places]
             own, residual, curvature[places] = cross_entropy(weight @ z.T + bias[:, None], labels, counts)
             return own, residual @ z, residual.sum(axis=1)
 
@@ -187,22 +217,50 @@ class ByFeatures(Regression):
             slope += by_weight
             ahead += by_bias
         slope += self.penalty * weight
-        gradient = np.concatenate([slope.ravel(), ahead]).astype(self.precision)
-        return At(loss + self.penalty / 2 * float(np.vdot(weight, weight)), gradient, curvature)
+        gradient = np.concatenate([slope.ravel(), ahead]).astype(point.dtype)
+        return At(point, loss + self.penalty / 2 * float(np.vdot(weight, weight)), gradient, curvature)
 
     def factor(self, at: At) -> None:
-        hessian = np.zeros((self.d, self.d), self.precision)
-        roots = np.sqrt(np.maximum(at.curvature, FLOOR * at.curvature.max()))
+        hessian = np.zeros((self.d, self.d), np.float32)
+        roots = np.sqrt(np.maximum(at.curvature, FLOOR * at.curvature.max())).astype(np.float32)
 
         def of_block(places: slice) -> Values:
-            scaled = self._block(places) * roots[places, None]
+            scaled = self._block(places, np.float32) * roots[places, None]
             return np.asarray(scaled.T @ scaled)
 
         for own in in_order(of_block, blocks_of(self.n, BLOCK), self.workers):
             hessian += own
-        hessian.flat[:: self.d + 1] += self.precision(self._ridge(float(np.diagonal(hessian).max())))
+        hessian.flat[:: self.d + 1] += np.float32(self._ridge(float(np.diagonal(hessian).max())))
         self._factor = cho_factor(hessian.T, lower=True, overwrite_a=True, check_finite=False)
-        self._of_bias = 1 / at.curvature.sum(dtype=np.float64)
+        self._of_bias = np.float32(1 / at.curvature.sum(dtype=np.float64))
+
+    def linearise(self, at: At) -> None:
+        self._weight, self._bias = self._parts(at.point.astype(np.float32))
+        self._chances = None
+        if 4 * self.k * self.n <= CHANCES_BYTES:
+            chances = np.empty((self.k, self.n), np.float32)
+
+            def of_block(places: slice) -> None:
+                chances[:, places] = self._chances_of(places)
+
+            for _ in in_order(of_block, blocks_of(self.n, BLOCK), self.workers):
+                pass
+            self._chances = chances
+
+    def product(self, step: Values) -> Values:
+        weight, bias = self._parts(step)
+        slope, ahead = np.zeros((self.k, self.d), np.float32), np.zeros(self.k, np.float32)
+
+        def of_block(places: slice) -> tuple[Values, Values]:
+            z = self._block(places, np.float32)
+            moved = curved(self._chances_of(places), weight @ z.T + bias[:, None], self._counts[places])
+            return moved @ z, moved.sum(axis=1)
+
+        for by_weight, by_bias in in_order(of_block, blocks_of(self.n, BLOCK), self.workers):
+            slope += by_weight
+            ahead += by_bias
+        slope += np.float32(self.penalty) * weight
+        return np.concatenate([slope.ravel(), ahead])
 
     def precondition(self, gradient: Values) -> Values:
         slope, ahead = self._parts(gradient)
@@ -211,21 +269,45 @@ class ByFeatures(Regression):
             return np.asarray(cho_solve(self._factor, slope[some].T, check_finite=False).T)
 
         solved = [own.ravel() for own in in_order(of_classes, blocks_of(self.k, CLASSES), self.workers)]
-        return np.concatenate([*solved, ahead * self.precision(self._of_bias)])
+        return np.concatenate([*solved, ahead * self._of_bias])
 
     def weights(self, point: Values) -> tuple[Floats, Floats]:
         """Of standardised features: W [k, d] and b [k], float64."""
         weight, bias = self._parts(point)
         return weight.astype(np.float64), bias.astype(np.float64)
 
-    def _block(self, places: slice) -> Features:
-        return self._standardised(places) if self._kept is None else self._kept[places]
+    def _chances_of(self, places: slice) -> Values:
+        """Probabilities [k, images] at the point that was linearised."""
+        if self._chances is not None:
+            return self._chances[:, places]
+        return softmax(self._weight @ self._block(places, np.float32).T + self._bias[:, None])
 
-    def _standardised(self, places: slice) -> Features:
-        return self.images.standard(self.images.features[self.images.rows[places]], precision=self.precision)
+    def _block(self, places: slice, precision: Precision) -> Features:
+        if self._kept is None or precision is not np.float32:
+            return self._standardised(places, precision)
+        return self._kept[places]
+
+    def _standardised(self, places: slice, precision: Precision) -> Features:
+        return self.images.standard(self.images.features[self.images.rows[places]], precision=precision)
 
     def _parts(self, point: Values) -> tuple[Values, Values]:
         return point[: self.k * self.d].reshape(self.k, self.d), point[self.k * self.d :]
+
+
+def softmax(outputs: Values) -> Values:
+    """Of ``outputs`` [k, n], which are overwritten, by columns."""
+    outputs -= outputs.max(axis=0)
+    np.exp(outputs, out=outputs)
+    outputs /= outputs.sum(axis=0)
+    return outputs
+
+
+def curved(chances: Values, moved: Values, counts: Values) -> Values:
+    """How residuals [k, n] change where outputs are ``moved`` [k, n], which is overwritten: counts · (diag p - p pᵀ) moved."""
+    moved *= chances
+    moved -= chances * moved.sum(axis=0)
+    moved *= counts
+    return moved
 
 
 def cross_entropy(outputs: Values, labels: Ints, counts: Values) -> tuple[float, Values, Values]:

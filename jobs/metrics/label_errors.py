@@ -6,7 +6,7 @@ Ranked as confident learning's normalised margin does (Northcutt, Jiang and Chua
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ CS = (3e-4, 1e-3, 3e-3)
 """Inverse penalties tried: strong ones, as wrong labels are to be seen, not learnt."""
 WIDE, PROJECTED = 2048, 1024  #: wider features are projected first: a flattened map must not cost hours
 EPS = 1e-12
-NEAR = 1e-6
+NEAR = 3e-6
 """How near each regression comes to its minimum, as a share of its loss: probabilities are right to about 0.005."""
 BLOCK = 4096  #: images of which all probabilities are held at once
 UNSEEN = 20.0  #: by which the logit of a class that was not learnt lies below the least intercept of those that were
@@ -43,11 +43,15 @@ class Suspect:
 
 @dataclass(frozen=True)
 class Odds:
-    """Of each image, all [n]: the probability of its label, the likeliest ``other`` class, and that one's probability."""
+    """Of each image, all [n]: the probability of its label, the likeliest ``other`` class, and that one's probability.
+
+    ``excess``: how far above its minimum the search for a regression that says so stopped at most, as a share of its loss.
+    """
 
     p_label: Floats
     other: Ints
     p_other: Floats
+    excess: float = 0.0
 
     @property
     def log(self) -> Floats:
@@ -58,6 +62,11 @@ class Odds:
     def losses(self) -> Floats:
         """-log of what the label was given, nats."""
         return np.asarray(-np.log(np.maximum(self.p_label, EPS)))
+
+    @property
+    def stopped_early(self) -> str:
+        """A sentence where a search stopped far before the end that was asked for, else nothing."""
+        return f"a search stopped {self.excess:.1g} of its loss above the minimum" if self.excess > 10 * NEAR else ""
 
     def put(self, places: Ints, own: Odds) -> None:
         """What is said of the images at ``places``."""
@@ -108,31 +117,42 @@ def out_of_fold(
 ) -> Odds:
     """By a logistic regression that has not seen the image nor any of its group; of so many classes no more is kept.
 
-    Of ``cs`` (inverse penalties on standardised features) the one with the lowest held-out log loss is taken. Where there is
+    Of ``cs`` (inverse penalties on standardised features) the one with the lowest held-out log loss is taken; where images are
+    many, a C that is clearly worse is not tried on all folds (jobs.heads.race). Where there is
     nothing to compare with (all other images are of one class), all classes are equally likely. ``also`` is told all: the place
     of the C, the images, and their probabilities [held, n_classes].
     """
     from jobs.heads.cores import one_thread
-    from jobs.heads.held_out import Outputs, held_out
+    from jobs.heads.held_out import SMALL, Outputs, held_out, size_of
+    from jobs.heads.race import Judged, race
     from jobs.metrics.calibration import softmax
 
     fold_of = folds_of(labels, groups)
     with one_thread():  # another number of threads may sum otherwise
         features = narrowed(features)
     by_c = [Odds(np.full(len(labels), 1 / n_classes), _any_other(labels), np.full(len(labels), 1 / n_classes)) for _ in cs]
+    parts, excess = [np.flatnonzero(fold_of == number) for number in np.unique(fold_of)], [0.0]
 
-    def keep(said: Outputs) -> None:
+    def keep(said: Outputs) -> Judged:
+        own = by_c[said.place]
+        excess.append(said.excess)
         for start in range(0, len(said.held), BLOCK):
             held = said.held[start : start + BLOCK]
             logits = np.full((len(held), n_classes), said.lowest - UNSEEN)
             logits[:, said.classes] = said.logits[start : start + BLOCK]
             probabilities = softmax(logits)
-            by_c[said.place].put(held, odds_of(probabilities, labels[held]))
+            own.put(held, odds_of(probabilities, labels[held]))
             also(said.place, held, probabilities)
+        return own.losses[said.held], own.log[said.held] < 0
 
-    parts = [np.flatnonzero(fold_of == number) for number in np.unique(fold_of)]
-    held_out(features, labels, parts, cs, keep, relative=NEAR, tick=tick)
-    return by_c[int(np.argmin([odds.losses.mean() for odds in by_c]))]
+    if size_of(labels) > SMALL:
+        counts, units = np.ones(len(labels)), np.unique(groups, return_inverse=True)[1]
+        judged = race(features, labels, parts, cs, keep, counts=counts, units=units, relative=NEAR, to_the_end=True, tick=tick)
+        best = judged.place
+    else:
+        held_out(features, labels, parts, cs, keep, relative=NEAR, tick=tick)
+        best = int(np.argmin([odds.losses.mean() for odds in by_c]))
+    return replace(by_c[best], excess=max(excess))
 
 
 def narrowed(features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from jobs.heads import lbfgs
+from jobs.heads import newton
 from jobs.heads.held_out import along, images_of, penalty_of, walk
 from jobs.heads.multinomial import ByFeatures, ByRows, Images, objective
 from jobs.heads.standard import PRIOR, standard_of
@@ -34,6 +34,12 @@ def scikit_learn(images: Images, c: float) -> LogisticRegression:
     return LogisticRegression(C=c, tol=1e-9, max_iter=20_000).fit(z, images.labels, sample_weight=images.counts)
 
 
+def minimum(regression: ByRows | ByFeatures, c: float) -> np.ndarray:
+    """As far as double precision goes, from where single precision leads."""
+    point = walk(regression, regression.start(), None, c, 1e-5, lambda: None)
+    return newton.minimise(regression, regression.settled(point.astype(np.float64)), relative=1e-10).point
+
+
 def probabilities(images: Images, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return softmax(images.standard(images.features, precision=np.float64) @ weight.T + bias)
 
@@ -44,8 +50,8 @@ def probabilities(images: Images, weight: np.ndarray, bias: np.ndarray) -> np.nd
 def test_the_minimum_is_scikit_learns(form: type, n: int, d: int, classes: int, c: float) -> None:
     """Mutations tried: no bias in the gradient, the penalty of two classes as of more, outputs not scaled by D."""
     images = whole(n, d, classes)
-    regression = form(images, np.float64)
-    point = walk(regression, regression.start(), None, c, 1e-10, lambda: None)
+    regression = form(images)
+    point = minimum(regression, c)
     expected = scikit_learn(images, c).predict_proba(images.standard(images.features, precision=np.float64))
     np.testing.assert_allclose(probabilities(images, *regression.weights(point)), expected, atol=2e-4)
 
@@ -54,8 +60,8 @@ def test_the_minimum_is_scikit_learns(form: type, n: int, d: int, classes: int, 
 def test_images_that_count_more(form: type) -> None:
     counts = np.random.default_rng(0).exponential(size=150) ** 3
     images = whole(150, 40, 4, counts)
-    regression = form(images, np.float64)
-    point = walk(regression, regression.start(), None, 0.05, 1e-10, lambda: None)
+    regression = form(images)
+    point = minimum(regression, 0.05)
     expected = scikit_learn(images, 0.05).predict_proba(images.standard(images.features, precision=np.float64))
     np.testing.assert_allclose(probabilities(images, *regression.weights(point)), expected, atol=2e-4)
 
@@ -66,7 +72,7 @@ def test_gradients_are_those_of_the_loss(form: type, counted: bool) -> None:
     """By differences of the loss along random steps, in the inner product that the minimisation uses."""
     chance = np.random.default_rng(1)
     images = whole(40, 30, 3, chance.exponential(size=40) if counted else None)
-    regression = form(images, np.float64)
+    regression = form(images)
     regression.penalty = 2.0
 
     def somewhere() -> np.ndarray:
@@ -114,21 +120,95 @@ def test_constant_features_and_separable_classes_end() -> None:
     x[:10, 0] = 1
     images = images_of(x, np.repeat([0, 1], 10), np.arange(20), np.ones(20))
     for form in FORMS:
-        regression = form(images, np.float32)
+        regression = form(images)
         weight, bias = regression.weights(walk(regression, regression.start(), None, 1e6, 1e-5, lambda: None))
         assert np.isfinite(weight).all()
         assert (probabilities(images, weight, bias).argmax(axis=1) == images.labels).all()
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("counted", [False, True])
+def test_products_with_the_hessian_are_changes_of_the_gradient(form: type, counted: bool) -> None:
+    """By differences of gradients along random steps. Mutation tried: diag p without p pᵀ."""
+    chance = np.random.default_rng(1)
+    images = whole(40, 30, 3, chance.exponential(size=40) if counted else None)
+    regression = form(images)
+    regression.penalty = 2.0
+    regression.factor(regression.at(regression.start().astype(np.float64)))  # so that a step is of one piece
+
+    def somewhere() -> np.ndarray:
+        step = regression.precondition(chance.normal(size=regression.paired).astype(np.float32))
+        return regression.settled(step.astype(np.float64) / np.abs(step[: regression.paired]).max())
+
+    point, step = somewhere(), somewhere()
+    regression.linearise(regression.at(point))
+    change = (regression.at(point + 1e-4 * step).gradient - regression.at(point - 1e-4 * step).gradient) / 2e-4
+    product = regression.product(step.astype(np.float32))
+    np.testing.assert_allclose(product, change, atol=2e-3 * np.abs(change).max())
+
+
+def test_probabilities_that_are_not_kept_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it matter where features are not kept. Fails when products are of another point than the one looked at last."""
+    found = []
+    for kept in (2**30, 0):
+        monkeypatch.setattr("jobs.heads.multinomial.CHANCES_BYTES", kept)
+        monkeypatch.setattr("jobs.heads.multinomial.KEPT_BYTES", kept)
+        monkeypatch.setattr("jobs.heads.multinomial.BLOCK", 32)
+        regression = ByFeatures(whole(100, 30, 4))
+        found.append(minimum(regression, 0.1))
+        regression.linearise(regression.at(found[-1]))
+        assert (regression._chances is None) is (kept == 0)
+    np.testing.assert_allclose(found[1], found[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(("n", "d"), [(300, 100), (150, 200)])
+def test_double_precision_takes_few_looks_in_double_precision(n: int, d: int) -> None:
+    """Steps are found in single precision: a look in double is paid a few times, and the minimum is none the worse for it."""
+    regression, looks = objective(whole(n, d, 12)), list[type]()
+    point = walk(regression, regression.start(), None, 0.1, 1e-5, lambda: None)
+    at = regression.at
+    regression.at = lambda point: looks.append(point.dtype.type) or at(point)  # type: ignore[method-assign,func-returns-value]
+    found = newton.minimise(regression, regression.settled(point.astype(np.float64)), relative=1e-9)
+    assert found.share < 1e-9
+    assert found.turns > 10
+    assert len(looks) <= 5
+    assert set(looks) == {np.float64}
+
+
 def test_a_step_that_misleads_is_not_taken() -> None:
-    """A preconditioner that overshoots a thousandfold: the loss falls at every step all the same."""
+    """Products a thousand times too small, so that steps overshoot: the loss falls at every step all the same."""
     images = whole(60, 20, 3)
-    regression = ByFeatures(images, np.float64)
+    regression = ByFeatures(images)
     seen: list[float] = []
-    honest, at = regression.precondition, regression.at
-    regression.precondition = lambda gradient: 1000 * honest(gradient)  # type: ignore[method-assign]
+    honest, at = regression.product, regression.at
+    regression.product = lambda step: honest(step) / 1000  # type: ignore[method-assign]
     regression.at = lambda point: seen.append(at(point).loss) or at(point)  # type: ignore[method-assign,func-returns-value]
-    found = lbfgs.minimise(regression, regression.start(), relative=1e-8)
-    regression.precondition = honest  # type: ignore[method-assign]
+    found = newton.minimise(regression, regression.start(), relative=1e-5)
+    regression.product = honest  # type: ignore[method-assign]
     assert max(seen) > seen[0]  # it did overshoot
-    assert found.at.loss == pytest.approx(lbfgs.minimise(regression, regression.start(), relative=1e-10).at.loss, rel=1e-4)
+    assert found.at.loss == pytest.approx(newton.minimise(regression, regression.start(), relative=1e-5).at.loss, rel=1e-4)
+
+
+def test_a_preconditioner_that_fails_away_from_where_it_was_made_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its steps lead uphill but where it was just made: the minimum is reached. Fails when the search gives up at once."""
+    regression = ByFeatures(whole(60, 20, 3))
+    honest, factor = newton._newton_step, regression.factor
+    fresh = False
+
+    def made(at: newton.At) -> None:
+        nonlocal fresh
+        fresh = True
+        factor(at)
+
+    def misleading(*args: object) -> tuple[np.ndarray, int]:
+        nonlocal fresh
+        step, turns = honest(*args)  # type: ignore[arg-type]
+        step, fresh = step if fresh else -step, False
+        return step, turns
+
+    regression.factor = made  # type: ignore[method-assign]
+    monkeypatch.setattr(newton, "_newton_step", misleading)
+    found = newton.minimise(regression, regression.start(), relative=1e-5)
+    monkeypatch.setattr(newton, "_newton_step", honest)
+    assert found.share <= 1e-5
+    assert found.at.loss == pytest.approx(newton.minimise(regression, regression.start(), relative=1e-5).at.loss, rel=1e-4)

@@ -1,4 +1,4 @@
-"""Many images of many classes: a C that is clearly worse is not fitted again, and the C is the one that all folds choose."""
+"""But for small problems a C that is clearly worse is not fitted again, and the C is the one that all folds choose."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def drawn(noise: float, classes: int = 12, each: int = 60, d: int = 40, seed: in
 
 @pytest.fixture
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Each C that a fold is fitted for, as it happens; every problem counts as large."""
+    """Each C that a fold is fitted for, as it happens; no problem counts as small."""
     seen: list[float] = []
 
     def counted(*args: object, **kwargs: object) -> object:
@@ -39,8 +39,9 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
             seen.append(cs[said.place])
             yield said
 
-    monkeypatch.setattr(logistic, "MANY", 0)
-    monkeypatch.setattr(race, "said_of", counted)
+    monkeypatch.setattr(logistic, "SMALL", 0)
+    for module in (race, held_out):
+        monkeypatch.setattr(module, "said_of", counted)
     return seen
 
 
@@ -49,20 +50,28 @@ def raced(x: np.ndarray, y: np.ndarray, **given: object) -> Fitted:
 
 
 @pytest.mark.parametrize("noise", [0.3, 1.0, 2.0, 4.0, 8.0])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_the_choice_is_that_of_all_folds(noise: float, seed: int, fits: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fails when a C is dropped that was not clearly worse, or the first fold alone decides what is close."""
+@pytest.mark.parametrize(("seed", "large"), [(0, False), (1, True)])
+def test_the_choice_is_that_of_all_folds(
+    noise: float, seed: int, large: bool, fits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails when a C is dropped that was not clearly worse, or the first fold alone decides what is close.
+
+    The other folds side by side, and, as for many images of many classes, one after the other.
+    """
     x, y = drawn(noise, seed=seed)
+    if large:
+        for module in (race, held_out):
+            monkeypatch.setattr(module, "MANY", 0)
     found = raced(x, y)
     fitted = len(fits)
-    monkeypatch.setattr(logistic, "MANY", 10**12)
+    monkeypatch.setattr(logistic, "SMALL", 10**12)
     whole_ = raced(x, y)
     assert found.c == whole_.c
     assert fitted < 30
     by_c = {row["c"]: row for row in whole_.cv}
     for row in found.cv:
         if row["folds"] == 5:
-            assert row["log_loss"] == pytest.approx(by_c[row["c"]]["log_loss"], rel=1e-3)
+            assert row["log_loss"] == pytest.approx(by_c[row["c"]]["log_loss"], rel=1e-2), "as far as folds are taken"
             assert row["accuracy"] == pytest.approx(by_c[row["c"]]["accuracy"], abs=0.01)
     np.testing.assert_allclose(found.weight, whole_.weight)
 
@@ -119,7 +128,7 @@ def test_threads_that_share_a_fold_change_no_bit(monkeypatch: pytest.MonkeyPatch
     point = np.random.default_rng(0).normal(size=7 * 60 + 7).astype(np.float32)
     with one_thread():
         for workers in (1, 2, 5):
-            regression = ByFeatures(images, np.float32, workers)
+            regression = ByFeatures(images, workers)
             at = regression.at(point)
             regression.factor(at)
             points.append((at.loss, at.gradient, at.curvature))
@@ -165,7 +174,7 @@ def test_a_search_that_stops_early_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     assert "that of a fold" not in raced(x, y).sentence
     monkeypatch.setattr(held_out, "minimise", lambda *args, **kwargs: real(*args, **kwargs, most=1))
     assert "; that of a fold stopped " in raced(x, y).sentence
-    monkeypatch.setattr(logistic, "MANY", 0)
+    monkeypatch.setattr(logistic, "SMALL", 0)
     assert "; that of a fold stopped " in raced(x, y).sentence
 
 
