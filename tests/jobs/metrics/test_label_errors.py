@@ -117,3 +117,39 @@ def test_odds_are_those_of_all_probabilities_however_many_are_held_at_once(monke
         np.testing.assert_array_equal(odds.p_label, best[np.arange(100), labels])
         np.testing.assert_array_equal(odds.other, np.where(np.eye(3)[labels] > 0, -1, best).argmax(axis=1))
         np.testing.assert_array_equal(odds.p_other, best[np.arange(100), odds.other])
+
+
+def test_a_race_judges_every_image_by_the_c_of_all_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is clearly worse on one fold is not tried on others. Fails when the race ends with one C before all are judged."""
+    features, labels, flipped = _flipped(500, 5, 25)
+    told: list[tuple[int, int]] = []
+    found = []
+    for small in (10**12, 0):
+        monkeypatch.setattr("jobs.heads.held_out.SMALL", small)
+        told.clear()
+        found.append(
+            out_of_fold(
+                features,
+                labels,
+                5,
+                np.arange(500),
+                cs=(1e-7, 1e-3, 1.0),
+                also=lambda place, held, p: told.append((place, len(held))),
+            )
+        )
+    assert len([place for place, _ in told if place == 1]) == 5
+    assert len([place for place, _ in told if place == 0]) == 1
+    np.testing.assert_allclose(found[1].p_label, found[0].p_label, atol=0.02)
+    assert len({suspect.place for suspect in rank(found[1], labels)[:30]} & flipped) >= 20
+
+
+def test_a_search_that_stops_early_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    from jobs.heads import held_out
+
+    features, labels, _ = _flipped(100, 3, 5)
+    assert out_of_fold(features, labels, 3, np.arange(100)).stopped_early == ""
+    real = held_out.minimise
+    monkeypatch.setattr(held_out, "minimise", lambda *args, **kwargs: real(*args, **kwargs, most=1))
+    for small in (10**12, 0):
+        monkeypatch.setattr("jobs.heads.held_out.SMALL", small)
+        assert "of its loss above the minimum" in out_of_fold(features, labels, 3, np.arange(100)).stopped_early
