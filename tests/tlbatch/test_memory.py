@@ -93,6 +93,16 @@ def test_the_search_for_wrong_labels_holds_features_and_what_is_said_of_every_cl
     assert of_more > many + 100
 
 
+def test_a_report_of_many_classes_holds_more() -> None:
+    def needed(classes: int) -> int:
+        data = ListedData("pets", tuple(map(str, range(classes))), "d", files=1000)
+        study = parse_study(TEXT).study
+        resolved = ResolvedStudy(study, data, resolve_runs(study, weights_for, "fp32"), ())
+        return {fact.task: fact.needed_mib for fact in memory_facts(resolved, make_plan(resolved))}["report"] or 0
+
+    assert needed(1000) > needed(2) + 300
+
+
 def test_networks_that_nobody_measured_are_unknown() -> None:
     facts = held("runs[0].model.backbone=resnet10t")
     assert facts["finetune:whole:0"].needed_mib is None

@@ -20,6 +20,8 @@ from matplotlib.figure import Figure
 
 DPI = 72
 PNG_SCALE = 2
+MOST_PNG_PIXELS = 2600
+"""Of a side: a PNG of 5,000 took 1 GiB to draw. Larger figures are as many pixels as they are wide, or the most."""
 WIDEST = 380  #: px of a figure that fits its column; a phone shows one of this width with letters that can be read
 INK, MUTED, GRID, PAPER = "#1d2433", "#5d6678", "#d5dae3", "#fefefe"
 SERIES = ("#0b62a4", "#c2500a", "#0b7a5c", "#8c4a9e", "#8a6d00", "#3f8fb0", "#a33a52", "#4d5566")
@@ -107,7 +109,8 @@ def write_figure(figure: Figure, name: str, alt: str, folder: Path) -> Drawn:
         figure.set_layout_engine(None)  # laid out once, for both files
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, facecolor=PAPER)
         (folder / f"{name}.svg").write_text(buffer.getvalue(), encoding="utf-8")
-        figure.savefig(folder / f"{name}.png", dpi=DPI * PNG_SCALE, metadata={"Software": None}, facecolor=PAPER)
+        scale = min(PNG_SCALE, MOST_PNG_PIXELS / (max(figure.get_size_inches()) * DPI))
+        figure.savefig(folder / f"{name}.png", dpi=DPI * scale, metadata={"Software": None}, facecolor=PAPER)
     width, height = (float(side) * DPI for side in figure.get_size_inches())
     return Drawn(name, alt, inline_svg(buffer.getvalue(), name, alt), width, height)
 

@@ -1,4 +1,4 @@
-"""Work on blocks of images by several threads, its results in the order of the blocks: no bit depends on how many there are."""
+"""Work on blocks of items by several threads, its results in the order of the blocks: no bit depends on how many there are."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ def in_order(work: Callable[[slice], Result], blocks: Sequence[slice], workers: 
         return
     with ThreadPoolExecutor(min(workers, len(blocks))) as pool:
         ahead: deque[Future[Result]] = deque()
-        for block in blocks:
-            ahead.append(pool.submit(work, block))
-            if len(ahead) > workers:
+        try:
+            for block in blocks:
+                ahead.append(pool.submit(work, block))
+                if len(ahead) > workers:
+                    yield ahead.popleft().result()
+            while ahead:
                 yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+        finally:
+            for future in ahead:  # whoever stops waits for none that has not begun
+                future.cancel()
 
 
 def blocks_of(n: int, size: int) -> list[slice]:
