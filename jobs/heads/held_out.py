@@ -18,7 +18,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.blocks import blocks_of
+from jobs.heads.blocks import blocks_of
 from jobs.heads.cores import one_thread, threads
 from jobs.heads.multinomial import ByFeatures, ByRows, Images, objective
 from jobs.heads.newton import Values, minimise

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from jobs.blocks import blocks_of, in_order
+from jobs.heads.blocks import blocks_of, in_order
 from jobs.heads.newton import At, Values
 from jobs.heads.standard import Features, Floats, Ints, Standard, column_slices
 

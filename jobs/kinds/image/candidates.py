@@ -8,7 +8,6 @@ and both is a few sums of four products. Every pair above ``COARSE`` goes on: th
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.blocks import blocks_of, in_order
 from jobs.kinds.image.thumbnails import SYMMETRIES, UNITS, WHOLE, Box, Floats, Spectrum, Thumbnails
 
 COARSE = 0.6
@@ -30,7 +28,6 @@ VIEWS: tuple[Box, ...] = (
     (0, 14, UNITS - 14, UNITS),
     (0, 0, UNITS - 14, UNITS - 14),
 )
-Pairs = tuple[NDArray[Any], NDArray[Any]]
 ROWS, COLUMNS = 256, 512  # of a block: small, so that it stays in the cache
 MOST_PAIRS = 2**18  # held at a time, or those of one block
 PLAIN = 3.0  # standard deviation in grey levels below which a picture shows too little to be told from another
@@ -80,35 +77,26 @@ class Block:
         return self.columns[slice(*np.searchsorted(self.rows, [row, row + 1]))]
 
 
-def candidates(thumbnails: Thumbnails, threads: int = 1) -> Iterator[Block]:
-    """Every pair of different pictures of which a view of the first looks like the whole of the second.
-
-    What is found does not depend on ``threads``, which share the products.
-    """
+def candidates(thumbnails: Thumbnails) -> Iterator[Block]:
+    """Every pair of different pictures of which a view of the first looks like the whole of the second."""
     if len(thumbnails) < 2:
         return
     wholes, tells = coarse_wholes(thumbnails)
     parts = by_parity(wholes)
-    for start, pictures in pictures_of(thumbnails):
-        views, own = views_of(pictures), threading.local()
-
-        def alike(some: slice, start: int = start, views: list[Parts] = views, own: threading.local = own) -> Pairs:
-            if not hasattr(own, "products"):
-                own.products = Products(views)
-            rows, columns = np.nonzero(own.products.best([part[some] for part in parts]) > COARSE)
-            other = (rows + start != columns + some.start) & tells[rows + start]
-            return rows[other], columns[other] + some.start
-
-        found: list[Pairs] = []
-        for pairs in in_order(alike, blocks_of(len(wholes), COLUMNS), threads):
-            found.append(pairs)
+    for start, pictures in blocks_of(thumbnails):
+        products = Products(views_of(pictures))
+        found: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        for left in range(0, len(wholes), COLUMNS):
+            rows, columns = np.nonzero(products.best([part[left : left + COLUMNS] for part in parts]) > COARSE)
+            other = (rows + start != columns + left) & tells[rows + start]
+            found.append((rows[other], columns[other] + left))
             if sum(len(rows) for rows, _ in found) > MOST_PAIRS:
                 yield block_of(start, pictures, wholes, found)
                 found = []
         yield block_of(start, pictures, wholes, found)
 
 
-def block_of(start: int, pictures: Floats, wholes: Floats, found: list[Pairs]) -> Block:
+def block_of(start: int, pictures: Floats, wholes: Floats, found: list[tuple[NDArray[Any], NDArray[Any]]]) -> Block:
     rows, columns = (np.concatenate([np.zeros(0, np.int64), *each]) for each in zip(*found, strict=True)) if found else _NONE
     order = np.argsort(rows, kind="stable")
     return Block(start, pictures, wholes, rows[order], columns[order])
@@ -161,14 +149,14 @@ class Products:
 def coarse_wholes(thumbnails: Thumbnails) -> tuple[Floats, NDArray[np.bool_]]:
     """[n, d] coarse spectra (zero where a picture shows too little), and [n] which show enough."""
     wholes, tells = np.empty((len(thumbnails), len(_kept)), np.float32), np.empty(len(thumbnails), np.bool_)
-    for start, block in pictures_of(thumbnails):
+    for start, block in blocks_of(thumbnails):
         some = slice(start, start + len(block))
         wholes[some], tells[some] = flat(coarse(block)), _tells(block)
     wholes[~tells] = 0
     return wholes, tells
 
 
-def pictures_of(thumbnails: Thumbnails) -> Iterator[tuple[int, Floats]]:
+def blocks_of(thumbnails: Thumbnails) -> Iterator[tuple[int, Floats]]:
     """``ROWS`` pictures [n, 96, 96] at a time, with the first one's number."""
     for start in range(0, len(thumbnails), ROWS):
         yield start, thumbnails.load(start, ROWS).astype(np.float32)

@@ -5,7 +5,7 @@ whose centre it looks most like, and each is compared with the pictures of the `
 most like, by the views and symmetries of ``candidates``. Copies look like the same centres, as they look like each other. It is
 an inverted file with a coarse quantiser (Jégou, Douze, Schmid 2011, Product quantization for nearest neighbor search, IEEE PAMI
 33), without codes, and blind to the square's symmetries, as cosines are the best over all eight. Time grows with n^1.5. What is
-found depends on the pictures and their order: nothing is drawn by chance, and each product is computed by one thread.
+found depends on the pictures and their order: nothing is drawn by chance, and products are computed by one thread.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.blocks import blocks_of, in_order
 from jobs.kinds.image.candidates import (
     COLUMNS,
     ROWS,
@@ -49,21 +48,18 @@ def list_count(pictures: int) -> int:
     return max(1, math.isqrt(PROBED * pictures))
 
 
-def listed_candidates(thumbnails: Thumbnails, threads: int = 1) -> Iterator[Block]:
-    """Pairs of different pictures of which a view of the first looks like the whole of the second, and that share a list.
-
-    What is found does not depend on ``threads``, each of which looks up ``TOGETHER`` pictures at a time.
-    """
+def listed_candidates(thumbnails: Thumbnails) -> Iterator[Block]:
+    """Pairs of different pictures of which a view of the first looks like the whole of the second, and that share a list."""
     if len(thumbnails) < 2:
         return
     wholes, tells = coarse_wholes(thumbnails)
     shown = np.flatnonzero(tells)
     if len(shown) < 2:
         return
-    file, together = InvertedFile(wholes, shown, threads), blocks_of(len(thumbnails), TOGETHER)
-    looked_up = in_order(lambda some: file.look_up(thumbnails, some.start, tells), together, threads)
-    for pictures_together, (rows, columns) in zip(together, looked_up, strict=True):
-        for first in range(pictures_together.start, pictures_together.stop, ROWS):
+    file = InvertedFile(wholes, shown)
+    for start in range(0, len(thumbnails), TOGETHER):
+        rows, columns = file.look_up(thumbnails, start, tells)
+        for first in range(start, min(start + TOGETHER, len(thumbnails)), ROWS):
             some = slice(*np.searchsorted(rows, [first, first + ROWS]))
             pictures = thumbnails.load(first, ROWS).astype(np.float32)
             yield block_of(first, pictures, wholes, [(rows[some] - first, columns[some])])
@@ -72,11 +68,11 @@ def listed_candidates(thumbnails: Thumbnails, threads: int = 1) -> Iterator[Bloc
 class InvertedFile:
     """Lists of pictures by the centre that they look most like. ``wholes`` [n, d]; ``shown``: the numbers of those in it."""
 
-    def __init__(self, wholes: Floats, shown: NDArray[Any], threads: int = 1) -> None:
+    def __init__(self, wholes: Floats, shown: NDArray[Any]) -> None:
         self.wholes = wholes
         count = min(list_count(len(shown)), len(shown))
-        self._centres = by_parity(_centres(wholes, shown, count, threads))
-        nearest = _nearest(wholes[shown], self._centres, threads)
+        self._centres = by_parity(_centres(wholes, shown, count))
+        nearest = _nearest(wholes[shown], self._centres)
         order = np.argsort(nearest, kind="stable")
         ends = np.searchsorted(nearest[order], np.arange(1, count))
         self.lists: list[NDArray[Any]] = np.split(shown[order], ends)
@@ -125,12 +121,12 @@ def _products(views: list[Parts], wholes: Parts) -> Floats:
     return np.concatenate([products.best([part[left : left + COLUMNS] for part in wholes]).copy() for left in lefts], axis=1)
 
 
-def _centres(wholes: Floats, shown: NDArray[Any], count: int, threads: int) -> Floats:
+def _centres(wholes: Floats, shown: NDArray[Any], count: int) -> Floats:
     """[count, d]: the means of lists, from pictures evenly through the data on."""
     sample = wholes[_evenly(shown, count * SAMPLED)]
     centres = sample[_evenly(np.arange(len(sample)), count)]
     for _ in range(ROUNDS):
-        nearest = _nearest(sample, by_parity(centres), threads)
+        nearest = _nearest(sample, by_parity(centres))
         sums = np.zeros_like(centres)
         for start in range(0, len(sample), SOME):
             some = slice(start, start + SOME)
@@ -148,13 +144,12 @@ def _towards(wholes: Floats, centres: Floats) -> Floats:
     return np.asarray(all_turned[best, np.arange(len(wholes))])
 
 
-def _nearest(wholes: Floats, centres: Parts, threads: int) -> NDArray[Any]:
+def _nearest(wholes: Floats, centres: Parts) -> NDArray[Any]:
     """[n]: the centre that each looks most like."""
-
-    def nearest(some: slice) -> NDArray[Any]:
-        return np.asarray(_products(_whole_views(wholes[some]), centres).argmax(axis=1))
-
-    return np.concatenate([np.zeros(0, np.int64), *in_order(nearest, blocks_of(len(wholes), ROWS), threads)])
+    found = [np.zeros(0, np.int64)]
+    for start in range(0, len(wholes), ROWS):
+        found.append(_products(_whole_views(wholes[start : start + ROWS]), centres).argmax(axis=1))
+    return np.concatenate(found)
 
 
 def _whole_views(wholes: Floats) -> list[Parts]:

@@ -89,10 +89,9 @@ class ImageCopies:
 
     def find(self, items: Iterable[SpooledItem], progress: Callable[[int, int], None]) -> tuple[list[Likeness], str]:
         from jobs.kinds.image.near_duplicates import find_copies, method_of
-        from jobs.threads import granted_threads
         from tlbatch.contracts.data import ALL_PAIRS
 
-        found = find_copies(self._thumbnails, progress, listed=len(self._thumbnails) > ALL_PAIRS, threads=granted_threads())
+        found = find_copies(self._thumbnails, progress, listed=len(self._thumbnails) > ALL_PAIRS)
         copies = {number for pair in found.pairs for number in (pair.a, pair.b)}
         small, pictures = 0, list[SpooledItem]()
         for item in items:

@@ -64,26 +64,21 @@ class Copies:
 
 
 def find_copies(
-    thumbnails: Thumbnails,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-    *,
-    listed: bool = False,
-    threads: int = 1,
+    thumbnails: Thumbnails, progress: Callable[[int, int], None] = lambda done, total: None, *, listed: bool = False
 ) -> Copies:
     """All near copies: pictures are of one group if a chain of near copies joins them. Pure but for ``progress``.
 
     ``listed``: not all pairs are looked at, but those that share a list of an inverted file (``inverted_file``): for data so
-    large that all pairs would take days. ``progress(done, total)`` is called between blocks and may raise.
-    ``threads`` share the blocks, and what is found does not depend on them. Each product is computed by one: they are so small
-    that several would wait for each other eight times as long as they compute.
+    large that all pairs would take days. ``progress(done, total)`` is called between blocks and may raise. On one core: the
+    products are small, so that more threads would wait for each other eight times as long as they compute.
     """
     with threadpool_limits(1):
-        return _find_copies(thumbnails, progress, listed, threads)
+        return _find_copies(thumbnails, progress, listed)
 
 
-def _find_copies(thumbnails: Thumbnails, progress: Callable[[int, int], None], listed: bool, threads: int) -> Copies:
+def _find_copies(thumbnails: Thumbnails, progress: Callable[[int, int], None], listed: bool) -> Copies:
     search = _Search(thumbnails, listed)
-    for block in (listed_candidates if listed else candidates)(thumbnails, threads):
+    for block in (listed_candidates if listed else candidates)(thumbnails):
         wholes = Wholes(lambda number: thumbnails.load(number)[0])
         for row in np.unique(block.rows).tolist():
             search.compare(row, block, wholes)

@@ -10,7 +10,6 @@ turn and a mirroring) transposes its spectrum: the eight symmetries of the squar
 from __future__ import annotations
 
 import itertools
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -60,7 +59,7 @@ def thumbnail(image: Image.Image) -> bytes:
 
 
 class Thumbnails:
-    """A scratch file of thumbnails by number: memory holds none. One thread adds; then several may load."""
+    """A scratch file of thumbnails by number: memory holds none."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("w+b")
@@ -71,14 +70,15 @@ class Thumbnails:
 
     def add(self, levels: bytes) -> int:
         """Append one and return its number."""
+        self._file.seek(self._count * SIDE * SIDE)
         self._file.write(levels)
         self._count += 1
         return self._count - 1
 
     def load(self, start: int, count: int = 1) -> NDArray[np.uint8]:
         """uint8 [n, 96, 96]."""
-        self._file.flush()
-        data = os.pread(self._file.fileno(), min(count, self._count - start) * SIDE * SIDE, start * SIDE * SIDE)
+        self._file.seek(start * SIDE * SIDE)
+        data = self._file.read(min(count, self._count - start) * SIDE * SIDE)
         return np.frombuffer(data, np.uint8).reshape(-1, SIDE, SIDE)
 
     def close(self) -> None:

@@ -69,11 +69,11 @@ def test_every_picture_that_shows_something_stands_in_one_list(tmp_path):
 def test_nothing_depends_on_threads_and_blocks(tmp_path, monkeypatch):
     thumbnails = scenes_and_copies(tmp_path / "thumbnails.bin")
     found: list[Copies] = []
-    for threads, together in ((1, 512), (2, 512), (2, 256), (5, 256)):
+    for threads, together in ((1, 512), (2, 512), (2, 256)):
         monkeypatch.setattr(inverted_file, "TOGETHER", together)
         with threadpool_limits(threads):
-            found.append(find_copies(thumbnails, listed=True, threads=threads))
-    assert found[0] == found[1] == found[2] == found[3]
+            found.append(find_copies(thumbnails, listed=True))
+    assert found[0] == found[1] == found[2]
     assert found[0].pairs
 
 

@@ -84,11 +84,11 @@ def scene(seed: int, width: int = 240, height: int = 180) -> Image.Image:
     return image
 
 
-def search(folder: Path, images: Iterable[Image.Image], threads: int = 1) -> list[Pair]:
+def search(folder: Path, images: Iterable[Image.Image]) -> list[Pair]:
     thumbnails = Thumbnails(folder / "thumbnails.bin")
     for image in images:
         thumbnails.add(thumbnail(image))
-    found = find_copies(thumbnails, threads=threads)
+    found = find_copies(thumbnails)
     thumbnails.close()
     assert found.unverified == 0
     return list(found.pairs)
@@ -276,7 +276,6 @@ def test_blocks_do_not_matter(tmp_path, monkeypatch):
     monkeypatch.setattr("jobs.kinds.image.candidates.ROWS", 7)
     monkeypatch.setattr("jobs.kinds.image.candidates.COLUMNS", 11)
     assert search(tmp_path, images) == whole
-    assert search(tmp_path, images, threads=3) == whole
 
 
 def test_none_and_one(tmp_path):

@@ -1,4 +1,4 @@
-"""Work on blocks of items by several threads, its results in the order of the blocks: no bit depends on how many there are."""
+"""Work on blocks of images by several threads, its results in the order of the blocks: no bit depends on how many there are."""
 
 from __future__ import annotations
 
