@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.tlbatch.test_cli import study, tlbatch
-from tlbatch.execution.rates import START_S, remember_rate
+from tlbatch.execution.rates import START_S, estimate_s, remember_rate
 from tlbatch.manifests.needs import HEAVY, Needs
 from tlbatch.planning.resolve import plan_study
 from tlbatch.prices import Prices
@@ -55,6 +56,19 @@ def test_check_says_what_pods_cost(study: Path, tmp_path: Path, capsys: pytest.C
     said = capsys.readouterr().out
     assert said.count("and 3 tasks of kinds that this store has not measured yet") == 1
     assert f"the pods of tasks that have an estimate cost about {estimate['cost']['value']:.2f} EUR, by the" in said
+
+
+def test_a_task_that_found_most_of_it_made_tells_no_rate(study: Path, tmp_path: Path) -> None:
+    """Fails when ten new images of thousands make the next estimate of all of them seconds."""
+    store = open_store(str(tmp_path / "store"))
+    _, plan = plan_study(load_study(study), store)
+    node = replace(plan.nodes["finetune:cnn:0"], units=1000.0)
+    remember_rate(store, node, START_S + 10, computed=10)
+    assert estimate_s(store, node) is None
+    remember_rate(store, node, START_S + 60, computed=600)
+    assert estimate_s(store, node) == pytest.approx(START_S + 100)
+    remember_rate(store, node, START_S + 1, computed=0)
+    assert estimate_s(store, node) == pytest.approx(START_S + 100)
 
 
 def test_without_prices_nothing_is_said_of_cost(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

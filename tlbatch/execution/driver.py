@@ -19,6 +19,7 @@ from tlbatch.records.earlier_features import older_artifacts, remember_extractor
 from tlbatch.records.executions import Execution
 from tlbatch.records.states import BLOCKED, CACHED, COMPLETE, DONE, ENDED, FAILED, PENDING, READY, RUNNING, STOPPED, WAITING
 from tlbatch.records.task_records import read_exit
+from tlbatch.steps import STEPS
 from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.store.documents import DamagedError
@@ -208,6 +209,7 @@ class Driver:
             self._mend_document(work.task)
         if state == DONE:
             work.seconds = float(manifest.made.get("seconds", 0.0))
+            work.computed = manifest.made.get("forward_passes") if STEPS[manifest.step].reuses else None
         self._move(work, state)
         return True
 
@@ -285,7 +287,7 @@ class Driver:
     def _remember(self, work: TaskState) -> None:
         assert work.task is not None
         assert work.ref is not None
-        remember_rate(self.store, work.node, work.seconds)
+        remember_rate(self.store, work.node, work.seconds, work.computed)
         remember_extractor(self.store, work.task, work.ref)
 
     def _halt(self, grace_s: float = GRACE_S) -> None:

@@ -24,9 +24,14 @@ def rate_name(node: Node) -> str:
     return f"work/rates/{hashlib.sha256(node.shape.encode()).hexdigest()[:16]}.json"
 
 
-def remember_rate(store: Store, node: Node, seconds: float) -> None:
-    """Keep seconds per unit of the newest task of this kind. A failure costs only the estimate."""
-    document = {"shape": node.shape, "seconds_per_unit": max(0.0, seconds - START_S) / node.units}
+def remember_rate(store: Store, node: Node, seconds: float, computed: int | None = None) -> None:
+    """Keep seconds per unit of the newest task of this kind. A failure costs only the estimate.
+
+    ``computed``: so many of its units; of a task that found most of them made already nothing is kept.
+    """
+    if computed is not None and computed < node.units / 2:
+        return
+    document = {"shape": node.shape, "seconds_per_unit": max(0.0, seconds - START_S) / (computed or node.units)}
     with suppress(TlbatchError):
         store.put(rate_name(node), sealed(document))
 

@@ -15,7 +15,8 @@ from tlbatch.tasks import InputRef, Task
 class TaskState:
     """One node on its way. ``ref`` names the artifact once it is complete; ``tries`` counts attempts that count.
 
-    ``place``: where it runs, as the backend tells it.
+    ``place``: where it runs, as the backend tells it. ``computed``: rows that it computed of those that it left, where earlier
+    tasks may have had some.
     """
 
     node: Node
@@ -28,6 +29,7 @@ class TaskState:
     not_before: float = 0.0
     started: float = 0.0
     seconds: float = 0.0
+    computed: int | None = None
     codes: list[int] = field(default_factory=list)
     sentence: str = ""
     place: dict[str, Any] = field(default_factory=dict)

@@ -117,7 +117,8 @@ def _probe(resolved: ResolvedStudy, run: ResolvedRun, prepared: str, images: int
         needs={DATASET: prepared},
         weight=weight_of(run),
         runs=(run.name,),
-        shape=f"probe:{name}:{run.kind.measure(run.input)}",
+        shape=f"probe:{name}:{run.kind.measure(run.input)} an item",
+        units=float(max(1, min(images or resolved.data.files, resolved.data.files))),
         **given,
     )
 
