@@ -16,6 +16,7 @@ from tlbatch.store import Store
 from tlbatch.tasks import Task
 
 SOONEST_S = 0.05
+LATEST = 0.7  # of the time that a task took undisturbed: it may be faster the next time, and then nothing interrupts it
 
 
 @dataclass
@@ -47,7 +48,8 @@ class PreemptingBackend:
         count = len(self.sent[task.key])
         if count < self.interruptions:
             chance = random.Random(f"{self.seed}:{task.key}:{count}")
-            self._due[task.key] = self.clock() + chance.uniform(SOONEST_S, max(self.seconds.get(task.key, 1.0), 2 * SOONEST_S))
+            latest = max(LATEST * self.seconds.get(task.key, 1.0), 2 * SOONEST_S)
+            self._due[task.key] = self.clock() + chance.uniform(SOONEST_S, latest)
 
     def ended(self, timeout_s: float) -> list[Ended]:
         deadline = self.clock() + timeout_s
