@@ -75,11 +75,11 @@ class Prepared:
         locations = {"weights": str(weights)} if weights else {}
         return Task("extract", params, {"dataset": self.dataset}, locations=locations)
 
-    def extract(self, weights: Path, precision: str, attempt: str = "a1") -> tuple[Artifact, float]:
+    def extract(self, weights: Path | None, precision: str, attempt: str = "a1", **given: Any) -> tuple[Artifact, float]:
         """The artifact and the seconds that the step took, writing included."""
         from jobs.extract import run
 
-        task = self.task(weights, precision=precision)
+        task = self.task(weights, precision=precision, **given)
         context = Context(self.store, task, attempt, self.root / f"{precision}-{attempt}")
         started = time.perf_counter()
         run(context)

@@ -26,7 +26,6 @@ from tlbatch.execution.launch import run_study
 from tlbatch.spec import parse_study
 from tlbatch.store import open_store
 from tlbatch.store.artifacts import load_manifest
-from tlbatch.tasks import Task
 
 pytestmark = [pytest.mark.bench, pytest.mark.shared]
 TURNS = 3
@@ -43,25 +42,10 @@ def _two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def extract_s(prepared: Prepared, turn: int, backbone: str, fed: dict[str, Any], pool: str) -> float:
     """Seconds of the step, by random weights, reading and writing included."""
-    from jobs.context import Context
-    from jobs.extract import run
-
-    given = {
-        "backbone": {"name": backbone, "weights": {"kind": "random", "seed": 0}},
-        "input": fed,
-        "pool": pool,
-        "precision": "bf16" if HAS_BF16 else "fp32",
-    }
-    params = {**prepared.task(None).params, **given}
-    context = Context(
-        prepared.store, Task("extract", params, {"dataset": prepared.dataset}), f"a{turn}", prepared.root / f"t{turn}"
-    )
-    started = time.perf_counter()
-    run(context)
-    manifest = context.finish()
-    seconds = time.perf_counter() - started
-    assert manifest is not None
-    prepared.forget(prepared.artifact(manifest))
+    random = {"name": backbone, "weights": {"kind": "random", "seed": 0}}
+    precision = "bf16" if HAS_BF16 else "fp32"
+    artifact, seconds = prepared.extract(None, precision, f"a{turn}", backbone=random, input=fed, pool=pool)
+    prepared.forget(artifact)
     return seconds
 
 

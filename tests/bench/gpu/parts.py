@@ -263,19 +263,10 @@ def extraction(device: str, sizes: Sizes, folder: Path) -> list[Row]:
 
 
 def extract_s(prepared: Any, sizes: Sizes, attempt: str) -> float:
-    from jobs.context import Context
-    from jobs.extract import run
-
     backbone = {"name": sizes.backbone, "weights": {"kind": "random", "seed": 0}}
-    task = prepared.task(None, backbone=backbone, input=fed(sizes), precision="bf16")
-    context = Context(prepared.store, task, attempt, prepared.root / attempt)
-    started = time.perf_counter()
-    run(context)
-    manifest = context.finish()
-    seconds = time.perf_counter() - started
-    assert manifest is not None
-    prepared.forget(prepared.artifact(manifest))
-    return seconds
+    artifact, seconds = prepared.extract(None, "bf16", attempt, backbone=backbone, input=fed(sizes))
+    prepared.forget(artifact)
+    return float(seconds)
 
 
 def alone_rate(device: str, sizes: Sizes) -> float:

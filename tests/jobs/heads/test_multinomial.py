@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -66,14 +68,19 @@ def test_images_that_count_more(form: type) -> None:
     np.testing.assert_allclose(probabilities(images, *regression.weights(point)), expected, atol=2e-4)
 
 
+def of_forty(form: type, chance: np.random.Generator, *, counted: bool) -> Any:
+    """A regression on forty images of three classes, which count alike or not, with a penalty of 2."""
+    regression = form(whole(40, 30, 3, chance.exponential(size=40) if counted else None))
+    regression.penalty = 2.0
+    return regression
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("counted", [False, True])
 def test_gradients_are_those_of_the_loss(form: type, counted: bool) -> None:
     """By differences of the loss along random steps, in the inner product that the minimisation uses."""
     chance = np.random.default_rng(1)
-    images = whole(40, 30, 3, chance.exponential(size=40) if counted else None)
-    regression = form(images)
-    regression.penalty = 2.0
+    regression = of_forty(form, chance, counted=counted)
 
     def somewhere() -> np.ndarray:
         step = regression.settled(chance.normal(size=regression.start().shape))
@@ -131,9 +138,7 @@ def test_constant_features_and_separable_classes_end() -> None:
 def test_products_with_the_hessian_are_changes_of_the_gradient(form: type, counted: bool) -> None:
     """By differences of gradients along random steps. Mutation tried: diag p without p pᵀ."""
     chance = np.random.default_rng(1)
-    images = whole(40, 30, 3, chance.exponential(size=40) if counted else None)
-    regression = form(images)
-    regression.penalty = 2.0
+    regression = of_forty(form, chance, counted=counted)
     regression.factor(regression.at(regression.start().astype(np.float64)))  # so that a step is of one piece
 
     def somewhere() -> np.ndarray:

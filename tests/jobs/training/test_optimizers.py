@@ -15,6 +15,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from jobs.training.optimizers import build_optimizer, set_lr
+from tests.requirements import missing
 from tlbatch.spec.train import Train
 
 
@@ -107,9 +108,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="keeping memory is glibc's: run this on a Linux with glibc")
 def test_memory_that_tensors_free_is_kept_for_the_next() -> None:
     """Forty tensors of 40 MB, one after the other: 390,000 pages are asked for, or none once the heap has found its shape."""
+    if platform.libc_ver()[0] != "glibc":
+        missing("glibc", "keeping memory is glibc's: run this on a Linux that has it (Debian, Ubuntu, Fedora)")
     found = []
     for prepare in ("", "choose_device(1)"):
         command = [sys.executable, "-c", FAULTS.format(prepare=prepare)]
