@@ -133,12 +133,14 @@ class Spool:
         self.width, self._path = width, path
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
 
-    def append(self, name: str, row: NDArray[np.float32]) -> None:
-        """Raises ValueError for a row of another width."""
-        if row.shape != (self.width,):
-            raise ValueError(f"{name}: a row of {row.shape}, not of {self.width} values")
-        os.write(self._file, row.astype("<f4").tobytes())
-        self.names.append(name)
+    def extend(self, names: Sequence[str], rows: NDArray[np.float32]) -> None:
+        """``rows``: [len(names), width]. Raises ValueError for another shape."""
+        if rows.shape != (len(names), self.width):
+            raise ValueError(f"{', '.join(names)}: rows of {rows.shape}, not {len(names)} of {self.width} values")
+        left = memoryview(rows.astype("<f4").tobytes())
+        while left:
+            left = left[os.write(self._file, left) :]
+        self.names += names
 
     def read(self, place: int) -> bytes:
         return os.pread(self._file, self.width * BYTES, place * self.width * BYTES)

@@ -104,8 +104,7 @@ def compute_own(
     with closing(compute_rows(extractor, items, context.threads)) as batches:
         try:
             for batch, features in batches:
-                for row, values in zip(batch, features, strict=True):
-                    spool.append(row.name, values)
+                spool.extend([row.name for row in batch], features)
                 if time.monotonic() - saved > SAVE_EVERY_S:
                     parts.save(spool)
                     saved = time.monotonic()

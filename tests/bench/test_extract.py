@@ -155,6 +155,7 @@ def test_faster_than_a_plain_script_and_near_the_limit(shared_data: Callable[[st
     """Ours includes all that the step does: compiling the network, and writing and committing the artifact.
 
     Asked in float32 are 3.5 times the plain script, of CPUs on which that is possible: where 90 % of the limit are less, these.
+    The start is part of the comparison with the script, not of the share of the limit, which is a rate.
     """
     weights = shared_data(WEIGHTS)
     many, few = (prepare(tmp_path / str(each), shared_data("data/dogs-vs-cats"), each) for each in (MANY, FEW))
@@ -196,8 +197,8 @@ def test_faster_than_a_plain_script_and_near_the_limit(shared_data: Callable[[st
             f"{precision}: decode {1e3 * each.load_s:.2f} ms, network {1e3 * each.pass_s:.2f} ms of a core; "
             f"start {start_s:.2f} s, after it {a_second:.0f} images/s, {a_second / limit:.0%} of the limit"
         )
-        if found.ratio < goal or found.ours < NEAR * limit:
-            missed.append(f"{precision}: {found.ratio:.2f} times ({goal:.2f} asked), {found.ours / limit:.0%} of the limit")
+        if found.ratio < goal or a_second < NEAR * limit:
+            missed.append(f"{precision}: {found.ratio:.2f} times ({goal:.2f} asked), {a_second / limit:.0%} of the limit after the start")
     assert not missed
 
 
@@ -207,7 +208,7 @@ def limit_of(prepared: Prepared, weights: Path, precision: str) -> CoreSeconds:
 
     dataset = prepared.artifact(manifest_of(prepared))
     entries = load_index(dataset)
-    stored = [read_stored(dataset, entry) for entry in entries[:: len(entries) // 64]][:64]
+    stored = [read_stored(dataset, entry) for entry in entries[:: len(entries) // 640]][:640]
     context = Context(
         prepared.store, prepared.task(weights, precision=precision), "limit", prepared.root / f"limit-{precision}"
     )

@@ -223,7 +223,7 @@ class Artifact:
         while True:
             path = self.path(name)
             try:
-                with path.open("rb") as file:
+                with path.open("rb", buffering=0) as file:  # else it reads whole blocks around the piece
                     status = os.fstat(file.fileno())
                     file.seek(offset)
                     data = file.read(size)

@@ -1,7 +1,8 @@
 """Encoded image to the pixels that a run feeds: decoded, resized and cropped by its ``input`` (backbones.preprocessing).
 
-PIL decodes (outside Python's lock, so threads help). Resizing is torch's on uint8, faster than PIL's and within a level of it;
-nearest neighbour takes exactly the pixels that PIL (and so Keras) takes.
+PIL decodes, and torchvision what both decode to the same pixels: plain JPEG files, of which it makes no copies. Resizing is
+torch's on uint8, faster than PIL's and within a level of it; nearest neighbour takes exactly the pixels that PIL (and so Keras)
+takes.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ import io
 import math
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
@@ -26,6 +30,7 @@ from tlbatch.errors import DataError
 warnings.filterwarnings("ignore", module=r"PIL\..*")
 
 MOST_RESIZED = 64_000_000  # pixels
+TO_RGB = 3  # torchvision's ImageReadMode.RGB
 LUMA = (19595, 38470, 7471)  # ITU-R 601-2 in 1/65536, rounded as PIL's convert("L") does
 
 
@@ -50,17 +55,47 @@ def load_pixels(encoded: bytes, settings: Mapping[str, Any]) -> Tensor:
 def decode(encoded: bytes) -> Tensor:
     """uint8 [3, h, w], RGB, upright (EXIF), transparent pixels over white. Raises DataError where the bytes are no image."""
     try:
-        array = np.array(_rgb(Image.open(io.BytesIO(encoded))))
+        image = Image.open(io.BytesIO(encoded))
+        pixels = _decoded_jpeg(encoded) if _is_plain_jpeg(image) else None
+        return torch.from_numpy(np.array(_rgb(image))).permute(2, 0, 1) if pixels is None else pixels
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"a stored image does not decode ({error}): run the study again, `prepare` first") from error
-    return torch.from_numpy(array).permute(2, 0, 1)
+
+
+def _is_plain_jpeg(image: Image.Image) -> bool:
+    """Upright and of colours that libjpeg turns into RGB itself: PIL and torchvision make the same pixels of these."""
+    return image.format == "JPEG" and image.mode in ("L", "RGB") and image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+
+
+def _decoded_jpeg(encoded: bytes) -> Tensor | None:
+    """uint8 [3, h, w] by torchvision, in three fifths of PIL's time and without Python's lock; None where it does not."""
+    if (decode_jpeg := _jpeg_decoder()) is None:
+        return None
+    try:
+        decoded: Tensor = decode_jpeg(torch.frombuffer(bytearray(encoded), dtype=torch.uint8), TO_RGB, False)
+        return decoded
+    except RuntimeError:  # PIL makes do with some that are damaged
+        return None
+
+
+@lru_cache(maxsize=1)
+def _jpeg_decoder() -> Callable[[Tensor, int, bool], Tensor] | None:
+    """torchvision's operator; None where its library does not load. Importing all of torchvision would take a second."""
+    found = find_spec("torchvision")
+    places = found.submodule_search_locations or () if found else ()
+    for library in (path for place in places for path in sorted(Path(place).glob("image*.so"))):
+        with suppress(OSError, AttributeError):
+            torch.ops.load_library(library)
+            decoder: Callable[[Tensor, int, bool], Tensor] = torch.ops.image.decode_jpeg
+            return decoder
+    return None
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)  # else it copies what is upright, as convert does what is RGB
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _luma(pixels: Tensor) -> Tensor:
@@ -149,6 +184,15 @@ def normaliser(settings: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
 
     def normalise(pixels: Tensor) -> Tensor:
         pixels = pixels.flip(1) if reverse else pixels
+        if pixels.dtype == torch.uint8 and pixels.device.type == "cpu" and pixels.shape[1] == len(factor[0]):
+            return _scaled(pixels.float(), factor, offset)
         return torch.addcmul(offset.to(pixels.device), pixels.float(), factor.to(pixels.device))
 
     return normalise
+
+
+def _scaled(pixels: Tensor, factor: Tensor, offset: Tensor) -> Tensor:
+    """In place, a channel at a time: the bits of addcmul, which rounds but once, too, in a quarter of its time."""
+    for channel, own in enumerate(pixels.unbind(1)):
+        torch.add(offset[0, channel, 0, 0], own, alpha=float(factor[0, channel, 0, 0]), out=own)
+    return pixels

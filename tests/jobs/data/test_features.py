@@ -121,11 +121,11 @@ def test_what_holds_no_rows_is_refused(tmp_path: Path, array: np.ndarray, damage
 
 def test_a_spool_gives_back_what_was_put_in(tmp_path: Path, array: np.ndarray) -> None:
     spool = Spool(tmp_path / "spool", 5)
-    for image_id, row in zip(IDS, array, strict=True):
-        spool.append(image_id, row)
+    for few in (slice(0, 1), slice(1, 9), slice(9, None)):
+        spool.extend(IDS[few], array[few])
     assert spool.names == IDS
     assert spool.read(9) == array[9].tobytes()
-    with pytest.raises(ValueError, match="not of 5 values"):
-        spool.append("x", np.zeros(4, np.float32))
+    with pytest.raises(ValueError, match="not 1 of 5 values"):
+        spool.extend(["x"], np.zeros((1, 4), np.float32))
     spool.close()
     assert not (tmp_path / "spool").exists()

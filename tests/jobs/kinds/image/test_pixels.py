@@ -15,6 +15,7 @@ from torch.nn import functional
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as reference
 
+from jobs.kinds.image import pixels
 from jobs.kinds.image.pixels import _cropped, decode, load_pixels, normaliser, resize
 from tlbatch.backbones.preprocessing import NORMALIZATIONS, SCRATCH_INPUT
 from tlbatch.errors import DataError
@@ -112,10 +113,41 @@ def test_grayscale_is_pils_brightness() -> None:
     assert np.array_equal(found[0].numpy(), np.asarray(reopened(content).convert("L")))
 
 
-def test_jpeg_is_decoded_as_pil_decodes_it() -> None:
-    for options in ({"quality": 60}, {"quality": 95, "subsampling": 0}, {"progressive": True}):
-        content = encoded(picture(123, 77), **options)
-        assert np.array_equal(as_array(decode(content)), np.asarray(reopened(content)))
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_jpeg_is_decoded_as_pil_decodes_it(subsampling: int, mode: str, progressive: bool) -> None:
+    """Of every size modulo the blocks that colours share."""
+    for width, height, quality in ((97, 53, 90), (64, 48, 75), (33, 1, 100), (1, 7, 10), (16, 17, 95)):
+        said = {"quality": quality, "progressive": progressive} | ({"subsampling": subsampling} if mode == "RGB" else {})
+        content = encoded(picture(width, height).convert(mode), "JPEG", **said)
+        assert decode(content).permute(1, 2, 0).numpy().tobytes() == np.asarray(reopened(content).convert("RGB")).tobytes()
+
+
+def test_plain_jpeg_files_are_not_pils_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pixels, "_rgb", None)
+    assert decode(encoded(picture(40, 30))).shape == (3, 30, 40)
+
+
+def test_jpeg_is_the_same_where_torchvisions_library_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encoded(picture(97, 53))
+    found = decode(content)
+    monkeypatch.setattr(pixels, "_jpeg_decoder", lambda: None)
+    assert torch.equal(decode(content), found)
+
+
+def test_damaged_jpeg_files_are_what_pil_makes_of_them() -> None:
+    """Bytes changed and cut off, those that end a picture among them: the pixels of PIL, or no picture to either."""
+    content = encoded(picture(97, 53))
+    for change in range(2, len(content), 29):
+        for damaged in (content[:change] + bytes([content[change] ^ 0x55]) + content[change + 1 :], content[:change], content[:-1]):
+            try:
+                expected = np.asarray(reopened(damaged).convert("RGB")).tobytes()
+            except (OSError, SyntaxError, ValueError):
+                with pytest.raises(DataError):
+                    decode(damaged)
+            else:
+                assert decode(damaged).permute(1, 2, 0).numpy().tobytes() == expected
 
 
 def test_grey_files_give_three_channels() -> None:
@@ -180,6 +212,15 @@ def test_float_and_uint8_pixels_are_fed_alike() -> None:
     pixels = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
     normalise = normaliser(settings(**NORMALIZATIONS["symmetric"]))
     assert torch.equal(normalise(pixels), normalise(pixels.float()))
+
+
+@pytest.mark.parametrize("name", NORMALIZATIONS)
+def test_stored_pixels_are_fed_as_one_multiplication_and_addition_at_once(name: str) -> None:
+    """Every value of every channel has the bits that torch's addcmul gives it, which is what floats go through."""
+    stored = torch.arange(256, dtype=torch.uint8).repeat(2, 3, 3, 1)
+    feed = normaliser(settings(**NORMALIZATIONS[name]))
+    assert torch.equal(feed(stored), feed(stored.float()))
+    assert torch.equal(stored, torch.arange(256, dtype=torch.uint8).repeat(2, 3, 3, 1))
 
 
 def test_one_grey_channel_stays_one_unless_the_channels_differ() -> None:
