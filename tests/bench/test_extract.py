@@ -198,7 +198,9 @@ def test_faster_than_a_plain_script_and_near_the_limit(shared_data: Callable[[st
             f"start {start_s:.2f} s, after it {a_second:.0f} images/s, {a_second / limit:.0%} of the limit"
         )
         if found.ratio < goal or a_second < NEAR * limit:
-            missed.append(f"{precision}: {found.ratio:.2f} times ({goal:.2f} asked), {a_second / limit:.0%} of the limit after the start")
+            missed.append(
+                f"{precision}: {found.ratio:.2f} times ({goal:.2f} asked), {a_second / limit:.0%} of the limit after the start"
+            )
     assert not missed
 
 

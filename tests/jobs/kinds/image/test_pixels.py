@@ -140,7 +140,8 @@ def test_damaged_jpeg_files_are_what_pil_makes_of_them() -> None:
     """Bytes changed and cut off, those that end a picture among them: the pixels of PIL, or no picture to either."""
     content = encoded(picture(97, 53))
     for change in range(2, len(content), 29):
-        for damaged in (content[:change] + bytes([content[change] ^ 0x55]) + content[change + 1 :], content[:change], content[:-1]):
+        changed = content[:change] + bytes([content[change] ^ 0x55]) + content[change + 1 :]
+        for damaged in (changed, content[:change], content[:-1]):
             try:
                 expected = np.asarray(reopened(damaged).convert("RGB")).tobytes()
             except (OSError, SyntaxError, ValueError):
