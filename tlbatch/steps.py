@@ -49,7 +49,7 @@ _STEPS = (  # in the order of displays and reports
     Step("extract", 2, "extract", compute=True, torch=True, sharded=True, reuses=True),
     Step("probe", 2, "extract", compute=True, torch=True, sharded=True, reuses=True),
     Step("finetune", 8, "finetune", compute=True, torch=True, saves=True, model=True),
-    Step("evaluate", 8, "evaluate", compute=True, torch=True),
+    Step("evaluate", 8, "evaluate", compute=True, torch=True, sharded=True),
     Step("suspects", 2, "data", planned="tlbatch.planning.suspects_task:add_suspects"),
     Step("curve", 5, "data", saves=True, planned="tlbatch.planning.curve_task:add_curve"),
     Step("episodes", 4, "data", planned="tlbatch.planning.episodes_task:add_episodes"),

@@ -126,21 +126,29 @@ def _compact(words: Sequence[str]) -> str:
 
 
 class Spool:
-    """Rows of this process, on disk: appended in any order, read by place."""
+    """Rows of this process, on disk: appended in any order, read by place. ``width``: values of a row; None: of the first."""
 
-    def __init__(self, path: Path, width: int) -> None:
+    def __init__(self, path: Path, width: int | None = None) -> None:
         self.names: list[str] = []
-        self.width, self._path = width, path
+        self._width, self._path = width, path
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
 
     def extend(self, names: Sequence[str], rows: NDArray[np.float32]) -> None:
         """``rows``: [len(names), width]. Raises ValueError for another shape."""
+        self._width = rows.shape[-1] if self._width is None else self._width
         if rows.shape != (len(names), self.width):
             raise ValueError(f"{', '.join(names)}: rows of {rows.shape}, not {len(names)} of {self.width} values")
         left = memoryview(rows.astype("<f4").tobytes())
         while left:
             left = left[os.write(self._file, left) :]
         self.names += names
+
+    @property
+    def width(self) -> int:
+        """Raises ValueError before the first row where it was not given."""
+        if self._width is None:
+            raise ValueError(f"{self._path.name} has no row yet")
+        return self._width
 
     def read(self, place: int) -> bytes:
         return os.pread(self._file, self.width * BYTES, place * self.width * BYTES)

@@ -56,7 +56,7 @@ def _judge_fresh(context: Context, pins: Pins, earlier: Artifact) -> None:
         return
     from jobs.evaluation.fresh import fresh_of, mean_probabilities, said_before, write_fresh
     from jobs.evaluation.images import Dataset, load_dataset
-    from jobs.evaluation.outputs import choose_place, load_fed, models_of, trained_outputs
+    from jobs.evaluation.outputs import Outputs, choose_place, load_fed, models_of, trained_outputs
 
     whole = load_dataset(context)
     fresh = fresh_of(whole)
@@ -67,7 +67,7 @@ def _judge_fresh(context: Context, pins: Pins, earlier: Artifact) -> None:
     if new:
         card, device = models[0].read_json("card.json"), choose_place(context)
         fed = load_fed(Dataset(fresh.artifact, replace(fresh.split, test=new), fresh.classes), card["input"], len(models))
-        outputs = trained_outputs(context, models, fed, device, "the champion")
+        outputs = trained_outputs(Outputs(context), models, fed, device, "the champion")
         logits = [in_classes(one, card["classes"], fresh.classes) for one in outputs]
         said |= dict(zip([entry.id for entry in new], mean_probabilities(logits).tolist(), strict=True))
     write_fresh(context, fresh, {str(seed): np.array([said[entry.id] for entry in fresh.test])})
@@ -78,7 +78,7 @@ def _evaluate(context: Context) -> None:
     from jobs.data.split import split_index
     from jobs.evaluation.files import write_predictions
     from jobs.evaluation.images import Dataset
-    from jobs.evaluation.outputs import choose_place, load_fed, models_of, trained_outputs
+    from jobs.evaluation.outputs import Outputs, choose_place, load_fed, models_of, trained_outputs
     from jobs.evaluation.scores import metrics_document, said_by_trained
     from jobs.evaluation.trained import sentence
 
@@ -91,7 +91,7 @@ def _evaluate(context: Context) -> None:
     card = models[0].read_json("card.json")
     split = split_index(load_index(artifact), params.division, pins=pins_of(context))
     dataset = Dataset(artifact, split, list(params.classes))
-    outputs = trained_outputs(context, models, load_fed(dataset, card["input"], len(models)), device, "the champion")
+    outputs = trained_outputs(Outputs(context), models, load_fed(dataset, card["input"], len(models)), device, "the champion")
     logits = [in_classes(one, card["classes"], dataset.classes) for one in outputs]
     validation = validation_in(models, dataset.classes)
     said = {str(seed): said_by_trained(logits, validation, dataset.labels, dataset.groups)}

@@ -36,7 +36,7 @@ def evaluate_extended(context: Context) -> None:
     from jobs.data.index import load_index
     from jobs.data.split import split_index
     from jobs.evaluation.files import write_predictions
-    from jobs.evaluation.outputs import choose_place, load_fed, models_of, trained_outputs
+    from jobs.evaluation.outputs import Outputs, choose_place, load_fed, models_of, trained_outputs
     from jobs.evaluation.scores import metrics_document, said_by_trained
 
     params, device = context.read_params(EvaluateExtendedParams), choose_place(context)
@@ -45,7 +45,7 @@ def evaluate_extended(context: Context) -> None:
     split = split_index(load_index(artifact), params.division, pins=pins_of(context))
     classes = [*params.classes, *(name for name in card["classes"] if name not in params.classes)]
     dataset = Dataset(artifact, split, classes)
-    outputs = trained_outputs(context, models, load_fed(dataset, card["input"], len(models)), device, params.label)
+    outputs = trained_outputs(Outputs(context), models, load_fed(dataset, card["input"], len(models)), device, params.label)
     logits = [in_classes(one, card["classes"], classes) for one in outputs]
     said = {str(seed): said_by_trained(logits, validation_in(models, classes), dataset.labels, dataset.groups)}
     write_predictions(context, dataset.test, classes, said)

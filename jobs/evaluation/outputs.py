@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,13 @@ from safetensors.torch import load_file
 
 from jobs.context import Context
 from jobs.data.features import load_features
+from jobs.data.row_store import Spool
 from jobs.evaluation.images import Dataset
+from jobs.extraction.cached_rows import Known, Parts
 from jobs.extraction.classifiers import Classifiers, head_outputs, open_trained
-from jobs.extraction.computing import StoredItems, compute_rows
+from jobs.extraction.computing import Kept, StoredItems
 from jobs.extraction.requested_rows import Wanted
+from jobs.extraction.rows import compute_saved
 from jobs.finite import finite
 from jobs.models.building import build_head
 from jobs.models.fitted_heads import make_room
@@ -52,33 +54,65 @@ def models_of(context: Context) -> Models:
 def load_fed(dataset: Dataset, settings: Mapping[str, Any], networks: int) -> StoredItems:
     """Test items as a run feeds them, loaded as they are asked for. ``networks``: how many will be fed with all of them."""
     wanted = [Wanted(entry) for entry in dataset.test]
-    return StoredItems(dataset.artifact, wanted, settings, keep_bytes=KEPT_BYTES if networks > 1 else 0)
+    return StoredItems(dataset.artifact, wanted, settings, kept=Kept(KEPT_BYTES if networks > 1 else 0))
+
+
+class Outputs:
+    """What networks say of items, each computed once, whatever attempts and shards of this task there are.
+
+    Of one shard of several ``missing`` counts what others have not computed yet: then no output is of use, and this shard has
+    done its share once ``of`` was called for every network. Networks are told apart by the order in which they come.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.context, self.missing = context, 0
+        self._networks = 0
+
+    def of(self, network: Classifiers, fed: StoredItems, note: str) -> Floats:
+        """float64 [n, heads, outputs]; what ran it and the forward passes are made known."""
+        context, known = self.context, Known()
+        parts, name = Parts(context, f"outputs-{self._networks}"), f"outputs-{self._networks}.float32"
+        self._networks += 1
+        distinct = {row.name: row for row in fed.wanted}
+        index, count = context.shard or (0, 1)
+        share = [row for row in distinct.values() if row.shard(count) == index]
+        parts.add_own(known, None, [row.name for row in share])
+        if own := [row for row in share if row.name not in known]:
+            spool = Spool(context.scratch / name)
+            compute_saved(context, network, fed.only(own), spool, parts, note)
+            known.add(spool)
+            _add_engine(context, network.engine)
+        if count > 1:
+            parts.add_rest(known, None, sum(row not in known for row in distinct))
+        context.made["forward_passes"] = context.made.get("forward_passes", 0) + len(distinct)
+        if missing := sum(row not in known for row in distinct):
+            self.missing += missing
+            return np.zeros((len(fed.wanted), network.count, 0))
+        rows = b"".join(known.read(row.name for row in fed.wanted))
+        return np.frombuffer(rows, "<f4").astype(np.float64).reshape(len(fed.wanted), network.count, -1)
+
+    def left_to_others(self) -> bool:
+        """Whether other shards have to compute some; whoever finishes last evaluates."""
+        if self.missing:
+            print("other shards are not done yet: whoever finishes last evaluates", flush=True)
+            self.context.defer_commit()
+        return self.missing > 0
+
+
+def _add_engine(context: Context, engine: str) -> None:
+    before = filter(None, str(context.made.get("engine", "")).split(", "))
+    context.made["engine"] = ", ".join(dict.fromkeys([*before, engine]))
 
 
 def trained_outputs(
-    context: Context, models: Sequence[Artifact], fed: StoredItems, device: torch.device, note: str
+    outputs: Outputs, models: Sequence[Artifact], fed: StoredItems, device: torch.device, note: str
 ) -> list[Floats]:
     """float64 [n, classes] logits of each of a seed's models, at the precision the task asks for."""
-    precision, logits = context.read_params(EvaluateParams).precision, list[Floats]()
-    for network in open_trained(context, models, precision, device):
+    context, logits = outputs.context, list[Floats]()
+    for network in open_trained(context, models, context.read_params(EvaluateParams).precision, device):
         fold = f", fold {len(logits)}" if network.count < len(models) else ""
-        logits.extend(outputs_of(context, network, fed, f"{note}{fold}").swapaxes(0, 1))
+        logits.extend(outputs.of(network, fed, f"{note}{fold}").swapaxes(0, 1))
     return logits
-
-
-def outputs_of(context: Context, network: Classifiers, fed: StoredItems, note: str) -> Floats:
-    """float64 [n, heads, outputs]; what ran it and the forward passes are made known."""
-    pieces, done = [], 0
-    with closing(compute_rows(network, fed, context.threads)) as batches:
-        for batch, outputs in batches:
-            context.check_stop()
-            pieces.append(outputs)
-            done += len(batch)
-            context.progress(done, len(fed.wanted), nouns.items(), note)
-    engines = dict.fromkeys([*filter(None, str(context.made.get("engine", "")).split(", ")), network.engine])
-    context.made["engine"] = ", ".join(engines)
-    context.made["forward_passes"] = context.made.get("forward_passes", 0) + done
-    return np.concatenate(pieces)
 
 
 def head_logits(artifact: Artifact, features: NDArray[np.float32], device: torch.device) -> Floats:

@@ -14,6 +14,7 @@ from jobs.evaluation.images import Dataset, load_dataset
 from jobs.evaluation.label_errors import suspects_documents
 from jobs.evaluation.outputs import (
     Models,
+    Outputs,
     choose_place,
     head_logits,
     load_fed,
@@ -46,8 +47,14 @@ def evaluate_trained(context: Context) -> None:
     settings = models[first][0].read_json("card.json")["input"]
     count = sum(len(folds) for folds in models.values())
     fed, context.made["forward_passes"] = load_fed(dataset, settings, count), 0
+    outputs = Outputs(context)
     with watch("outputs"):
-        logits = _logits(context, dataset, models, fed, device)
+        logits = _logits(outputs, dataset, models, fed, device)
+    if (fresh := fresh_of(dataset)) is not None:
+        with watch("fresh"):
+            fresh_logits = _logits(outputs, fresh, models, load_fed(fresh, settings, count), device)
+    if outputs.left_to_others():
+        return
     context.made["images_per_s"] = watch.rate("outputs", len(dataset.test) * count)
     said = _said(dataset, models, logits)
     write_predictions(context, dataset.test, dataset.classes, said)
@@ -59,10 +66,8 @@ def evaluate_trained(context: Context) -> None:
             suspects, document["suspects"] = suspects_documents(dataset, judge_by_models(dataset, models, said))
         context.write_json("suspects.json", suspects)
     context.write_json("metrics.json", document)
-    if (fresh := fresh_of(dataset)) is not None:
+    if fresh is not None:
         with watch("fresh"):
-            fed_fresh = load_fed(fresh, settings, count)
-            fresh_logits = _logits(context, fresh, models, fed_fresh, device)
             write_fresh(context, fresh, {str(seed): mean_probabilities(one) for seed, one in fresh_logits.items()})
     with watch("gallery"):
         network = load_trained(context, models[first][0]).to(device)
@@ -76,11 +81,11 @@ def _count(models: Models) -> str:
     return "1 model" if count == 1 else f"{count} models"
 
 
-def _logits(context: Context, dataset: Dataset, models: Models, fed: StoredItems, device: torch.device) -> Logits:
-    if "features" in context.task.inputs:
-        features = test_features(context, dataset)
+def _logits(outputs: Outputs, dataset: Dataset, models: Models, fed: StoredItems, device: torch.device) -> Logits:
+    if "features" in outputs.context.task.inputs:
+        features = test_features(outputs.context, dataset)
         return {seed: [head_logits(model, features, device) for model in folds] for seed, folds in models.items()}
-    return {seed: trained_outputs(context, folds, fed, device, f"seed {seed}") for seed, folds in models.items()}
+    return {seed: trained_outputs(outputs, folds, fed, device, f"seed {seed}") for seed, folds in models.items()}
 
 
 def _said(dataset: Dataset, models: Models, logits: Mapping[int, Sequence[Floats]]) -> dict[str, ScoredOutputs]:

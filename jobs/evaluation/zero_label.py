@@ -12,7 +12,7 @@ from jobs.evaluation.described import class_probabilities, judge_unseen, sentenc
 from jobs.evaluation.files import write_predictions
 from jobs.evaluation.images import load_dataset
 from jobs.evaluation.label_errors import judge_without_labels, suspects_documents
-from jobs.evaluation.outputs import choose_place, grouped_probabilities, load_fed, outputs_of
+from jobs.evaluation.outputs import Outputs, choose_place, grouped_probabilities, load_fed
 from jobs.evaluation.prompted import build_prompted
 from jobs.evaluation.scores import ScoredOutputs, metrics_document, written
 from jobs.evaluation.stopwatch import Stopwatch
@@ -37,7 +37,10 @@ def evaluate_zero_label(context: Context) -> None:
     print(f"{len(dataset.test)} test {nouns.items()}, {len(dataset.classes)} classes, no labels used", flush=True)
     classifier, fed = _classifier(context, params, device), load_fed(dataset, params.input, 1)
     with watch("outputs"):
-        outputs = outputs_of(context, classifier, fed, "no labels")[:, 0]
+        computed = Outputs(context)
+        outputs = computed.of(classifier, fed, "no labels")[:, 0]
+    if computed.left_to_others():
+        return
     context.made["images_per_s"] = watch.rate("outputs", len(dataset.test))
     probabilities = written(_probabilities(context, params, outputs, dataset.classes))
     predictions = Predictions(dataset.labels, probabilities, dataset.groups)

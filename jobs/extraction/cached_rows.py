@@ -101,21 +101,21 @@ class Parts:
     """Rows that attempts and shards of this task have computed, kept in its ``work/`` until it commits.
 
     A shard fetches what may have rows of its own, and the others' only once all that is missing may be there, so that
-    each part is fetched about once, not by every shard.
+    each part is fetched about once, not by every shard. ``folder``: which rows they are, where a task has several kinds.
     """
 
-    def __init__(self, context: Context) -> None:
-        self._stored, self._scratch = StoredParts(context, "rows", ".safetensors"), context.scratch
+    def __init__(self, context: Context, folder: str = "rows") -> None:
+        self._stored, self._scratch = StoredParts(context, folder, ".safetensors"), context.scratch
         self._saved = 0
         self._loaded: set[str] = set()
 
-    def add_own(self, known: Known, width: int, own: Sequence[str]) -> None:
-        """Add the parts that may have some of these rows."""
+    def add_own(self, known: Known, width: int | None, own: Sequence[str]) -> None:
+        """Add the parts that may have some of these rows, if they are ``width`` values wide (None: as wide as they are)."""
         if own:
             first, last = min(own)[:DIGITS], max(own)[:DIGITS]
             self._add(known, width, [part for part in self._there() if part.first <= last and first <= part.last])
 
-    def add_rest(self, known: Known, width: int, missing: int) -> None:
+    def add_rest(self, known: Known, width: int | None, missing: int) -> None:
         """Add all others, where they can have as many rows as are missing; fewer would be of no use to anyone."""
         there = self._there() if missing else []
         if any(part.rows is None for part in there) or sum(part.rows or 0 for part in there) >= missing:
@@ -125,7 +125,7 @@ class Parts:
         """All in the store that were not added yet."""
         return [_Saved.of(name) for name in self._stored.names() if name not in self._loaded]
 
-    def _add(self, known: Known, width: int, parts: Iterable[_Saved]) -> None:
+    def _add(self, known: Known, width: int | None, parts: Iterable[_Saved]) -> None:
         for part in parts:
             try:
                 rows = open_rows(self._stored.fetch(part.name))
@@ -134,7 +134,7 @@ class Parts:
             except ValueError as error:
                 print(f"{error}: its rows are computed again", flush=True)
                 continue
-            if rows.width == width:
+            if width in (None, rows.width):
                 known.add(rows)
             self._loaded.add(part.name)
 

@@ -48,11 +48,28 @@ class Computing(Protocol, Generic[Rows]):
     def __call__(self, items: Tensor) -> Rows: ...
 
 
+class Kept:
+    """Loaded items, of at most ``room`` bytes, for who asks for them once more. Safe to call from several threads."""
+
+    def __init__(self, room: int = 0) -> None:
+        self._items: dict[tuple[str, int, int | None], Tensor] = {}
+        self._room, self._lock = room, Lock()
+
+    def get(self, place: tuple[str, int, int | None]) -> Tensor | None:
+        return self._items.get(place)
+
+    def keep(self, place: tuple[str, int, int | None], item: Tensor) -> None:
+        """Where there is room."""
+        with self._lock:
+            if place not in self._items and item.nbytes <= self._room:
+                self._items[place] = item
+                self._room -= item.nbytes
+
+
 class StoredItems:
     """Stored items of the dataset, as their kind loads them by ``settings``, and their augmented views.
 
-    A shard of which much is wanted is fetched whole, of others only what is wanted. ``keep_bytes``: of so many bytes loaded
-    items are kept, for who asks for them once more.
+    A shard of which much is wanted is fetched whole, of others only what is wanted.
     """
 
     def __init__(
@@ -61,16 +78,18 @@ class StoredItems:
         wanted: Sequence[Wanted],
         settings: Mapping[str, Any],
         augmentation: Mapping[str, Any] | None = None,
-        *,
-        keep_bytes: int = 0,
+        kept: Kept | None = None,
     ) -> None:
         self.wanted, self._dataset = wanted, dataset
         self._settings, self._augmentation = settings, augmentation
         self._bytes: Counter[str] = Counter()
         for entry in {row.entry.id: row.entry for row in wanted}.values():
             self._bytes[entry.shard] += entry.size
-        self._kept: dict[tuple[str, int, int | None], Tensor] = {}
-        self._room, self._keeping = keep_bytes, Lock()
+        self._kept = kept or Kept()
+
+    def only(self, wanted: Sequence[Wanted]) -> StoredItems:
+        """Some of them; what is kept is shared."""
+        return StoredItems(self._dataset, wanted, self._settings, self._augmentation, self._kept)
 
     def expect(self, batch: Batch) -> None:
         """Fetch what is better fetched whole. To be called by one thread, before the items are read."""
@@ -87,10 +106,7 @@ class StoredItems:
         if (kept := self._kept.get(place)) is not None:
             return kept
         item = loaded_row(row, self.read(row), self._settings, self._augmentation)
-        with self._keeping:
-            if place not in self._kept and item.nbytes <= self._room:
-                self._kept[place] = item
-                self._room -= item.nbytes
+        self._kept.keep(place, item)
         return item
 
 

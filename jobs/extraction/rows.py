@@ -18,7 +18,11 @@ from tlbatch.errors import DeadlineError, Stopped
 from tlbatch.store.artifacts import load_manifest
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from jobs.data.row_store import Spool
     from jobs.extraction.cached_rows import Known, Older, Parts
+    from jobs.extraction.computing import Computing, StoredItems
     from jobs.extraction.extractor import RowNetwork
     from jobs.extraction.requested_rows import Wanted
 
@@ -92,32 +96,42 @@ def compute(context: Context, asked: Extraction, fresh: list[Wanted], known: Kno
 def compute_own(
     context: Context, asked: Extraction, own: list[Wanted], network: RowNetwork, device: Any, known: Known, parts: Parts
 ) -> None:
-    """Compute rows, the finished ones stored twice a minute, when asked to stop and, for a shard of several, at the end."""
+    """Compute rows and make them known; what ran them and how fast, too."""
     from jobs.data.row_store import Spool
-    from jobs.extraction.computing import StoredItems, compute_rows
+    from jobs.extraction.computing import StoredItems
     from jobs.extraction.extractor import Extractor
 
     extractor = Extractor(network, asked.input, asked.precision, device, context.threads)
     spool = Spool(context.scratch / "rows.float32", network.dim)
-    started = saved = time.monotonic()
     items = StoredItems(context.input("dataset"), own, asked.input, asked.augmentation)
-    with closing(compute_rows(extractor, items, context.threads)) as batches:
+    started = time.monotonic()
+    compute_saved(context, extractor, items, spool, parts)
+    context.made["engine"] = extractor.engine
+    context.made["images_per_s"] = round(len(own) / (time.monotonic() - started), 2)
+    known.add(spool)
+
+
+def compute_saved(
+    context: Context, network: Computing[NDArray[Any]], items: StoredItems, spool: Spool, parts: Parts, note: str = ""
+) -> None:
+    """Rows of all items, flat, into ``spool``; to the store twice a minute, when asked to stop and, of a shard, at the end."""
+    from jobs.extraction.computing import compute_rows
+
+    saved = time.monotonic()
+    with closing(compute_rows(network, items, context.threads)) as batches:
         try:
-            for batch, features in batches:
-                spool.extend([row.name for row in batch], features)
+            for batch, rows in batches:
+                spool.extend([row.name for row in batch], rows.reshape(len(batch), -1))
                 if time.monotonic() - saved > SAVE_EVERY_S:
                     parts.save(spool)
                     saved = time.monotonic()
-                context.progress(len(spool.names), len(own), nouns.items())
+                context.progress(len(spool.names), len(items.wanted), nouns.items(), note)
                 context.check_stop()
         except (Stopped, DeadlineError):
             parts.save(spool)
             raise
-    context.made["engine"] = extractor.engine
-    context.made["images_per_s"] = round(len(own) / (time.monotonic() - started), 2)
     if context.shard:
         parts.save(spool)
-    known.add(spool)
 
 
 def put_together(

@@ -19,6 +19,8 @@ from tlbatch.store.artifacts import load_manifest
 
 pytestmark = pytest.mark.e2e
 
+SHARED = ("extract", "evaluate")
+
 HUNGRY_ONCE = """
 import os, runpy, sys
 import boto3
@@ -95,29 +97,34 @@ def test_of_three_tasks_that_want_a_gpu_two_run_and_one_waits(user: User, api: A
 
 
 def test_four_indexes_give_the_bytes_of_one(user: User, api: Api, tmp_path: Path) -> None:
-    """Sharded extraction is one Indexed Job; how many indexes there are is in no key and changes no bit."""
+    """A shared extraction or evaluation is one Indexed Job; how many indexes there are is in no key and changes no bit."""
     head = {"backbone": "efficientnet_lite0", "head": {"logistic": {}}}
-    study = user.study("sharded", runs=[{"name": "features", "model": head, "input": {"size": 64}}])
-    digests, pods = {}, {}
+    study = user.study("sharded", runs=[{"name": "features", "model": head, "input": {"size": 64}}, cnn("cnn", 2)])
+    digests: dict[int, list[tuple[str, str]]] = {}
+    pods: dict[int, dict[str, set[str]]] = {}
     for shards in (1, 4):
         store = f"{user.store_url}-{shards}"
-        resources = f"resources.steps.extract={{shards: {shards}, cpu: 300m, memory: 2Gi}}"
-        execution = user.submit(study, "--set", resources, store=store)
-        indexes: set[str] = set()
+        own = f"{{shards: {shards}, cpu: 300m, memory: 2Gi}}"
+        resources = [f"resources.steps.{step}={own}" for step in SHARED]
+        execution = user.submit(study, *(word for one in resources for word in ("--set", one)), store=store)
+        indexes: dict[str, set[str]] = {step: set() for step in SHARED}
 
-        def ended(execution: Execution = execution, indexes: set[str] = indexes) -> bool:
-            for pod in api.list(PODS, f"{EXECUTION}={execution.id},{STEP}=extract")[0]:
-                indexes.add(pod["metadata"]["labels"].get("batch.kubernetes.io/job-completion-index", "none"))
+        def ended(execution: Execution = execution, indexes: dict[str, set[str]] = indexes) -> bool:
+            for step, seen in indexes.items():
+                for pod in api.list(PODS, f"{EXECUTION}={execution.id},{STEP}={step}")[0]:
+                    seen.add(pod["metadata"]["labels"].get("batch.kubernetes.io/job-completion-index", "none"))
             return (execution.load_status() or {}).get("state") in ("succeeded", "failed")
 
         until(ended, f"{execution.id} ends")
         assert finished(execution)["state"] == "succeeded", execution.load_status()
-        task = (execution.load_plan() or {})["tasks"]["extract:features"]
-        manifest = load_manifest(execution.store, "extract", task["key"])
-        assert manifest is not None
-        digests[shards], pods[shards] = (task["key"], manifest.digest), indexes
+        tasks, digests[shards], pods[shards] = (execution.load_plan() or {})["tasks"], [], indexes
+        for name in ("extract:features", "evaluate:cnn"):
+            manifest = load_manifest(execution.store, tasks[name]["step"], tasks[name]["key"])
+            assert manifest is not None
+            digests[shards].append((tasks[name]["key"], manifest.digest))
         no_orphans(api, execution)
-    assert pods == {1: {"none"}, 4: {"0", "1", "2", "3"}}
+    four = {"0", "1", "2", "3"}
+    assert pods == {1: {"extract": {"none"}, "evaluate": {"none"}}, 4: {"extract": four, "evaluate": four | {"none"}}}
     assert digests[1] == digests[4]
 
 

@@ -78,7 +78,7 @@ def task_needs(study: Study, node: Node, defaults: StudyResources | None = None)
     run = _run_of(study, node)
     layers.append(_set(run) if run is not None else {})
     needs = _resolved(_base(node), layers)
-    needs = needs if STEPS[node.step].sharded else _replace(needs, {"shards": 1})
+    needs = needs if shared_by_pods(node) else _replace(needs, {"shards": 1})
     if not trained_together(node):
         return _replace(needs, {"nodes": 1})
     shared = {} if needs.gpu < 2 or needs.shared_memory else {"shared_memory": SHARED_BY_GPUS}
@@ -91,6 +91,13 @@ def trained_together(node: Node) -> bool:
         return False
     asked = node.params.get("strategy")
     return asked is not None and strategy_of(asked).shares
+
+
+def shared_by_pods(node: Node) -> bool:
+    """Whether several pods may share the task: of evaluations those of networks, and not of the few items of a schedule."""
+    if node.step == "evaluate":
+        return node.params.get("run_kind") not in ("champion", "extended") and "features" not in node.needs
+    return STEPS[node.step].sharded
 
 
 def driver_needs(study: Study, defaults: StudyResources | None = None) -> Needs:

@@ -11,7 +11,7 @@ from tlbatch.steps import STEPS
 from tlbatch.strategies import sharing
 
 TRAINS = "finetune"
-OTHERS = "pods share an extraction by resources.shards, and other tasks run side by side"
+OTHERS = "pods share an extraction or an evaluation by resources.shards, and other tasks run side by side"
 
 
 def check_nodes(study: Study) -> Iterator[Mistake]:

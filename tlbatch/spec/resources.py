@@ -51,7 +51,8 @@ class Resources(Part):
         default=None, description="pods that train one network together, with `gpu` processes each; default: 1"
     )
     shards: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        default=None, description="pods that share a task: an extraction; with steps: {prepare: …} the reading of a dataset"
+        default=None,
+        description="pods that share an extraction or a network's evaluation; with steps: {prepare: …} the reading of data",
     )
 
 

@@ -85,7 +85,7 @@ def _jpeg_decoder() -> Callable[[Tensor, int, bool], Tensor] | None:
     places = found.submodule_search_locations or () if found else ()
     for library in (path for place in places for path in sorted(Path(place).glob("image*.so"))):
         with suppress(OSError, AttributeError):
-            torch.ops.load_library(library)
+            torch.ops.load_library(library)  # type: ignore[no-untyped-call]
             decoder: Callable[[Tensor, int, bool], Tensor] = torch.ops.image.decode_jpeg
             return decoder
     return None

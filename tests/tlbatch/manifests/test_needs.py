@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tlbatch.manifests import driver_needs, task_needs
 from tlbatch.manifests.needs import deadline_s, parallelism, seconds
 from tlbatch.planning import Node
@@ -36,6 +38,14 @@ def test_pods_share_a_prepare_where_its_step_says_so(study: Study, nodes: dict[s
     defaults = StudyResources(steps={"prepare": Resources(shards=3), "report": Resources(shards=3)})
     assert task_needs(study, nodes["prepare"], defaults).shards == 3
     assert task_needs(study, nodes["report"], defaults).shards == 1
+
+
+def test_pods_share_evaluations_that_run_networks(study: Study, nodes: dict[str, Node]) -> None:
+    """Heads on features are evaluated without one; what a schedule judges are few items."""
+    assert task_needs(study, nodes["evaluate:cnn"]).shards == 4
+    network = nodes["evaluate:cnn"]
+    assert task_needs(study, replace(network, needs={**network.needs, "features": "extract:cnn"})).shards == 1
+    assert task_needs(study, replace(network, params={"run_kind": "champion"})).shards == 1
 
 
 def test_a_control_has_the_resources_of_its_run(study: Study, nodes: dict[str, Node]) -> None:

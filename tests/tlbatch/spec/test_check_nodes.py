@@ -38,7 +38,8 @@ def test_a_network_may_be_trained_by_several_pods_with_gpus_or_without(study: st
 
 def test_a_step_that_cannot_is_told_what_can() -> None:
     assert "extract is not done by several pods together: use shards" in said("steps: {extract: {nodes: 2}}")
-    assert "evaluate is not done by several pods together: only finetune can" in said("steps: {evaluate: {nodes: 2}}")
+    assert "evaluate is not done by several pods together: use shards" in said("steps: {evaluate: {nodes: 2}}")
+    assert "pin is not done by several pods together: only finetune can" in said("steps: {pin: {nodes: 2}}")
 
 
 def test_a_run_that_cannot_is_told_which_strategies_can() -> None:
