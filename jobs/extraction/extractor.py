@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from threading import Lock
+from threading import Lock, Semaphore
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -48,9 +48,9 @@ class Extractor:
     """Items to rows. ``batch``: items to give at a time; passes have one size, however many are. The network is its own from
     here on.
 
-    ``threads``: how many call it at a time. ``mixed``: where torch computes in bfloat16, weights stay float32 and operations
-    are cast (autocast), as when they were trained; else weights are bfloat16, too. ``rows``: what they are, in words.
-    ``batch``: another than the device's, on a GPU.
+    ``threads``: passes at a time; more may call it. ``mixed``: where torch computes in bfloat16, weights stay float32 and
+    operations are cast (autocast), as when they were trained; else weights are bfloat16, too. ``rows``: what they are, in
+    words. ``batch``: another than the device's, on a GPU.
     """
 
     def __init__(
@@ -88,7 +88,9 @@ class Extractor:
     def _open(self, fed: Tensor) -> CompiledNetwork | TorchNetwork:
         shape, on_cpu = (self.batch, *fed.shape[1:]), self.device.type == "cpu"
         fast = compiled(self._given, shape, self._precision, self._threads) if on_cpu else None
-        return fast or TorchNetwork(self._given, self._precision, self.device, self.batch, mixed=self._mixed)
+        return fast or TorchNetwork(
+            self._given, self._precision, self.device, self.batch, mixed=self._mixed, at_once=self._threads
+        )
 
 
 def batch_of(device: torch.device, asked: int | None = None) -> int:
@@ -109,13 +111,23 @@ def _filled(part: Tensor, size: int) -> Tensor:
 class TorchNetwork:
     """The network as torch runs it, in place: float32 [n, …] on ``device`` to float32 [n, d]. ``name``: engine and version.
 
-    ``size``: items that a pass is to have.
+    ``size``: items that a pass is to have. ``at_once``: passes at a time, each of which holds what its layers put out; whoever
+    comes then waits, as at a compiled network.
     """
 
     name = f"torch {torch.__version__}"
 
-    def __init__(self, network: nn.Module, precision: str, device: torch.device, size: int, *, mixed: bool = False) -> None:
-        self.size = size
+    def __init__(
+        self,
+        network: nn.Module,
+        precision: str,
+        device: torch.device,
+        size: int,
+        *,
+        mixed: bool = False,
+        at_once: int = 1,
+    ) -> None:
+        self.size, self._turns = size, Semaphore(at_once)
         network.to(device)
         bf16 = precision == "bf16"
         if bf16 and not mixed:
@@ -125,7 +137,7 @@ class TorchNetwork:
         self._copies = None if device.type == "cuda" else ThreadCopies(self.shared)
 
     def __call__(self, fed: Tensor) -> NDArray[np.float32]:
-        with torch.inference_mode(), torch.autocast(self._device, torch.bfloat16, enabled=self._cast):
+        with self._turns, torch.inference_mode(), torch.autocast(self._device, torch.bfloat16, enabled=self._cast):
             rows: Tensor = self.own()(laid_out(fed.to(self._dtype)))
             return rows.float().cpu().numpy()
 

@@ -104,7 +104,7 @@ def test_a_stopped_evaluation_goes_on_where_it_was(bench: Bench, computed: list[
     with pytest.raises(Stopped):
         evaluate.run(context_of(bench, task, "stopped", stop=lambda: bool(computed)))
     stopped = sum(computed)
-    assert 0 < stopped
+    assert stopped > 0
     assert ended(context_of(bench, task, "again")) is not None
     assert files(bench, task) == expected
     assert sum(computed) < stopped + TEST_ITEMS

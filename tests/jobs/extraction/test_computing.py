@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from torch import Tensor
 from jobs.data.index import IndexEntry
 from jobs.extraction import computing
 from jobs.extraction.computing import StoredItems, compute_batches, in_order
+from jobs.extraction.extractor import TorchNetwork
 from jobs.extraction.requested_rows import Wanted
 from tlbatch.store.artifacts import Artifact, FileEntry, Manifest, file_sha256
 from tlbatch.store.directory import DirectoryStore
@@ -168,3 +169,41 @@ def test_a_shard_is_fetched_whole_only_where_much_of_it_is_wanted(tmp_path: Path
     stored.expect(few + many)
     assert list(dataset._checked) == ["shards/01.tar"]
     assert [stored.read(row) for row in (few[0], many[4])] == [bytes(range(30, 40)), bytes(range(40, 50))]
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 4), (3, 6)])
+def test_two_threads_a_core_compute_and_a_single_core_has_one(cores: int, threads: int) -> None:
+    """So that a core has work while one of its threads waits for another to compute a pass."""
+    meeting, calls = threading.Barrier(threads), count()
+
+    class Meets:
+        device, batch = torch.device("cpu"), 1
+
+        def __call__(self, items: Tensor) -> Tensor:
+            if 0 < next(calls) <= threads:  # the first opens a network, and the others load meanwhile
+                meeting.wait(20)
+            return items
+
+    rows = list(compute_batches(Meets(), range(4 * threads), lambda number: [torch.tensor([number])], cores))
+    assert [int(row) for _, row in rows] == list(range(4 * threads))
+
+
+def test_torch_computes_no_more_passes_at_a_time_than_there_are_cores() -> None:
+    """Each holds what its layers put out: memory is forecast by the cores."""
+    inside, most, lock = 0, 0, threading.Lock()
+
+    class Slow(torch.nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            nonlocal inside, most
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            time.sleep(0.01)
+            with lock:
+                inside -= 1
+            return x.flatten(1)
+
+    network = TorchNetwork(Slow(), "fp32", torch.device("cpu"), 2, at_once=2)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(network, [torch.zeros(2, 3, 4, 4)] * 12))
+    assert most == 2
