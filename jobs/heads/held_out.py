@@ -37,20 +37,37 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Outputs:
-    """``logits`` [n, classes] float64 for the images ``held``, of the ``classes`` (labels, rising) that were learnt.
+class Learnt:
+    """A regression on raw features: ``weight`` [k, d] and ``bias`` [k] of the ``classes`` (labels, rising) that were learnt."""
 
-    ``fold`` and ``place`` (of the C in those asked for) say which regression; ``lowest`` is the least of its intercepts on raw
-    features, ``excess`` how far above its minimum the search for it stopped, as a share of its loss.
+    classes: Ints
+    weight: Features
+    bias: Floats
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """``logits`` [n, classes] float64 for the images ``held``, of the classes that were ``learnt``.
+
+    ``fold`` and ``place`` (of the C in those asked for) say which regression; ``excess``: how far above its minimum the search
+    for it stopped, as a share of its loss.
     """
 
     fold: int
     place: int
     held: Ints
-    classes: Ints
     logits: Floats
-    lowest: float
+    learnt: Learnt
     excess: float
+
+    @property
+    def classes(self) -> Ints:
+        return self.learnt.classes
+
+    @property
+    def lowest(self) -> float:
+        """The least intercept on raw features."""
+        return float(self.learnt.bias.min())
 
 
 def held_out(
@@ -62,14 +79,15 @@ def held_out(
     *,
     counts: Floats | None = None,
     relative: float = CHOOSING,
+    starts: Sequence[Learnt | None] | None = None,
     tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Result]:
     """``judge`` of the outputs for every one of ``parts`` (places held out) and every C, in this order.
 
     ``features`` [n, d], ``labels`` [n]; ``counts`` [n]: what each image counts in fitting; ``relative``: how far
-    each loss may be above its minimum, as a share of it. A part without which fewer than two
-    classes are left is passed over. ``tick`` is called now and then with the fits that are done and their number: it may raise,
-    to stop.
+    each loss may be above its minimum, as a share of it; ``starts``: where each C's search begins. A part without which fewer
+    than two classes are left is passed over. ``tick`` is called now and then with the fits that are done and their number: it
+    may raise, to stop.
     """
     folds = [(fold, held, np.setdiff1d(np.arange(len(labels)), held)) for fold, held in enumerate(parts)]
     folds = [(fold, held, kept) for fold, held, kept in folds if len(np.unique(labels[kept])) > 1]
@@ -81,7 +99,7 @@ def held_out(
     workers = threads() if size > MANY else 1
 
     def follow(fold: int, held: Ints, kept: Ints, check: Callable[[], None]) -> None:
-        for said in said_of(features, labels, (fold, held, kept), cs, counts, relative, check, workers):
+        for said in said_of(features, labels, (fold, held, kept), cs, counts, relative, check, workers, starts):
             found[fold, said.place] = judge(said)
 
     _side_by_side(
@@ -106,13 +124,16 @@ def said_of(
     relative: float,
     check: Callable[[], None],
     workers: int = 1,
+    starts: Sequence[Learnt | None] | None = None,
 ) -> Iterator[Outputs]:
     """Of one fold (its number, the places held out, those kept), for each C from the smallest."""
     fold, held, kept = part
     images, classes = images_of(features, labels, kept, counts[kept]), np.unique(labels[kept])
-    for place, (weight, bias), excess in along(images, cs, relative, check, workers):
-        lowest = float((bias - (weight / images.standard.scale) @ images.standard.mean).min())
-        yield Outputs(fold, place, held, classes, outputs(images, weight, bias, held), lowest, excess)
+    near = [started(images, classes, start) for start in starts or [None] * len(cs)]
+    for place, (weight, bias), excess in along(images, cs, relative, check, workers, near):
+        raw = weight / images.standard.scale
+        learnt = Learnt(classes, raw.astype(np.float32), bias - raw @ images.standard.mean)
+        yield Outputs(fold, place, held, outputs(images, weight, bias, held), learnt, excess)
 
 
 def losses_of(said: Outputs, labels: Ints) -> tuple[Floats, NDArray[np.bool_]]:
@@ -134,17 +155,32 @@ def images_of(features: Features, labels: Ints, rows: Ints, counts: Floats) -> I
     return Images(features, rows, codes.astype(np.int64), len(present), counts, standard_of(features, rows))
 
 
+def started(images: Images, classes: Ints, learnt: Learnt | None) -> tuple[Floats, Floats] | None:
+    """Weights [k, d] of these images' standardised features and intercepts [k]; nothing where other classes were learnt."""
+    if learnt is None or not np.array_equal(learnt.classes, classes):
+        return None
+    return learnt.weight * images.standard.scale, learnt.bias + learnt.weight @ images.standard.mean
+
+
 def along(
-    images: Images, cs: Sequence[float], relative: float, check: Callable[[], None], workers: int = 1
+    images: Images,
+    cs: Sequence[float],
+    relative: float,
+    check: Callable[[], None],
+    workers: int = 1,
+    starts: Sequence[tuple[Floats, Floats] | None] | None = None,
 ) -> Iterator[tuple[int, tuple[Floats, Floats], float]]:
     """The place of each C, from the smallest, with the weights [k, d] of standardised features and intercepts [k] at it.
 
-    And how far above its minimum the search stopped, as a share of the loss.
+    And how far above its minimum the search stopped, as a share of the loss. ``starts``: where each C's search begins; without
+    one it is the end of the C before.
     """
     regression = objective(images, workers)
     point = regression.start()
     before = None
     for place in np.argsort(cs, kind="stable"):
+        if starts is not None and (start := starts[place]) is not None:
+            point, before = regression.start(*start), float(cs[place])
         point = walk(regression, point, before, float(cs[place]), relative, check)
         before = float(cs[place])
         yield int(place), regression.weights(point), regression.excess

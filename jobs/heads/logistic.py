@@ -7,7 +7,7 @@ What is returned is the one minimum (jobs.heads.multinomial): how it was searche
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from jobs.heads.cores import WORTH_SHARING, one_thread, threads
 from jobs.heads.folds import can_fold, folds_of
-from jobs.heads.held_out import CHOOSING, SMALL, Outputs, held_out, images_of, losses_of, size_of, walk
+from jobs.heads.held_out import CHOOSING, SMALL, Learnt, Outputs, held_out, images_of, losses_of, size_of, started, walk
 from jobs.heads.multinomial import Images, objective
 from jobs.heads.newton import minimise
 from jobs.heads.race import race
@@ -29,6 +29,9 @@ DEFAULT_C = 1.0
 """Where several C may be chosen from and nothing tells them apart: no class has two images that may lie in two folds."""
 EXACT = 1e-9
 """How far the loss of what is returned may be above its minimum, as a share of it: probabilities agree to a few 1e-4."""
+ENOUGH = 3
+"""Folds from whose mean the search for the regression that is kept begins; where images are few beside features it is no nearer
+from less than from nothing, else one fold will do."""
 Tick = Callable[[int, int], None]
 
 
@@ -98,21 +101,35 @@ def fit(
         )
     parts = folds_of(labels, folds, seed, groups) if len(cs) > 1 and can_fold(labels, groups) else []
     total = len(parts) * len(cs) + 1
-    c, cv, folds_excess = _chosen(features, labels, list(cs), parts, weights, groups, lambda done, _: tick(done, total))
+    choice = _chosen(features, labels, list(cs), parts, weights, groups, lambda done, _: tick(done, total))
     images = images_of(features, labels, np.arange(len(labels)), _counts(labels, weights))
     shared, workers = images.work >= WORTH_SHARING, threads()
     with one_thread(not (shared and images.by_rows)):
-        (weight, bias), excess = _minimum(images, c, workers if shared else 1, lambda: tick(total - 1, total))
+        start = started(images, present, _mean_of(choice.learnt, present, ENOUGH if images.by_rows else 1))
+        (weight, bias), excess = _minimum(images, choice.c, start, workers if shared else 1, lambda: tick(total - 1, total))
     tick(total, total)
     weight = weight / images.standard.scale
     bias = bias - weight @ images.standard.mean
     whole_weight, whole_bias = np.zeros((n_classes, features.shape[1])), np.full(n_classes, bias.min() - 20.0)
     whole_weight[present], whole_bias[present] = weight, bias
-    return Fitted(whole_weight, whole_bias, c, cv, len(cs) == 1, excess, folds_excess)
+    return Fitted(whole_weight, whole_bias, choice.c, choice.cv, len(cs) == 1, excess, choice.excess)
 
 
 def _counts(labels: Ints, weights: Floats | None) -> Floats:
     return np.ones(len(labels)) if weights is None else np.asarray(weights, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Of C: what came of each that was tried, nothing where there was nothing to choose from or by; what folds learnt by it.
+
+    ``excess``: how far above its minimum a fold's search stopped at most, as a share of the loss.
+    """
+
+    c: float
+    cv: list[dict[str, Any]]
+    learnt: list[Learnt] = field(default_factory=list)
+    excess: float = 0.0
 
 
 def _chosen(
@@ -123,27 +140,35 @@ def _chosen(
     weights: Floats | None,
     groups: Sequence[str] | None,
     tick: Tick,
-) -> tuple[float, list[dict[str, Any]], float]:
-    """The C, and of each that was tried how it did; nothing where there is nothing to choose from or by.
-
-    And how far above its minimum a search stopped at most, as a share of the loss.
-    """
+) -> _Choice:
     if not parts:
-        return (DEFAULT_C if len(cs) > 1 else float(cs[0])), [], 0.0
+        return _Choice(DEFAULT_C if len(cs) > 1 else float(cs[0]), [])
     if size_of(labels) > SMALL:
         units = np.arange(len(labels)) if groups is None else numbered(groups)
         counts = _counts(labels, weights)
         judge = partial(losses_of, labels=labels)
         found = race(features, labels, parts, cs, judge, counts=counts, units=units, relative=CHOOSING, tick=tick)
-        return float(cs[found.place]), found.rows, found.excess
+        return _Choice(float(cs[found.place]), found.rows, found.learnt, found.excess)
     cv, excess = _cross_validate(features, labels, cs, parts, weights, tick)
-    return float(min(cv, key=lambda row: (row["log_loss"], row["c"]))["c"]), cv, excess
+    return _Choice(float(min(cv, key=lambda row: (row["log_loss"], row["c"]))["c"]), cv, excess=excess)
 
 
-def _minimum(images: Images, c: float, workers: int, check: Callable[[], None]) -> tuple[tuple[Floats, Floats], float]:
+def _mean_of(learnt: Sequence[Learnt], classes: Ints, enough: int) -> Learnt | None:
+    """Of what folds learnt of all ``classes``: near what all images tell, where each was learnt from by most of ``enough``."""
+    whole = [each for each in learnt if np.array_equal(each.classes, classes)]
+    if len(whole) < enough:
+        return None
+    weight = sum((each.weight for each in whole), np.zeros_like(whole[0].weight)) / np.float32(len(whole))
+    return Learnt(classes, weight, np.mean([each.bias for each in whole], axis=0))
+
+
+def _minimum(
+    images: Images, c: float, start: tuple[Floats, Floats] | None, workers: int, check: Callable[[], None]
+) -> tuple[tuple[Floats, Floats], float]:
     """Weights [k, d] of standardised features and intercepts [k], near in float32, there in float64; and how near."""
     regression = objective(images, workers)
-    point = walk(regression, regression.start(), None, c, CHOOSING, check)
+    point = regression.start(*start) if start else regression.start()
+    point = walk(regression, point, c if start else None, c, CHOOSING, check)
     found = minimise(regression, regression.settled(point.astype(np.float64)), relative=EXACT, check=check)
     return regression.weights(found.point), found.share
 

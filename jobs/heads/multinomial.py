@@ -34,7 +34,9 @@ CHANCES_BYTES = 512 * 2**20
 """Probabilities at the point that a step starts from are kept up to this size, else made again for every product."""
 SURE = 1e-6  #: what 1 - ‖p‖² is at least, where rounding leaves nothing
 FLOOR = 0.01  #: of the largest curvature: no image's is taken for less
-LOUD = 4.0
+SPANNED = 1e-4
+"""Of the mean image's squared length, what is added to all where weights are put into what images span: some may be copies."""
+LOUD = 64.0
 """Where the penalty is this many times the curvature, outputs are computed from coefficients, not as a difference."""
 Precision = type[np.floating[Any]]
 
@@ -92,8 +94,20 @@ class ByRows(Regression):
         self._exact: Values | None = None
         self.paired = self.k * self.n + self.k
 
-    def start(self) -> Values:
-        return np.zeros(self.paired + self.k * self.n, np.float32)
+    def start(self, weight: Floats | None = None, bias: Floats | None = None) -> Values:
+        """Zero; or what of ``weight`` [k, d] the images span: A such that the outputs A G are about Z weightᵀ."""
+        point = np.zeros(self.paired + self.k * self.n, np.float32)
+        if weight is None or bias is None:
+            return point
+        margins, of_bias, coefficients = self._parts(point)
+        of_bias[:] = bias
+        for columns in column_slices(self.n, self.d):
+            margins += weight[:, columns].astype(np.float32) @ self._standardised(columns, np.float32).T
+        gram = self.gram.copy()
+        gram.flat[:: self.n + 1] += np.float32(SPANNED * np.diagonal(gram).mean())
+        factor = cho_factor(gram.T, lower=True, overwrite_a=True, check_finite=False)
+        coefficients[:] = cho_solve(factor, margins.T, check_finite=False).T
+        return self.settled(point)
 
     def settled(self, step: Values) -> Values:
         """The same with outputs computed anew from the coefficients, as rounding has moved them apart."""
@@ -192,9 +206,15 @@ class ByFeatures(Regression):
         kept = self.n * self.d * np.dtype(np.float32).itemsize <= KEPT_BYTES
         self._kept = self._standardised(slice(None), np.float32) if kept else None
         self._chances: Values | None = None
+        self._seen: tuple[Values, Values | None] | None = None  #: the point looked at last, and its probabilities
 
-    def start(self) -> Values:
-        return np.zeros(self.paired, np.float32)
+    def start(self, weight: Floats | None = None, bias: Floats | None = None) -> Values:
+        """Zero, or there."""
+        point = np.zeros(self.paired, np.float32)
+        if weight is not None and bias is not None:
+            own, of_bias = self._parts(point)
+            own[:], of_bias[:] = weight, bias
+        return point
 
     def settled(self, step: Values) -> Values:
         """Nothing is carried along."""
@@ -204,12 +224,14 @@ class ByFeatures(Regression):
         weight, bias = self._parts(point)
         loss, slope, ahead = 0.0, np.zeros((self.k, self.d)), np.zeros(self.k)
         curvature = np.empty(self.n, point.dtype)
-        self._chances = None  # makes room
+        self._seen, self._chances = None, None  # makes room
+        chances = np.empty((self.k, self.n), np.float32) if 4 * self.k * self.n <= CHANCES_BYTES else None
 
         def of_block(places: slice) -> tuple[float, Values, Values]:
             z = self._block(places, point.dtype.type)
             counts, labels = self.images.counts[places].astype(point.dtype), self.images.labels[places]
-            own, residual, curvature[places] = cross_entropy(weight @ z.T + bias[:, None], labels, counts)
+            kept = None if chances is None else chances[:, places]
+            own, residual, curvature[places] = cross_entropy(weight @ z.T + bias[:, None], labels, counts, kept)
             return own, residual @ z, residual.sum(axis=1)
 
         for own, by_weight, by_bias in in_order(of_block, blocks_of(self.n, BLOCK), self.workers):
@@ -218,6 +240,7 @@ class ByFeatures(Regression):
             ahead += by_bias
         slope += self.penalty * weight
         gradient = np.concatenate([slope.ravel(), ahead]).astype(point.dtype)
+        self._seen = point, chances
         return At(point, loss + self.penalty / 2 * float(np.vdot(weight, weight)), gradient, curvature)
 
     def factor(self, at: At) -> None:
@@ -236,8 +259,10 @@ class ByFeatures(Regression):
 
     def linearise(self, at: At) -> None:
         self._weight, self._bias = self._parts(at.point.astype(np.float32))
-        self._chances = None
-        if 4 * self.k * self.n <= CHANCES_BYTES:
+        seen, self._seen, self._chances = self._seen, None, None
+        if seen is not None and seen[0] is at.point:
+            self._chances = seen[1]
+        elif 4 * self.k * self.n <= CHANCES_BYTES:
             chances = np.empty((self.k, self.n), np.float32)
 
             def of_block(places: slice) -> None:
@@ -310,15 +335,17 @@ def curved(chances: Values, moved: Values, counts: Values) -> Values:
     return moved
 
 
-def cross_entropy(outputs: Values, labels: Ints, counts: Values) -> tuple[float, Values, Values]:
+def cross_entropy(outputs: Values, labels: Ints, counts: Values, chances: Values | None = None) -> tuple[float, Values, Values]:
     """Of ``outputs`` [k, n], which are overwritten: Σ counts · log loss, its derivative by them [k, n], and each image's
-    curvature [n], counts · (1 - ‖p‖²) / (k - 1)."""
+    curvature [n], counts · (1 - ‖p‖²) / (k - 1). Probabilities p are put into ``chances`` [k, n] where it is given."""
     places = np.arange(len(labels))
     outputs -= outputs.max(axis=0)
     own = outputs[labels, places]
     np.exp(outputs, out=outputs)
     total = outputs.sum(axis=0)
     outputs /= total
+    if chances is not None:
+        chances[...] = outputs
     loss = float(np.vdot((np.log(total) - own).astype(np.float64), counts))
     curvature = counts * np.maximum(1 - np.einsum("kn,kn->n", outputs, outputs), SURE) / (len(outputs) - 1)
     outputs[labels, places] -= 1

@@ -23,8 +23,10 @@ MOST_STEPS = 100
 MOST_TURNS = 250  #: of conjugate gradients in a step
 FACTORED_FOR = 8
 """Steps after which the preconditioner is made anew, at the point reached."""
-NEARER = 0.03
-"""Of the squared Newton decrement at a step's start, what conjugate gradients leave."""
+NEARER = 0.1
+"""Of the squared Newton decrement at a step's start, what conjugate gradients leave at most. Near the minimum it is the share
+of the loss that the decrement is, as Newton's method itself leaves about that (Eisenstat and Walker 1996, SIAM Journal on
+Scientific Computing 17)."""
 LEAST_SHARE = 2.0**-12
 SUFFICIENT = 1e-4  #: share of the promised decrease that a step must bring (Armijo)
 
@@ -101,7 +103,8 @@ def minimise(
         found = Found(at.point, at, decrement / 2, number, turns)
         if 0 <= found.excess <= relative * abs(at.loss) or number == most:
             return found
-        uphill, own = _newton_step(objective, at, first, max(NEARER * decrement, relative * abs(at.loss)), check)
+        goal = max(min(NEARER, decrement / abs(at.loss)) * decrement, relative * abs(at.loss))
+        uphill, own = _newton_step(objective, at, first, goal, check)
         turns += own
         if point.dtype != np.float32:
             uphill = objective.settled(uphill.astype(point.dtype))

@@ -10,18 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.heads.blocks import blocks_of
 from jobs.heads.cores import one_thread, threads
-from jobs.heads.held_out import MANY, Outputs, held_out, said_of, size_of
+from jobs.heads.held_out import MANY, Learnt, Outputs, held_out, said_of, size_of
 from jobs.heads.standard import Features, Floats, Ints
 from jobs.statistics.units import standard_error
 
 CLEAR = 3.0
 """Standard errors of the mean paired difference, by which one C is clearly worse than another; 2 were never wrong, either."""
+TOGETHER = 2
+"""Folds that are fitted before it is asked again which C are clearly worse: fewer fits, and two threads have one each."""
 Bools = NDArray[np.bool_]
 Judged = tuple[Floats, Bools]
 """Of the images of a fold, [held] each: losses, and which are right."""
@@ -62,14 +66,26 @@ class Race:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """One regression: its fold, its C's place, how far above its minimum its search stopped; what it learnt, while in."""
+
+    fold: int
+    place: int
+    excess: float
+    learnt: Learnt | None
+
+
+@dataclass(frozen=True)
 class Finish:
     """``place`` of the C with the lowest held-out loss, the smallest of equals; ``rows``: what came of each that was tried.
 
-    ``excess``: how far above its minimum a search stopped at most, as a share of the loss.
+    ``learnt``: its regressions. ``excess``: how far above its minimum a search stopped at most, as a share of the loss; of
+    ``exact`` ones alone, where these were asked for.
     """
 
     place: int
     rows: list[dict[str, Any]]
+    learnt: list[Learnt]
     excess: float
 
 
@@ -83,55 +99,68 @@ def race(
     counts: Floats,
     units: Ints,
     relative: float,
-    to_the_end: bool = False,
+    exact: float | None = None,
     tick: Callable[[int, int], None],
 ) -> Finish:
     """Find the best of ``cs``.
 
-    ``parts``: places held out by fold; ``judge`` is called once for every fold and C that are fitted; ``units`` [n]: images of
-    one number say less than as many others. ``to_the_end``: what is left at last has been fitted on all folds. ``relative``,
-    ``tick``: as of held_out. The first fold goes first; the others side by side, or one after the other where all threads share
-    a fold's steps. The number of threads changes no bit.
+    ``parts``: places held out by fold; ``judge`` is called for every fold and C that are fitted; ``units`` [n]: images of one
+    number say less than as many others. ``relative``, ``tick``: as of held_out. The first fold goes first, then TOGETHER side
+    by side; or one after the other where all threads share a fold's steps. ``exact``: what the first fold leaves is fitted on
+    all folds as near to the minimum as that, the first fold once more, each search from the first fold's end (where penalties
+    are strong, other folds' minima are near). The number of threads changes no bit.
     """
     parts = [held for held in parts if len(np.unique(np.delete(labels, held))) > 1]
     order, shape = [int(place) for place in np.argsort(cs, kind="stable")], (len(cs), len(labels))
     if not parts:
-        return Finish(order[0], [], 0.0)
+        return Finish(order[0], [], [], 0.0)
     run = Race(np.full(shape, np.nan), np.zeros(shape, bool), counts, units, order)
-    asked, done, total, large = order, list[tuple[int, float]](), len(parts) * len(cs), size_of(labels) > MANY
+    fits, again, large = list[Fit](), int(exact is not None), size_of(labels) > MANY
 
-    def look(said: Outputs) -> tuple[int, float]:
-        own = replace(said, place=asked[said.place])
+    def look(said: Outputs, folds: Sequence[int], asked: Sequence[int]) -> Fit:
+        own = replace(said, fold=folds[said.fold], place=asked[said.place])
         run.losses[own.place, own.held], run.right[own.place, own.held] = judge(own)
-        return own.place, own.excess
+        return Fit(own.fold, own.place, own.excess, own.learnt)
 
     def beat(more: int = 0) -> None:
-        tick(len(done) + more, total)
+        tick(len(fits) + more, (len(parts) + again) * len(cs))
+
+    def narrow(tried: Sequence[int]) -> None:
+        run.narrow(tried)
+        fits[:] = [fit if fit.place in run.left else replace(fit, learnt=None) for fit in fits]  # makes room
 
     kept = np.setdiff1d(np.arange(len(labels)), parts[0])
     with one_thread():
-        for said in said_of(
+        path, workers = [cs[place] for place in order], threads() if large else 1
+        for said in said_of(features, labels, (0, parts[0], kept), path, counts, relative, beat, workers):
+            fits.append(look(said, [0], order))
+            if run.clearly_worse(fits[-1].place, [fit.place for fit in fits]):
+                break
+    first = [fit.place for fit in fits]
+    narrow(first)
+    starts = {fit.place: fit.learnt for fit in fits}
+    together = 1 if large else TOGETHER if exact is None else len(parts)
+    for stage in blocks_of(len(parts) - 1 + again, together):
+        if len(run.left) == 1 and exact is None:
+            break
+        folds, asked = range(1 - again, len(parts))[stage], run.left
+        fits += held_out(
             features,
             labels,
-            (0, parts[0], kept),
-            [cs[place] for place in order],
-            counts,
-            relative,
-            beat,
-            threads() if large else 1,
-        ):
-            done.append(look(said))
-            if run.clearly_worse(done[-1][0], [place for place, _ in done]):
-                break
-    run.narrow([place for place, _ in done])
-    for stage in [[held] for held in parts[1:]] if large else [parts[1:]]:
-        if len(run.left) == 1 and not to_the_end:
-            break
-        asked = run.left
-        left = [cs[place] for place in asked]
-        done += held_out(features, labels, stage, left, look, counts=counts, relative=relative, tick=lambda more, _: beat(more))
-        run.narrow(asked)
-    folds = {place: sum(place == own for own, _ in done) for place in order}
-    rows = {place: run.row(place, float(cs[place]), folds[place]) for place in order if folds[place]}
+            [parts[fold] for fold in folds],
+            [cs[place] for place in asked],
+            partial(look, folds=folds, asked=asked),
+            counts=counts,
+            relative=relative if exact is None else exact,
+            starts=None if exact is None else [starts[place] for place in asked],
+            tick=lambda more, _: beat(more),
+        )
+        narrow(asked)
+    rows = {
+        place: run.row(place, float(cs[place]), len({fit.fold for fit in fits if fit.place == place}))
+        for place in order
+        if place in first
+    }
     chosen = min(run.left, key=lambda place: (rows[place]["log_loss"], rows[place]["c"]))
-    return Finish(chosen, list(rows.values()), max(excess for _, excess in done))
+    learnt = [fit.learnt for fit in fits if fit.place == chosen and fit.learnt is not None]
+    return Finish(chosen, list(rows.values()), learnt, max(fit.excess for fit in fits[again * len(first) :]))

@@ -10,13 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.finite import finite
+from jobs.heads.blocks import blocks_of
 
 Floats = NDArray[np.float64]
 Features = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 PRIOR = 10  #: images that the mean variance of all features counts as, beside each feature's own
 BLOCK_BYTES = 16 * 2**20
-"""Of features looked at together."""
+"""Of features multiplied together."""
+NEAR_BYTES = 2**20
+"""Of features that are gone through number by number: as many as a core's own cache holds."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,10 @@ class Standard:
 
     def __call__(self, x: Features, columns: slice = slice(None), precision: type[np.floating[Any]] = np.float32) -> Features:
         """Of [n, d] raw features, or of some of their columns."""
-        z = np.subtract(x, self.mean[columns], dtype=np.float64).astype(precision, copy=False)
-        z /= self.scale[columns].astype(precision)
+        mean, scale, z = self.mean[columns], self.scale[columns].astype(precision), np.empty(x.shape, precision)
+        for rows in blocks_of(len(x), max(NEAR_BYTES // (8 * x.shape[1]), 1)):
+            z[rows] = np.subtract(x[rows], mean, dtype=np.float64)
+            z[rows] /= scale
         return z
 
 
@@ -41,10 +46,11 @@ def standard_of(features: Features, rows: Ints) -> Standard:
     Raises DataError where a feature is NaN or infinite: a search for a minimum would stop at its start without a word.
     """
     n, mean, variance = len(rows), np.zeros(features.shape[1]), np.zeros(features.shape[1])
-    for block in row_blocks(features, rows):
+    size = max(NEAR_BYTES // (8 * features.shape[1]), 1)
+    for block in row_blocks(features, rows, size):
         mean += block.sum(axis=0, dtype=np.float64) / n
     finite(mean, "means of features")
-    for block in row_blocks(features, rows):
+    for block in row_blocks(features, rows, size):
         variance += np.square(block - mean).sum(axis=0) / n
     scale = np.sqrt((n * variance + PRIOR * variance.mean()) / (n + PRIOR))
     return Standard(mean, np.where(scale > 1e-12, scale, 1.0))

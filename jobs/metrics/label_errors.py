@@ -19,7 +19,7 @@ CS = (3e-4, 1e-3, 3e-3)
 """Inverse penalties tried: strong ones, as wrong labels are to be seen, not learnt."""
 WIDE, PROJECTED = 2048, 1024  #: wider features are projected first: a flattened map must not cost hours
 EPS = 1e-12
-NEAR = 3e-6
+NEAR = 1e-5
 """How near each regression comes to its minimum, as a share of its loss: probabilities are right to about 0.005."""
 BLOCK = 4096  #: images of which all probabilities are held at once
 UNSEEN = 20.0  #: by which the logit of a class that was not learnt lies below the least intercept of those that were
@@ -119,11 +119,12 @@ def out_of_fold(
 
     Of ``cs`` (inverse penalties on standardised features) the one with the lowest held-out log loss is taken; where images are
     many, a C that is clearly worse is not tried on all folds (jobs.heads.race). Where there is
-    nothing to compare with (all other images are of one class), all classes are equally likely. ``also`` is told all: the place
-    of the C, the images, and their probabilities [held, n_classes].
+    nothing to compare with (all other images are of one class), all classes are equally likely. ``also`` is told all, of the
+    race's first fold what is left of it twice, nearer then: the place of the C, the images, and their probabilities
+    [held, n_classes].
     """
     from jobs.heads.cores import one_thread
-    from jobs.heads.held_out import SMALL, Outputs, held_out, size_of
+    from jobs.heads.held_out import CHOOSING, SMALL, Outputs, held_out, size_of
     from jobs.heads.race import Judged, race
     from jobs.metrics.calibration import softmax
 
@@ -131,11 +132,10 @@ def out_of_fold(
     with one_thread():  # another number of threads may sum otherwise
         features = narrowed(features)
     by_c = [Odds(np.full(len(labels), 1 / n_classes), _any_other(labels), np.full(len(labels), 1 / n_classes)) for _ in cs]
-    parts, excess = [np.flatnonzero(fold_of == number) for number in np.unique(fold_of)], [0.0]
+    parts = [np.flatnonzero(fold_of == number) for number in np.unique(fold_of)]
 
     def keep(said: Outputs) -> Judged:
         own = by_c[said.place]
-        excess.append(said.excess)
         for start in range(0, len(said.held), BLOCK):
             held = said.held[start : start + BLOCK]
             logits = np.full((len(held), n_classes), said.lowest - UNSEEN)
@@ -147,12 +147,16 @@ def out_of_fold(
 
     if size_of(labels) > SMALL:
         counts, units = np.ones(len(labels)), np.unique(groups, return_inverse=True)[1]
-        judged = race(features, labels, parts, cs, keep, counts=counts, units=units, relative=NEAR, to_the_end=True, tick=tick)
-        best = judged.place
-    else:
-        held_out(features, labels, parts, cs, keep, relative=NEAR, tick=tick)
-        best = int(np.argmin([odds.losses.mean() for odds in by_c]))
-    return replace(by_c[best], excess=max(excess))
+        judged = race(features, labels, parts, cs, keep, counts=counts, units=units, relative=CHOOSING, exact=NEAR, tick=tick)
+        return replace(by_c[judged.place], excess=judged.excess)
+
+    def keep_alone(said: Outputs) -> float:
+        keep(said)
+        return said.excess
+
+    excess = held_out(features, labels, parts, cs, keep_alone, relative=NEAR, tick=tick)
+    best = int(np.argmin([odds.losses.mean() for odds in by_c]))
+    return replace(by_c[best], excess=max(excess, default=0.0))
 
 
 def narrowed(features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -118,7 +118,7 @@ def test_features_are_standardised_by_blocks_as_at_once(monkeypatch: pytest.Monk
     x64 = x.astype(np.float64)[rows]
     variance = x64.var(axis=0)
     expected = (x64 - x64.mean(axis=0)) / np.sqrt((40 * variance + PRIOR * variance.mean()) / (40 + PRIOR))
-    monkeypatch.setattr("jobs.heads.standard.BLOCK_BYTES", 7 * 4 * 30)
+    monkeypatch.setattr("jobs.heads.standard.NEAR_BYTES", 7 * 8 * 30)
     np.testing.assert_allclose(standard_of(x, rows)(x[rows], precision=np.float64), expected, atol=1e-9)
 
 
@@ -164,6 +164,63 @@ def test_probabilities_that_are_not_kept_are_made_again(monkeypatch: pytest.Monk
         regression.linearise(regression.at(found[-1]))
         assert (regression._chances is None) is (kept == 0)
     np.testing.assert_allclose(found[1], found[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_search_may_begin_anywhere(form: type) -> None:
+    """Outputs are those of the weights, as far as the images span these, copies among them; and the minimum is the same.
+
+    Mutations tried: no intercept, outputs that are not those of the coefficients, nothing added to the Gram matrix.
+    """
+    x, y = clouds(60, 90, 4)
+    x[50:] = x[40:50]  # the Gram matrix is singular
+    images = images_of(x, y, np.arange(60), np.ones(60))
+    regression = form(images)
+    expected = regression.weights(minimum(regression, 0.1))
+    start = regression.start(*expected)
+    found = regression.weights(start)
+    z = images.standard(images.features, precision=np.float64)
+    np.testing.assert_allclose(z @ found[0].T + found[1], z @ expected[0].T + expected[1], atol=2e-3)
+    np.testing.assert_allclose(regression.settled(start), start, atol=1e-4)
+    regression.penalty = penalty_of(0.1, 4)
+    near = newton.minimise(regression, start, relative=1e-5)
+    assert near.turns < newton.minimise(regression, regression.start(), relative=1e-5).turns / 2
+    np.testing.assert_allclose(
+        probabilities(images, *regression.weights(near.point)), probabilities(images, *expected), atol=0.01
+    )
+
+
+def test_what_a_look_saw_is_kept_for_steps_from_there_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products are of the point that was linearised: whether it was looked at last, or another was, before or after."""
+    regression, chance = ByFeatures(whole(100, 30, 4)), np.random.default_rng(0)
+    point, other, step = (chance.normal(size=regression.paired).astype(np.float32) for _ in range(3))
+    at = regression.at(point)
+    regression.linearise(at)
+    expected, kept = regression.product(step), regression._chances
+    made = list[slice]()
+    honest = regression._chances_of
+    monkeypatch.setattr(regression, "_chances_of", lambda places: made.append(places) or honest(places))
+    regression.linearise(regression.at(point))
+    assert not made, "what was seen is not made again"
+    regression.at(other)
+    np.testing.assert_allclose(regression.product(step), expected, rtol=1e-4, atol=1e-4)
+    regression.linearise(at)
+    assert made
+    np.testing.assert_allclose(regression.product(step), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(regression._chances, kept, atol=1e-6)
+
+
+@pytest.mark.parametrize("loud", [3.0, 30.0, 300.0])
+def test_outputs_of_a_step_are_those_of_its_coefficients(loud: float) -> None:
+    """However loud the penalty: a difference of large numbers does not eat them. Fails with LOUD at a million."""
+    regression = ByRows(whole(100, 150, 6))
+    at = regression.at(regression.start())
+    for penalty in (1.0, loud * float((at.curvature * np.diagonal(regression.gram)).mean())):
+        regression.penalty = penalty
+        regression.factor(at)
+        step = regression.precondition(np.random.default_rng(0).normal(size=regression.paired).astype(np.float32))
+        exact = regression.settled(step.astype(np.float64))
+        np.testing.assert_allclose(step, exact, atol=1e-4 * np.abs(exact[: regression.k * regression.n]).max())
 
 
 @pytest.mark.parametrize(("n", "d"), [(300, 100), (150, 200)])
