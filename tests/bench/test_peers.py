@@ -29,7 +29,7 @@ from tlbatch.store.artifacts import load_manifest
 
 pytestmark = [pytest.mark.bench, pytest.mark.shared]
 TURNS = 3
-SQUARE = {**SCRATCH_INPUT, "size": 150, "resize": "stretch", **NORMALIZATIONS["imagenet"]}
+SQUARE = {**SCRATCH_INPUT, "size": 150, "resize": "squash", **NORMALIZATIONS["imagenet"]}
 KERAS_GOAL = 1.6 if HAS_BF16 else 1.1
 
 

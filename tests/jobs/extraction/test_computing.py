@@ -19,6 +19,7 @@ from jobs.extraction import computing
 from jobs.extraction.computing import StoredItems, compute_batches, in_order
 from jobs.extraction.extractor import TorchNetwork
 from jobs.extraction.requested_rows import Wanted
+from tlbatch.errors import CorruptArtifactError
 from tlbatch.store.artifacts import Artifact, FileEntry, Manifest, file_sha256
 from tlbatch.store.directory import DirectoryStore
 
@@ -157,18 +158,54 @@ def entry(number: int, shard: str, size: int) -> IndexEntry:
     return IndexEntry(id=f"{number:040x}", path=f"{number}.jpg", label="a", facts=sides, **place)
 
 
-def test_a_shard_is_fetched_whole_only_where_much_of_it_is_wanted(tmp_path: Path) -> None:
-    store, files = DirectoryStore(tmp_path / "store"), {}
-    for name in ("shards/00.tar", "shards/01.tar"):
-        store.put(f"data/{name}", bytes(range(100)))
-        files[name] = FileEntry(f"data/{name}", 100, file_sha256(tmp_path / "store/data" / name))
-    dataset = Artifact(store, Manifest("prepare", "k", files), tmp_path)
-    few = [Wanted(entry(3, "shards/00.tar", 10))]
-    many = [Wanted(entry(number, "shards/01.tar", 10)) for number in range(5)]
-    stored = StoredItems(dataset, few + many, {})
-    stored.expect(few + many)
-    assert list(dataset._checked) == ["shards/01.tar"]
-    assert [stored.read(row) for row in (few[0], many[4])] == [bytes(range(30, 40)), bytes(range(40, 50))]
+def sharded(folder: Path, count: int) -> tuple[Artifact, list[Wanted]]:
+    """Shards of ten items of ten bytes, and all items."""
+    store, files = DirectoryStore(folder / "store"), {}
+    for number in range(count):
+        name = f"shards/{number:02}.tar"
+        store.put(f"data/{name}", bytes(range(number, number + 100)))
+        files[name] = FileEntry(f"data/{name}", 100, file_sha256(folder / "store/data" / name))
+    wanted = [Wanted(entry(place, name, 10)) for name in files for place in range(10)]
+    return Artifact(store, Manifest("prepare", "k", files), folder), wanted
+
+
+def test_a_batch_comes_when_its_shards_are_here_and_the_next_ones_are_fetched_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, wanted = sharded(tmp_path, 12)
+    path, fetched, together = dataset.path, list[str](), threading.Barrier(computing.FETCHED_AT_ONCE)
+
+    def slow(name: str) -> Path:
+        fetched.append(name)
+        together.wait(20)  # whoever fetches one after the other waits for ever
+        return path(name)
+
+    monkeypatch.setattr(dataset, "path", slow)
+    taken: list[Wanted] = []
+    with closing(StoredItems(dataset, wanted, {}).batches(8)) as batches:
+        for batch in batches:
+            assert {row.entry.shard for row in batch} <= set(fetched)
+            taken += batch
+            assert len(fetched) <= len(taken) / 10 + 2 * computing.FETCHED_AT_ONCE  # the disk holds no more than it has to
+    assert taken == wanted
+    assert sorted(fetched) == sorted({row.entry.shard for row in wanted})
+
+
+def test_only_shards_in_which_an_item_lies_are_fetched(tmp_path: Path) -> None:
+    dataset, wanted = sharded(tmp_path, 4)
+    items = StoredItems(dataset, wanted[33:] + wanted[3:5], {})
+    assert [len(batch) for batch in items.batches(8)] == [8, 1]
+    assert sorted(dataset._checked) == ["shards/00.tar", "shards/03.tar"]
+    assert [items.read(row) for row in (wanted[3], wanted[34])] == [bytes(range(30, 40)), bytes(range(43, 53))]
+
+
+def test_a_shard_that_cannot_be_fetched_is_told_where_it_is_needed(tmp_path: Path) -> None:
+    dataset, wanted = sharded(tmp_path, 6)
+    (tmp_path / "store/data/shards/03.tar").write_bytes(b"x" * 100)
+    batches, found = StoredItems(dataset, wanted, {}).batches(10), list[int]()
+    with pytest.raises(CorruptArtifactError, match=r"shards/03\.tar"):
+        found.extend(len(batch) for batch in batches)
+    assert found == [10, 10, 10]
 
 
 @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 4), (3, 6)])
