@@ -106,7 +106,7 @@ def fit(
     shared, workers = images.work >= WORTH_SHARING, threads()
     with one_thread(not (shared and images.by_rows)):
         start = started(images, present, _mean_of(choice.learnt, present, ENOUGH if images.by_rows else 1))
-        (weight, bias), excess = _minimum(images, choice.c, start, workers if shared else 1, lambda: tick(total - 1, total))
+        (weight, bias), excess = _minimum(images, choice.c, start, workers, lambda: tick(total - 1, total))
     tick(total, total)
     weight = weight / images.standard.scale
     bias = bias - weight @ images.standard.mean

@@ -28,7 +28,9 @@ ROWS_PER_FEATURE = 1.5
 """Up to as many images a feature a problem is solved by rows."""
 KEPT_BYTES = 128 * 2**20
 """Standardised features are kept up to this size, else made again from block to block."""
-BLOCK = 2048  #: images whose outputs are looked at together, by features
+BLOCK = 2048  #: images whose outputs are looked at together, by features; half of all where these are fewer than two blocks
+SHARED = 4e8
+"""Operations of a step by features from which on threads share its blocks: some milliseconds."""
 CLASSES = 256  #: that the preconditioner looks at together, by features
 CHANCES_BYTES = 512 * 2**20
 """Probabilities at the point that a step starts from are kept up to this size, else made again for every product."""
@@ -81,8 +83,8 @@ class Regression:
 
 
 def objective(images: Images, workers: int = 1) -> ByRows | ByFeatures:
-    """In the form that is cheaper. ``workers``: threads that may share a step by features."""
-    return ByRows(images) if images.by_rows else ByFeatures(images, workers)
+    """In the form that is cheaper. ``workers``: threads that may share a step by features, where it is worth a thread."""
+    return ByRows(images) if images.by_rows else ByFeatures(images, workers if images.work >= SHARED else 1)
 
 
 class ByRows(Regression):
@@ -202,6 +204,7 @@ class ByFeatures(Regression):
     def __init__(self, images: Images, workers: int = 1) -> None:
         super().__init__(images)
         self.workers = workers
+        self._blocks = blocks_of(self.n, min(BLOCK, -(-self.n // 2)))
         self.paired = self.k * self.d + self.k
         kept = self.n * self.d * np.dtype(np.float32).itemsize <= KEPT_BYTES
         self._kept = self._standardised(slice(None), np.float32) if kept else None
@@ -234,7 +237,7 @@ class ByFeatures(Regression):
             own, residual, curvature[places] = cross_entropy(weight @ z.T + bias[:, None], labels, counts, kept)
             return own, residual @ z, residual.sum(axis=1)
 
-        for own, by_weight, by_bias in in_order(of_block, blocks_of(self.n, BLOCK), self.workers):
+        for own, by_weight, by_bias in in_order(of_block, self._blocks, self.workers):
             loss += own
             slope += by_weight
             ahead += by_bias
@@ -251,7 +254,7 @@ class ByFeatures(Regression):
             scaled = self._block(places, np.float32) * roots[places, None]
             return np.asarray(scaled.T @ scaled)
 
-        for own in in_order(of_block, blocks_of(self.n, BLOCK), self.workers):
+        for own in in_order(of_block, self._blocks, self.workers):
             hessian += own
         hessian.flat[:: self.d + 1] += np.float32(self._ridge(float(np.diagonal(hessian).max())))
         self._factor = cho_factor(hessian.T, lower=True, overwrite_a=True, check_finite=False)
@@ -268,7 +271,7 @@ class ByFeatures(Regression):
             def of_block(places: slice) -> None:
                 chances[:, places] = self._chances_of(places)
 
-            for _ in in_order(of_block, blocks_of(self.n, BLOCK), self.workers):
+            for _ in in_order(of_block, self._blocks, self.workers):
                 pass
             self._chances = chances
 
@@ -281,7 +284,7 @@ class ByFeatures(Regression):
             moved = curved(self._chances_of(places), weight @ z.T + bias[:, None], self._counts[places])
             return moved @ z, moved.sum(axis=1)
 
-        for by_weight, by_bias in in_order(of_block, blocks_of(self.n, BLOCK), self.workers):
+        for by_weight, by_bias in in_order(of_block, self._blocks, self.workers):
             slope += by_weight
             ahead += by_bias
         slope += np.float32(self.penalty) * weight

@@ -129,9 +129,9 @@ def race(
         run.narrow(tried)
         fits[:] = [fit if fit.place in run.left else replace(fit, learnt=None) for fit in fits]  # makes room
 
-    kept = np.setdiff1d(np.arange(len(labels)), parts[0])
+    kept, path = np.setdiff1d(np.arange(len(labels)), parts[0]), [cs[place] for place in order]
+    workers = threads()  # before there is one
     with one_thread():
-        path, workers = [cs[place] for place in order], threads() if large else 1
         for said in said_of(features, labels, (0, parts[0], kept), path, counts, relative, beat, workers):
             fits.append(look(said, [0], order))
             if run.clearly_worse(fits[-1].place, [fit.place for fit in fits]):

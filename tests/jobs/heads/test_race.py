@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from jobs.heads import held_out, logistic, multinomial, race
 from jobs.heads.cores import one_thread
 from jobs.heads.held_out import Learnt, Outputs, said_of
 from jobs.heads.logistic import Fitted, fit
-from jobs.heads.multinomial import ByFeatures
+from jobs.heads.multinomial import ByFeatures, Images
 from tests.jobs.heads.test_multinomial import whole
 from tlbatch.spec.model import Logistic
 
@@ -205,6 +206,26 @@ def test_threads_that_share_a_fold_change_no_bit(monkeypatch: pytest.MonkeyPatch
         np.testing.assert_array_equal(curvature, points[0][2])
     for other in factors[1:]:
         np.testing.assert_array_equal(other, factors[0])
+
+
+def test_all_threads_share_the_first_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when they are counted where linear algebra has one already."""
+    x, y = drawn(1.0)
+    found, real = list[int](), multinomial.ByFeatures.__init__
+
+    def made(self: ByFeatures, images: Images, workers: int = 1) -> None:
+        found.append(workers)
+        real(self, images, workers)
+
+    monkeypatch.setattr(multinomial.ByFeatures, "__init__", made)
+    monkeypatch.setattr(logistic, "SMALL", 0)
+    with threadpool_limits(3, user_api="blas"):
+        raced(x, y, cs=(1e-3, 0.1))
+        assert set(found) == {1}, "a small step is one thread's"
+        found.clear()
+        monkeypatch.setattr(multinomial, "SHARED", 0)
+        raced(x, y, cs=(1e-3, 0.1))
+    assert found[0] == 3
 
 
 def test_folds_one_after_the_other_say_what_they_say_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
