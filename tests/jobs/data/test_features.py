@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,17 @@ def test_what_holds_no_rows_is_refused(tmp_path: Path, array: np.ndarray, damage
         path.write_text("no safetensors at all")
     with pytest.raises(ValueError, match=r"rows\.safetensors|Expecting|Unterminated"):
         open_rows(path)
+
+
+def test_a_spool_writes_all_where_the_system_takes_a_part(
+    tmp_path: Path, array: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:7]))
+    spool = Spool(tmp_path / "spool")
+    spool.extend(IDS, array)
+    assert [spool.read(place) for place in range(len(IDS))] == [row.tobytes() for row in array]
+    spool.close()
 
 
 def test_a_spool_gives_back_what_was_put_in(tmp_path: Path, array: np.ndarray) -> None:
