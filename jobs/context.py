@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobs.ranks import LostProcessError, Member
+from jobs.threads import granted_threads
 from jobs.worklog import write_progress
 from tlbatch.errors import CorruptArtifactError, DeadlineError, OtherVersionError, Stopped, TransientError
 from tlbatch.peak_memory import peak_memory_mib
@@ -196,7 +197,7 @@ class Context:
     @property
     def threads(self) -> int:
         """Compute threads this task may use: what the backend granted (TLBATCH_THREADS), else the usable CPUs."""
-        return int(os.environ.get("TLBATCH_THREADS") or len(os.sched_getaffinity(0)))
+        return granted_threads()
 
     def progress(self, done: float, total: float, unit: str, note: str = "", *, force: bool = False) -> None:
         """Say how far the task is: written to the store at most every 5 s, and checks for a stop request or deadline."""

@@ -180,8 +180,8 @@ MUTATIONS = (
         5,
         "tests/jobs/kinds/image/test_near_duplicates.py::test_no_test_image_of_an_augmented_export_has_a_copy_in_train",
         "jobs/kinds/image/candidates.py",
-        "return self.columns[slice(*np.searchsorted(self.rows, [row, row + 1]))]",
-        "return self.columns[slice(*np.searchsorted(self.rows, [row, row + 1]))][:3]",
+        "yield self.start + row, self.columns[slice(*np.searchsorted(self.rows, [row, row + 1]))]",
+        "yield self.start + row, self.columns[slice(*np.searchsorted(self.rows, [row, row + 1]))][:3]",
     ),
     Mutation(
         5,

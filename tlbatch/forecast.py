@@ -16,7 +16,7 @@ from tlbatch.planning import Node, Plan
 from tlbatch.planning.resolved import ResolvedStudy
 from tlbatch.planning.runs import ResolvedRun
 from tlbatch.prices import Prices
-from tlbatch.quantities import mebibytes
+from tlbatch.quantities import amount, mebibytes
 from tlbatch.spec import Study
 from tlbatch.spec.added import added_name
 from tlbatch.spec.resources import StudyResources
@@ -123,7 +123,8 @@ def memory_facts(resolved: ResolvedStudy, plan: Plan) -> list[Memory]:
     lines = []
     for node in plan:
         needs = task_needs(resolved.study, node)
-        lines.append(Memory(node.name, forecast_mib(node, resolved), mebibytes(needs.memory), bool(needs.gpu), node.step))
+        held = forecast_mib(node, resolved, math.ceil(amount(needs.cpu_limit or needs.cpu)))
+        lines.append(Memory(node.name, held, mebibytes(needs.memory), bool(needs.gpu), node.step))
     return lines
 
 

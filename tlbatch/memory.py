@@ -13,6 +13,7 @@ from typing import Any
 
 from tlbatch.backbones.catalogue import MEASURED_AT, BackboneInfo, StageInfo, described
 from tlbatch.backbones.handcrafted import HAND_CRAFTED, feature_count
+from tlbatch.contracts.data import SHARED_FROM
 from tlbatch.entries import Measures
 from tlbatch.kinds import fed_shape
 from tlbatch.planning import Node
@@ -42,6 +43,8 @@ WEIGHTS_FED, WEIGHTS_COMPILED = 2.0, 1.0
 WORKING_TRAINED, WORKING_FED = 0.5, 1.2
 """Of a stage's largest layer (in and out), an image: beside what is kept while training, and in a forward pass alone."""
 VALIDATION_BATCH, EXTRACTION_BATCH, THREADS = 64, 8, 2
+SEARCHER_MIB = 150
+"""One of the processes that share a search for near copies, beside what all of them map. Measured: docs/large.md."""
 PREPARED_BYTES, INDEX_BYTES = 1100, 900
 """Of a listed file: while it is prepared; in an index that is read and divided. Measured: docs/large.md."""
 DRIVER_MIB, LISTED_BYTES, LINE_BYTES = 120, 260, 300
@@ -65,10 +68,10 @@ class Network:
     working: float
 
 
-def forecast_mib(node: Node, resolved: ResolvedStudy) -> int | None:
-    """MiB at most; None where it is not known: a network that the catalogue does not describe."""
+def forecast_mib(node: Node, resolved: ResolvedStudy, cores: int = 1) -> int | None:
+    """MiB at most, with so many cores; None where it is not known: a network that the catalogue does not describe."""
     held = _held(node, resolved)
-    return None if held is None else held + round(_listed(node, resolved) / MIB)
+    return None if held is None else held + round(_listed(node, resolved) / MIB) + _sharing(node, resolved, cores)
 
 
 def driver_mib(resolved: ResolvedStudy) -> int:
@@ -81,11 +84,25 @@ def driver_mib(resolved: ResolvedStudy) -> int:
 
 def _listed(node: Node, resolved: ResolvedStudy) -> int:
     """Bytes that grow with how many files are listed of the datasets that a task prepares, or reads prepared."""
-    files = {task_of("prepare", DATASET): resolved.data.files}
-    files |= {task_of("prepare", source_input(name)): data.files for name, data in resolved.sources.items()}
+    files = _files(resolved)
     if node.name in files:
         return PREPARED_BYTES * files[node.name]
     return INDEX_BYTES * sum(files.get(name, 0) for name in set(node.needs.values()))
+
+
+def _files(resolved: ResolvedStudy) -> dict[str, int]:
+    """How many are listed of the dataset that each prepare task reads, by the task's name."""
+    files = {task_of("prepare", DATASET): resolved.data.files}
+    return files | {task_of("prepare", source_input(name)): data.files for name, data in resolved.sources.items()}
+
+
+def _sharing(node: Node, resolved: ResolvedStudy, cores: int) -> int:
+    """MiB of the processes that share a search for near copies among pictures, one a core."""
+    if node.step not in ("prepare", "overlap") or node.params.get("kind") or not node.params.get("near_duplicates", True):
+        return 0
+    files = _files(resolved)
+    pictures = files.get(node.name) or sum(files.get(name, 0) for name in set(node.needs.values()))
+    return SEARCHER_MIB * cores if cores > 1 and pictures >= SHARED_FROM else 0
 
 
 def _held(node: Node, resolved: ResolvedStudy) -> int | None:

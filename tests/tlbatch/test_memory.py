@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.tlbatch.planning.test_make import IMAGES, weights_for
+from tlbatch.contracts.data import SHARED_FROM
 from tlbatch.forecast import Memory, driver_memory, mebibytes, memory_facts
-from tlbatch.memory import INDEX_BYTES
+from tlbatch.memory import INDEX_BYTES, SEARCHER_MIB
 from tlbatch.planning.controls import resolve_controls
 from tlbatch.planning.make import make_plan
 from tlbatch.planning.resolved import ListedData, ResolvedStudy
@@ -140,6 +141,22 @@ def test_many_files_take_memory_of_their_own() -> None:
     said = held(files=5_000_000)["prepare"].warning
     assert said is not None
     assert said.endswith("raise resources.steps.prepare.memory")
+
+
+def test_processes_that_share_the_search_for_near_copies_hold_memory_of_their_own() -> None:
+    """One a core, beside the one that decides; a core alone, few pictures, or no search: none."""
+
+    def prepare(*overrides: str, files: int = SHARED_FROM) -> int:
+        return held(*overrides, files=files)["prepare"].needed_mib or 0
+
+    one, eight = "resources.steps.prepare.cpu=1", "resources.steps.prepare.cpu=7500m"
+    assert prepare(eight) - prepare(one) == 8 * SEARCHER_MIB
+    assert prepare(one) == prepare(one, "dataset.near_duplicates=false")
+    assert prepare(eight, "dataset.near_duplicates=false") == prepare(one)
+    assert prepare(eight, files=SHARED_FROM - 1) == prepare(one, files=SHARED_FROM - 1)
+    said = held("resources.steps.prepare.cpu=64", files=SHARED_FROM)["prepare"].warning
+    assert said is not None
+    assert "raise resources.steps.prepare.memory" in said
 
 
 def test_a_driver_that_lists_too_many_files_is_told_of() -> None:

@@ -11,6 +11,8 @@ from tlbatch.spec.dataset import Dataset, SourceSplit, Split
 
 ALL_PAIRS = 50_000
 """Pictures of which all pairs are looked at for near copies; of more those that share a list of an inverted file."""
+SHARED_FROM = 2_000
+"""Pictures from which on a process for each core shares the search: to start them takes half a second."""
 INVERTED_FILE = "inverted file"
 STORED_SIZE = int(Dataset.model_fields["stored_size"].default)
 

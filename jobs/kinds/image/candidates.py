@@ -9,13 +9,18 @@ and both is a few sums of four products. Every pair above ``COARSE`` goes on: th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jobs.kinds.image.thumbnails import SYMMETRIES, UNITS, WHOLE, Box, Floats, Spectrum, Thumbnails
+from jobs.mapped import Mapped, save
+from jobs.workers import Workers
 
 COARSE = 0.6
 """A copy that is cut by up to 13 % reaches it with one of ``VIEWS``; of pairs of different photographs 0.2 % do."""
@@ -29,6 +34,7 @@ VIEWS: tuple[Box, ...] = (
     (0, 0, UNITS - 14, UNITS - 14),
 )
 ROWS, COLUMNS = 256, 512  # of a block: small, so that it stays in the cache
+BLOCKS = 16  # of pictures that are made coarse by one process at a time
 MOST_PAIRS = 2**18  # held at a time, or those of one block
 PLAIN = 3.0  # standard deviation in grey levels below which a picture shows too little to be told from another
 SIMPLE = 25.0  # frequencies a picture's energy is spread over, effectively; photographs have 40 and more, a blown-up digit 13
@@ -72,28 +78,89 @@ class Block:
     rows: NDArray[Any]
     columns: NDArray[Any]
 
-    def of(self, row: int) -> NDArray[Any]:
-        """The numbers of the pictures that ``row`` looks like."""
-        return self.columns[slice(*np.searchsorted(self.rows, [row, row + 1]))]
+    def alike(self) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Pictures by number, in order, each with the numbers of those that it looks like."""
+        for row in np.unique(self.rows).tolist():
+            yield self.start + row, self.columns[slice(*np.searchsorted(self.rows, [row, row + 1]))]
 
 
-def candidates(thumbnails: Thumbnails) -> Iterator[Block]:
-    """Every pair of different pictures of which a view of the first looks like the whole of the second."""
-    if len(thumbnails) < 2:
-        return
-    wholes, tells = coarse_wholes(thumbnails)
-    parts = by_parity(wholes)
-    for start, pictures in blocks_of(thumbnails):
-        products = Products(views_of(pictures))
-        found: list[tuple[NDArray[Any], NDArray[Any]]] = []
-        for left in range(0, len(wholes), COLUMNS):
-            rows, columns = np.nonzero(products.best([part[left : left + COLUMNS] for part in parts]) > COARSE)
-            other = (rows + start != columns + left) & tells[rows + start]
-            found.append((rows[other], columns[other] + left))
-            if sum(len(rows) for rows, _ in found) > MOST_PAIRS:
-                yield block_of(start, pictures, wholes, found)
-                found = []
-        yield block_of(start, pictures, wholes, found)
+@dataclass(frozen=True)
+class Pictures:
+    """All pictures of a search, on disk: thumbnails, and their coarse spectra ``wholes`` [n, d] (zero where a picture shows too
+    little) and ``tells`` [n], which show enough. To be sent to another process, which opens them anew."""
+
+    path: Path
+    wholes: Mapped
+    tells: Mapped
+
+    def __len__(self) -> int:
+        return int(self.tells.shape[0])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "wholes": self.wholes, "tells": self.tells}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    @cached_property
+    def thumbnails(self) -> Thumbnails:
+        return Thumbnails(self.path, len(self))
+
+    @cached_property
+    def parts(self) -> Parts:
+        """``wholes`` by parity."""
+        return by_parity(self.wholes.array)
+
+
+def pictures_of(thumbnails: Thumbnails, folder: Path, workers: Workers) -> Pictures:
+    """What is computed of every picture, in files of ``folder``."""
+    pieces = range(0, len(thumbnails), ROWS * BLOCKS)
+    told: list[NDArray[np.bool_]] = []
+
+    def wholes() -> Iterator[Floats]:
+        for spectra, tells in workers.in_order(Coarse(thumbnails.path, len(thumbnails)), pieces):
+            told.append(tells)
+            yield spectra
+
+    thumbnails.complete()
+    return Pictures(thumbnails.path, save(folder / "wholes", wholes()), save(folder / "tells", told))
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """Of ``BLOCKS`` blocks of pictures from a number on: their coarse spectra, and which show enough."""
+
+    path: Path
+    count: int
+
+    def __call__(self, start: int) -> tuple[Floats, NDArray[np.bool_]]:
+        with closing(Thumbnails(self.path, self.count)) as thumbnails:
+            found = [_coarse(block) for _, block in blocks_of(thumbnails, start, start + ROWS * BLOCKS)]
+        wholes, tells = (np.concatenate(each) for each in zip(*found, strict=True))
+        return wholes, tells
+
+
+def _coarse(block: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    wholes, tells = flat(coarse(block)), _tells(block)
+    wholes[~tells] = 0
+    return wholes, tells
+
+
+def candidates(pictures: Pictures, start: int) -> Iterator[Block]:
+    """Every pair of different pictures of which a view of the first, one of ``ROWS`` from ``start`` on, looks like the whole of
+    the second."""
+    wholes, tells = pictures.wholes.array, pictures.tells.array
+    block = pictures.thumbnails.load(start, ROWS).astype(np.float32)
+    products = Products(views_of(block))
+    found: list[tuple[NDArray[Any], NDArray[Any]]] = []
+    for left in range(0, len(wholes), COLUMNS):
+        rows, columns = np.nonzero(products.best([part[left : left + COLUMNS] for part in pictures.parts]) > COARSE)
+        other = (rows + start != columns + left) & tells[rows + start]
+        found.append((rows[other], columns[other] + left))
+        if sum(len(rows) for rows, _ in found) > MOST_PAIRS:
+            yield block_of(start, block, wholes, found)
+            found = []
+    yield block_of(start, block, wholes, found)
 
 
 def block_of(start: int, pictures: Floats, wholes: Floats, found: list[tuple[NDArray[Any], NDArray[Any]]]) -> Block:
@@ -122,7 +189,7 @@ def views_of(pictures: Floats, boxes: Sequence[Box] = VIEWS) -> list[Parts]:
 class Products:
     """Views of some pictures, and room for their products with at most ``columns`` others."""
 
-    def __init__(self, views: Sequence[Parts], columns: int = COLUMNS) -> None:
+    def __init__(self, views: Sequence[Sequence[Floats]], columns: int = COLUMNS) -> None:
         self._views = views
         self._room = np.empty((6, len(views[0][0]) * columns), np.float32)
 
@@ -146,19 +213,9 @@ class Products:
         return best
 
 
-def coarse_wholes(thumbnails: Thumbnails) -> tuple[Floats, NDArray[np.bool_]]:
-    """[n, d] coarse spectra (zero where a picture shows too little), and [n] which show enough."""
-    wholes, tells = np.empty((len(thumbnails), len(_kept)), np.float32), np.empty(len(thumbnails), np.bool_)
-    for start, block in blocks_of(thumbnails):
-        some = slice(start, start + len(block))
-        wholes[some], tells[some] = flat(coarse(block)), _tells(block)
-    wholes[~tells] = 0
-    return wholes, tells
-
-
-def blocks_of(thumbnails: Thumbnails) -> Iterator[tuple[int, Floats]]:
-    """``ROWS`` pictures [n, 96, 96] at a time, with the first one's number."""
-    for start in range(0, len(thumbnails), ROWS):
+def blocks_of(thumbnails: Thumbnails, first: int, end: int) -> Iterator[tuple[int, Floats]]:
+    """``ROWS`` pictures [n, 96, 96] at a time, with the first one's number: of those from ``first`` up to ``end``."""
+    for start in range(first, min(end, len(thumbnails)), ROWS):
         yield start, thumbnails.load(start, ROWS).astype(np.float32)
 
 

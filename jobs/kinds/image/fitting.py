@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,19 @@ class Views:
         return self._known[box]
 
 
+class Turned:
+    """Views turned by a symmetry, each turned once."""
+
+    def __init__(self, views: Views, symmetry: Symmetry) -> None:
+        self._views, self._symmetry = views, symmetry
+        self._known: dict[Box, Floats] = {}
+
+    def __call__(self, box: Box) -> Floats:
+        if box not in self._known:
+            self._known[box] = self._symmetry(self._views(box))
+        return self._known[box]
+
+
 class Likely:
     """One picture [96, 96] against others: which of them may be its copies, and where they lie in it."""
 
@@ -155,9 +169,9 @@ class Likely:
         target = symmetry(wholes.spectrum(place.other))
         fit = _best_fit(self._fine, lambda box: target, Fit(-1, place.box), both=False)
         if FITTED <= fit.score < COPY and not _aligned(fine.spatial(self._fine(fit.box)), fine.spatial(target)[None])[0]:
-            views = wholes.views(place.other)
-            fit = _best_fit(self._fine, lambda box: symmetry(views(box)), fit, both=True)
-            target = symmetry(views(fit.other))
+            views = Turned(wholes.views(place.other), symmetry)
+            fit = _best_fit(self._fine, views, fit, both=True)
+            target = views(fit.other)
         if fit.score < COPY:
             return None
         return fit if tile_cosines(fine.spatial(self._fine(fit.box)), fine.spatial(target)[None]).min() >= TILE else None
@@ -209,7 +223,9 @@ def _best_fit(one: Callable[[Box], Floats], other: Callable[[Box], Floats], fit:
     return fit
 
 
+@lru_cache(maxsize=2**12)
 def _neighbours(box: Box, step: int) -> Sequence[Box]:
+    """Views with one edge moved by ``step``: some thousand are asked for again and again."""
     found = []
     for edge in range(4):
         for move in (step, -step):

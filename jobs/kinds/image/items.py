@@ -89,9 +89,12 @@ class ImageCopies:
 
     def find(self, items: Iterable[SpooledItem], progress: Callable[[int, int], None]) -> tuple[list[Likeness], str]:
         from jobs.kinds.image.near_duplicates import find_copies, method_of
-        from tlbatch.contracts.data import ALL_PAIRS
+        from jobs.threads import granted_threads
+        from tlbatch.contracts.data import ALL_PAIRS, SHARED_FROM
 
-        found = find_copies(self._thumbnails, progress, listed=len(self._thumbnails) > ALL_PAIRS)
+        count = len(self._thumbnails)
+        processes = granted_threads() if count >= SHARED_FROM else 1
+        found = find_copies(self._thumbnails, progress, listed=count > ALL_PAIRS, processes=processes)
         copies = {number for pair in found.pairs for number in (pair.a, pair.b)}
         small, pictures = 0, list[SpooledItem]()
         for item in items:

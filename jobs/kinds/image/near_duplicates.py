@@ -10,21 +10,26 @@ The thresholds are from 5,000 photographs of cats and dogs: true copies score 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from jobs.data.joining import Joined
-from jobs.kinds.image.candidates import Block, candidates
-from jobs.kinds.image.fitting import COPY, TILE, Likely, Wholes
-from jobs.kinds.image.inverted_file import PROBED, list_count, listed_candidates
-from jobs.kinds.image.thumbnails import WHOLE, Thumbnails
+from jobs.kinds.image.candidates import ROWS, Block, pictures_of
+from jobs.kinds.image.examination import LISTED_FAILED, MOST_FAILED, Examination, Joining, Look, Pair, Replayed
+from jobs.kinds.image.fitting import COPY, TILE
+from jobs.kinds.image.inverted_file import PROBED, inverted_file, list_count, together
+from jobs.kinds.image.thumbnails import Thumbnails
+from jobs.mapped import save
+from jobs.workers import Workers
 from tlbatch.contracts.data import ALL_PAIRS
 
-MOST_FAILED = 25  # fits of one picture that come to nothing: 50 ms or so
-LISTED_PLACES, LISTED_FAILED = 8, 3  # of very many pictures: looked at finely, and such fits; a copy is nearly always the first
 SMALLEST_SIDE = 48  # pixels of a picture's shorter side
 
 METHOD = (
@@ -35,20 +40,6 @@ METHOD = (
     "together. Not found: turned by some degrees, cut by more, with a caption or a border, negatives. "
     "Very simple pictures (one colour, a few strokes) are compared for equality only."
 )
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two pictures by number, ``a`` < ``b``. ``score``: cosine at the best fit; ``cut``: the largest share cut off a side.
-
-    ``turn``: ``mirrored``, ``rotated`` by 90, 180 or 270 degrees, or "".
-    """
-
-    a: int
-    b: int
-    score: float
-    turn: str
-    cut: float
 
 
 @dataclass(frozen=True)
@@ -64,27 +55,83 @@ class Copies:
 
 
 def find_copies(
-    thumbnails: Thumbnails, progress: Callable[[int, int], None] = lambda done, total: None, *, listed: bool = False
+    thumbnails: Thumbnails,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    listed: bool = False,
+    processes: int = 1,
 ) -> Copies:
     """All near copies: pictures are of one group if a chain of near copies joins them. Pure but for ``progress``.
 
     ``listed``: not all pairs are looked at, but those that share a list of an inverted file (``inverted_file``): for data so
-    large that all pairs would take days. ``progress(done, total)`` is called between blocks and may raise. On one core: the
-    products are small, so that more threads would wait for each other eight times as long as they compute.
+    large that all pairs would take days. ``progress(done, total)`` is called again and again and may raise.
+    ``processes`` share the work, and what is found does not depend on them: with one it is done here. Each computes on one
+    core: the products are small, so that more threads would wait for each other eight times as long as they compute, and the
+    steps of several so short that most of the time they would wait for Python's lock. Beside the thumbnails there has to be
+    room on disk for what is computed of each picture, some 250 bytes.
     """
-    with threadpool_limits(1):
-        return _find_copies(thumbnails, progress, listed)
+    count, lists = len(thumbnails), list_count(len(thumbnails)) if listed else 0
+    if count < 2:
+        return Copies((), lists=lists)
+    done = 0
+
+    def waiting() -> None:
+        progress(done, count)
+
+    size = together(count) if listed else ROWS
+    starts = range(0, count, size)
+    folder = Path(mkdtemp(prefix="search-", dir=thumbnails.path.parent))
+    try:
+        with threadpool_limits(1), Workers(min(processes, len(starts)), waiting) as workers:
+            pictures = pictures_of(thumbnails, folder, workers)
+            file = inverted_file(pictures, folder, workers) if listed else None
+            if listed and file is None:
+                return Copies((), lists=lists)
+            labels = save(folder / "labels", [np.arange(count)])
+            joining = Joining(Joined(count, labels.writable()), listed=listed)
+            for end in _compared(joining, Examination(pictures, file, labels), starts, workers):
+                done = min(end, count)
+                waiting()
+    finally:
+        rmtree(folder, ignore_errors=True)
+    return Copies(tuple(sorted(joining.found, key=lambda pair: (pair.a, pair.b))), joining.unverified, lists)
 
 
-def _find_copies(thumbnails: Thumbnails, progress: Callable[[int, int], None], listed: bool) -> Copies:
-    search = _Search(thumbnails, listed)
-    for block in (listed_candidates if listed else candidates)(thumbnails):
-        wholes = Wholes(lambda number: thumbnails.load(number)[0])
-        for row in np.unique(block.rows).tolist():
-            search.compare(row, block, wholes)
-        progress(block.start + len(block.pictures), len(thumbnails))
-    lists = list_count(len(thumbnails)) if listed else 0
-    return Copies(tuple(sorted(search.found, key=lambda pair: (pair.a, pair.b))), search.unverified, lists)
+def _compared(joining: Joining, examination: Examination, starts: range, workers: Workers) -> Iterator[int]:
+    """Up to where all pictures are compared."""
+    if workers.count == 1:
+        for start in starts:
+            for block in examination.blocks(start):
+                _compare(joining, examination, block)
+                yield block.start + len(block.pictures)
+        return
+    for start, looks in zip(starts, workers.in_order(examination, starts), strict=True):
+        _decide(joining, examination, start, looks)
+        yield start + starts.step
+
+
+def _compare(joining: Joining, examination: Examination, block: Block, after: int = -1) -> None:
+    """A block's pictures beyond number ``after``."""
+    wholes = examination.wholes()
+    for number, others in block.alike():
+        if number > after:
+            picture = block.pictures[number - block.start]
+            joining.compare(number, others, lambda picture=picture: examination.comparison(picture, wholes))  # type: ignore[misc]
+
+
+def _decide(joining: Joining, examination: Examination, start: int, looks: list[Look]) -> None:
+    """What ``_compare`` does, with what another process has seen."""
+    wholes = examination.wholes()
+    for look in looks:
+        joining.compare(look.number, look.others, partial(Replayed, look, partial(examination.anew, look, wholes)))
+        joined = (place.other for place, fit in look.fits.items() if fit is not None)
+        if not all(joining.same(look.number, other) for other in joined):
+            break  # what the other process took for one group is none, and it has left out what it held for known
+    else:
+        return
+    for count, block in enumerate(examination.blocks(start)):
+        if count >= look.block:
+            _compare(joining, examination, block, look.number if count == look.block else -1)
 
 
 def method_of(copies: Copies, small: int) -> str:
@@ -105,39 +152,3 @@ def method_of(copies: Copies, small: int) -> str:
             "split.group."
         )
     return " ".join(said)
-
-
-class _Search:
-    """What has been found so far."""
-
-    def __init__(self, thumbnails: Thumbnails, listed: bool) -> None:
-        self._both_ways = not listed  # of two pictures that look alike as they are, each is a candidate of the other
-        self._most_places = LISTED_PLACES if listed else None
-        self._most_failed = LISTED_FAILED if listed else MOST_FAILED
-        self.found: list[Pair] = []
-        self.unverified = 0
-        self._group = Joined(len(thumbnails))
-
-    def compare(self, row: int, block: Block, wholes: Wholes) -> None:
-        """Join the block's picture ``row`` with those of other groups that it is a copy of."""
-        number, others = block.start + row, block.of(row)
-        others = others[self._group.label[others] != self._group.label[number]]
-        if not len(others):
-            return
-        likely, failed = Likely(block.pictures[row]), 0
-        for place in likely.places(others, block.wholes[others], wholes, self._most_places):
-            if self._same(number, place.other) or (self._both_ways and place.box == WHOLE and place.other < number):
-                continue  # the latter was compared when it was the other's turn
-            if failed == self._most_failed:
-                self.unverified += 1
-                continue
-            fit = likely.fitted(place, wholes)
-            if fit is None:
-                failed += 1
-                continue
-            self._group.join(number, place.other)
-            a, b = sorted((number, place.other))
-            self.found.append(Pair(a, b, round(fit.score, 3), place.symmetry.name, fit.cut))
-
-    def _same(self, a: int, b: int) -> bool:
-        return bool(self._group.label[a] == self._group.label[b])

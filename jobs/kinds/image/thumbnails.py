@@ -10,14 +10,17 @@ turn and a mirroring) transposes its spectrum: the eight symmetries of the squar
 from __future__ import annotations
 
 import itertools
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SIDE = 96  # pixels of a thumbnail
 UNITS = 200  # of a box, to a side
@@ -55,31 +58,36 @@ SYMMETRIES = tuple(Symmetry(*turns) for turns in itertools.product((False, True)
 
 def thumbnail(image: Image.Image) -> bytes:
     """96 x 96 grey levels of an RGB picture, each the mean of its area; the aspect ratio is not kept."""
+    from PIL import Image  # what searches needs none
+
     return image.resize((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=2.0).convert("L").tobytes()
 
 
 class Thumbnails:
-    """A scratch file of thumbnails by number: memory holds none."""
+    """A scratch file of thumbnails by number: memory holds none. ``there``: it has so many already, and is only read."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("w+b")
-        self._count = 0
+    def __init__(self, path: Path, there: int | None = None) -> None:
+        self.path = path
+        self._file: BinaryIO = path.open("w+b" if there is None else "rb")
+        self._count = there or 0
 
     def __len__(self) -> int:
         return self._count
 
     def add(self, levels: bytes) -> int:
         """Append one and return its number."""
-        self._file.seek(self._count * SIDE * SIDE)
         self._file.write(levels)
         self._count += 1
         return self._count - 1
 
     def load(self, start: int, count: int = 1) -> NDArray[np.uint8]:
         """uint8 [n, 96, 96]."""
-        self._file.seek(start * SIDE * SIDE)
-        data = self._file.read(min(count, self._count - start) * SIDE * SIDE)
+        data = os.pread(self._file.fileno(), min(count, self._count - start) * SIDE * SIDE, start * SIDE * SIDE)
         return np.frombuffer(data, np.uint8).reshape(-1, SIDE, SIDE)
+
+    def complete(self) -> None:
+        """Nothing more is added: all of it can be read from the file, by other processes, too."""
+        self._file.flush()
 
     def close(self) -> None:
         self._file.close()

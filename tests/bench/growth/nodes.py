@@ -16,16 +16,18 @@ class Rates:
     """Seconds, of one core unless said otherwise, an image unless said otherwise.
 
     ``listed``: by the driver. ``read``: prepare decodes, checks and stores it. ``merged``: one task puts parts together;
-    ``searched``: near copies, one core, of an image among ``searched_of``; they grow with n^1.5. ``decoded`` and ``computed``:
-    extraction. ``fitted``: the head, of all cores of one node; ``judged``: evaluation and report, one core. ``start``: of a pod
-    that has its image until it computes; ``starts``: pods a second that a cluster starts. Bytes: of an image as stored,
-    and of its features; ``down``: bytes a second to a node, ``store``: that the store gives to all of them together.
+    ``searched``: near copies, of an image among ``searched_of``, by all cores of one node; they grow with n^1.5. ``decided``:
+    what one process does of that by itself. ``decoded`` and ``computed``: extraction. ``fitted``: the head, of all cores of one
+    node; ``judged``: evaluation and report, one core. ``start``: of a pod that has its image until it computes; ``starts``:
+    pods a second that a cluster starts. Bytes: of an image as stored, and of its features; ``down``: bytes a second to a node,
+    ``store``: that the store gives to all of them together.
     """
 
     listed: float
     read: float
     merged: float
     searched: float
+    decided: float
     searched_of: int
     decoded: float
     computed: float
@@ -66,7 +68,7 @@ def stages(images: int, nodes: int, cores: int, rates: Rates) -> list[Stage]:
     def shared(core_s: float, bytes_of_each: float) -> float:
         return max(images * core_s / (nodes * cores), images * bytes_of_each / speed)
 
-    search = rates.searched * images * math.sqrt(images / rates.searched_of)
+    search = images * (rates.searched * math.sqrt(images / rates.searched_of) / cores + rates.decided)
     together = images * rates.feature_bytes / min(rates.down, rates.store)  # one task fetches what all have computed
     return [
         Stage("list", 0.0, images * rates.listed, one),
@@ -95,7 +97,8 @@ MEASURED = Rates(
     listed=94e-6,
     read=1.0e-3,
     merged=0.17e-3,
-    searched=3.0e-3,
+    searched=1.45e-3,
+    decided=0.016e-3,
     searched_of=200_000,
     decoded=0.7e-3,
     computed=3.8e-3,

@@ -83,7 +83,8 @@ def test_requests_and_bytes_are_counted(directory_store: DirectoryStore, tmp_pat
 # -- on paper ---------------------------------------------------------------------------------------------------------------
 
 ONE = Rates(**{field.name: 1.0 if field.name != "searched_of" else 1 for field in fields(Rates)})
-FREE = replace(ONE, listed=0, merged=0, searched=0, fitted=0, judged=0, start=0, image_bytes=0, feature_bytes=0, starts=1e12)
+NOTHING = dict.fromkeys(("listed", "merged", "searched", "decided", "fitted", "judged", "image_bytes", "feature_bytes"), 0.0)
+FREE = replace(ONE, start=0, starts=1e12, **NOTHING)
 
 
 def test_what_is_shared_alone_shrinks_with_the_nodes() -> None:
@@ -104,6 +105,8 @@ def test_near_copies_grow_faster_than_images() -> None:
     rates = replace(FREE, searched=1.0, searched_of=100, read=0, decoded=0, computed=0)
     assert total_s(stages(100, 1, 1, rates)) == pytest.approx(100)
     assert total_s(stages(10_000, 50, 1, rates)) == pytest.approx(100 * 1000)
+    of_eight_cores = stages(10_000, 50, 8, replace(rates, decided=0.1))
+    assert total_s(of_eight_cores) == pytest.approx(100 * 1000 / 8 + 1000), "of one pod, and what one process decides"
 
 
 def test_the_store_bounds_what_nodes_fetch() -> None:

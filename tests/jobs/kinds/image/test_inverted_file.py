@@ -13,11 +13,12 @@ from threadpoolctl import threadpool_limits
 
 from jobs.data.items import SpooledItem
 from jobs.kinds.image import inverted_file
-from jobs.kinds.image.candidates import coarse_wholes
+from jobs.kinds.image.candidates import Pictures, pictures_of
 from jobs.kinds.image.inverted_file import InvertedFile, list_count, listed_candidates
 from jobs.kinds.image.items import ImageItems
 from jobs.kinds.image.near_duplicates import Copies, Pair, find_copies
 from jobs.kinds.image.thumbnails import Thumbnails, thumbnail
+from jobs.workers import Workers
 from tests.jobs.kinds.image.test_near_duplicates import PLANTED, groups_of, planted, scene
 from tlbatch.contracts import data as contract
 
@@ -31,6 +32,13 @@ def scenes_and_copies(path: Path, scenes: int = 120, each: int = 3) -> Thumbnail
     for image in images:
         thumbnails.add(thumbnail(image))
     return thumbnails
+
+
+def searched(thumbnails: Thumbnails, folder: Path) -> tuple[Pictures, InvertedFile]:
+    pictures = pictures_of(thumbnails, folder, Workers(1))
+    file = inverted_file.inverted_file(pictures, folder, Workers(1))
+    assert file is not None
+    return pictures, file
 
 
 def test_finds_what_all_pairs_have(tmp_path, monkeypatch):
@@ -51,7 +59,8 @@ def test_looks_at_few_pairs(tmp_path, monkeypatch):
     monkeypatch.setattr(inverted_file, "PROBED", 2)
     monkeypatch.setattr(inverted_file, "ALIKE", -1.0)  # all of a probed list
     thumbnails = scenes_and_copies(tmp_path / "thumbnails.bin")
-    blocks = list(listed_candidates(thumbnails))
+    pictures, file = searched(thumbnails, tmp_path)
+    blocks = [block for start in range(0, len(thumbnails), 256) for block in listed_candidates(pictures, file, start)]
     looked_at = sum(len(block.rows) for block in blocks)
     assert 0 < looked_at < 0.35 * len(thumbnails) ** 2
     assert all((block.rows + block.start != block.columns).all() for block in blocks)
@@ -61,8 +70,7 @@ def test_looks_at_few_pairs(tmp_path, monkeypatch):
 def test_every_picture_that_shows_something_stands_in_one_list(tmp_path):
     thumbnails = scenes_and_copies(tmp_path / "thumbnails.bin")
     thumbnails.add(bytes(96 * 96))  # all black
-    wholes, tells = coarse_wholes(thumbnails)
-    lists = InvertedFile(wholes, np.flatnonzero(tells)).lists
+    lists = searched(thumbnails, tmp_path)[1].lists
     assert sorted(np.concatenate(lists).tolist()) == list(range(len(thumbnails) - 1))
 
 

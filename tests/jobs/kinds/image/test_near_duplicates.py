@@ -16,6 +16,7 @@ from jobs.data.groups import group_copies
 from jobs.data.index import IndexEntry
 from jobs.data.items import SpooledItem
 from jobs.data.split import split_index
+from jobs.kinds.image.fitting import Likely
 from jobs.kinds.image.items import likenesses
 from jobs.kinds.image.near_duplicates import Copies, Pair, find_copies, method_of
 from jobs.kinds.image.thumbnails import SIDE, SYMMETRIES, WHOLE, Spectrum, Symmetry, Thumbnails, thumbnail
@@ -225,10 +226,8 @@ def test_no_test_image_of_an_augmented_export_has_a_copy_in_train(tmp_path, seed
 
 def test_many_alike_take_a_fit_each_and_are_one_group(tmp_path, monkeypatch):
     """Not a fit for each pair: 150 near-identical pictures have 11,175."""
-    from jobs.kinds.image import near_duplicates as module
-
     fits = []
-    monkeypatch.setattr(module.Likely, "fitted", lambda *args, fit=module.Likely.fitted: fits.append(1) or fit(*args))
+    monkeypatch.setattr(Likely, "fitted", lambda *args, fit=Likely.fitted: fits.append(1) or fit(*args))
     image = np.asarray(scene(3), dtype=float)
     noise = np.random.default_rng(0)
     alike = [Image.fromarray((image + noise.normal(0, 4, image.shape)).clip(0, 255).astype(np.uint8)) for _ in range(150)]
@@ -256,10 +255,8 @@ def test_one_place_with_other_things_in_it(tmp_path):
 
 
 def test_what_is_left_unverified_is_said(tmp_path, monkeypatch):
-    from jobs.kinds.image import near_duplicates as module
-
-    monkeypatch.setattr(module, "MOST_FAILED", 0)
-    monkeypatch.setattr(module, "COPY", 2)
+    monkeypatch.setattr("jobs.kinds.image.examination.MOST_FAILED", 0)
+    monkeypatch.setattr("jobs.kinds.image.fitting.COPY", 2)
     thumbnails = Thumbnails(tmp_path / "thumbnails.bin")
     for image in (scene(1), recompressed(scene(1), random.Random(0))):
         thumbnails.add(thumbnail(image))
@@ -274,6 +271,7 @@ def test_blocks_do_not_matter(tmp_path, monkeypatch):
     whole = search(tmp_path, images)
     assert len(whole) == len(PLANTED)
     monkeypatch.setattr("jobs.kinds.image.candidates.ROWS", 7)
+    monkeypatch.setattr("jobs.kinds.image.near_duplicates.ROWS", 7)
     monkeypatch.setattr("jobs.kinds.image.candidates.COLUMNS", 11)
     assert search(tmp_path, images) == whole
 
