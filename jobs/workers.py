@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any, NoReturn, TypeVar
 
 from jobs.ranks import THREADS
+from tlbatch import output
 from tlbatch.errors import TlbatchError
 
 Piece = TypeVar("Piece")
@@ -184,4 +185,5 @@ def _portable(error: Exception) -> Exception:
 
 
 if __name__ == "__main__":
+    output.install()
     serve(Connection(int(sys.argv[1])))
