@@ -107,15 +107,15 @@ def race(
     ``parts``: places held out by fold; ``judge`` is called for every fold and C that are fitted; ``units`` [n]: images of one
     number say less than as many others. ``relative``, ``tick``: as of held_out. The first fold goes first, then TOGETHER side
     by side; or one after the other where all threads share a fold's steps. ``exact``: what the first fold leaves is fitted on
-    all folds as near to the minimum as that, the first fold once more, each search from the first fold's end (where penalties
-    are strong, other folds' minima are near). The number of threads changes no bit.
+    all folds as near to the minimum as that, the first fold once more where it is not, each search from the first fold's end
+    (where penalties are strong, other folds' minima are near). The number of threads changes no bit.
     """
     parts = [held for held in parts if len(np.unique(np.delete(labels, held))) > 1]
     order, shape = [int(place) for place in np.argsort(cs, kind="stable")], (len(cs), len(labels))
     if not parts:
         return Finish(order[0], [], [], 0.0)
     run = Race(np.full(shape, np.nan), np.zeros(shape, bool), counts, units, order)
-    fits, again, large = list[Fit](), int(exact is not None), size_of(labels) > MANY
+    fits, large = list[Fit](), size_of(labels) > MANY
 
     def look(said: Outputs, folds: Sequence[int], asked: Sequence[int]) -> Fit:
         own = replace(said, fold=folds[said.fold], place=asked[said.place])
@@ -123,7 +123,7 @@ def race(
         return Fit(own.fold, own.place, own.excess, own.learnt)
 
     def beat(more: int = 0) -> None:
-        tick(len(fits) + more, (len(parts) + again) * len(cs))
+        tick(len(fits) + more, (len(parts) + (exact is not None)) * len(cs))
 
     def narrow(tried: Sequence[int]) -> None:
         run.narrow(tried)
@@ -139,11 +139,12 @@ def race(
     first = [fit.place for fit in fits]
     narrow(first)
     starts = {fit.place: fit.learnt for fit in fits}
+    begin = 0 if exact is not None and any(fit.excess > exact for fit in fits if fit.place in run.left) else 1
     together = 1 if large else TOGETHER if exact is None else len(parts)
-    for stage in blocks_of(len(parts) - 1 + again, together):
+    for stage in blocks_of(len(parts) - begin, together):
         if len(run.left) == 1 and exact is None:
             break
-        folds, asked = range(1 - again, len(parts))[stage], run.left
+        folds, asked = range(begin, len(parts))[stage], run.left
         fits += held_out(
             features,
             labels,
@@ -163,4 +164,5 @@ def race(
     }
     chosen = min(run.left, key=lambda place: (rows[place]["log_loss"], rows[place]["c"]))
     learnt = [fit.learnt for fit in fits if fit.place == chosen and fit.learnt is not None]
-    return Finish(chosen, list(rows.values()), learnt, max(fit.excess for fit in fits[again * len(first) :]))
+    last = {(fit.fold, fit.place): fit.excess for fit in fits if exact is None or fit.place in run.left}
+    return Finish(chosen, list(rows.values()), learnt, max(last.values()))

@@ -120,7 +120,7 @@ def out_of_fold(
     Of ``cs`` (inverse penalties on standardised features) the one with the lowest held-out log loss is taken; where images are
     many, a C that is clearly worse is not tried on all folds (jobs.heads.race). Where there is
     nothing to compare with (all other images are of one class), all classes are equally likely. ``also`` is told all, of the
-    race's first fold what is left of it twice, nearer then: the place of the C, the images, and their probabilities
+    race's first fold what is left of it twice where it is nearer then: the place of the C, the images, and their probabilities
     [held, n_classes].
     """
     from jobs.heads.cores import one_thread

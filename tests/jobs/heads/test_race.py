@@ -128,8 +128,14 @@ def test_the_regression_that_is_kept_begins_where_folds_lead(
 
 
 @pytest.mark.parametrize("large", [False, True])
-def test_what_is_left_is_fitted_on_all_folds_nearer_to_the_minimum(large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From where the first fold ended, it once more. Fails when a fold or C is taken for another, or starts are not used."""
+@pytest.mark.parametrize(("relative", "begin"), [(1e-3, 0), (1e-7, 1)])
+def test_what_is_left_is_fitted_on_all_folds_nearer_to_the_minimum(
+    relative: float, begin: int, large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From where the first fold ended, which goes once more unless it is as near already.
+
+    Fails when a fold or C is taken for another, or starts are not used.
+    """
     x, y = drawn(4.0)
     parts, cs = [np.arange(len(y))[start::5] for start in range(5)], [0.1, 1e-4, 1e-2]
     for module in (race, held_out):
@@ -144,18 +150,18 @@ def test_what_is_left_is_fitted_on_all_folds_nearer_to_the_minimum(large: bool, 
     honest, ones, everyone = held_out.started, np.ones(len(y)), np.arange(len(y))
     monkeypatch.setattr(held_out, "started", lambda *args: begun.append(args[2]) or honest(*args))
     found = race.race(
-        x, y, parts, cs, judge, counts=ones, units=everyone, relative=1e-3, exact=1e-6, tick=lambda *own: ticks.append(own)
+        x, y, parts, cs, judge, counts=ones, units=everyone, relative=relative, exact=1e-6, tick=lambda *own: ticks.append(own)
     )
     assert seen[:3] == [(0, 1), (0, 2), (0, 0)]
-    assert sorted(seen[3:]) == [(fold, 0) for fold in range(5)]
+    assert sorted(seen[3:]) == [(fold, 0) for fold in range(begin, 5)]
     assert begun[:3] == [None] * 3
-    assert len(begun) == 3 + 5
+    assert len(begun) == 3 + 5 - begin
     assert None not in begun[3:]
-    assert (found.place, len(found.learnt)) == (0, 6)
+    assert (found.place, len(found.learnt)) == (0, 6 - begin)
     assert found.excess <= 1e-6
     assert [row["folds"] for row in found.rows] == [1, 1, 5]
     assert {total for _, total in ticks} == {18}
-    assert max(done for done, _ in ticks) == 8
+    assert max(done for done, _ in ticks) == 8 - begin
 
 
 def test_the_order_in_which_they_are_asked_for_is_no_matter(fits: list[float]) -> None:
