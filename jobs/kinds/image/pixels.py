@@ -31,6 +31,7 @@ warnings.filterwarnings("ignore", module=r"PIL\..*")
 
 MOST_RESIZED = 64_000_000  # pixels
 TO_RGB = 3  # torchvision's ImageReadMode.RGB
+LIBRARIES = ("image_stable.so", "image.so")  # torchvision's, by what versions call it
 LUMA = (19595, 38470, 7471)  # ITU-R 601-2 in 1/65536, rounded as PIL's convert("L") does
 
 
@@ -83,7 +84,7 @@ def _jpeg_decoder() -> Callable[[Tensor, int, bool], Tensor] | None:
     """torchvision's operator; None where its library does not load. Importing all of torchvision would take a second."""
     found = find_spec("torchvision")
     places = found.submodule_search_locations or () if found else ()
-    for library in (path for place in places for path in sorted(Path(place).glob("image*.so"))):
+    for library in (Path(place) / name for place in places for name in LIBRARIES):
         with suppress(OSError, AttributeError):
             torch.ops.load_library(library)  # type: ignore[no-untyped-call]
             decoder: Callable[[Tensor, int, bool], Tensor] = torch.ops.image.decode_jpeg
