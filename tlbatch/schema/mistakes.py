@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from pydantic import ValidationError
@@ -52,13 +53,16 @@ class Wording:
         """
         said: dict[Path, Items] = {}
         found: Items = [{**item} for item in error.errors(include_url=False, include_context=True)[:MOST_ERRORS]]
-        for item in _of_what_is_meant(document, found):
+        for item in (meant := _of_what_is_meant(document, found)):
             said.setdefault(_document_path(document, item), []).append(item)
         unknown = {path for path, items in said.items() if any(item["type"] == "extra_forbidden" for item in items)}
-        return [
+        choices = _choices(document, meant)
+        return [Mistake(place, _choice(said.get(place, []), keys)) for place, keys in choices.items()] + [
             Mistake(path, self._sentence(path, items, written or {}))
             for path, items in said.items()
-            if not (_only_shadows(path, said, items) or self._misspelt(path, items, unknown))
+            if path not in choices
+            and not (path and path[-1] in choices.get(path[:-1], ()))
+            and not (_only_shadows(path, said, items) or self._misspelt(path, items, unknown))
         ]
 
     def known_keys(self, path: Path) -> list[str]:
@@ -186,6 +190,23 @@ def _of_what_is_meant(document: Any, items: Items) -> Items:
         return True
 
     return [item for item in items if meant(item)]
+
+
+def _choices(document: Any, items: Items) -> dict[Path, list[str]]:
+    """Empty mappings of which every alternative of a union misses its key, and these keys: one of them is asked for."""
+    missed: dict[Path, dict[Path, list[str]]] = {}
+    for item in items:
+        place = _document_path(document, item)[:-1]
+        alternative = _alternatives_of(document, item).get(place)
+        if item["type"] == "missing" and alternative is not None and not _at(document, place):
+            missed.setdefault(place, {}).setdefault(alternative, []).append(str(item["loc"][-1]))
+    return {place: [*dict.fromkeys(chain.from_iterable(keys.values()))] for place, keys in missed.items() if len(keys) > 1}
+
+
+def _choice(items: Items, keys: list[str]) -> str:
+    """``items``: what alternatives that are words say of the same place."""
+    words = [name for item in items for name in _literals(item)]
+    return f"is empty: {' or '.join([*words, 'one of the keys ' + ', '.join(keys)])} is asked for"
 
 
 def _alternatives_of(document: Any, item: Mapping[str, Any]) -> dict[Path, Path]:

@@ -16,7 +16,7 @@ from tlbatch.spec.added import added_name, check_added
 from tlbatch.spec.check_data import check_data
 from tlbatch.spec.check_kind import KIND, check_kind
 from tlbatch.spec.check_model import check_candidate, check_model
-from tlbatch.spec.check_nodes import check_nodes
+from tlbatch.spec.check_nodes import check_nodes, check_shards
 from tlbatch.spec.check_tasks import check_tasks
 from tlbatch.spec.curve import check_curve
 from tlbatch.spec.described import check_described
@@ -64,7 +64,14 @@ def check_study(study: Study) -> list[Mistake]:
             mistakes += check(Place(study, run, number))
     if mistakes:
         return mistakes
-    return [*check_curve(study), *check_described(study), *check_episodes(study), *check_tasks(study), *check_nodes(study)]
+    return [
+        *check_curve(study),
+        *check_described(study),
+        *check_episodes(study),
+        *check_tasks(study),
+        *check_nodes(study),
+        *check_shards(study),
+    ]
 
 
 def _names(study: Study) -> Iterator[Mistake]:

@@ -1,4 +1,4 @@
-"""``resources.nodes``: pods that train one network together. Which steps and runs can."""
+"""``resources.nodes`` and ``resources.shards``: pods that do a task together. Which steps and runs can."""
 
 from __future__ import annotations
 
@@ -35,6 +35,14 @@ def check_nodes(study: Study) -> Iterator[Mistake]:
         if (nodes or 1) > 1 and not any(map(_shares, study.runs)):
             text = f"no run here is trained by several pods: only {' and '.join(sharing())} are; leave nodes out"
             yield Mistake(path, text, None, (("runs",),))
+
+
+def check_shards(study: Study) -> Iterator[Mistake]:
+    """Of a step by itself that pods cannot share."""
+    for step, resources in study.resources.steps.items():
+        if (resources.shards or 1) > 1 and not STEPS[step].sharded:
+            able = ", ".join(name for name, each in STEPS.items() if each.sharded and not each.resources_of)
+            yield Mistake(("resources", "steps", step, "shards"), f"{step} is not shared by pods: {able} are; leave shards out")
 
 
 def _shares(run: Run) -> bool:

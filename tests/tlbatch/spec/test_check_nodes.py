@@ -42,6 +42,11 @@ def test_a_step_that_cannot_is_told_what_can() -> None:
     assert "pin is not done by several pods together: only finetune can" in said("steps: {pin: {nodes: 2}}")
 
 
+def test_a_step_that_pods_cannot_share_is_told_which_can() -> None:
+    assert "pin is not shared by pods: prepare, extract, probe, evaluate are" in said("steps: {pin: {shards: 2}}")
+    assert said("steps: {evaluate: {shards: 2}, prepare: {shards: 2}, pin: {shards: 1}}") == ""
+
+
 def test_a_run_that_cannot_is_told_which_strategies_can() -> None:
     assert "features is trained by one process, scratch and finetune by several" in said(head="nodes: 2")
     assert "no run here is trained by several pods: only scratch and finetune are" in said("nodes: 2", more="")

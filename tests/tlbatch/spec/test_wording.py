@@ -124,6 +124,7 @@ INSTEAD = "cannot be there together with the other keys: it is said instead of t
     ("strategy", "said"),
     [
         ("{finetune: {unfreez: all}}", ["strategy.finetune.unfreez: unknown key (did you mean 'unfreeze'?)"]),
+        ("{}", ["strategy: is empty: features or scratch or one of the keys finetune, adapt, adapt_network is asked for"]),
         ("{finetune: 3}", ["strategy.finetune: must be a mapping (key: value), not 3"]),
         ("{finetun: {unfreeze: all}}", ["strategy.finetun: unknown key (did you mean 'finetune'?)"]),
         ("{warm: {}}", ["strategy.warm: unknown key (known here: finetune, adapt, adapt_network)"]),
