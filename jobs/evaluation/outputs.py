@@ -62,10 +62,11 @@ class Outputs:
 
     Of one shard of several ``missing`` counts what others have not computed yet: then no output is of use, and this shard has
     done its share once ``of`` was called for every network. Networks are told apart by the order in which they come.
+    ``computed``: outputs of items that this very attempt has computed.
     """
 
     def __init__(self, context: Context) -> None:
-        self.context, self.missing = context, 0
+        self.context, self.missing, self.computed = context, 0, 0
         self._networks = 0
 
     def of(self, network: Classifiers, fed: StoredItems, note: str) -> Floats:
@@ -81,6 +82,7 @@ class Outputs:
             spool = Spool(context.scratch / name)
             compute_saved(context, network, fed.only(own), spool, parts, note)
             known.add(spool)
+            self.computed += len(own)
             _add_engine(context, network.engine)
         if count > 1:
             parts.add_rest(known, None, sum(row not in known for row in distinct))

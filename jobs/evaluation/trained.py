@@ -50,12 +50,14 @@ def evaluate_trained(context: Context) -> None:
     outputs = Outputs(context)
     with watch("outputs"):
         logits = _logits(outputs, dataset, models, fed, device)
+    computed = len(dataset.test) * count if "features" in context.task.inputs else outputs.computed
     if (fresh := fresh_of(dataset)) is not None:
         with watch("fresh"):
             fresh_logits = _logits(outputs, fresh, models, load_fed(fresh, settings, count), device)
     if outputs.left_to_others():
         return
-    context.made["images_per_s"] = watch.rate("outputs", len(dataset.test) * count)
+    if computed:
+        context.made["images_per_s"] = watch.rate("outputs", computed)
     said = _said(dataset, models, logits)
     write_predictions(context, dataset.test, dataset.classes, said)
     with watch("metrics"):

@@ -41,7 +41,8 @@ def evaluate_zero_label(context: Context) -> None:
         outputs = computed.of(classifier, fed, "no labels")[:, 0]
     if computed.left_to_others():
         return
-    context.made["images_per_s"] = watch.rate("outputs", len(dataset.test))
+    if computed.computed:
+        context.made["images_per_s"] = watch.rate("outputs", computed.computed)
     probabilities = written(_probabilities(context, params, outputs, dataset.classes))
     predictions = Predictions(dataset.labels, probabilities, dataset.groups)
     said = ScoredOutputs(predictions, None, Temperature(None, "no labels are used, so none to fit a temperature on"), None)

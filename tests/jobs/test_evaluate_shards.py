@@ -123,8 +123,10 @@ def test_what_is_computed_is_stored_now_and_then(bench: Bench, computed: list[in
         with pytest.raises(KeyboardInterrupt):
             evaluate.run(context_of(bench, task, "killed"))
     computed.clear()
-    assert ended(context_of(bench, task, "again")) is not None
+    context = context_of(bench, task, "again")
+    assert ended(context) is not None
     assert not computed
+    assert "images_per_s" not in context.made  # nothing was measured
 
 
 def test_heads_on_features_are_no_work_to_share(bench: Bench, computed: list[int]) -> None:
