@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from tlbatch.environment import THREAD_SETTINGS
 from tlbatch.errors import FINAL_CODES, Stopped, StudyError, TransientError
 
 HERE = "127.0.0.1"
@@ -25,7 +26,6 @@ PORT = 29500  # torchrun's own
 POLL_S = 0.1
 OTHERS_END_WITHIN_S = 30.0
 """How long the others of a machine have, once one ended badly, to notice, save and end: then they are killed."""
-THREADS = ("TLBATCH_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class LostProcessError(TransientError):
@@ -80,7 +80,7 @@ def environments(environment: Mapping[str, str], parent: int) -> list[dict[str, 
     if "MASTER_ADDR" not in environment:
         shared |= {"MASTER_ADDR": HERE, "MASTER_PORT": str(free_port())}
         shared |= {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
-    for name in THREADS:
+    for name in THREAD_SETTINGS:
         threads = int(environment.get(name) or len(os.sched_getaffinity(0)))
         shared[name] = str(max(1, threads // count))
     own = [{"RANK": str(first + place), "LOCAL_RANK": str(place)} for place in range(count)]

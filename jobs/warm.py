@@ -1,12 +1,16 @@
 """A process that has imported what the torch steps need, and forks a task's own process whenever asked.
 
 Importing torch and torchvision takes many times as long as a small task; this pays it once a driver. Requests come as JSON
-lines on stdin (``{"id", "step", "arguments", "output"}``); answers go to stdout: ``{"id", "pid"}`` at a start and
+lines on stdin (``{"id", "step", "arguments", "output", "threads"}``); answers go to stdout: ``{"id", "pid"}`` at a start and
 ``{"id", "code"}`` at the end (negative: the signal that ended it). The end of stdin ends it.
+
+What one task imported beyond that the next one finds imported: a task tells of it at its end, and this process does it while
+nobody asks for anything.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -14,20 +18,24 @@ import selectors
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from jobs.runtime import end_with_parent, step_main
+from tlbatch.environment import THREAD_SETTINGS
 
 PRELOAD = (
     "torch",
     "torchvision",
-    "sklearn.linear_model",
     "scipy.special",
+    "threadpoolctl",
     "PIL.Image",
     "jobs.training.trainer",
     "jobs.kinds.image.pixels",
     "jobs.models.building",
 )
+SHARED = frozenset({"jobs", "tlbatch", "openvino", "sklearn", "scipy", "PIL"})
+"""Packages whose modules are imported here once a task has: importing them changes nothing else. A plug-in's may."""
 
 
 def main() -> None:
@@ -35,6 +43,8 @@ def main() -> None:
     end_with_parent()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # it starts its threads when it is loaded: none are to be there at a fork
+    gc.disable()  # what is imported stays: looking through it for garbage takes a quarter of the time
     for name in PRELOAD:
         importlib.import_module(name)
     _Server().serve()
@@ -45,36 +55,41 @@ class _Server:
 
     def __init__(self) -> None:
         self._children: dict[int, str] = {}
-        self._wake_read, self._wake_write = os.pipe()
-        os.set_blocking(self._wake_read, False)
-        os.set_blocking(self._wake_write, False)
+        self._missing: list[str] = []
+        self._wake, wake_write = _pipe()
+        self._told, self._tell_write = _pipe()
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
 
     def serve(self) -> None:
         selector = selectors.DefaultSelector()
-        selector.register(0, selectors.EVENT_READ)
-        selector.register(self._wake_read, selectors.EVENT_READ)
-        rest, forgotten = b"", set[str]()
+        for source in (0, self._wake, self._told):
+            selector.register(source, selectors.EVENT_READ)
+        asked, told, forgotten = _Lines(), _Lines(), set[str]()
         while True:
-            for key, _ in selector.select():
+            ready = selector.select(0 if self._missing else None)
+            if not ready:
+                _import(self._missing.pop(0))
+            for key, _ in ready:
                 data = os.read(key.fd, 65536)
-                if key.fd == self._wake_read:
+                if key.fd == self._wake:
                     self._reap()
+                elif key.fd == self._told:
+                    self._missing += [name for name in told.of(data) if name not in self._missing]
                 elif not data:
                     return
                 else:
-                    *lines, rest = (rest + data).split(b"\n")
-                    requests = [json.loads(line) for line in lines]
+                    requests = [json.loads(line) for line in asked.of(data)]
                     forgotten |= {request["forget"] for request in requests if "forget" in request}
                     for request in requests:
                         if "forget" not in request and request["id"] not in forgotten:
                             self._fork(request)
 
     def _fork(self, request: dict[str, Any]) -> None:
+        gc.freeze()
         pid = os.fork()
         if pid == 0:
-            _become(request)
+            _become(request, self._tell_write)
         self._children[pid] = request["id"]
         _tell({"id": request["id"], "pid": pid})
 
@@ -86,9 +101,39 @@ class _Server:
             _tell({"id": self._children.pop(pid), "code": os.waitstatus_to_exitcode(status)})
 
 
-def _become(request: dict[str, Any]) -> NoReturn:
-    """In the child: be ``python -m jobs.<step>`` with a session and an output of its own."""
-    code = 1
+class _Lines:
+    """What comes in pieces, as whole lines."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def of(self, data: bytes) -> list[str]:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [line.decode() for line in lines]
+
+
+def _pipe() -> tuple[int, int]:
+    """To read from and to write to, neither of which waits."""
+    ends = os.pipe()
+    for end in ends:
+        os.set_blocking(end, False)
+    return ends
+
+
+def _import(name: str) -> None:
+    """What cannot be imported is left to the task, which says so in its own words."""
+    with suppress(Exception):
+        if name == "openvino":
+            from jobs.extraction.engine import load_openvino
+
+            load_openvino()
+        importlib.import_module(name)
+
+
+def _become(request: dict[str, Any], told: int) -> NoReturn:
+    """In the child: be ``python -m jobs.<step>`` with a session and an output of its own. ``told``: for what it imports."""
+    code, before = 1, set(sys.modules)
+    gc.enable()
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -98,6 +143,7 @@ def _become(request: dict[str, Any]) -> NoReturn:
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (output, 1), (output, 2)):
             os.dup2(source, target)
+        grant_threads(request["threads"])
         module = importlib.import_module(f"jobs.{request['step']}")
         step_main(request["step"], module.run, request["arguments"])
     except SystemExit as end:
@@ -107,7 +153,31 @@ def _become(request: dict[str, Any]) -> NoReturn:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+        if code == 0:
+            _tell_imports(before, told)
         os._exit(code)
+
+
+def grant_threads(count: int) -> None:
+    """As if this process had been started with so many: for libraries that are loaded, torch among them, and later ones.
+
+    OpenMP's threads of a Python thread that is yet to start are as many as when the library was loaded, which nothing can
+    change: so this process is started with the most that any task gets.
+    """
+    import torch
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    os.environ.update(dict.fromkeys(THREAD_SETTINGS, str(count)))
+    torch.set_num_threads(count)  # MKL's, too, which lies in torch
+    threadpool_limits(count)
+
+
+def _tell_imports(before: set[str], told: int) -> None:
+    """A line each, which no other's can break; what finds no room is told by the next task."""
+    with suppress(OSError):
+        for name in [name for name in sys.modules if name not in before]:
+            if name.partition(".")[0] in SHARED:
+                os.write(told, f"{name}\n".encode())
 
 
 def _tell(answer: dict[str, Any]) -> None:

@@ -21,15 +21,15 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any, NoReturn, TypeVar
 
-from jobs.ranks import THREADS
 from tlbatch import output
+from tlbatch.environment import THREAD_SETTINGS
 from tlbatch.errors import TlbatchError
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 POLL_S = 0.2  # within which a stop request is heard
 AHEAD = 2  # pieces for each worker whose results may wait for an earlier one's
-ONE_THREAD = dict.fromkeys(THREADS, "1")
+ONE_THREAD = dict.fromkeys(THREAD_SETTINGS, "1")
 
 
 class LostWorkerError(TlbatchError):

@@ -22,6 +22,8 @@ SETTINGS = {
 }
 STUDIES = ("TLBATCH_BREEDS", "TLBATCH_DATA", "TLBATCH_SAMPLES", "TLBATCH_WEIGHTS_DIR")
 """In ``${…}`` of the ready-made studies."""
+THREAD_SETTINGS = ("TLBATCH_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""What tells a step, and the libraries that it loads, with how many threads to compute."""
 PODS = ("TLBATCH_JOB_NAME", "TLBATCH_JOB_UID", "TLBATCH_LAUNCHER", "TLBATCH_PARENT", "TLBATCH_POD", "TLBATCH_SITE")
 """Set by tlbatch itself, for its pods and processes."""
 TESTS = (

@@ -13,7 +13,7 @@ from tlbatch.backends.local import LocalBackend
 from tlbatch.backends.processes import WarmServer
 
 OF_ONE_TEST = ("PYTEST_CURRENT_TEST", "TMPDIR")  # differ between tests, and change nothing that a task computes
-_servers: dict[int, tuple[Mapping[str, str], WarmServer]] = {}
+_kept: list[tuple[Mapping[str, str], WarmServer]] = []  #: none, or one
 _scratch: list[Path] = []
 
 
@@ -24,17 +24,15 @@ class KeptBackend(LocalBackend):
     a command.
     """
 
-    def _server(self, cores: int) -> WarmServer:
-        environment = {**self._environment(cores), "TMPDIR": str(_folder())}
+    def _server(self) -> WarmServer:
+        environment = {**self._environment(self.cores), "TMPDIR": str(_folder())}
         settings = {name: value for name, value in environment.items() if name not in OF_ONE_TEST}
-        before, server = _servers.get(cores, ({}, None))
-        if server is not None and server.alive and before == settings:
-            return server
-        if server is not None:
-            server.close()
-        server = WarmServer(self.python, environment)
-        _servers[cores] = settings, server
-        return server
+        if _kept and _kept[0][1].alive and _kept[0][0] == settings:
+            return _kept[0][1]
+        if _kept:
+            _kept.pop()[1].close()
+        _kept.append((settings, WarmServer(self.python, environment)))
+        return _kept[0][1]
 
 
 def _folder() -> Path:
@@ -48,6 +46,6 @@ def _folder() -> Path:
 def _end(owner: int) -> None:
     if os.getpid() != owner:
         return  # a fork of it
-    for _, server in _servers.values():
+    for _, server in _kept:
         server.close()
     shutil.rmtree(_scratch[0], ignore_errors=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 from tlbatch.backends.processes import Process, WarmServer, start_cold
 from tlbatch.backends.protocol import Ended
+from tlbatch.environment import THREAD_SETTINGS
 from tlbatch.errors import TlbatchError
 from tlbatch.home import home
 from tlbatch.planning import Node
@@ -26,7 +27,6 @@ from tlbatch.tasks import Task, task_name
 POLL_S = 0.05
 LAST_WORDS = 4000  # bytes of a process's own output that are kept for when it could not say itself why it ended
 QUICK_S, KILLED_WITHIN_S = 3.0, 5.0
-THREAD_SETTINGS = ("TLBATCH_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 BUSY_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 
 
@@ -55,8 +55,8 @@ class _Running:
 class LocalBackend:
     """Light tasks take one core each, heavy ones all of them: so the thread count, and with it every bit, is resolved.
 
-    With ``warm``, steps that need torch are forked from a process that has imported it, one for each number of threads:
-    an import costs seconds, a small task less.
+    With ``warm``, steps that need torch are forked from a process that has imported it: an import costs seconds, a small task
+    less. It starts with the first task of any step, for what follows most likely needs it, and serves every number of threads.
     """
 
     store: Store
@@ -66,7 +66,7 @@ class LocalBackend:
     name: str = "local"
     clock: Callable[[], float] = time.monotonic
     _running: dict[str, _Running] = field(default_factory=dict)
-    _servers: dict[int, WarmServer] = field(default_factory=dict)
+    _warm_server: WarmServer | None = None
     _folder: tempfile.TemporaryDirectory[str] | None = None
 
     def cores_of(self, node: Node) -> int:
@@ -92,7 +92,7 @@ class LocalBackend:
             over = [key for key, running in self._running.items() if running.process.poll() is not None]
             if over or not self._running or self.clock() >= deadline:
                 return [self._end(key) for key in over]
-            time.sleep(POLL_S)
+            self._wait(POLL_S)
 
     @property
     def keys(self) -> list[str]:
@@ -119,9 +119,9 @@ class LocalBackend:
     def close(self) -> None:
         """End all processes, at once, and remove what the backend wrote."""
         self._kill([])
-        for server in self._servers.values():
-            server.close()
-        self._servers.clear()
+        if self._warm_server is not None:
+            self._warm_server.close()
+            self._warm_server = None
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
@@ -134,16 +134,22 @@ class LocalBackend:
             together = {"WORLD_SIZE": str(several), "LOCAL_WORLD_SIZE": str(several), "GROUP_RANK": "0"}
             return start_cold(self.python, step, arguments, output, {**environment, **together})
         if not self.warm or not STEPS[step].torch:
-            if self.warm:  # what follows most likely needs torch: import it meanwhile
-                self._server(1)
+            if self.warm:
+                self._server()
             return start_cold(self.python, step, arguments, output, environment)
-        return self._server(cores).start(step, arguments, output)
+        return self._server().start(step, arguments, output, cores)
 
-    def _server(self, cores: int) -> WarmServer:
-        server = self._servers.get(cores)
-        if server is None or not server.alive:
-            server = self._servers[cores] = WarmServer(self.python, self._environment(cores))
-        return server
+    def _server(self) -> WarmServer:
+        if self._warm_server is None or not self._warm_server.alive:
+            self._warm_server = WarmServer(self.python, self._environment(self.cores))
+        return self._warm_server
+
+    def _wait(self, seconds: float) -> None:
+        """So long, or until a task that was forked may have ended."""
+        if self._warm_server is not None and self._warm_server.alive:
+            self._warm_server.wait(seconds)
+        else:
+            time.sleep(seconds)
 
     def _ask(self, ended: list[Ended], grace_s: float) -> None:
         for running in self._running.values():

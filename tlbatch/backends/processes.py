@@ -84,7 +84,10 @@ class ForkedProcess:
 
 
 class WarmServer:
-    """``python -m jobs.warm``, importing in the background from the start. Ends with its driver."""
+    """``python -m jobs.warm``, importing in the background from the start. Ends with its driver.
+
+    ``environment``: of its processes, too, but for their number of threads; that in it is the most that one may have.
+    """
 
     def __init__(self, python: str, environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -99,16 +102,17 @@ class WarmServer:
         os.set_blocking(self._process.stdout.fileno(), False)
         self._forked: dict[str, ForkedProcess] = {}
         self._rest = b""
+        self._over = False
 
     @property
     def alive(self) -> bool:
-        return self._process.poll() is None
+        return not self._over and self._process.poll() is None
 
-    def start(self, step: str, arguments: list[str], output: Path) -> Process:
-        """Ask for a task's process; it starts once the imports are done."""
+    def start(self, step: str, arguments: list[str], output: Path, threads: int) -> Process:
+        """Ask for a task's process, to compute with so many threads; it starts once the imports are done."""
         identity = f"{len(self._forked)}"
         process = self._forked[identity] = ForkedProcess(self)
-        self._ask({"id": identity, "step": step, "arguments": arguments, "output": str(output)})
+        self._ask({"id": identity, "step": step, "arguments": arguments, "output": str(output), "threads": threads})
         return process
 
     def forget(self, process: ForkedProcess) -> None:
@@ -132,6 +136,12 @@ class WarmServer:
             self.listen()
         return True
 
+    def wait(self, timeout_s: float) -> None:
+        """Until it tells something, at most so long."""
+        assert self._process.stdout is not None
+        if select.select([self._process.stdout], [], [], timeout_s)[0]:
+            self.listen()
+
     def listen(self) -> None:
         """Take in what the server has told. A server that died took its children with it: they count as killed."""
         assert self._process.stdout is not None
@@ -149,6 +159,7 @@ class WarmServer:
                 continue
             process.pid, process.returncode = answer.get("pid", process.pid), answer.get("code")
         if not data:
+            self._over = True
             for process in self._forked.values():
                 process.returncode = -signal.SIGKILL if process.returncode is None else process.returncode
 

@@ -158,10 +158,11 @@ class Driver:
             if self._cancelled():
                 self._halt()
                 return "cancelled"
-            for ended in self.backend.ended(self.poll_s):
+            over = self.backend.ended(self.poll_s)
+            for ended in over:
                 self._ended(ended)
             self._heartbeats()
-            if not any(work.state == RUNNING for work in self.works.values()):
+            if not over and not any(work.state == RUNNING for work in self.works.values()):
                 time.sleep(self.poll_s / 4)
 
     def _advance(self, work: TaskState) -> None:

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
+from tlbatch.environment import THREAD_SETTINGS
 from tlbatch.manifests.needs import Needs
 from tlbatch.manifests.site import Site
 
@@ -13,7 +14,6 @@ SCRATCH = "/tmp"
 CA_VOLUME, CA_FOLDER = "ca-bundle", "/etc/tlbatch-ca"
 GRACE_S = 60
 DRIVER_GRACE_S = 30
-THREADS = ("TLBATCH_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def build_step_template(
@@ -30,7 +30,8 @@ def build_step_template(
     ``environment``: what else its container is told.
     """
     threads = [
-        {"name": name, "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1"}}} for name in THREADS
+        {"name": name, "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1"}}}
+        for name in THREAD_SETTINGS
     ]
     waiting = [{"name": "OMP_WAIT_POLICY", "value": "PASSIVE"}, {"name": "KMP_BLOCKTIME", "value": "0"}]
     container = _container(site, needs, "step", image, [*threads, *waiting, *environment])

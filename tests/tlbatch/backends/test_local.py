@@ -147,6 +147,67 @@ def test_the_document_is_what_the_step_reads(backend: LocalBackend) -> None:
     assert os.environ.get("TLBATCH_PARENT") is None
 
 
+WARM_STAND_IN = """#!{python}
+# stands in for `python -m jobs.warm`: writes down that it was started and what it was asked for, and says that it is done
+import json, os, sys
+if sys.argv[2] != "jobs.warm":
+    sys.exit(0)
+told = open({told!r}, "a")
+print(json.dumps({{"started": os.environ["OMP_NUM_THREADS"]}}), file=told, flush=True)
+for line in sys.stdin:
+    print(line, end="", file=told, flush=True)
+    request = json.loads(line)
+    print(json.dumps({{"id": request["id"], "pid": os.getpid()}}), flush=True)
+    print(json.dumps({{"id": request["id"], "code": 0}}), flush=True)
+    if os.path.exists({told!r} + ".die"):
+        os._exit(1)
+"""
+
+
+@pytest.fixture
+def told(tmp_path: Path, backend: LocalBackend) -> Path:
+    """What warm servers of the backend were started and asked."""
+    found = tmp_path / "told"
+    Path(backend.python).write_text(WARM_STAND_IN.format(python=sys.executable, told=str(found)))
+    backend.warm = True
+    return found
+
+
+def lines(told: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in told.read_text().splitlines()]
+
+
+def test_one_warm_process_serves_every_number_of_threads(told: Path, backend: LocalBackend) -> None:
+    """Mutations tried: a server for each number, as before; the light task's number for all; none before torch is needed."""
+    node = Node("p", "prepare", {}, weight="light")
+    task = node.task({})
+    assert task is not None
+    backend.start(task, node)
+    all_ended(backend)
+    until = time.monotonic() + 10
+    while not told.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert told.exists(), "prepare runs alone, and what follows waits for torch"
+    for weight in ("heavy", "light", "heavy"):
+        start(backend, weight, number=len(lines(told)))
+        assert [ended.code for ended in all_ended(backend)] == [0]
+    backend.close()
+    assert [said.get("started") or said["threads"] for said in lines(told)] == ["2", 2, 1, 2]
+
+
+def test_a_warm_process_that_died_is_followed_by_another(told: Path, backend: LocalBackend) -> None:
+    for number in range(2):
+        told.with_suffix(".die").touch()
+        start(backend, number=number)
+        assert [ended.code for ended in all_ended(backend)] == [0]
+        assert backend._warm_server is not None
+        until = time.monotonic() + 10
+        while backend._warm_server.alive and time.monotonic() < until:
+            time.sleep(0.02)
+    backend.close()
+    assert [bool(said.get("started")) for said in lines(told)] == [True, False, True, False]
+
+
 @pytest.mark.parametrize(
     ("limits", "cores", "gpus", "processes"),
     [

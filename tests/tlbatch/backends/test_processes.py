@@ -23,7 +23,7 @@ def test_one_that_is_killed_while_its_server_imports_ends_alone(tmp_path: Path) 
         outputs = [tmp_path / "killed", tmp_path / "other"]
         for output in outputs:
             output.write_bytes(b"")
-        killed, other = (server.start("evaluate", ["--task", f"{tmp_path}/tasks/none.json"], output) for output in outputs)
+        killed, other = (server.start("evaluate", ["--task", f"{tmp_path}/tasks/none.json"], output, 1) for output in outputs)
         killed.send_signal(signal.SIGKILL)
         assert killed.poll() == -signal.SIGKILL
         assert other.poll() is None
