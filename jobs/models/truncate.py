@@ -15,6 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+PLAIN = frozenset(
+    {
+        *(f"torchvision.models.{name}" for name in ("alexnet", "inception", "mobilenetv2", "resnet", "squeezenet", "vgg")),
+        *(f"timm.models.{name}" for name in ("efficientnet", "xception")),
+    }
+)
+"""Modules of networks that put out a row an item wherever one looks: none cuts items into windows and puts those in a row,
+of which no item would not tell how many there are. Those of the catalogue."""
+
 
 class _ReachedError(Exception):
     """The wanted output is there: the rest of the forward pass is not needed."""
@@ -132,23 +141,45 @@ class Walk:
 
 
 def walk(network: nn.Module, tap: Tap, shape: tuple[int, ...]) -> Walk:
-    """Run a twin of ``network`` on the meta device with an input of ``shape`` until ``tap``.
+    """Run a twin of ``network``, whose memory is never touched, with an input of ``shape``, of one item, until ``tap``.
 
-    A network with constants that name their own device runs where it is, on zeros.
+    A ``PLAIN`` one is given no item at all: nothing is computed, and torch's own operations say the shapes in a quarter of the
+    time that their counterparts for the meta device, in Python, take. That is where others run, but those with constants that
+    name their own device: where they are, on zeros.
     """
+    if (found := _walk_of_none(network, tap, shape)) is not None:
+        return found
     empty = all(tensor.is_meta for tensor in network.state_dict().values())
     try:
-        return _walk(network if empty else _empty_twin(network), tap, torch.zeros(shape, device="meta"))
+        return _walk(network if empty else _empty_twin(network, "meta"), tap, torch.zeros(shape, device="meta"))
     except (RuntimeError, NotImplementedError):
         if empty:
             raise
         return _walk(copy.deepcopy(network), tap, torch.zeros(shape))
 
 
-def _empty_twin(network: nn.Module) -> nn.Module:
-    """A copy on the meta device; the tensors' memory is never copied."""
-    memo: dict[int, Any] = {id(p): nn.Parameter(p.detach().to("meta"), p.requires_grad) for p in network.parameters()}
-    memo |= {id(buffer): buffer.to("meta") for buffer in network.buffers()}
+def _walk_of_none(network: nn.Module, tap: Tap, shape: tuple[int, ...]) -> Walk | None:
+    """The walk of one item, by an input of no item; None of a network that is not known to be ``PLAIN``, or does not take one.
+
+    Nor of one that is to train: its BatchNorm may refuse a single item.
+    """
+    if type(network).__module__ not in PLAIN or network.training:
+        return None
+    try:
+        found = _walk(_empty_twin(network, "cpu"), tap, torch.zeros((0, *shape[1:])))
+    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError):
+        return None
+    found.calls = [Call(call.path, call.shape and (1, *call.shape[1:])) for call in found.calls]
+    found.shape = found.shape and (1, *found.shape[1:])
+    return found
+
+
+def _empty_twin(network: nn.Module, device: str) -> nn.Module:
+    """A copy on ``device`` with any values; the tensors' memory is never copied."""
+    memo: dict[int, Any] = {
+        id(p): nn.Parameter(torch.empty_like(p, device=device), p.requires_grad) for p in network.parameters()
+    }
+    memo |= {id(buffer): torch.empty_like(buffer, device=device) for buffer in network.buffers()}
     return copy.deepcopy(network, memo)
 
 

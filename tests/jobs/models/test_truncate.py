@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from jobs.models import truncate
+from jobs.models.families import FAMILIES
+from jobs.models.library import find
 from jobs.models.truncate import Tap, drop_modules, run_to, unreached, walk
 
 
@@ -68,6 +73,43 @@ def test_a_walk_touches_no_weights_and_needs_no_memory(network: nn.Module) -> No
     found = walk(network, Tap("blocks.1"), (1, 3, 4096, 4096))
     assert found.shape == (1, 4, 4096, 4096)
     assert all(torch.equal(tensor, before[name]) and not tensor.is_meta for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize("size", [32, 224])
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_a_walk_of_no_item_tells_what_one_of_one_does(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutations tried: shapes of no item left as they are; a whole network's walk for that up to a layer."""
+    network = find(name).create_empty()
+    tap = Tap(next(path for path, _ in list(network.named_modules())[len(list(network.modules())) // 2 :]))
+    for end in (Tap(""), tap):
+        try:
+            found = walk(network, end, (1, 3, size, size))
+        except RuntimeError:  # too small for it, to the meta device, too
+            found = None
+        with monkeypatch.context() as patched:
+            patched.setattr(truncate, "PLAIN", frozenset())
+            if found is None:
+                with pytest.raises(RuntimeError):
+                    walk(network, end, (1, 3, size, size))
+            else:
+                assert found == walk(network, end, (1, 3, size, size))
+
+
+def test_what_runs_on_no_item(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutations tried: any network; one that is to train."""
+    devices: list[str] = []
+    _walk = truncate._walk
+    monkeypatch.setattr(truncate, "_walk", lambda network, tap, x: devices.append(x.device.type) or _walk(network, tap, x))
+    plain = find("mobilenet_v2").create_empty()
+    for each in (plain, network, copy.deepcopy(plain).train()):
+        walk(each, Tap(""), (1, 3, 64, 64))
+    assert devices == ["cpu", "meta", "meta"]
+
+
+def test_one_that_is_to_train_refuses_what_its_batch_norm_does() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 4), nn.BatchNorm2d(4)).train()
+    with pytest.raises(ValueError, match="more than 1 value"):
+        walk(network, Tap(""), (1, 3, 4, 4))
 
 
 def test_what_was_not_reached_is_dropped_and_the_rest_works_on(network: nn.Module) -> None:
