@@ -50,6 +50,8 @@ PREPARED_BYTES, INDEX_BYTES = 1100, 900
 DRIVER_MIB, LISTED_BYTES, LINE_BYTES = 120, 260, 300
 """A driver; and of each file that it lists, and of each line of a CSV file of labels. Measured: docs/large.md."""
 IMAGES_IN_MEMORY = 2 * 2**30  # of one part; more lie in a file
+RUN_ONCE_FROM, RUN_ONCE_BYTES = 256, 256 * 2**20
+"""Images in all epochs from which on frozen stages are run once; what of their outputs is in memory, more lies in a file."""
 IMAGENET_CLASSES = 1000
 FEATURE_COPIES = 6.0  # of float32 features: as read, and in float64 as they are and standardised
 JUDGED_BYTES = 4.0  # of each item and class, where labels are judged: what is said of a fold that is held out; measured: 3
@@ -160,7 +162,14 @@ def _finetune(run: ResolvedRun, images: int, classes: int, domains: int = 1) -> 
     copies = WEIGHTS_TRAINED[run.train.optimizer] + bool(settings_of(run.strategy).get("l2_sp"))  # which keeps the start, too
     beside = 4.0 * run.strategy_entry.beside(settings_of(run.strategy), _features(run))
     weights = copies * (network.learning + beside) + WEIGHTS_FED * frozen
-    return _mib(weights + max(train, validate) + _pixels(run, images))
+    return _mib(weights + max(train, validate) + _pixels(run, images) + _run_once(run, frozen, images))
+
+
+def _run_once(run: ResolvedRun, frozen: float, images: int) -> float:
+    """What runs stages that never learn before the first epoch, and what is kept of their outputs (jobs.strategies.frozen)."""
+    if not frozen or run.strategy_entry.name != "finetune" or run.train.epochs * images < RUN_ONCE_FROM:
+        return 0.0
+    return ENGINE_MIB * MIB + WEIGHTS_COMPILED * frozen + min(RUN_ONCE_BYTES, MIB * images)
 
 
 def _advise(resolved: ResolvedStudy, images: int) -> int | None:

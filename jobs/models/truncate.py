@@ -26,7 +26,11 @@ of which no item would not tell how many there are. Those of the catalogue."""
 
 
 class _ReachedError(Exception):
-    """The wanted output is there: the rest of the forward pass is not needed."""
+    """The output that ``by`` waits for is there: the rest of its forward pass, which may lie within another, is not needed."""
+
+    def __init__(self, by: Caught) -> None:
+        super().__init__()
+        self.by = by
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,9 @@ def run_to(network: nn.Module, tap: Tap, x: Tensor, also: str | None = None) -> 
     with _hooks(network, tap, caught, also):
         try:
             output = network(x)
-        except _ReachedError:
+        except _ReachedError as reached:
+            if reached.by is not caught:
+                raise
             return caught
     caught.output = output if caught.output is None else caught.output
     return caught
@@ -63,11 +69,11 @@ def _hooks(network: nn.Module, tap: Tap, caught: Caught, also: str | None) -> It
 
     def keep_output(_module: nn.Module, _args: Any, output: Tensor) -> None:
         caught.output = output
-        raise _ReachedError
+        raise _ReachedError(caught)
 
     def keep_input(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
         caught.output = args[0]
-        raise _ReachedError
+        raise _ReachedError(caught)
 
     def see(_module: nn.Module, _args: Any, output: Tensor) -> None:
         caught.seen = output

@@ -23,7 +23,7 @@ SHOWN, VARIANTS = 4, 5
 CHUNK = 256  # items handed to the decoding threads at a time: bounds what is decoded but not yet stored
 
 
-def _room(n: int, like: Tensor, folder: Path, memory_bytes: int) -> Tensor:
+def room_for(n: int, like: Tensor, folder: Path, memory_bytes: int) -> Tensor:
     """[n, …] for items of one shape and type; in memory, or in a file in ``folder`` where they are too many."""
     size = (n, *like.shape)
     if math.prod(size) * like.element_size() <= memory_bytes:
@@ -42,7 +42,7 @@ def load_items(
     memory_bytes: int = MEMORY_BYTES,
 ) -> Tensor:
     """[n, …] of ``load(0)`` … ``load(n - 1)``, all of one shape and type, in parallel; ``tick`` hears how many are done."""
-    items = _room(n, load(0), folder, memory_bytes)
+    items = room_for(n, load(0), folder, memory_bytes)
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, n, CHUNK):
             for place, item in enumerate(pool.map(load, range(start, min(n, start + CHUNK))), start):
@@ -70,6 +70,16 @@ class ItemFeed:
         self.train_labels, self.validation_labels = train_labels, validation_labels
         self._settings, self._normalise = settings, feed_of(settings).normaliser(settings)
         self._augmentation, self._seed, self._device = augmentation, seed, device
+
+    @property
+    def train(self) -> Tensor:
+        """[n, …] as their kind loads them."""
+        return self._train
+
+    @property
+    def validation(self) -> Tensor:
+        """[m, …], likewise."""
+        return self._validation
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -11,11 +11,13 @@ from torch import Tensor
 
 from jobs.kinds.feed import Explained, Normalise, Usage
 from jobs.kinds.image.augmentation import apply, draw
+from jobs.kinds.image.flips import flips
 from jobs.kinds.image.gradcam import grad_cam
 from jobs.kinds.image.pictures import as_fed, jpeg, overlay, save_channel_grid
 from jobs.kinds.image.pixels import load_pixels, normaliser
 from jobs.kinds.image.usage import usage
 from jobs.kinds.image.varied import draw_sheet
+from jobs.kinds.looks import Looks
 from jobs.models.network import Network
 from tlbatch.kinds.entry import ResolvedInput
 
@@ -40,6 +42,10 @@ class ImageFeed:
         """``items``: these rows of a batch of ``n``, changed as in ``vary`` of all of it."""
         height, width = items.shape[2:]
         return apply(items, draw(augmentation, n, chance, (height, width))[rows])
+
+    def looks(self, augmentation: Mapping[str, Any]) -> Looks | None:
+        """Where pictures are mirrored, and nothing else."""
+        return flips(augmentation)
 
     def explain(
         self, network: Network | None, items: Tensor, normalise: Normalise, predicted: Tensor, device: torch.device
