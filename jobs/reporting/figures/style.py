@@ -105,14 +105,20 @@ def write_figure(figure: Figure, name: str, alt: str, folder: Path) -> Drawn:
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(SETTINGS):
         buffer = io.StringIO()
-        figure.draw_without_rendering()
-        figure.set_layout_engine(None)  # laid out once, for both files
+        lay_out(figure)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, facecolor=PAPER)
         (folder / f"{name}.svg").write_text(buffer.getvalue(), encoding="utf-8")
         scale = min(PNG_SCALE, MOST_PNG_PIXELS / (max(figure.get_size_inches()) * DPI))
         figure.savefig(folder / f"{name}.png", dpi=DPI * scale, metadata={"Software": None}, facecolor=PAPER)
     width, height = (float(side) * DPI for side in figure.get_size_inches())
     return Drawn(name, alt, inline_svg(buffer.getvalue(), name, alt), width, height)
+
+
+def lay_out(figure: Figure) -> None:
+    """Once, for both files; matplotlib would do it at each, and draws a figure in full where it is asked for that alone."""
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+    figure.set_layout_engine(None)
 
 
 def inline_svg(svg: str, name: str, alt: str) -> str:
