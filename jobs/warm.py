@@ -3,9 +3,6 @@
 Importing torch and torchvision takes many times as long as a small task; this pays it once a driver. Requests come as JSON
 lines on stdin (``{"id", "step", "arguments", "output", "threads"}``); answers go to stdout: ``{"id", "pid"}`` at a start and
 ``{"id", "code"}`` at the end (negative: the signal that ended it). The end of stdin ends it.
-
-What one task imported beyond that the next one finds imported: a task tells of it at its end, and this process does it while
-nobody asks for anything.
 """
 
 from __future__ import annotations
@@ -18,7 +15,6 @@ import selectors
 import signal
 import sys
 import traceback
-from contextlib import suppress
 from typing import Any, NoReturn
 
 from jobs.runtime import end_with_parent, step_main
@@ -34,8 +30,6 @@ PRELOAD = (
     "jobs.kinds.image.pixels",
     "jobs.models.building",
 )
-SHARED = frozenset({"jobs", "tlbatch", "openvino", "sklearn", "scipy", "PIL"})
-"""Packages whose modules are imported here once a task has: importing them changes nothing else. A plug-in's may."""
 
 
 def main() -> None:
@@ -55,27 +49,20 @@ class _Server:
 
     def __init__(self) -> None:
         self._children: dict[int, str] = {}
-        self._missing: list[str] = []
         self._wake, wake_write = _pipe()
-        self._told, self._tell_write = _pipe()
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
 
     def serve(self) -> None:
         selector = selectors.DefaultSelector()
-        for source in (0, self._wake, self._told):
+        for source in (0, self._wake):
             selector.register(source, selectors.EVENT_READ)
-        asked, told, forgotten = _Lines(), _Lines(), set[str]()
+        asked, forgotten = _Lines(), set[str]()
         while True:
-            ready = selector.select(0 if self._missing else None)
-            if not ready:
-                _import(self._missing.pop(0))
-            for key, _ in ready:
+            for key, _ in selector.select():
                 data = os.read(key.fd, 65536)
                 if key.fd == self._wake:
                     self._reap()
-                elif key.fd == self._told:
-                    self._missing += [name for name in told.of(data) if name not in self._missing]
                 elif not data:
                     return
                 else:
@@ -89,7 +76,7 @@ class _Server:
         gc.freeze()
         pid = os.fork()
         if pid == 0:
-            _become(request, self._tell_write)
+            _become(request)
         self._children[pid] = request["id"]
         _tell({"id": request["id"], "pid": pid})
 
@@ -120,19 +107,9 @@ def _pipe() -> tuple[int, int]:
     return ends
 
 
-def _import(name: str) -> None:
-    """What cannot be imported is left to the task, which says so in its own words."""
-    with suppress(Exception):
-        if name == "openvino":
-            from jobs.extraction.engine import load_openvino
-
-            load_openvino()
-        importlib.import_module(name)
-
-
-def _become(request: dict[str, Any], told: int) -> NoReturn:
-    """In the child: be ``python -m jobs.<step>`` with a session and an output of its own. ``told``: for what it imports."""
-    code, before = 1, set(sys.modules)
+def _become(request: dict[str, Any]) -> NoReturn:
+    """In the child: be ``python -m jobs.<step>`` with a session and an output of its own."""
+    code = 1
     gc.enable()
     try:
         signal.set_wakeup_fd(-1)
@@ -153,8 +130,6 @@ def _become(request: dict[str, Any], told: int) -> NoReturn:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        if code == 0:
-            _tell_imports(before, told)
         os._exit(code)
 
 
@@ -170,14 +145,6 @@ def grant_threads(count: int) -> None:
     os.environ.update(dict.fromkeys(THREAD_SETTINGS, str(count)))
     torch.set_num_threads(count)  # MKL's, too, which lies in torch
     threadpool_limits(count)
-
-
-def _tell_imports(before: set[str], told: int) -> None:
-    """A line each, which no other's can break; what finds no room is told by the next task."""
-    with suppress(OSError):
-        for name in [name for name in sys.modules if name not in before]:
-            if name.partition(".")[0] in SHARED:
-                os.write(told, f"{name}\n".encode())
 
 
 def _tell(answer: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A process that was forked computes with the threads it was granted, and finds imported what those before it needed."""
+"""A process that was forked computes with the threads it was granted."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,39 +57,3 @@ def test_every_library_takes_what_was_granted(loaded: dict[str, str]) -> None:
         assert found["libraries"] == [["blas", count], ["openmp", count]]
         assert set(found["settings"].values()) == {str(count)}
         assert found["torch"] == found["mkl"] == found["granted"] == count
-
-
-SERVING = """
-import sys, types
-import jobs.warm as warm
-
-def run(context):
-    print([name in sys.modules for name in ("jobs.listings", "colorsys")], flush=True)
-    import colorsys, jobs.listings
-
-def step_main(step, run, arguments):
-    run(None)
-    sys.exit(int(arguments[0]))
-
-step = sys.modules["jobs.step"] = types.ModuleType("jobs.step")
-step.run, warm.step_main, warm.grant_threads = run, step_main, lambda count: None
-warm._Server().serve()
-"""
-
-
-def test_what_one_task_imported_the_next_finds_there(tmp_path: Path) -> None:
-    """Of tlbatch's own modules and its libraries', not of others. Of one that failed nothing is taken over."""
-    output = tmp_path / "output"
-    output.touch()
-    command = [sys.executable, "-c", SERVING]
-    with subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        for number, code in enumerate((1, 0, 0)):
-            asked = {"id": str(number), "step": "step", "arguments": [str(code)], "output": str(output), "threads": 1}
-            print(json.dumps(asked), file=server.stdin, flush=True)
-            assert "pid" in json.loads(server.stdout.readline())
-            assert json.loads(server.stdout.readline())["code"] == code
-            time.sleep(0.5)
-        server.stdin.close()
-    assert output.read_text().splitlines() == ["[False, False]", "[False, False]", "[True, False]"]
