@@ -164,6 +164,22 @@ def test_the_step_by_two_processes_leaves_what_one_leaves(bench: Any) -> None:
     assert_near(alone, left(bench, params))
 
 
+def test_frozen_stages_that_are_run_once_are_the_same_to_all(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each process runs them for all items, and trains on its rows. Fails when a row gets the look of another place."""
+    monkeypatch.setattr("jobs.strategies.frozen.PAYS_FROM", 1)
+    model = {**bench.model("squeezenet1_1"), "layer": "fire5"}
+    train = {"epochs": 3, "optimizer": "sgd", "lr": 0.02, "select": "last"}
+    params = bench.params(model=model, finetune={"unfreeze": ("stage2",)}, augmentation={"flip": "horizontal"}, train=train)
+    bench.finished(bench.context(params, "alone"))
+    alone = left(bench, params)
+    bench.forget(params)
+    assert attempt(bench, params, 2) == [0, 0]
+    assert capfd.readouterr().out.count("are run once of each of 2 looks") == 2  # alone, and by the first of the two
+    assert_near(alone, left(bench, params))
+
+
 @pytest.mark.slow
 def test_a_killed_rank_ends_the_others_with_75_and_all_go_on_to_the_same_bits(bench: Any) -> None:
     """And on another number of processes within the tolerance. Fails when only one rank goes on from the checkpoint."""
