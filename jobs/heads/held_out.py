@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from jobs.heads.blocks import blocks_of
 from jobs.heads.cores import one_thread, threads
-from jobs.heads.multinomial import ByFeatures, ByRows, Images, objective
-from jobs.heads.newton import Values, minimise
+from jobs.heads.multinomial import ByFeatures, ByRows, Images
+from jobs.heads.newton import Found, Values, minimise
+from jobs.heads.sketched import Sketched, first_form
 from jobs.heads.standard import Features, Floats, Ints, row_blocks, standard_of
 
 CHOOSING = 1e-4
@@ -34,6 +35,7 @@ MANY = 2_000_000
 JUDGED = 4096  #: images whose outputs are judged together
 BEAT_S = 0.5
 Result = TypeVar("Result")
+Form = Sketched | ByRows | ByFeatures
 
 
 @dataclass(frozen=True)
@@ -175,28 +177,60 @@ def along(
     And how far above its minimum the search stopped, as a share of the loss. ``starts``: where each C's search begins; without
     one it is the end of the C before.
     """
-    regression = objective(images, workers)
+    regression = first_form(images, workers)
     point = regression.start()
     before = None
     for place in np.argsort(cs, kind="stable"):
         if starts is not None and (start := starts[place]) is not None:
-            point, before = regression.start(*start), float(cs[place])
-        point = walk(regression, point, before, float(cs[place]), relative, check)
+            before = float(cs[place])
+            regression, point = begun(regression, start, before, workers)
+        regression, point = walk(regression, point, before, float(cs[place]), relative, check, workers)
         before = float(cs[place])
         yield int(place), regression.weights(point), regression.excess
 
 
+def begun(regression: Form, start: tuple[Floats, Floats], c: float, workers: int = 1) -> tuple[Form, Values]:
+    """Near ``start``, for a search at ``c``; without the sketch where that knows no point there. And the form it is in."""
+    regression.penalty = penalty_of(c, regression.images.n_classes)
+    if isinstance(regression, Sketched):
+        if (point := regression.begun(*start)) is not None:
+            return regression, point
+        regression = regression.unsketched(workers)
+    return regression, regression.start(*start)
+
+
 def walk(
-    regression: ByRows | ByFeatures, point: Values, before: float | None, c: float, relative: float, check: Callable[[], None]
-) -> Values:
-    """From the minimum at C = ``before``, or from nothing, to that at ``c``, in strides that stay near the path of minima."""
+    regression: Form,
+    point: Values,
+    before: float | None,
+    c: float,
+    relative: float,
+    check: Callable[[], None],
+    workers: int = 1,
+) -> tuple[Form, Values]:
+    """From the minimum at C = ``before``, or from nothing, to that at ``c``, in strides that stay near the path of minima.
+
+    And the form in which it is found, with which the search goes on.
+    """
     images = regression.images
     near = before if before is not None else images.n_classes / (STRIDE * images.features.shape[1])
     for number in reversed(range(max(int(np.ceil(np.log10(c / near) / np.log10(STRIDE) - 1e-9)), 1))):
         regression.penalty = penalty_of(c / STRIDE**number, images.n_classes)
-        found = minimise(regression, point, relative=relative, check=check)
-        point, regression.excess = regression.settled(found.point), found.share
-    return point
+        regression, found = search(regression, point, relative, check, workers)
+        regression.excess = found.share
+        point = regression.settled(found.point) if regression.exact else found.point
+    return regression, point
+
+
+def search(regression: Form, point: Values, relative: float, check: Callable[[], None], workers: int = 1) -> tuple[Form, Found]:
+    """The minimum, by a sketch where one serves and leads there, else without; and the form that it is found in."""
+    if isinstance(regression, Sketched):
+        serves = regression.serves(regression.at(point).curvature)
+        found = minimise(regression, point, relative=relative, check=check) if serves else None
+        if found is not None and found.share <= relative:
+            return regression, found
+        regression, point = regression.without(point if found is None else found.point, workers)
+    return regression, minimise(regression, point, relative=relative, check=check)
 
 
 def penalty_of(c: float, n_classes: int) -> float:

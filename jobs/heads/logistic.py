@@ -16,10 +16,24 @@ from numpy.typing import NDArray
 
 from jobs.heads.cores import WORTH_SHARING, one_thread, threads
 from jobs.heads.folds import can_fold, folds_of
-from jobs.heads.held_out import CHOOSING, SMALL, Learnt, Outputs, held_out, images_of, losses_of, size_of, started, walk
-from jobs.heads.multinomial import Images, objective
-from jobs.heads.newton import minimise
+from jobs.heads.held_out import (
+    CHOOSING,
+    SMALL,
+    Form,
+    Learnt,
+    Outputs,
+    begun,
+    held_out,
+    images_of,
+    losses_of,
+    search,
+    size_of,
+    started,
+    walk,
+)
+from jobs.heads.multinomial import Images
 from jobs.heads.race import race
+from jobs.heads.sketched import first_form
 from jobs.heads.standard import Floats, Ints
 from jobs.statistics.units import numbered
 from tlbatch import nouns
@@ -166,10 +180,10 @@ def _minimum(
     images: Images, c: float, start: tuple[Floats, Floats] | None, workers: int, check: Callable[[], None]
 ) -> tuple[tuple[Floats, Floats], float]:
     """Weights [k, d] of standardised features and intercepts [k], near in float32, there in float64; and how near."""
-    regression = objective(images, workers)
-    point = regression.start(*start) if start else regression.start()
-    point = walk(regression, point, c if start else None, c, CHOOSING, check)
-    found = minimise(regression, regression.settled(point.astype(np.float64)), relative=EXACT, check=check)
+    regression: Form = first_form(images, workers)
+    regression, point = begun(regression, start, c, workers) if start else (regression, regression.start())
+    regression, point = walk(regression, point, c if start else None, c, CHOOSING, check, workers)
+    regression, found = search(regression, regression.settled(point.astype(np.float64)), EXACT, check, workers)
     return regression.weights(found.point), found.share
 
 

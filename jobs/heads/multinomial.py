@@ -14,6 +14,7 @@ times too wide at the start). Arrays are [classes, n], as LAPACK wants them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,10 +68,12 @@ class Images:
 
 class Regression:
     """What both forms share: points are flat; ``penalty`` may be changed between minimisations. ``excess``: how far above the
-    minimum the last one stopped, as a share of the loss."""
+    minimum the last one stopped, as a share of the loss. ``exact``, ``lasting``: as jobs.heads.newton.Objective has them."""
 
     penalty: float = 1.0
     excess: float = 0.0
+    exact = True
+    lasting = 8
 
     def __init__(self, images: Images) -> None:
         self.images = images
@@ -90,9 +93,9 @@ def objective(images: Images, workers: int = 1) -> ByRows | ByFeatures:
 class ByRows(Regression):
     """A point is outputs without intercept M = A G [k, n], then b [k], then A [k, n]. A gradient is [k, n] and [k]."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: Images, gram: Values | None = None) -> None:
         super().__init__(images)
-        self.gram = self._gram(np.float32)
+        self.gram = self._gram(np.float32) if gram is None else gram
         self._exact: Values | None = None
         self.paired = self.k * self.n + self.k
 
@@ -101,20 +104,18 @@ class ByRows(Regression):
         point = np.zeros(self.paired + self.k * self.n, np.float32)
         if weight is None or bias is None:
             return point
-        margins, of_bias, coefficients = self._parts(point)
+        _, of_bias, coefficients = self._parts(point)
         of_bias[:] = bias
-        for columns in column_slices(self.n, self.d):
-            margins += weight[:, columns].astype(np.float32) @ self._standardised(columns, np.float32).T
         gram = self.gram.copy()
         gram.flat[:: self.n + 1] += np.float32(SPANNED * np.diagonal(gram).mean())
         factor = cho_factor(gram.T, lower=True, overwrite_a=True, check_finite=False)
-        coefficients[:] = cho_solve(factor, margins.T, check_finite=False).T
+        coefficients[:] = cho_solve(factor, self._outputs_of(weight).T, overwrite_b=True, check_finite=False).T
         return self.settled(point)
 
     def settled(self, step: Values) -> Values:
         """The same with outputs computed anew from the coefficients, as rounding has moved them apart."""
         _, bias, coefficients = self._parts(step)
-        return self._packed(coefficients @ self._gram_for(step), bias, coefficients)
+        return self._packed(self._by_gram(coefficients), bias, coefficients)
 
     def at(self, point: Values) -> At:
         margins, bias, coefficients = self._parts(point)
@@ -168,23 +169,35 @@ class ByRows(Regression):
         """Of standardised features: W [k, d] and b [k], float64."""
         _, bias, coefficients = self._parts(point)
         found = np.empty((self.k, self.d))
-        for columns in column_slices(self.n, self.d):
-            found[:, columns] = coefficients @ self._standardised(columns, point.dtype.type)
+        for columns, z in self._blocks(point.dtype.type):
+            found[:, columns] = coefficients @ z
         return found, bias.astype(np.float64)
 
-    def _gram_for(self, point: Values) -> Values:
-        if point.dtype == np.float32:
-            return self.gram
+    def _outputs_of(self, weight: Floats) -> Values:
+        """[k, n] float32 of ``weight`` [k, d], without intercept."""
+        found = np.zeros((self.k, self.n), np.float32)
+        for columns, z in self._blocks(np.float32):
+            found += weight[:, columns].astype(np.float32) @ z.T
+        return found
+
+    def _by_gram(self, rows: Values) -> Values:
+        """``rows`` [k, n] times G, as precise as they are."""
+        if rows.dtype == np.float32:
+            return np.asarray(rows @ self.gram)
         if self._exact is None:
             self._exact = self._gram(np.float64)
-        return self._exact
+        return np.asarray(rows @ self._exact)
 
     def _gram(self, precision: Precision) -> Values:
         gram = np.zeros((self.n, self.n), precision)
-        for columns in column_slices(self.n, self.d):
-            z = self._standardised(columns, precision)
+        for _, z in self._blocks(precision):
             gram += z @ z.T
         return gram
+
+    def _blocks(self, precision: Precision) -> Iterator[tuple[slice, Features]]:
+        """Columns, and the standardised features of all images in them."""
+        for columns in column_slices(self.n, self.d):
+            yield columns, self._standardised(columns, precision)
 
     def _standardised(self, columns: slice, precision: Precision) -> Features:
         return self.images.standard(self.images.features[self.images.rows, columns], columns, precision)

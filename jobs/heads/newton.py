@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 Values = NDArray[np.floating[Any]]
 MOST_STEPS = 100
 MOST_TURNS = 250  #: of conjugate gradients in a step
-FACTORED_FOR = 8
-"""Steps after which the preconditioner is made anew, at the point reached."""
+PATIENCE = 20
+"""Steps after which a search stops whose products only stand for those of the Hessian: its steps lead elsewhere."""
 NEARER = 0.1
 """Of the squared Newton decrement at a step's start, what conjugate gradients leave at most. Near the minimum it is the share
 of the loss that the decrement is, as Newton's method itself leaves about that (Eisenstat and Walker 1996, SIAM Journal on
@@ -46,6 +46,14 @@ class Objective(Protocol):
 
     @property
     def paired(self) -> int: ...
+
+    @property
+    def exact(self) -> bool:
+        """Whether products are those of the Hessian; else what a step carries along is not what follows from it, either."""
+
+    @property
+    def lasting(self) -> int:
+        """Steps after which the preconditioner is made anew, at the point reached."""
 
     def at(self, point: Values) -> At: ...
 
@@ -91,11 +99,12 @@ def minimise(
 
     ``check`` is called before every product: it may raise, to stop.
     """
-    at, turns, factored = objective.at(point), 0, -FACTORED_FOR  # long ago
+    at, turns, factored = objective.at(point), 0, -objective.lasting  # long ago
     slack = float(np.finfo(point.dtype).eps) * 4
+    most = most if objective.exact else min(most, PATIENCE)
     for number in range(most + 1):
         check()
-        if number - factored >= FACTORED_FOR:
+        if number - factored >= objective.lasting:
             objective.factor(at)
             factored = number
         first = objective.precondition(at.gradient.astype(np.float32))
@@ -106,13 +115,13 @@ def minimise(
         goal = max(min(NEARER, decrement / abs(at.loss)) * decrement, relative * abs(at.loss))
         uphill, own = _newton_step(objective, at, first, goal, check)
         turns += own
-        if point.dtype != np.float32:
+        if not (objective.exact and point.dtype == np.float32):
             uphill = objective.settled(uphill.astype(point.dtype))
         beyond = _line_search(objective, at, uphill, slack)
         if beyond is None and factored == number:
             return found
         if beyond is None:
-            factored = -FACTORED_FOR  # once more, by a preconditioner of this point
+            factored = -objective.lasting  # once more, by a preconditioner of this point
         else:
             at = beyond
     raise AssertionError("unreachable")

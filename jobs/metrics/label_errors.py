@@ -19,7 +19,7 @@ CS = (3e-4, 1e-3, 3e-3)
 """Inverse penalties tried: strong ones, as wrong labels are to be seen, not learnt."""
 WIDE, PROJECTED = 2048, 1024  #: wider features are projected first: a flattened map must not cost hours
 EPS = 1e-12
-NEAR = 1e-5
+NEAR = 3e-6
 """How near each regression comes to its minimum, as a share of its loss: probabilities are right to about 0.005."""
 BLOCK = 4096  #: images of which all probabilities are held at once
 UNSEEN = 20.0  #: by which the logit of a class that was not learnt lies below the least intercept of those that were

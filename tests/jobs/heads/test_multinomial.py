@@ -38,7 +38,7 @@ def scikit_learn(images: Images, c: float) -> LogisticRegression:
 
 def minimum(regression: ByRows | ByFeatures, c: float) -> np.ndarray:
     """As far as double precision goes, from where single precision leads."""
-    point = walk(regression, regression.start(), None, c, 1e-5, lambda: None)
+    point = walk(regression, regression.start(), None, c, 1e-5, lambda: None)[1]
     return newton.minimise(regression, regression.settled(point.astype(np.float64)), relative=1e-10).point
 
 
@@ -128,7 +128,7 @@ def test_constant_features_and_separable_classes_end() -> None:
     images = images_of(x, np.repeat([0, 1], 10), np.arange(20), np.ones(20))
     for form in FORMS:
         regression = form(images)
-        weight, bias = regression.weights(walk(regression, regression.start(), None, 1e6, 1e-5, lambda: None))
+        weight, bias = regression.weights(walk(regression, regression.start(), None, 1e6, 1e-5, lambda: None)[1])
         assert np.isfinite(weight).all()
         assert (probabilities(images, weight, bias).argmax(axis=1) == images.labels).all()
 
@@ -227,7 +227,7 @@ def test_outputs_of_a_step_are_those_of_its_coefficients(loud: float) -> None:
 def test_double_precision_takes_few_looks_in_double_precision(n: int, d: int) -> None:
     """Steps are found in single precision: a look in double is paid a few times, and the minimum is none the worse for it."""
     regression, looks = objective(whole(n, d, 12)), list[type]()
-    point = walk(regression, regression.start(), None, 0.1, 1e-5, lambda: None)
+    point = walk(regression, regression.start(), None, 0.1, 1e-5, lambda: None)[1]
     at = regression.at
     regression.at = lambda point: looks.append(point.dtype.type) or at(point)  # type: ignore[method-assign,func-returns-value]
     found = newton.minimise(regression, regression.settled(point.astype(np.float64)), relative=1e-9)

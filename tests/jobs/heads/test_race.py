@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from jobs.heads import held_out, logistic, multinomial, race
+from jobs.heads import held_out, logistic, multinomial, newton, race
 from jobs.heads.cores import one_thread
 from jobs.heads.held_out import Learnt, Outputs, said_of
 from jobs.heads.logistic import Fitted, fit
@@ -261,8 +261,12 @@ def test_a_search_that_stops_early_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     """Fails when how far above the minimum it stopped is told to nobody."""
     x, y = drawn(1.0)
     assert raced(x, y).sentence == f"C = {raced(x, y).c:g}, chosen by cross-validation"
-    real = logistic.minimise
-    monkeypatch.setattr(logistic, "minimise", lambda *args, **kwargs: real(*args, **kwargs, most=0))
+    real = newton.minimise
+
+    def stopped(form: ByFeatures, point: newton.Values, relative: float, *_: object) -> tuple[ByFeatures, newton.Found]:
+        return form, real(form, point, relative=relative, most=0)
+
+    monkeypatch.setattr(logistic, "search", stopped)
     assert "; its search stopped " in raced(x, y).sentence
     assert "that of a fold" not in raced(x, y).sentence
     monkeypatch.setattr(held_out, "minimise", lambda *args, **kwargs: real(*args, **kwargs, most=1))
