@@ -15,6 +15,7 @@ import selectors
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from jobs.runtime import end_with_parent, step_main
@@ -26,9 +27,12 @@ PRELOAD = (
     "scipy.special",
     "threadpoolctl",
     "PIL.Image",
+    "scipy.optimize",
     "jobs.training.trainer",
+    "jobs.strategies.network",
     "jobs.kinds.image.pixels",
     "jobs.models.building",
+    "jobs.evaluation.trained",
 )
 
 
@@ -37,11 +41,19 @@ def main() -> None:
     end_with_parent()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # it starts its threads when it is loaded: none are to be there at a fork
+    preload()
+    _Server().serve()
+
+
+def preload() -> None:
+    """Import, and start no thread: what is forked would not have it, but what it holds."""
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # it starts its threads when it is loaded
     gc.disable()  # what is imported stays: looking through it for garbage takes a quarter of the time
     for name in PRELOAD:
         importlib.import_module(name)
-    _Server().serve()
+    engine = importlib.import_module("jobs.extraction.engine")
+    with suppress(ImportError):  # then torch computes
+        engine.load_openvino()
 
 
 class _Server:
