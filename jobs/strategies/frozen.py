@@ -109,7 +109,7 @@ def run_frozen_once(
     if boundary is None or _bytes(boundary, items, looks) > MOST_BYTES:
         return None
     if context.leads:
-        shown = f" of each of {looks.count} looks" if looks.count > 1 else ""
+        shown = f" for each of {looks.count} looks of an item" if looks.count > 1 else ""
         print(f"stages that never learn are run once{shown}: the network is trained from {boundary.path} on", flush=True)
     computed = _Computed(context, settings, network, boundary, items, device)
     train = computed.rows(items.train, looks)

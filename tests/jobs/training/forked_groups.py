@@ -176,7 +176,7 @@ def test_frozen_stages_that_are_run_once_are_the_same_to_all(
     alone = left(bench, params)
     bench.forget(params)
     assert attempt(bench, params, 2) == [0, 0]
-    assert capfd.readouterr().out.count("are run once of each of 2 looks") == 2  # alone, and by the first of the two
+    assert capfd.readouterr().out.count("are run once for each of 2 looks") == 2  # alone, and by the first of the two
     assert_near(alone, left(bench, params))
 
 
