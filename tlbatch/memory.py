@@ -167,7 +167,7 @@ def _finetune(run: ResolvedRun, images: int, classes: int, domains: int = 1) -> 
 
 def _run_once(run: ResolvedRun, frozen: float, images: int) -> float:
     """What runs stages that never learn before the first epoch, and what is kept of their outputs (jobs.strategies.frozen)."""
-    if not frozen or run.strategy_entry.name != "finetune" or run.train.epochs * images < RUN_ONCE_FROM:
+    if not frozen or not run.strategy_entry.frozen_once or run.train.epochs * images < RUN_ONCE_FROM:
         return 0.0
     return ENGINE_MIB * MIB + WEIGHTS_COMPILED * frozen + min(RUN_ONCE_BYTES, MIB * images)
 

@@ -36,7 +36,7 @@ CROWDED = 2.5
 HELD = 2_000_000  #: images x classes up to which that holds: a point has two numbers for each
 LEFT_OUT = 1 / 40
 """Curvature that the sketch leaves to each image alone, beside the penalty and for each class, up to which it is used. Beyond,
-it takes longer than G does: measured on 24 paths through the C, 2 to 64 classes (the more, the dearer is a product with G)."""
+it takes longer than G does: measured on 18 paths through the C, 2 to 64 classes (the more, the dearer is a product with G)."""
 
 
 def first_form(images: Images, workers: int = 1) -> Sketched | ByRows | ByFeatures:

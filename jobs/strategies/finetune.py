@@ -27,7 +27,8 @@ def train(context: Context, settings: Settings, parts: Parts, device: torch.devi
         raise TypeError(f"settings of fine-tuning are a Finetune, not a {type(own).__name__}")
     penalty = None if own.l2_sp is None else partial(l2_sp, own.l2_sp.alpha, own.l2_sp.beta)
     learning = partial(Learning, penalty=penalty)
-    return train_network(context, settings, parts, device, learning, phases_of(own), start_of(settings, own), frozen_once=True)
+    once, phases = settings.strategy_entry.frozen_once, phases_of(own)
+    return train_network(context, settings, parts, device, learning, phases, start_of(settings, own), frozen_once=once)
 
 
 def start_of(settings: Settings, own: Finetune) -> Start:

@@ -76,6 +76,7 @@ class Strategy:
     (tlbatch.spec.model.FITTED), added (plug-ins'). ``several_tasks``: whether it learns several tasks together, where a dataset
     has labels of such. ``shares``: whether several processes may
     train it together (resources.nodes): its objective asks for a batch's logits, and for nothing else of the network.
+    ``frozen_once``: whether stages that never learn may be run before its first epoch (jobs.strategies.frozen).
     ``whole``: whether parts of the backbone may learn. ``check``: mistakes that its settings make with a run.
     ``learning(settings, stages)``: the
     stages of a backbone that learn. ``labels_read``: from its settings, how many labels of the target's training images it
@@ -98,6 +99,7 @@ class Strategy:
     heads: frozenset[str] = frozenset({"dense"})
     several_tasks: bool = False
     shares: bool = False
+    frozen_once: bool = False
     whole: bool = False
     default: bool = False
     check: Check = nothing_wrong

@@ -153,6 +153,7 @@ FINETUNE = Strategy(
     heads=frozenset({"dense", "added"}),
     several_tasks=True,
     shares=True,
+    frozen_once=True,
     whole=True,
     check=check,
     learning=learning,

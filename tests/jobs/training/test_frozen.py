@@ -94,7 +94,10 @@ def test_the_artifact_has_all_weights_and_frozen_ones_to_the_bit(bench: Any) -> 
 
 @pytest.mark.promise(3)
 def test_stopped_anywhere_and_resumed_equals_uninterrupted(bench: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """While the frozen stages are run, in a trial of a rate, in batches, in validation; what was computed is computed again."""
+    """While the frozen stages are run, in a trial of a rate, in batches, in validation.
+
+    Fails when what they put out depends on where the training was stopped, or a trial goes on with the whole network.
+    """
     train = {**TRAIN, "epochs": 4, "lr": "auto", "lr_candidates": (1e-2, 1e-1), "ema": 0.9}
     params = params_of(bench, train=train)
     whole = trained(bench, params, "whole")
