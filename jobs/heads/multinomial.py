@@ -154,16 +154,23 @@ class ByRows(Regression):
         own, bias = gradient[: self.k * self.n].reshape(self.k, self.n), gradient[self.k * self.n :]
         step = np.empty(self.paired + self.k * self.n, np.float32)
         margins, of_bias, coefficients = self._parts(step)
-        solved = cho_solve(self._factor, (own / self._root).T, overwrite_b=True, check_finite=False).T
-        np.multiply(solved, self._root, out=coefficients)
+        self._solve(own, coefficients)
         if self._loud:
-            np.matmul(coefficients, self.gram, out=margins)
+            self._margins_of(coefficients, margins)
         else:
             np.multiply(coefficients, -self._lambda, out=margins)
             margins += own
             margins /= self._weight
         np.multiply(bias, self._of_bias, out=of_bias)
         return step
+
+    def _solve(self, own: Values, coefficients: Values) -> None:
+        """The preconditioner's A of R, into ``coefficients``; ``_margins_of`` the A G of an A, into ``margins``."""
+        solved = cho_solve(self._factor, (own / self._root).T, overwrite_b=True, check_finite=False).T
+        np.multiply(solved, self._root, out=coefficients)
+
+    def _margins_of(self, coefficients: Values, margins: Values) -> None:
+        np.matmul(coefficients, self.gram, out=margins)
 
     def weights(self, point: Values) -> tuple[Floats, Floats]:
         """Of standardised features: W [k, d] and b [k], float64."""

@@ -124,23 +124,15 @@ class Sketched(ByRows):
         self._along = np.ascontiguousarray(solve_triangular(lower, scaled, lower=True, check_finite=False))
         self._of_bias = np.float32(1 / at.curvature.sum(dtype=np.float64))
 
-    def precondition(self, gradient: Values) -> Values:
+    def _solve(self, own: Values, coefficients: Values) -> None:
         """As ByRows: A = (G + penalty · D⁻¹)⁻¹ D⁻¹ R, of which the inverse is diag ``_scale`` - ``_along``ᵀ ``_along``."""
-        own, bias = gradient[: self.k * self.n].reshape(self.k, self.n), gradient[self.k * self.n :]
-        step = np.empty(self.paired + self.k * self.n, np.float32)
-        margins, of_bias, coefficients = self._parts(step)
         scaled = own / self._weight
         np.multiply(scaled, self._scale, out=coefficients)
         coefficients -= (scaled @ self._along.T) @ self._along
-        if self._loud:
-            np.matmul(coefficients @ self._shared.T, self._shared, out=margins)
-            margins += coefficients * self._own
-        else:
-            np.multiply(coefficients, -self._lambda, out=margins)
-            margins += own
-            margins /= self._weight
-        np.multiply(bias, self._of_bias, out=of_bias)
-        return step
+
+    def _margins_of(self, coefficients: Values, margins: Values) -> None:
+        np.matmul(coefficients @ self._shared.T, self._shared, out=margins)
+        margins += coefficients * self._own
 
     def _by_gram(self, rows: Values) -> Values:
         """``rows`` [k, n] times G."""

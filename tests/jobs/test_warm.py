@@ -59,7 +59,7 @@ def test_every_library_takes_what_was_granted(loaded: dict[str, str]) -> None:
         assert found["torch"] == found["mkl"] == found["granted"] == count
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc: run it on Linux")
 def test_what_is_imported_before_a_fork_starts_no_thread() -> None:
     """Fails when a library starts some as it is loaded: a fork has the locks that these held, and waits for ever."""
     code = "import os; from jobs.warm import preload; preload(); import openvino; print(len(os.listdir('/proc/self/task')))"
