@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import traceback
@@ -48,11 +47,10 @@ def _run(places: list[str], html: Path | None) -> None:
     from tlbatch.kinds import speak_of
     from tlbatch.reports.listing import find_reports
     from tlbatch.store import open_store
+    from tlbatch.store.cache import open_cache
 
     with tempfile.TemporaryDirectory(prefix="tlbatch-compare-") as scratch:
-        shared = os.environ.get("TLBATCH_CACHE")
-        cache = Path(shared) / "files" if shared else Path(scratch)
-        sides = load_sides(find_reports(open_store("."), places), cache)
+        sides = load_sides(find_reports(open_store("."), places), open_cache(Path(scratch)))
         speak_of(sides[0].sources.kind)
         comparison = compare(sides)
         if html is None:

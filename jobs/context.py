@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,6 +32,7 @@ from tlbatch.store.artifacts import (
     load_manifest,
     open_artifact,
 )
+from tlbatch.store.cache import Cache, PrivateFolder, open_cache
 from tlbatch.store.documents import DamagedError, read, read_disposable, sealed, shaped, what
 from tlbatch.store.housekeeping import tidy
 from tlbatch.tasks import InputRef, Task, task_name
@@ -115,11 +117,19 @@ class Context:
         artifacts = (open_artifact(self.store, ref.step, ref.key, self.cache) for ref in self.task.older)
         return [artifact for artifact in artifacts if artifact is not None]
 
-    @property
-    def cache(self) -> Path:
-        """Folder for fetched files, shared by the tasks of a machine (content-addressed)."""
-        default = self.scratch / "cache"
-        return Path(os.environ["TLBATCH_CACHE"]) / "files" if "TLBATCH_CACHE" in os.environ else default
+    @cached_property
+    def cache(self) -> Cache:
+        """For fetched files: shared by the tasks of a node where TLBATCH_CACHE names a folder for it, else this attempt's own.
+
+        Raises StudyError where TLBATCH_CACHE_SIZE is no size.
+        """
+        alone = self.scratch / "cache"
+        return open_cache(alone) if os.environ.get("TLBATCH_CACHE") else PrivateFolder(alone)
+
+    def close(self) -> None:
+        """Nothing that was fetched for this attempt is used any more."""
+        if "cache" in self.__dict__:
+            self.cache.close()
 
     def _open(self, ref: InputRef) -> Artifact:
         artifact = open_artifact(self.store, ref.step, ref.key, self.cache)

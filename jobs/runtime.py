@@ -161,6 +161,8 @@ def _run_task(
         log.stop()
         if not (lost and _told_by_another(context, began)):
             write_exit(context.store, context.task.key, attempt, code, sentence)
+    if context is not None:
+        context.close()
     shutil.rmtree(scratch, ignore_errors=True)
     return code
 

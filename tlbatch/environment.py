@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 PREFIX = "TLBATCH_"
 SETTINGS = {
     "TLBATCH_CACHE": "folder for fetched files",
+    "TLBATCH_CACHE_SIZE": "how large it may get, such as 20Gi",
     "TLBATCH_CONFIG": "file of contexts",
     "TLBATCH_CONTEXT": "the context to use",
     "TLBATCH_IMAGES": "a context's images",

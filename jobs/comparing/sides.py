@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -20,6 +19,7 @@ from tlbatch.contracts.reports import ReportParams
 from tlbatch.errors import CorruptArtifactError, StudyError
 from tlbatch.records.executions import Execution
 from tlbatch.store.artifacts import Artifact, open_artifact
+from tlbatch.store.cache import Cache
 from tlbatch.tasks import InputRef, Task, load_task, task_name
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -72,7 +72,7 @@ class Side:
         return {**found, "device": ", ".join(devices)} if devices else found
 
 
-def load_sides(executions: list[Execution], cache: Path) -> list[Side]:
+def load_sides(executions: list[Execution], cache: Cache) -> list[Side]:
     """Raises StudyError for one without a report, or for fewer than two."""
     if len(executions) < 2:
         raise StudyError("compare needs two executions or more: tlbatch report compare A B")
@@ -81,7 +81,7 @@ def load_sides(executions: list[Execution], cache: Path) -> list[Side]:
     return [load_side(letter, execution, cache) for letter, execution in zip(LETTERS, executions, strict=False)]
 
 
-def load_side(letter: str, execution: Execution, cache: Path) -> Side:
+def load_side(letter: str, execution: Execution, cache: Cache) -> Side:
     """Read what the report of an execution was made from. Raises StudyError, CorruptArtifactError."""
     task = _report_task(execution)
     artifacts = {role: _open(execution, ref, cache) for role, ref in task.inputs.items()}
@@ -115,7 +115,7 @@ def _report_task(execution: Execution) -> Task:
     raise StudyError(f"{execution.id} has no report to compare: `tlbatch status {execution.id}` says where it stands")
 
 
-def _open(execution: Execution, ref: InputRef, cache: Path) -> Artifact:
+def _open(execution: Execution, ref: InputRef, cache: Cache) -> Artifact:
     artifact = open_artifact(execution.store, ref.step, ref.key, cache)
     if artifact is None or artifact.digest != ref.digest:
         raise CorruptArtifactError(

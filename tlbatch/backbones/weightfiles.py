@@ -22,6 +22,7 @@ from tlbatch.errors import StudyError, TransientError
 from tlbatch.home import expanded
 from tlbatch.store import NotFoundError, Store, open_store
 from tlbatch.store.artifacts import file_sha256
+from tlbatch.store.cache import Cache, as_cache
 
 TIMEOUT_S = 30.0
 PIECE = 1 << 20
@@ -70,16 +71,16 @@ def package_file(weight: WeightInfo) -> Path | None:
     return None
 
 
-def find_weight(store: Store | None, weight: WeightInfo, cache: Path | None = None) -> Path:
+def find_weight(store: Store | None, weight: WeightInfo, cache: Path | Cache | None = None) -> Path:
     """A local file with the weights, its hash checked: from the store, a package, the local cache, or downloaded into it.
 
-    ``cache``: folder for what is fetched from a remote store. Raises TransientError where the file cannot be had now,
-    with the ways out, and StudyError where what was found is not what was published.
+    ``cache``: for what is fetched from a remote store. Raises TransientError where the file cannot be had now, with the ways
+    out, and StudyError where what was found is not what was published.
     """
     place = place_of(store, weight)
     if place.kind == "store":
         assert store is not None
-        return _checked(fetch_from_store(store, FOLDER + weight.file, cache), weight, place.where)
+        return _checked(fetch_from_store(store, FOLDER + weight.file, cache, weight.hash), weight, place.where)
     path = package_file(weight) or checkpoints_folder() / weight.file
     if path.is_file():
         return _checked(path, weight, str(path))
@@ -95,8 +96,11 @@ def _checked(path: Path, weight: WeightInfo, where: str) -> Path:
     return path
 
 
-def fetch_from_store(store: Store, name: str, cache: Path | None = None) -> Path:
-    """The local file behind an object, fetched where the store is remote. Raises StudyError where there is none."""
+def fetch_from_store(store: Store, name: str, cache: Path | Cache | None = None, published: str = "") -> Path:
+    """The local file behind an object, fetched where the store is remote. Raises StudyError where there is none.
+
+    What lies in the cache counts where its size is right, and where its sha256 begins with the ``published`` digits.
+    """
     local = store.local_path(name)
     try:
         if local is not None:
@@ -107,16 +111,17 @@ def fetch_from_store(store: Store, name: str, cache: Path | None = None) -> Path
         if stat is None:
             raise NotFoundError(name)
         tag = hashlib.sha256(f"{store.url}\0{name}\0{stat.etag}".encode()).hexdigest()[:16]
-        target = (cache or checkpoints_folder()) / f"{tag}-{Path(name).name}"
-        if not target.is_file():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            store.download(name, target)
-        return target
+        return as_cache(cache or checkpoints_folder()).file(
+            f"{tag}-{Path(name).name}",
+            stat.size,
+            lambda target: store.download(name, target),
+            lambda path: path.stat().st_size == stat.size and (not published or file_sha256(path).startswith(published)),
+        )
     except NotFoundError:
         raise StudyError(f"weights {store.url}/{name}: no such file") from None
 
 
-def fetch(location: str, store: Store | None, cache: Path | None = None) -> Path:
+def fetch(location: str, store: Store | None, cache: Path | Cache | None = None) -> Path:
     """A local file for a path, ``s3://`` or ``https://`` URL, or ``store:weights/<file>``. Raises StudyError or
     TransientError."""
     if location.startswith(STORE_PREFIX):
@@ -128,8 +133,8 @@ def fetch(location: str, store: Store | None, cache: Path | None = None) -> Path
         return fetch_from_store(open_store(folder), name, cache)
     if location.startswith(("https://", "http://")):
         tag = hashlib.sha256(location.encode()).hexdigest()[:12]
-        target = (cache or checkpoints_folder()) / f"{tag}-{location.rpartition('/')[2].partition('?')[0]}"
-        return target if target.is_file() else download(location, target)
+        name = f"{tag}-{location.rpartition('/')[2].partition('?')[0]}"
+        return as_cache(cache or checkpoints_folder()).file(name, 0, lambda target: download(location, target), Path.is_file)
     try:
         path = expanded(location.removeprefix("file://"))
         if path.is_file():

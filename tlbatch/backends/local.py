@@ -17,11 +17,11 @@ from tlbatch.backends.processes import Process, WarmServer, start_cold
 from tlbatch.backends.protocol import Ended
 from tlbatch.environment import THREAD_SETTINGS
 from tlbatch.errors import TlbatchError
-from tlbatch.home import home
 from tlbatch.planning import Node
 from tlbatch.records.task_records import read_progress
 from tlbatch.steps import STEPS
 from tlbatch.store import Store
+from tlbatch.store.cache import cache_folder, cache_limit
 from tlbatch.tasks import Task, task_name
 
 POLL_S = 0.05
@@ -68,6 +68,10 @@ class LocalBackend:
     _running: dict[str, _Running] = field(default_factory=dict)
     _warm_server: WarmServer | None = None
     _folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def __post_init__(self) -> None:
+        """Raises StudyError where TLBATCH_CACHE_SIZE is no size: once, and not by every task."""
+        cache_limit()
 
     def cores_of(self, node: Node) -> int:
         """Compute threads that a task of this node gets."""
@@ -198,11 +202,10 @@ class LocalBackend:
         return output
 
     def _environment(self, cores: int) -> dict[str, str]:
-        cache = os.environ.get("TLBATCH_CACHE") or str(home() / ".cache" / "tlbatch")
         threads = dict.fromkeys(THREAD_SETTINGS, str(cores))
         own = {
             "TMPDIR": str(self._own_folder()),
-            "TLBATCH_CACHE": cache,
+            "TLBATCH_CACHE": str(cache_folder()),
             "TLBATCH_PARENT": str(os.getpid()),
             "PYTHONUNBUFFERED": "1",
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tlbatch.errors import StudyError
-from tlbatch.home import home
 from tlbatch.records.executions import Execution
 from tlbatch.reports.listing import report_manifest
 from tlbatch.store import NotFoundError, Store
 from tlbatch.store.artifacts import FileEntry, file_sha256
+from tlbatch.store.cache import cache_folder
+from tlbatch.store.cache_space import REPORTS
 
 FETCHES_AT_ONCE = 8
 
@@ -130,8 +130,7 @@ def local_page(execution: Execution) -> tuple[Path | None, tuple[Damaged, ...]]:
     own = execution.store.local_path(execution.name("report/index.html"))
     if own is not None and own.exists():
         return own, ()
-    root = Path(os.environ.get("TLBATCH_CACHE") or home() / ".cache" / "tlbatch")
-    pulled = pull_report(execution, root / "reports" / execution.id)
+    pulled = pull_report(execution, cache_folder() / REPORTS / execution.id)
     page = Path(pulled.folder) / "index.html"
     missing = any(damaged.file == "index.html" and not damaged.mended for damaged in pulled.damaged)
     return (None if missing or not page.exists() else page.resolve()), pulled.damaged

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tlbatch.errors import CorruptArtifactError, OtherVersionError, TransientError
+from tlbatch.store.cache import Cache, as_cache
 from tlbatch.store.documents import WRONG, Decode, decoded, parse, shaped, tell
 from tlbatch.store.housekeeping import tidy
 from tlbatch.store.names import check_name
@@ -180,10 +181,10 @@ class Artifact:
     Safe to use from several threads.
     """
 
-    def __init__(self, store: Store, manifest: Manifest, cache: Path) -> None:
+    def __init__(self, store: Store, manifest: Manifest, cache: Path | Cache) -> None:
         self.store = store
         self.manifest = manifest
-        self._cache = cache
+        self._cache = as_cache(cache)
         self._checked: dict[str, tuple[Path, _Signature]] = {}
         self._locks = {name: threading.Lock() for name in manifest.files}
 
@@ -234,21 +235,26 @@ class Artifact:
 
     def _fetched(self, name: str, entry: FileEntry) -> tuple[Path, _Signature]:
         """The file in the cache, fetched unless it is there and holds: a damaged cache is no fault of the artifact."""
-        target = self._cache / entry.sha256
-        if target.exists():
-            before = _signature(target)
-            if before is not None and _holds(target, entry):
-                return target, before
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for _ in range(FETCHES):  # what was damaged on the way is whole the second time: no reason to give up the artifact
-            try:
-                self.store.download(entry.path, target)
-            except NotFoundError as error:
-                raise self._corrupt(name, "is gone") from error
-            before = _signature(target)
-            if before is not None and _holds(target, entry):
-                return target, before
-        raise self._corrupt(name, "does not match its manifest")
+        before: _Signature | None = None
+
+        def holds(path: Path) -> bool:
+            nonlocal before
+            before = _signature(path)
+            return before is not None and _holds(path, entry)
+
+        def fetch(target: Path) -> None:
+            for _ in range(FETCHES):  # what was damaged on the way is whole the second time: no reason to give up the artifact
+                try:
+                    self.store.download(entry.path, target)
+                except NotFoundError as error:
+                    raise self._corrupt(name, "is gone") from error
+                if holds(target):
+                    return
+            raise self._corrupt(name, "does not match its manifest")
+
+        path = self._cache.file(entry.sha256, entry.size, fetch, holds)
+        assert before is not None
+        return path, before
 
     def _verified(self, name: str, entry: FileEntry, path: Path) -> tuple[Path, _Signature]:
         before = _signature(path)  # taken first: what changes while it is hashed is checked once more
@@ -282,8 +288,10 @@ def _holds(path: Path, entry: FileEntry) -> bool:
     return path.stat().st_size == entry.size and file_sha256(path) == entry.sha256
 
 
-def open_artifact(store: Store, step: str, key: str, cache: Path) -> Artifact | None:
-    """The artifact, or None where it is not complete. ``cache`` holds fetched files of remote stores."""
+def open_artifact(store: Store, step: str, key: str, cache: Path | Cache) -> Artifact | None:
+    """The artifact, or None where it is not complete. ``cache`` holds fetched files of remote stores; a path is a folder of
+    this process alone.
+    """
     manifest = load_manifest(store, step, key)
     return Artifact(store, manifest, cache) if manifest else None
 

@@ -216,6 +216,7 @@ WALKERS = {
     "jobs/samples.py",  # its own output, the system's fonts
     "jobs/context.py",  # a step's own output
     "tlbatch/backends/local.py",  # devices of this machine
+    "tlbatch/store/cache_space.py",  # what a cache holds
 }
 
 
