@@ -43,13 +43,13 @@ test-all: $(STAMP)  ## the slow part too
 PEERS := build/peers/.installed-$(shell cksum < tests/bench/peers/requirements.lock | cut -d' ' -f1)
 $(PEERS): | $(STAMP)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/peers
-	$(BIN)/uv pip install --quiet --python build/peers/bin/python --require-hashes -r tests/bench/peers/requirements.lock
+	$(BIN)/uv pip install --quiet --python build/peers/bin/python --no-deps --require-hashes -r tests/bench/peers/requirements.lock
 	@touch $@
 
-bench: $(STAMP) $(PEERS)  ## timing, as ratios in one run (those of the cluster where one is up); then a table
-	rm -rf build/bench
-	TLBATCH_REQUIRE=$${TLBATCH_REQUIRE:-},peers TLBATCH_PEERS=$(CURDIR)/build/peers/bin/python TLBATCH_BENCH=$(CURDIR)/build/bench $(BIN)/python -m pytest -m bench -s $(PYTEST_ARGS)
-	$(BIN)/python -m tests.bench.records build/bench
+bench: $(STAMP) $(PEERS)  ## timing, as ratios in one run (those of the cluster where one is up): docs/speed.md's table and plot
+	rm -rf build/bench && mkdir -p build/bench
+	TLBATCH_REQUIRE=$${TLBATCH_REQUIRE:-},peers TLBATCH_PEERS=$(CURDIR)/build/peers/bin/python TLBATCH_BENCH=$(CURDIR)/build/bench $(BIN)/python -m pytest -m bench -s $(PYTEST_ARGS); \
+	code=$$?; $(BIN)/python -m tests.bench.page build/bench && exit $$code
 
 bench-gpu: $(STAMP)  ## everything that is to be measured on one GPU, in eight minutes; a table, and build/bench-gpu/gpu.json
 	$(BIN)/python -m tests.bench.gpu build/bench-gpu

@@ -1,5 +1,10 @@
-"""Benches on the cluster use the fixtures of its tests."""
+"""What benches share: the cores that ours and others are compared on, and the fixtures of tests on the cluster."""
 
+import os
+
+import pytest
+
+from tests.bench.beside import CORES
 from tests.e2e.conftest import (  # noqa: F401
     api,
     bucket,
@@ -11,3 +16,11 @@ from tests.e2e.conftest import (  # noqa: F401
     store_url,
     user,
 )
+from tests.requirements import missing
+
+
+@pytest.fixture
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    if len(os.sched_getaffinity(0)) < CORES:
+        missing("cores", f"it is compared on {CORES} cores, and fewer are usable: grant more (taskset, cgroup)")
+    monkeypatch.setenv("TLBATCH_THREADS", str(CORES))

@@ -1,21 +1,24 @@
-"""What benches measured: JSON beside one another, and a table of it (``python -m tests.bench.records FOLDER``)."""
+"""What benches measured, as JSON beside one another."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Measured:
     """Work done by tlbatch and by a peer in one run, in turns. ``ours_s`` and ``peer_s``: seconds of each turn.
 
-    ``limit``: items a second that the cores could do at most (tests.bench.limits), where that was measured in the same run.
+    ``limit``: items a second that the cores could do at most (tests.bench.limits), where that was measured in the same run;
+    ``limit_by``: the engine that is fastest there. ``settings``: versions of what was compared. ``machine`` and ``date``: of
+    the record.
     """
 
     what: str
@@ -26,11 +29,19 @@ class Measured:
     goal: float
     settings: dict[str, str] = field(default_factory=dict)
     limit: float | None = None
+    limit_by: str = ""
+    machine: dict[str, str] = field(default_factory=dict)
+    date: str = ""
 
     @property
     def ratio(self) -> float:
         """How many times as fast as the peer, by the medians of the turns."""
         return median(self.peer_s) / median(self.ours_s)
+
+    @property
+    def short(self) -> bool:
+        """Of what is asked for."""
+        return self.ratio < self.goal
 
     @property
     def ours(self) -> float:
@@ -47,9 +58,31 @@ class Measured:
         return None if self.limit is None else self.ours / self.limit
 
     def line(self) -> str:
-        reached = ("", "") if self.limit is None else (f"{self.limit:.1f}", f"{self.ours / self.limit:.0%}")
-        measured = (f"{self.ours:.1f}", f"{self.theirs:.1f}", f"{self.ratio:.2f}", f"{self.goal:.3g}")
-        return f"| {' | '.join((self.what, self.peer, *measured, *reached))} |"
+        """A row of Markdown."""
+        versions = ", ".join(f"{name} {value}" for name, value in self.settings.items())
+        peer = f"{self.peer} ({versions})" if versions else self.peer
+        measured = (
+            number(self.ours),
+            number(self.theirs),
+            f"{self.ratio:.2f}",
+            f"{self.goal:.3g}",
+            "short" if self.short else "",
+        )
+        by = f" ({self.limit_by})" if self.limit_by else ""
+        reached = ("", "") if self.share is None else (f"{number(self.limit or 0.0)}{by}", f"{self.share:.0%}")
+        return f"| {' | '.join((self.what, peer, *measured, *reached))} |"
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "ratio": self.ratio, "share": self.share}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Measured:
+        return cls(**{each.name: document[each.name] for each in fields(cls) if each.name in document})
+
+
+def number(value: float) -> str:
+    """Three digits that tell something."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def machine() -> dict[str, str]:
@@ -74,26 +107,5 @@ def record(measured: Measured) -> None:
     if folder := os.environ.get("TLBATCH_BENCH"):
         path = Path(folder) / f"{measured.what} beside {measured.peer}.json".replace("/", "-")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(
-            json.dumps({**asdict(measured), "ratio": measured.ratio, "share": measured.share, "machine": machine()}, indent=1)
-        )
-
-
-def table(folder: Path) -> str:
-    """Markdown of all that is kept there."""
-    found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-    known = {name: each[name] for each in found for name in each}
-    if not known:
-        return "nothing was measured"
-    lines = [f"{', '.join(f'{name}: {value}' for name, value in known['machine'].items())}", ""]
-    lines += [
-        "| what | beside | ours, items/s | theirs | times as fast | goal | limit | reached |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for each in found:
-        lines.append(Measured(**{name: each[name] for name in each if name not in ("ratio", "share", "machine")}).line())
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(table(Path(sys.argv[1])))
+        document = measured.to_json() | {"machine": machine(), "date": datetime.now(UTC).date().isoformat()}
+        path.write_text(json.dumps(document, indent=1), encoding="utf-8")

@@ -17,10 +17,9 @@ import pytest
 from jobs.data.index import load_index
 from jobs.extraction.computing import StoredItems
 from jobs.extraction.requested_rows import Wanted
+from tests.bench.beside import CORES, SCRIPTS, in_turns, peer
 from tests.bench.records import Measured, record
-from tests.bench.test_extract import CORES, Prepared, manifest_of, prepare
-from tests.bench.test_peers import in_turns
-from tests.requirements import missing
+from tests.bench.test_extract import Prepared, manifest_of, prepare
 from tlbatch.store import open_store
 from tlbatch.store.artifacts import Artifact, open_artifact
 
@@ -95,7 +94,7 @@ def test_photographs_from_a_bucket_come_as_fast_as_plain_readers_fetch_them(
 
 def test_photographs_from_a_folder_beside_webdataset(prepared: Prepared) -> None:
     """Both read the same tar files, which lie in memory: ours checks them first, and reads each photograph by its place."""
-    manifest, script = manifest_of(prepared), Path(__file__).with_name("peers") / "webdataset_read.py"
+    manifest, script = manifest_of(prepared), SCRIPTS / "webdataset_read.py"
     shards = [
         str(prepared.store.local_path(entry.path)) for name, entry in manifest.files.items() if name.startswith("shards/")
     ]
@@ -112,11 +111,3 @@ def test_photographs_from_a_folder_beside_webdataset(prepared: Prepared) -> None
     found = Measured("photographs from a folder", "webdataset", 2 * EACH, ours, theirs, 1.0, versions)
     record(found)
     assert found.ratio >= 1.0
-
-
-def peer(program: str) -> list[str]:
-    """Of the environment that `make bench` makes."""
-    path = Path(os.environ.get("TLBATCH_PEERS", "")).with_name(program) if os.environ.get("TLBATCH_PEERS") else Path()
-    if not path.is_file():
-        missing("peers", f"{program} is not there to be measured beside: make bench installs it (build/peers)")
-    return [str(path)]

@@ -1,22 +1,30 @@
-"""What it costs to submit a study, and what its driver costs."""
+"""What it costs to submit a study, also beside kubectl, and what its driver costs."""
 
 from __future__ import annotations
 
 import json
 import re
+import secrets
 import subprocess
 import sys
+import time
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.bench.beside import in_turns
+from tests.bench.records import Measured, record
 from tests.e2e.user import User, finished
 from tlbatch.cluster import Cluster as Api
-from tlbatch.cluster.client import PODS
+from tlbatch.cluster.client import JOBS, PODS
 from tlbatch.manifests.names import EXECUTION
 
 pytestmark = [pytest.mark.bench, pytest.mark.e2e]
 CPU_S, OWN_S, REQUESTS = 1.5, 0.3, 6
+OF_KUBECTL, TURNS = 0.05, 9  #: kubectl is no Python, and knows nothing of studies and stores
 MEASURED = """
 import contextlib, io, json, sys, time
 import botocore.endpoint, boto3, kubernetes
@@ -63,6 +71,37 @@ def test_submit_is_cheap(user: User) -> None:
     assert best["cpu"] < CPU_S
     assert best["own"] < OWN_S
     assert best["api"] + best["s3"] <= REQUESTS
+
+
+def test_beside_kubectl_create(api: Api, store_url: str, tmp_path: Path) -> None:
+    """Both send, Python's start included: tlbatch checks a study, puts it into the store and creates the driver's Job; kubectl
+    creates the same Job, rendered before, and suspended. No pod finds its image: nothing of a study runs meanwhile."""
+    user = User(tmp_path, store_url, f"{store_url}/photographs", SimpleNamespace(prefix="localhost", tag="none"))
+    study = user.study("sent")
+    job = json.loads(user.run("render", str(study), "--output", "json"))
+    job["spec"]["suspend"] = True
+    names = (f"kubectl-{secrets.token_hex(4)}" for _ in count())
+
+    def tlbatch(turn: int) -> float:
+        started = time.perf_counter()
+        execution = user.submit(study)
+        seconds = time.perf_counter() - started
+        api.delete(JOBS, execution.id)
+        return seconds
+
+    def kubectl() -> float:
+        name, path = next(names), tmp_path / "job.json"
+        path.write_text(json.dumps(job | {"metadata": {**job["metadata"], "name": name}}), encoding="utf-8")
+        started = time.perf_counter()
+        subprocess.run(["kubectl", "create", "-f", str(path)], check=True, capture_output=True, timeout=120)
+        seconds = time.perf_counter() - started
+        api.delete(JOBS, name)
+        return seconds
+
+    ours, theirs = in_turns(tlbatch, kubectl, TURNS, warm=kubectl)
+    found = Measured("a study sent to a cluster", "kubectl create", 1, ours, theirs, OF_KUBECTL)
+    record(found)
+    assert not found.short
 
 
 def test_what_a_driver_costs(user: User, api: Api) -> None:
