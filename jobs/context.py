@@ -9,8 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -48,7 +47,7 @@ RECORDED_VERSIONS = ("tlbatch", "torch", "torchvision", "timm", "numpy", "scikit
 
 
 class Context:
-    """One attempt at one task."""
+    """One attempt at one task. Raises StudyError where TLBATCH_CACHE_SIZE is no size."""
 
     def __init__(
         self,
@@ -65,6 +64,7 @@ class Context:
         self.store, self.task, self.attempt, self.scratch, self.shard = store, task, attempt, scratch, shard
         self.member = member  #: this process's place among several that do the task together
         self.group: Alone | None = None  #: these, once they have met
+        self.cache = _cache(scratch / "cache")  #: for fetched files
         self.made: dict[str, Any] = {}  #: facts for the manifest: images_per_s, forward_passes, device, …
         self._stop, self._clock, self._started = stop, clock, clock()
         self._spent_before_s = self._read_spent()
@@ -117,19 +117,9 @@ class Context:
         artifacts = (open_artifact(self.store, ref.step, ref.key, self.cache) for ref in self.task.older)
         return [artifact for artifact in artifacts if artifact is not None]
 
-    @cached_property
-    def cache(self) -> Cache:
-        """For fetched files: shared by the tasks of a node where TLBATCH_CACHE names a folder for it, else this attempt's own.
-
-        Raises StudyError where TLBATCH_CACHE_SIZE is no size.
-        """
-        alone = self.scratch / "cache"
-        return open_cache(alone) if os.environ.get("TLBATCH_CACHE") else PrivateFolder(alone)
-
     def close(self) -> None:
         """Nothing that was fetched for this attempt is used any more."""
-        if "cache" in self.__dict__:
-            self.cache.close()
+        self.cache.close()
 
     def _open(self, ref: InputRef) -> Artifact:
         artifact = open_artifact(self.store, ref.step, ref.key, self.cache)
@@ -198,6 +188,7 @@ class Context:
             "cpu": _cpu_name(),
             "threads": self.threads,
             "peak_memory_mib": peak_memory_mib(),
+            "fetched": asdict(self.cache.fetched),
             "time": time.time(),
             **self.made,
         }
@@ -325,6 +316,11 @@ class Checkpoint:
 
     files: dict[str, str]
     seconds: float = 0.0
+
+
+def _cache(alone: Path) -> Cache:
+    """Shared by the tasks of a node where TLBATCH_CACHE names a folder for it, else this attempt's own."""
+    return open_cache(alone) if os.environ.get("TLBATCH_CACHE") else PrivateFolder(alone)
 
 
 def _number(name: str, prefix: str) -> int | None:

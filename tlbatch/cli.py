@@ -45,6 +45,7 @@ COMMANDS = {
     "gc": ("tlbatch.commands.cleaning:gc", "Remove what nothing in a store needs any more."),
     "rm": ("tlbatch.commands.cleaning:rm", "Forget an execution."),
     "fsck": ("tlbatch.commands.fsck:fsck", "Check that a store holds what was written to it; repair what can be."),
+    "cache": ("tlbatch.commands.caches:cache", "Show and empty what was fetched from S3 and is kept on this machine."),
     "doctor": ("tlbatch.commands.doctor:doctor", "Check cluster, permissions, Secret, S3 and images."),
     "context": ("tlbatch.commands.contexts:context", "Where studies go: list, set and use contexts."),
     "secret": ("tlbatch.commands.contexts:secret", "Make the Secret with the pods' S3 credentials."),

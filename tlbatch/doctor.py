@@ -14,6 +14,7 @@ from tlbatch import __version__
 from tlbatch.cluster.clearing import Clearing
 from tlbatch.cluster.client import (
     ALL_PODS,
+    CLAIMS,
     CONFIGMAPS,
     DEVICE_CLASSES,
     JOB_NAME,
@@ -87,6 +88,8 @@ def examine(
         yield from _guarded("secret", lambda: _secret(opened, profile))
         if profile.pod_ca_bundle:
             yield from _guarded("ca bundle", lambda: _ca_bundle(opened, str(profile.pod_ca_bundle)))
+        if profile.cache:
+            yield from _guarded("cache", lambda: _cache(opened, str(profile.cache.claim if profile.cache else "")))
     yield from _guarded("store", lambda: _store(store()))
     if pod and "opened" in locals():
         yield from _guarded("pod", lambda: _pod(opened, profile.site()))
@@ -248,6 +251,31 @@ def _ca_bundle(cluster: Cluster, given: str) -> Iterator[Finding]:
         yield Finding("ca bundle", OK, f"{kind} {name}, key {key}")
 
 
+def _cache(cluster: Cluster, claim: str) -> Iterator[Finding]:
+    """The claim that tasks share must be there, or they wait for ever for a node."""
+    try:
+        found = cluster.get(CLAIMS, claim)
+    except ClusterError as error:  # a role of before claims were looked at
+        yield Finding("cache", WARNING, f"claim {claim} could not be looked at: {error}")
+        return
+    if found is None:
+        yield Finding(
+            "cache",
+            FAILED,
+            f"claim {claim} is not there, so tasks would wait for ever: make a PersistentVolumeClaim of this name in namespace "
+            f'{cluster.namespace} (the manual\'s "A cache that tasks share" has one), or `tlbatch context set cache=`',
+        )
+        return
+    phase, modes = found.get("status", {}).get("phase"), found.get("spec", {}).get("accessModes") or []
+    size = found.get("status", {}).get("capacity", {}).get("storage") or "not bound yet"
+    if phase == "Lost":
+        yield Finding("cache", FAILED, f"claim {claim} has lost its volume: delete it and make it again")
+    elif "ReadWriteMany" in modes:
+        yield Finding("cache", OK, f"claim {claim}, {size}")
+    else:
+        yield Finding("cache", OK, f"claim {claim}, {size}, {', '.join(modes)}: all tasks run on the node that has it")
+
+
 # -- S3 ---------------------------------------------------------------------------------------------------------------
 
 
@@ -338,7 +366,8 @@ def _outcome(cluster: Cluster, job: dict[str, Any]) -> Finding:
         if how == "Complete" and pods:
             return Finding("pod", OK, cluster.logs(pods[0]["metadata"]["name"]).strip())
         words = explain_job(job, pods, [] if pods else job_events(cluster, job)) or words
-        if how == "Failed" or "cannot be pulled" in words or "Secret" in words or "Pod Security" in words:
+        for_ever = ("cannot be pulled", "Secret", "Pod Security", "not found")
+        if how == "Failed" or any(each in words for each in for_ever):
             return Finding("pod", FAILED, words)
         time.sleep(0.5)
     return Finding("pod", FAILED, words or f"did not end in {POD_TIMEOUT_S:g} s")

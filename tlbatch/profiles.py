@@ -6,24 +6,33 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from tlbatch import __version__
 from tlbatch.errors import StudyError
 from tlbatch.home import expanded
-from tlbatch.manifests.site import Site, checked_bundle
+from tlbatch.manifests.site import CacheVolume, Site, checked_bundle
 from tlbatch.prices import Prices
 from tlbatch.schema.base import Part
 from tlbatch.schema.mistakes import Wording
 from tlbatch.schema.nearest import suggestion
-from tlbatch.spec.resources import StudyResources
+from tlbatch.spec.resources import Quantity, StudyResources
 
 DEFAULT_NAME = "default"
 CONFIG_KEYS = ("current-context", "contexts")
 ENVIRONMENT = {"store": "TLBATCH_STORE", "namespace": "TLBATCH_NAMESPACE", "images": "TLBATCH_IMAGES", "tag": "TLBATCH_TAG"}
+
+
+class CacheClaim(Part):
+    """A PersistentVolumeClaim of the namespace that the pods of all tasks share as their cache."""
+
+    claim: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", description="its name")]
+    size: Annotated[
+        Quantity | None, Field(description="how large the cache may get; default: 20Gi, at most half of the volume")
+    ] = None
 
 
 class Profile(Part):
@@ -32,6 +41,8 @@ class Profile(Part):
     ``ca_bundle``: a file here with the certificates that S3's is signed by; ``pod_ca_bundle``: where pods find them,
     ``configmap/NAME`` or ``secret/NAME`` (its key ``ca.crt``, or ``…/NAME/KEY``). They belong to a context, as the endpoint
     does, and not to a study: a driver needs them before it can read its study out of the store.
+
+    ``cache``: a PersistentVolumeClaim that tasks share, so that no node fetches a file twice.
 
     ``prices``: what an hour of a pod costs, by which `tlbatch check` says what a study will cost.
 
@@ -53,6 +64,7 @@ class Profile(Part):
     service_account: str = "tlbatch-step"
     driver_account: str = "tlbatch-driver"
     driver_priority: str | None = "tlbatch-driver"
+    cache: CacheClaim | None = None
     resources: StudyResources = StudyResources()
     prices: Prices | None = None
 
@@ -76,6 +88,7 @@ class Profile(Part):
             driver_account=self.driver_account,
             step_account=self.service_account,
             driver_priority=self.driver_priority,
+            cache=CacheVolume(self.cache.claim, self.cache.size) if self.cache else None,
             defaults=self.resources.model_dump(mode="json", exclude_unset=True),
         )
 

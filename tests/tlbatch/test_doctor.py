@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from tlbatch.doctor import FAILED, OK, WARNING, Finding, build_probe, compare_pl
 from tlbatch.errors import TlbatchError
 from tlbatch.manifests import Site
 from tlbatch.plugins import Installed, Plugin
-from tlbatch.profiles import Profile
+from tlbatch.profiles import CacheClaim, Profile
 from tlbatch.store import Store
 
 PROFILE = Profile(store="s3://b/p", images="registry.example/x")
@@ -94,6 +95,46 @@ def test_every_failure_names_what_mends_it(store: Store, monkeypatch: pytest.Mon
     assert "2 nvidia.com/mig-1g.10gb" in found["nodes"].detail
     assert "no node has nvidia.com/gpu" in found["gpus"].detail
     assert "tlbatch secret create" in found["secret"].detail
+
+
+CLAIMS_FOUND: dict[str, tuple[dict[str, Any] | None, str, str]] = {
+    "none": (None, FAILED, "claim fast is not there.*make a PersistentVolumeClaim.*tlbatch context set cache="),
+    "lost": ({"status": {"phase": "Lost"}}, FAILED, "has lost its volume"),
+    "of one node": (
+        {"spec": {"accessModes": ["ReadWriteOnce"]}, "status": {"phase": "Bound", "capacity": {"storage": "60Gi"}}},
+        OK,
+        "claim fast, 60Gi, ReadWriteOnce: all tasks run on the node",
+    ),
+    "of many": (
+        {"spec": {"accessModes": ["ReadWriteMany"]}, "status": {"phase": "Bound", "capacity": {"storage": "60Gi"}}},
+        OK,
+        "claim fast, 60Gi$",
+    ),
+}
+
+
+@pytest.mark.parametrize(("claim", "state", "words"), CLAIMS_FOUND.values(), ids=CLAIMS_FOUND)
+def test_the_claim_of_the_cache_is_looked_at(
+    claim: dict[str, Any] | None, state: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tlbatch.doctor._clock", lambda cluster: iter(()))
+    monkeypatch.setattr("tlbatch.doctor._clock.__name__", "_clock", raising=False)
+
+    class WithClaim(FakeCluster):
+        def get(self, kind: str, name: str) -> Any:
+            return claim if (kind, name) == ("v1/persistentvolumeclaims", "fast") else super().get(kind, name)
+
+        def list(self, kind: str, labels: str = "", fields: str = "") -> Any:
+            return [], "1"
+
+    profile = PROFILE.model_copy(update={"cache": CacheClaim(claim="fast")})
+
+    def away() -> Any:
+        raise TlbatchError("no store")
+
+    found = by_check(list(examine(profile, WithClaim, away, pod=False)))  # type: ignore[arg-type]
+    assert found["cache"].state == state
+    assert re.search(words, found["cache"].detail)
 
 
 def test_the_probe_is_like_a_step() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tlbatch.cli import main
 from tlbatch.errors import StudyError
+from tlbatch.manifests.site import CacheVolume
 from tlbatch.profiles import load_config, load_profile
 
 
@@ -45,6 +46,8 @@ def test_contexts_are_made_used_and_unset(capsys: pytest.CaptureFixture[str]) ->
     assert tlbatch("context", "set", "--context", "home", "store=s3://c", "secret=null") == 0
     assert load_profile().site().store == "s3://b/p"
     assert load_profile().resources.gpu == 1
+    assert tlbatch("context", "set", "--context", "lab", "cache={claim: fast, size: 50Gi}") == 0
+    assert load_profile().site().cache == CacheVolume("fast", "50Gi")
     assert tlbatch("context", "use", "home") == 0
     assert (load_profile().store, load_profile().secret) == ("s3://c", None)
     assert tlbatch("context", "set", "store=") == 0

@@ -24,7 +24,7 @@ SERVICES = "v1/services"
 SECRETS, QUOTAS, NODES, NAMESPACES = "v1/secrets", "v1/resourcequotas", "v1/nodes", "v1/namespaces"
 DEVICE_CLASSES, RESOURCE_SLICES = "resource.k8s.io/v1/deviceclasses", "resource.k8s.io/v1/resourceslices"
 ALL_PODS = "v1/all/pods"  # of all namespaces
-CONFIGMAPS = "v1/configmaps"
+CONFIGMAPS, CLAIMS = "v1/configmaps", "v1/persistentvolumeclaims"
 JOB_NAME = "batch.kubernetes.io/job-name"
 """The label by which a Job's pods are found."""
 CLUSTER_WIDE = frozenset({NODES, NAMESPACES, ALL_PODS, DEVICE_CLASSES, RESOURCE_SLICES})

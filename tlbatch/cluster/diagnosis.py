@@ -242,6 +242,9 @@ def _unscheduled(reason: str, message: str) -> str:
         return f"held back by a scheduling gate: {message}"
     said = _short(message.partition(" no new claims")[0].partition(" preemption:")[0])
     short = lacking(message)
+    if "persistentvolume" in message.lower() or "volume node affinity" in message:
+        way = "`kubectl get persistentvolumeclaims` shows them; the context's `cache` names the one that tasks share"
+        return f"a volume of it is not to be had ({said}): {way}"
     if any(map(is_device, short)) or "allocate all claims" in message:
         return f"no node has a free GPU for it ({said}): it starts when one is; or lower resources.gpu"
     if short or "Too many pods" in message:

@@ -9,7 +9,7 @@ from tlbatch.commands.options import context_option, namespace_option, output_op
 
 @click.group()
 def context() -> None:
-    """Where studies go: namespace, images, store, endpoints, Secret, default resources, prices.
+    """Where studies go: namespace, images, store, endpoints, Secret, cache, default resources, prices.
 
     \b
     tlbatch context set --context lab store=s3://bucket/tlbatch images=registry.example/team
@@ -74,7 +74,7 @@ def set_fields(context: str | None, fields: tuple[str, ...]) -> None:
         if not equals:
             raise StudyError(f"{field!r}: expected FIELD=VALUE")
         if text:
-            values[key] = yaml.safe_load(text) if key in ("resources", "prices") or text == "null" else text
+            values[key] = yaml.safe_load(text) if key in ("cache", "resources", "prices") or text == "null" else text
         else:
             values.pop(key, None)
     decode_profile(values, f"{config_path()}: contexts.{name}")

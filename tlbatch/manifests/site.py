@@ -10,6 +10,7 @@ from typing import Any
 from tlbatch import __version__
 from tlbatch.errors import StudyError
 from tlbatch.spec.resources import StudyResources
+from tlbatch.store.cache import limit_of
 
 LAUNCHER = "launcher"
 CA_KEY = "ca.crt"
@@ -31,13 +32,27 @@ def checked_bundle(given: str | None) -> str | None:
 
 
 @dataclass(frozen=True)
+class CacheVolume:
+    """The PersistentVolumeClaim that tasks' pods share as their cache, and how large that may get (TLBATCH_CACHE_SIZE)."""
+
+    claim: str
+    size: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises StudyError for a size that is too small."""
+        if self.size is not None:
+            limit_of(self.size, "cache.size")
+
+
+@dataclass(frozen=True)
 class Site:
     """Where and as whom tasks run. ``secret`` holds S3 credentials (None: the service accounts have a cloud identity).
 
     ``endpoint`` is the S3 server as pods see it (None: what the Secret says, else AWS's own). ``ca_bundle``:
     ``configmap/NAME/KEY`` or ``secret/NAME/KEY`` with the certificates that S3's is signed by, mounted and named by
-    AWS_CA_BUNDLE in drivers and steps. ``defaults`` are resources in the form of a study's, which a study's own override.
-    It travels to the driver in its environment.
+    AWS_CA_BUNDLE in drivers and steps. ``cache``: a claim that tasks share; None: each pod has a cache of its own. Drivers
+    fetch nothing and do not mount it: a claim of one node would bind them to it. ``defaults`` are resources in the form of a
+    study's, which a study's own override. It travels to the driver in its environment.
     """
 
     store: str
@@ -52,6 +67,7 @@ class Site:
     driver_account: str = "tlbatch-driver"
     step_account: str = "tlbatch-step"
     driver_priority: str | None = "tlbatch-driver"
+    cache: CacheVolume | None = None
     defaults: dict[str, Any] = field(default_factory=dict)
 
     def image(self, target: str) -> str:
@@ -68,15 +84,22 @@ class Site:
     def to_json(self) -> str:
         """Compact and stable: equal sites give equal text."""
         document = asdict(self)
-        if self.ca_bundle is None:  # as sites were written before there was such a field: a schedule's text stays the same
-            del document["ca_bundle"]
+        for name in (
+            "ca_bundle",
+            "cache",
+        ):  # as sites were written before there were such fields: a schedule's text stays the same
+            if document[name] is None:
+                del document[name]
         return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
     @staticmethod
     def from_json(text: str) -> Site:
         """Leniently: fields of another version are left out."""
         document = json.loads(text)
-        return Site(**{name: value for name, value in document.items() if name in Site.__dataclass_fields__})
+        known = {name: value for name, value in document.items() if name in Site.__dataclass_fields__}
+        if known.get("cache"):
+            known["cache"] = CacheVolume(known["cache"]["claim"], known["cache"].get("size"))
+        return Site(**known)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tlbatch.schema.mistakes import Wording
 from tlbatch.schema.yamltree import Mistake, Path
 from tlbatch.spec.study import Study
 
-OF_A_CONTEXT = ("ca_bundle", "endpoint", "kube_context", "namespace", "pod_ca_bundle", "pod_endpoint", "region")
+OF_A_CONTEXT = ("ca_bundle", "cache", "endpoint", "kube_context", "namespace", "pod_ca_bundle", "pod_endpoint", "region")
 """Fields of a context (tlbatch.profiles) that people look for in a study."""
 
 

@@ -20,7 +20,7 @@ from tlbatch.errors import StudyError, TransientError
 from tlbatch.home import expanded, home
 from tlbatch.quantities import amount
 from tlbatch.store import cache_space
-from tlbatch.store.cache_space import FILES, IN_USE, LOCK, LOCKS
+from tlbatch.store.cache_space import FILES, IN_USE, LOCK, LOCKS, Space
 from tlbatch.store.flocks import locked, take
 
 FOLDER, SIZE = "TLBATCH_CACHE", "TLBATCH_CACHE_SIZE"
@@ -34,8 +34,22 @@ Fetch = Callable[[Path], object]
 Holds = Callable[[Path], bool]
 
 
+@dataclass
+class Fetched:
+    """What this process fetched itself, not found in a cache. ``bytes``: as far as sizes were known before."""
+
+    files: int = 0
+    bytes: int = 0
+
+    def add(self, size: int) -> None:
+        self.files += 1
+        self.bytes += size
+
+
 class Cache(Protocol):
     """Local copies of files of a store. Safe to use from several threads and processes."""
+
+    fetched: Fetched
 
     def file(self, name: str, size: int, fetch: Fetch, holds: Holds) -> Path:
         """A file that ``holds`` said yes to, or that ``fetch`` has just put where it was told: whole, or not at all.
@@ -52,13 +66,14 @@ class PrivateFolder:
     """A folder that only this process uses and somebody else removes: without locks and without a bound."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder, self.fetched = folder, Fetched()
 
     def file(self, name: str, size: int, fetch: Fetch, holds: Holds) -> Path:
         target = self._folder / name
         if not (target.is_file() and holds(target)):
             self._folder.mkdir(parents=True, exist_ok=True)
             fetch(target)
+            self.fetched.add(size)
         return target
 
     def close(self) -> None:
@@ -94,6 +109,7 @@ class SharedCache:
     def __init__(self, root: Path, alone: Path, limit: int | None = None, wait_s: float = FETCHED_WITHIN_S) -> None:
         self.root, self._limit, self._wait_s = root, limit, wait_s
         self._alone = PrivateFolder(alone)
+        self.fetched = self._alone.fetched
         self._use: _Use | None = None
         self._refused = False
         self._room = self._added = 0  #: bytes: left when last counted, fetched since
@@ -146,6 +162,8 @@ class SharedCache:
             if not _disk_is_full(error) or not self._remove(max(size, LEAST_BYTES)):
                 raise
             fetch(own)
+        with self._guard:
+            self.fetched.add(size)
 
     def _make_room(self, size: int) -> None:
         with self._guard:
@@ -196,6 +214,15 @@ def limit_of(text: str, where: str) -> int:
             "inputs again: give it more, such as 20Gi; its files are removed by themselves when others need the room"
         )
     return limit
+
+
+def clear_cache(root: Path) -> tuple[int, Space]:
+    """Remove what nobody uses; the bytes that are free now, and what is left."""
+    with locked(root / LOCK, COUNTED_WITHIN_S):
+        cache_space.sweep(root)
+        space = cache_space.look(root)
+        freed = cache_space.remove(space, space.held)
+    return freed, cache_space.look(root)
 
 
 # -- one process's part -------------------------------------------------------------------------------------------------

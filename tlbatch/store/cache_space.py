@@ -53,7 +53,8 @@ def default_limit(root: Path, held: int) -> int:
 
     20 GiB are the shards and features of some hundred thousand pictures; a disk must not be full of what can be fetched again.
     """
-    return min(MOST_BYTES, (held + shutil.disk_usage(root).free) // 2)
+    there = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
+    return min(MOST_BYTES, (held + shutil.disk_usage(there).free) // 2)
 
 
 def look(root: Path) -> Space:

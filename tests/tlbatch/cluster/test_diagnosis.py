@@ -141,6 +141,25 @@ def test_a_job_that_used_up_its_tries() -> None:
     assert text == "away; given up after 7 tries"
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        '0/1 nodes are available: persistentvolumeclaim "fast" not found. not found',
+        "0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims. preemption: 0/2 nodes are available",
+        "0/2 nodes are available: 1 node(s) had volume node affinity conflict, 1 Insufficient cpu.",
+    ],
+)
+def test_a_volume_that_is_not_to_be_had_is_named(message: str) -> None:
+    """Fails when it is taken for a matter of node selectors."""
+    pod = {
+        "metadata": {"name": "p"},
+        "status": {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}]},
+    }
+    said = explain_pod(pod)
+    assert said.startswith(f"a volume of it is not to be had ({message[:30]}")
+    assert "the context's `cache`" in said
+
+
 def test_a_job_over_its_wall_time() -> None:
     text = explain_job(job(condition("Failed", reason="DeadlineExceeded"), activeDeadlineSeconds=60), [])
     assert "60 s" in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import json
 import mmap
 import os
 import random
@@ -15,15 +16,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.faults.proxy import Faults, faulty
 from tlbatch.backends.local import LocalBackend
+from tlbatch.cli import main
 from tlbatch.errors import StudyError, TransientError
 from tlbatch.store import Store, cache
 from tlbatch.store.artifacts import Manifest, artifact_files, commit, open_artifact
-from tlbatch.store.cache import SharedCache, limit_of, open_cache
+from tlbatch.store.cache import Fetched, SharedCache, limit_of, open_cache
 from tlbatch.store.cache_space import FILES, IN_USE, LOCKS, look
 from tlbatch.store.flocks import take
 
@@ -77,6 +80,7 @@ def test_a_second_process_finds_what_the_first_fetched(root: Path) -> None:
     with user(root) as first, user(root) as second:
         assert first.use("a").read_bytes() == second.use("a").read_bytes() == b"a" * 300
         assert (first.fetched, second.fetched) == (["a"], [])
+        assert (first.cache.fetched, second.cache.fetched) == (Fetched(1, 300), Fetched())
     with user(root) as later:
         later.use("a")
         assert later.fetched == []
@@ -172,6 +176,7 @@ def test_pages_that_people_read_count_and_go_when_they_were_not_looked_at_for_an
 PROCESS = """
 import os, random, sys, time
 from pathlib import Path
+from typing import Any
 from tlbatch.store.cache import SharedCache
 
 root, log, seed, limit, how = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
@@ -409,6 +414,7 @@ def test_no_size_leaves_half_of_what_the_file_system_could_give(root: Path, monk
 READER = """
 import sys
 from pathlib import Path
+from typing import Any
 from tlbatch.store import open_store
 from tlbatch.store.artifacts import open_artifact
 from tlbatch.store.cache import open_cache
@@ -496,3 +502,32 @@ def test_a_size_that_is_none_is_said_before_any_task_starts(directory_store: Sto
     monkeypatch.setenv("TLBATCH_CACHE_SIZE", "0")
     with pytest.raises(StudyError, match="TLBATCH_CACHE_SIZE=0"):
         LocalBackend(directory_store)
+
+
+# -- commands -----------------------------------------------------------------------------------------------------------
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    with pytest.raises(SystemExit) as end:
+        main(["cache", *arguments, "-o", "json"])
+    assert not end.value.code
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_a_cache_is_shown_and_emptied_but_for_what_is_used(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TLBATCH_CACHE", str(root))
+    assert said(capsys, "show")["bytes"] == 0
+    assert not root.exists()
+    monkeypatch.setenv("TLBATCH_CACHE_SIZE", "64Mi")
+    with user(root) as first:
+        first.use("a")
+    with user(root) as second:
+        second.use("b")
+        shown = {"folder": str(root), "files": 2, "bytes": 600, "in_use_bytes": 300, "limit_bytes": 64 * 2**20}
+        assert said(capsys, "show") == shown
+        assert said(capsys, "clear") == {"folder": str(root), "removed_bytes": 300, "bytes": 300, "in_use_bytes": 300}
+        assert names(root) == {"b"}
+    assert said(capsys, "clear")["removed_bytes"] == 300
