@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from jobs.heads.blocks import blocks_of, in_order
 from jobs.heads.newton import At, Values
@@ -39,6 +39,9 @@ SURE = 1e-6  #: what 1 - ‖p‖² is at least, where rounding leaves nothing
 FLOOR = 0.01  #: of the largest curvature: no image's is taken for less
 SPANNED = 1e-4
 """Of the mean image's squared length, what is added to all where weights are put into what images span: some may be copies."""
+RIDGES = 6
+"""How often a ridge under which rounding leaves a matrix indefinite is made ``STEEPER`` times as large: 10⁹ are enough."""
+STEEPER = 32.0
 LOUD = 64.0
 """Where the penalty is this many times the curvature, outputs are computed from coefficients, not as a difference."""
 Precision = type[np.floating[Any]]
@@ -132,10 +135,8 @@ class ByRows(Regression):
         scaled = self.gram * self._root[:, None]
         scaled *= self._root
         typical = float(np.diagonal(scaled).mean())
-        self._lambda = np.float32(self._ridge(float(np.diagonal(scaled).max())))
+        self._factor, self._lambda = factored(scaled, self._ridge(float(np.diagonal(scaled).max())))
         self._loud = self._lambda > LOUD * typical
-        scaled.flat[:: self.n + 1] += self._lambda
-        self._factor = cho_factor(scaled.T, lower=True, overwrite_a=True, check_finite=False)
         self._of_bias = np.float32(1 / at.curvature.sum(dtype=np.float64))
 
     def linearise(self, at: At) -> None:
@@ -276,8 +277,7 @@ class ByFeatures(Regression):
 
         for own in in_order(of_block, self._blocks, self.workers):
             hessian += own
-        hessian.flat[:: self.d + 1] += np.float32(self._ridge(float(np.diagonal(hessian).max())))
-        self._factor = cho_factor(hessian.T, lower=True, overwrite_a=True, check_finite=False)
+        self._factor, _ = factored(hessian, self._ridge(float(np.diagonal(hessian).max())))
         self._of_bias = np.float32(1 / at.curvature.sum(dtype=np.float64))
 
     def linearise(self, at: At) -> None:
@@ -340,6 +340,27 @@ class ByFeatures(Regression):
 
     def _parts(self, point: Values) -> tuple[Values, Values]:
         return point[: self.k * self.d].reshape(self.k, self.d), point[self.k * self.d :]
+
+
+def factored(matrix: Values, ridge: float) -> tuple[Any, np.float32]:
+    """The Cholesky factor of a symmetric ``matrix`` [m, m], which is overwritten, plus a ridge; and the ridge, which is a larger
+    one where rounding hides this one.
+
+    Of features that nearly all say the same the sums are so large beside what else there is that float32 leaves some
+    directions negative.
+    """
+    diagonal = np.diagonal(matrix).copy()
+    for number in range(RIDGES + 1):
+        steeper = np.float32(ridge * STEEPER**number)
+        matrix.flat[:: len(matrix) + 1] = diagonal + steeper
+        try:
+            return cho_factor(matrix.T, lower=True, overwrite_a=True, check_finite=False), steeper
+        except LinAlgError:
+            if number == RIDGES:
+                raise
+            left = np.tril(matrix, -1)  # the half that a factor is not written to
+            np.add(left, left.T, out=matrix)
+    raise AssertionError("unreachable")
 
 
 def softmax(outputs: Values) -> Values:

@@ -88,8 +88,11 @@ class Found:
 
     @property
     def share(self) -> float:
-        """Of the loss that ``excess`` is: where it is more than was asked for, the search stopped before its end."""
-        return self.excess / abs(self.at.loss) if self.at.loss else 0.0
+        """Of the loss that ``excess`` is: where it is more than was asked for, the search stopped before its end.
+
+        So it did where rounding left no more than the size of a decrement, and not its sign.
+        """
+        return abs(self.excess / self.at.loss) if self.at.loss else 0.0
 
 
 def minimise(

@@ -81,6 +81,25 @@ def test_separable_classes_and_hardly_a_penalty(shape: tuple[int, int], classes:
     assert loss(weight, bias) <= loss(model.coef_, model.intercept_) * (1 + 1e-6)
 
 
+@pytest.mark.parametrize("shape", [(500, 640), (900, 400), (700, 640)])  # by rows, by features, by a sketch
+@pytest.mark.parametrize("beside", [0.0, 1e-5])
+def test_features_that_all_say_the_same(shape: tuple[int, int], beside: float) -> None:
+    """As a deep network from random weights may say of every image little more than how bright it is.
+
+    With hardly a penalty rounding may hide the minimum, which is said then. Fails (LinAlgError) when a preconditioner that
+    rounding left indefinite is not made again with a larger ridge; and when a decrement of the wrong sign counts as none.
+    """
+    chance = np.random.default_rng(0)
+    y = np.arange(shape[0]) % 3
+    said = chance.normal(size=shape[0]) + 0.3 * y
+    x = (np.outer(said, np.ones(shape[1])) + beside * chance.normal(size=shape) + 5).astype(np.float32)
+    np.testing.assert_allclose(*beside_scikit_learn(x, y, 0.1), atol=2e-4)
+    ours, theirs = beside_scikit_learn(x, y, 1000.0)
+    assert np.abs(ours - theirs).max() < 1e-3 or "its search stopped" in one(x, y, 1000.0).sentence
+    chosen = fit(x, y, 3, cs=[1e-2, 1000.0], folds=3, seed=0)
+    assert all(np.isfinite(row["log_loss"]) for row in chosen.cv)
+
+
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_features_that_are_no_numbers_are_refused(wrong: float) -> None:
     x, y = clouds(60, 20, 3)
