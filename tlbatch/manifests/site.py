@@ -84,10 +84,7 @@ class Site:
     def to_json(self) -> str:
         """Compact and stable: equal sites give equal text."""
         document = asdict(self)
-        for name in (
-            "ca_bundle",
-            "cache",
-        ):  # as sites were written before there were such fields: a schedule's text stays the same
+        for name in ("ca_bundle", "cache"):  # fields that came later: where they are not set a schedule's text stays the same
             if document[name] is None:
                 del document[name]
         return json.dumps(document, sort_keys=True, separators=(",", ":"))

@@ -103,7 +103,8 @@ class SharedCache:
     What is in use stays, even above the limit; the cache shrinks when its users end. The space is counted again after an
     eighth of the room that was left has been used, so processes that fetch at once may exceed the limit by a little.
 
-    Where the file system has no locks or no hard links, or is not to be written, files are fetched into ``alone``.
+    Where the file system has no locks or no hard links, is not to be written, or is full of what is in use, files are fetched
+    into ``alone``.
     """
 
     def __init__(self, root: Path, alone: Path, limit: int | None = None, wait_s: float = FETCHED_WITHIN_S) -> None:
@@ -121,7 +122,8 @@ class SharedCache:
         if folder is None:
             return self._alone.file(name, size, fetch, holds)
         kept, own = self.root / FILES / name, folder / name
-        while True:
+        full = False
+        while not full:
             seen = _identity(kept)
             if seen is not None and _link(kept, own) and holds(own):
                 _mark_used(own)
@@ -129,9 +131,11 @@ class SharedCache:
             with locked(self.root / LOCKS / name, self._wait_s, remove=True):
                 if _identity(kept) not in (None, seen):
                     continue  # another process has fetched it meanwhile
-                self._fetch(own, size, fetch)
-                _link(own, kept, beside=own)
-                return own
+                full = not self._fetch(own, size, fetch)
+                if not full:
+                    _link(own, kept, beside=own)
+                    return own
+        return self._alone.file(name, size, fetch, holds)
 
     def close(self) -> None:
         with self._guard:
@@ -153,17 +157,22 @@ class SharedCache:
                     print(f"the cache {self.root} cannot be shared ({reason}): fetching for this process alone", flush=True)
             return self._use.folder if self._use is not None else None
 
-    def _fetch(self, own: Path, size: int, fetch: Fetch) -> None:
-        """Raises TransientError where the disk is full, though nothing is left to be removed from the cache."""
+    def _fetch(self, own: Path, size: int, fetch: Fetch) -> bool:
+        """False where the disk is full, and stays so when what nobody uses has been removed from the cache."""
         self._make_room(size)
-        try:
-            fetch(own)
-        except TransientError as error:
-            if not _disk_is_full(error) or not self._remove(max(size, LEAST_BYTES)):
-                raise
-            fetch(own)
-        with self._guard:
-            self.fetched.add(size)
+        for _ in range(2):
+            try:
+                fetch(own)
+            except TransientError as error:
+                if not _disk_is_full(error):
+                    raise
+                if not self._remove(max(size, LEAST_BYTES)):
+                    return False
+            else:
+                with self._guard:
+                    self.fetched.add(size)
+                return True
+        return False
 
     def _make_room(self, size: int) -> None:
         with self._guard:

@@ -15,6 +15,7 @@ from tlbatch.backbones.catalogue import WeightInfo, weights_of
 from tlbatch.backbones.weightfiles import checkpoints_folder, download, fetch, find_weight, package_file, place_of
 from tlbatch.errors import StudyError, TransientError
 from tlbatch.store import Store
+from tlbatch.store.cache import SharedCache
 from tlbatch.store.directory import DirectoryStore
 
 BODY = b"weights" * 1000
@@ -78,6 +79,23 @@ def test_downloaded_once_into_torch_hubs_folder(server: Server, hub: Path) -> No
         assert path.read_bytes() == BODY
     assert server.asked == ["/net-0a.pth"]
     assert place_of(None, weight(server)).kind == "cache"
+
+
+def test_in_a_pod_it_is_downloaded_into_the_cache_that_tasks_share(
+    server: Server, hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod's home is its scratch. Fails when each pod downloads for itself, or takes what lies there unchecked."""
+    monkeypatch.setenv("TLBATCH_POD", "finetune-x7k2")
+    for attempt in range(3):
+        cache = SharedCache(tmp_path / "cache", tmp_path / "alone")
+        path = find_weight(None, weight(server), cache)
+        assert path.read_bytes() == BODY
+        cache.close()
+        assert len(server.asked) == (1 if attempt < 2 else 2)
+        if attempt == 1:
+            (damaged,) = (tmp_path / "cache" / "files").iterdir()
+            damaged.write_bytes(b"damaged")
+    assert not hub.exists()
 
 
 def test_the_stores_copy_comes_first(server: Server, store: Store, tmp_path: Path) -> None:

@@ -347,13 +347,13 @@ def test_a_forked_process_that_ends_takes_nothing_with_it(root: Path) -> None:
 # -- where it cannot be so ----------------------------------------------------------------------------------------------
 
 
-def test_a_full_disk_gives_up_what_nobody_uses(root: Path) -> None:
+@pytest.mark.parametrize("both", [False, True])
+def test_a_full_disk_gives_up_what_nobody_uses(root: Path, both: bool) -> None:
+    """Then files go to the task's own scratch. ``both``: that is full, too."""
     room = 900
 
     def fetch(target: Path) -> None:
-        if look(root).held + 400 > room:
-            target.with_name("x.part").write_bytes(b"x")
-            target.with_name("x.part").unlink()
+        if look(root).held + 400 > room and (both or target.is_relative_to(root)):
             raise TransientError("s3://b/x: no space left on this machine; make room") from OSError(errno.ENOSPC, "full")
         target.write_bytes(b"x" * 400)
 
@@ -364,8 +364,26 @@ def test_a_full_disk_gives_up_what_nobody_uses(root: Path) -> None:
         one.use("b")
         assert one.cache.file("x", 400, fetch, Path.is_file).stat().st_size == 400
         assert names(root) == {"b", "x"}
-        with pytest.raises(TransientError, match="no space left"):
-            one.cache.file("y", 400, fetch, Path.is_file)
+        if both:
+            with pytest.raises(TransientError, match="no space left"):
+                one.cache.file("y", 400, fetch, Path.is_file)
+        else:
+            path = one.cache.file("y", 400, fetch, Path.is_file)
+            assert path.stat().st_size == 400
+            assert not path.is_relative_to(root)
+            assert one.cache.fetched.files == 2
+
+
+def test_a_disk_that_stays_full_whatever_the_cache_gives_up_is_done_without(root: Path) -> None:
+    def fetch(target: Path) -> None:
+        if target.is_relative_to(root):
+            raise TransientError("no space left") from OSError(errno.ENOSPC, "full")
+        target.write_bytes(b"x")
+
+    with user(root) as one:
+        one.use("a")
+    with user(root) as one:
+        assert one.cache.file("x", 1, fetch, Path.is_file).read_bytes() == b"x"
 
 
 def refuse(*_: object, **__: object) -> None:
