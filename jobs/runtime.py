@@ -152,7 +152,7 @@ def _run_task(
     except KeyboardInterrupt:
         code, sentence = Stopped.exit_code, "asked to stop"
     except MemoryError:
-        code, sentence = 137, "out of memory: raise resources.memory or lower train.batch_size"
+        code, sentence = 137, "out of memory: raise resources.memory or lower train.micro_batch_size"
     except Exception as error:  # noqa: BLE001 - the last line of defence: recorded, then the process ends with 1
         code, sentence = _unexpected(error, arguments.debug)
     if code:

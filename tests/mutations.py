@@ -55,16 +55,16 @@ MUTATIONS = (
         2,
         "tests/jobs/training/test_trainer.py::test_stopped_and_resumed_equals_uninterrupted",
         "jobs/training/trainer.py",
-        '        seed_layers(self.recipe.seed, "layers", place.epoch, place.step)\n',
+        '            seed_layers(self.recipe.seed, "layers", place.epoch, place.step)\n',
         "",
     ),
     Mutation(
         2,
         "tests/jobs/training/test_trainer.py::test_stopped_and_resumed_equals_uninterrupted",
         "jobs/training/trainer.py",
-        "        self._stages.train_mode(self.phases.batch_norm, self.recipe.train.batch_size)\n        while place.step",
+        "        self._stages.train_mode(self.phases.batch_norm, self.recipe.train.at_once)\n        while place.step",
         "        if place.step == 0:\n"
-        "            self._stages.train_mode(self.phases.batch_norm, self.recipe.train.batch_size)\n        while place.step",
+        "            self._stages.train_mode(self.phases.batch_norm, self.recipe.train.at_once)\n        while place.step",
     ),
     Mutation(
         2,

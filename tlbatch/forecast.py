@@ -11,7 +11,7 @@ from tlbatch.backbones.catalogue import BackboneInfo, described
 from tlbatch.backbones.handcrafted import HAND_CRAFTED, feature_count
 from tlbatch.execution.rates import estimate_s
 from tlbatch.manifests.needs import driver_needs, task_needs
-from tlbatch.memory import dense_parameters, driver_mib, forecast_mib, head_parameters, measured
+from tlbatch.memory import dense_parameters, driver_mib, fitting_piece, forecast_mib, head_parameters, measured
 from tlbatch.planning import Node, Plan
 from tlbatch.planning.resolved import ResolvedStudy
 from tlbatch.planning.runs import ResolvedRun
@@ -91,13 +91,17 @@ def costs_of(
 
 @dataclass(frozen=True)
 class Memory:
-    """MiB of main memory a task holds at most, and what its pod would get; ``needed`` is None where it is not known."""
+    """MiB of main memory a task holds at most, and what its pod would get; ``needed`` is None where it is not known.
+
+    ``fitting``: images that could go through a network at once in what its pod gets (train.micro_batch_size), fewer than now.
+    """
 
     task: str
     needed_mib: int | None
     given_mib: int
     on_gpu: bool = False
     step: str = "finetune"
+    fitting: int | None = None
 
     @property
     def warning(self) -> str | None:
@@ -113,6 +117,9 @@ class Memory:
     def _way_out(self) -> str:
         if self.step == DRIVER:
             return "raise resources.driver_memory"
+        if self.fitting is not None:
+            pieces = f"set train.micro_batch_size: {self.fitting}, which computes the same batches in pieces"
+            return f"raise resources.memory, or {pieces}, or lower input.size"
         if STEPS[self.step].compute:
             return "raise resources.memory, or lower train.batch_size or input.size"
         return f"raise resources.steps.{self.step}.memory"
@@ -123,8 +130,10 @@ def memory_facts(resolved: ResolvedStudy, plan: Plan) -> list[Memory]:
     lines = []
     for node in plan:
         needs = task_needs(resolved.study, node)
-        held = forecast_mib(node, resolved, math.ceil(amount(needs.cpu_limit or needs.cpu)))
-        lines.append(Memory(node.name, held, mebibytes(needs.memory), bool(needs.gpu), node.step))
+        cores, given = math.ceil(amount(needs.cpu_limit or needs.cpu)), mebibytes(needs.memory)
+        held = forecast_mib(node, resolved, cores)
+        fitting = fitting_piece(node, resolved, given) if held is not None and held > given else None
+        lines.append(Memory(node.name, held, given, bool(needs.gpu), node.step, fitting))
     return lines
 
 

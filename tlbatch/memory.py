@@ -7,8 +7,9 @@ They are for tasks that compute on CPUs: what a GPU computes with lies in its ow
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 from tlbatch.backbones.catalogue import MEASURED_AT, BackboneInfo, StageInfo, described
@@ -18,6 +19,7 @@ from tlbatch.entries import Measures
 from tlbatch.kinds import fed_shape
 from tlbatch.planning import Node
 from tlbatch.planning.advice import images_asked
+from tlbatch.planning.controls import LEAST_BATCH
 from tlbatch.planning.curve_task import scratch_runs
 from tlbatch.planning.resolved import ListedData, ResolvedStudy
 from tlbatch.planning.runs import ResolvedRun
@@ -56,6 +58,7 @@ IMAGENET_CLASSES = 1000
 FEATURE_COPIES = 6.0  # of float32 features: as read, and in float64 as they are and standardised
 JUDGED_BYTES = 4.0  # of each item and class, where labels are judged: what is said of a fold that is held out; measured: 3
 REPORTED_CLASS_MIB = 0.4  # of each class in a report, whose figures of all pairs grow; measured of 1,000: 935 in all
+MIXED_COPIES = 3.0  # of a batch's inputs in float32: as varied, as normalised, and what is made meanwhile
 ALIGNED_COPIES = 12.0  # likewise of two domains, before and after they were brought together; measured: 8 to 10
 PAIR_BYTES, PAIRED = 24, 3000  # of two domains' images at most, what optimal transport holds of each pair; measured: 16 to 24
 
@@ -74,6 +77,34 @@ def forecast_mib(node: Node, resolved: ResolvedStudy, cores: int = 1) -> int | N
     """MiB at most, with so many cores; None where it is not known: a network that the catalogue does not describe."""
     held = _held(node, resolved)
     return None if held is None else held + round(_listed(node, resolved) / MIB) + _sharing(node, resolved, cores)
+
+
+def fitting_piece(node: Node, resolved: ResolvedStudy, given_mib: int) -> int | None:
+    """The largest power of two of images that a training could compute at once in so much memory, fewer than it would now.
+
+    None where not even two of them fit (of a control: no more than it would take, whatever its run says), or the task trains
+    nothing that batches go through in pieces.
+    """
+    run = next((run for run in [*resolved.runs, *resolved.controls] if run.name in node.runs), None)
+    if node.step != "finetune" or run is None or run.on_features or not run.strategy_entry.in_pieces:
+        return None
+    size = 1 << max(0, (run.train.at_once - 1).bit_length() - 1)
+    while size >= (LEAST_BATCH if run.control_for else 2):
+        train = run.train.model_copy(update={"micro_batch_size": size})
+        held = forecast_mib(node, _with(resolved, replace(run, train=train)))
+        if held is not None and held <= given_mib:
+            return size
+        size //= 2
+    return None
+
+
+def _with(resolved: ResolvedStudy, run: ResolvedRun) -> ResolvedStudy:
+    """The same study with this run, or control, in place of the one of its name."""
+
+    def changed(runs: Sequence[ResolvedRun]) -> list[ResolvedRun]:
+        return [run if each.name == run.name else each for each in runs]
+
+    return replace(resolved, runs=changed(resolved.runs), controls=changed(resolved.controls))
 
 
 def driver_mib(resolved: ResolvedStudy) -> int:
@@ -156,13 +187,19 @@ def _finetune(run: ResolvedRun, images: int, classes: int, domains: int = 1) -> 
     network = network_of(run, classes)
     if network is None:
         return None
-    train = run.train.batch_size * (domains * network.kept + WORKING_TRAINED * network.working)
+    train = run.train.at_once * (domains * network.kept + WORKING_TRAINED * network.working) + _mixed(run)
     validate = VALIDATION_BATCH * WORKING_FED * network.working
     frozen = network.weights - network.learning
     copies = WEIGHTS_TRAINED[run.train.optimizer] + bool(settings_of(run.strategy).get("l2_sp"))  # which keeps the start, too
     beside = 4.0 * run.strategy_entry.beside(settings_of(run.strategy), _features(run))
     weights = copies * (network.learning + beside) + WEIGHTS_FED * frozen
     return _mib(weights + max(train, validate) + _pixels(run, images) + _run_once(run, frozen, images))
+
+
+def _mixed(run: ResolvedRun) -> float:
+    """The inputs of a whole batch, where its pieces are mixed of all of them."""
+    in_pieces = run.train.micro_batch_size is not None and (run.train.mixup or run.train.cutmix)
+    return MIXED_COPIES * 4.0 * prod(fed_shape(run.input)) * run.train.batch_size if in_pieces else 0.0
 
 
 def _run_once(run: ResolvedRun, frozen: float, images: int) -> float:

@@ -11,6 +11,7 @@ from jobs.context import Context
 from jobs.training.batches import Feed
 from jobs.training.checkpoints import Keeper, Snapshot
 from jobs.training.learning import Learning, learning_of
+from jobs.training.pieces import in_words
 from jobs.training.search import Search, Trial, try_lr
 from jobs.training.settings import Settings
 from jobs.training.tasks_together import learn_together
@@ -53,6 +54,7 @@ class _Course:
         self._total = self._search.total_epochs + settings.train.epochs
         self._trials: list[Trial] = []
         self._found: Snapshot | None = None
+        self._said_pieces = False
 
     def run(self) -> Trained:
         self._found = self._keeper.load()
@@ -77,6 +79,9 @@ class _Course:
     def _trainer(self, recipe: Recipe) -> Trainer:
         """Fresh, or where the checkpoint had it."""
         trainer = Trainer(self._build(), self._learning, recipe, self._tick, self._keeper.group)
+        if recipe.train.micro_batch_size is not None and not self._said_pieces:
+            self._say(in_words(trainer.network, trainer.phases, recipe.train))
+            self._said_pieces = True
         if self._found is not None:
             trainer.restore(self._found)
             self._found = None

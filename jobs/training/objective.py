@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,15 @@ class Counts:
     recorded: Tensor | None = None
     tasks: Tensor | None = None
 
+    def __add__(self, other: Counts) -> Counts:
+        """Of two pieces of a batch."""
+
+        def both(one: Tensor | None, another: Tensor | None) -> Tensor | None:
+            return one if another is None else another if one is None else one + another
+
+        recorded, tasks = both(self.recorded, other.recorded), both(self.tasks, other.tasks)
+        return Counts(self.images + other.images, self.right + other.right, recorded, tasks)
+
 
 class Forward:
     """The network as an objective calls it: in the training's precision. ``network``: itself, for its parts."""
@@ -42,8 +51,8 @@ class Forward:
             logits: Tensor = self.network(x)
         return logits
 
-    def fed(self, feed: Feed, indices: Tensor, at: At) -> Tensor:
-        """What it is called with, of a batch: all of it."""
+    def fed(self, feed: Feed, indices: Tensor, at: At, piece: slice | None = None) -> Tensor:
+        """What it is called with, of a batch: all of it. Pieces are ``jobs.training.sharing``'s."""
         return feed.batch(indices, at.epoch, at.step)
 
     def precision(self) -> torch.autocast:
@@ -55,6 +64,18 @@ class Objective(Protocol):
     learns is a part of the network, and chance comes from where a batch is ``at``. So a training goes on bit for bit."""
 
     def __call__(self, network: Forward, batches: Mapping[str, Batch]) -> tuple[Tensor, Counts]: ...
+
+
+@runtime_checkable
+class InPieces(Protocol):
+    """An objective that is a sum over the rows of a batch, so that it can be had of one piece after the other."""
+
+    def part(self, network: Forward, batches: Mapping[str, Batch], rows: slice) -> tuple[Tensor, Counts]:
+        """What these rows add to the loss of the whole batch (all parts add up to it), and their counts.
+
+        The network gives the logits of these rows. Labels are those of the whole batch; inputs, too, where batches are mixed,
+        else they are the rows'.
+        """
 
 
 #: an objective from how the study trains, its classes, and what each role feeds
@@ -74,10 +95,14 @@ class CrossEntropy:
         """Of the target's images alone."""
         return self.of(network, batches[TARGET])
 
-    def of(self, network: Forward, batch: Batch) -> tuple[Tensor, Counts]:
-        """Of one batch, mixed with itself where the study says so."""
+    def part(self, network: Forward, batches: Mapping[str, Batch], rows: slice) -> tuple[Tensor, Counts]:
+        loss, counts = self.of(network, batches[TARGET], rows)
+        return loss * (counts.images / len(batches[TARGET].labels)), counts
+
+    def of(self, network: Forward, batch: Batch, rows: slice | None = None) -> tuple[Tensor, Counts]:
+        """Of one batch, mixed with itself where the study says so; or the mean over some of its rows."""
         targets = self.targets(batch.labels).to(batch.x.device)
-        x, targets = mix(batch.x, targets, self.train, batch.at.generator("mix"))
+        x, targets = mix(batch.x, targets, self.train, batch.at.generator("mix"), rows)
         logits = network(x)
         right = (logits.detach().argmax(dim=1) == targets.argmax(dim=1)).sum()
         return self.loss(logits, targets), Counts(len(logits), right)
@@ -115,28 +140,35 @@ def on_target(train: Train, classes: list[str], feeds: Mapping[str, Feed]) -> Ob
     return build_cross_entropy(train, classes, feeds[TARGET].train_labels)
 
 
-def mix(x: Tensor, targets: Tensor, train: Train, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+def mixes(train: Train) -> bool:
+    """Whether a row of a batch may have something of any other."""
+    return train.mixup > 0 or train.cutmix > 0
+
+
+def mix(x: Tensor, targets: Tensor, train: Train, chance: torch.Generator, rows: slice | None = None) -> tuple[Tensor, Tensor]:
     """mixup (Zhang et al. 2017) or CutMix (Yun et al. 2019) of a batch with itself shuffled; both on: each half the time.
 
     CutMix needs maps [n, c, h, w]; on feature vectors mixup alone is used. Returns inputs and targets as they were when off.
+    With ``rows`` these alone of what the whole batch would be; when off, ``x`` may be no more than they.
     """
+    rows, n = rows or slice(0, len(targets)), len(targets)
     cut_possible = train.cutmix > 0 and x.dim() == 4
-    if len(x) < 2 or not (train.mixup > 0 or cut_possible):
-        return x, targets
+    if n < 2 or not (train.mixup > 0 or cut_possible):
+        return x[rows] if len(x) == n and rows.stop - rows.start < n else x, targets[rows]
     cut = cut_possible and (train.mixup == 0 or float(torch.rand((), generator=chance)) < 0.5)
     share = _beta(train.cutmix if cut else train.mixup, chance)
-    partner = torch.randperm(len(x), generator=chance).to(x.device)
+    partner = torch.randperm(n, generator=chance).to(x.device)[rows]
     if not cut:
-        return x * share + x[partner] * (1 - share), targets * share + targets[partner] * (1 - share)
+        return x[rows] * share + x[partner] * (1 - share), targets[rows] * share + targets[partner] * (1 - share)
     height, width = x.shape[2:]
     side = math.sqrt(1 - share)
     middle = torch.rand(2, generator=chance)
     top, bottom = _span(float(middle[0]) * height, side * height, height)
     left, right = _span(float(middle[1]) * width, side * width, width)
-    mixed = x.clone()
+    mixed = x[rows].clone()
     mixed[:, :, top:bottom, left:right] = x[partner, :, top:bottom, left:right]
     share = 1 - (bottom - top) * (right - left) / (height * width)
-    return mixed, targets * share + targets[partner] * (1 - share)
+    return mixed, targets[rows] * share + targets[partner] * (1 - share)
 
 
 def _span(middle: float, length: float, limit: int) -> tuple[int, int]:

@@ -48,18 +48,24 @@ class Together:
     weights: tuple[float, ...] | None
 
     def __call__(self, network: Forward, batches: Mapping[str, Batch]) -> tuple[Tensor, Counts]:
+        return self.part(network, batches, slice(0, len(batches[TARGET].labels)))
+
+    def part(self, network: Forward, batches: Mapping[str, Batch], rows: slice) -> tuple[Tensor, Counts]:
+        """Each task's is the share of the batch's items with its label that are among these rows, times their mean."""
         batch = batches[TARGET]
         logits = network(batch.x)
         total, told = logits.new_zeros((), dtype=torch.float32), torch.zeros(len(self.heads), 3, dtype=torch.float64)
         told = told.to(logits.device)
         for place, head in enumerate(self.heads):
-            known = batch.labels[:, place] >= 0
+            of_batch = batch.labels[:, place]
+            known = of_batch[rows] >= 0
             if not known.any():
                 continue
-            labels = batch.labels[known, place]
+            labels = of_batch[rows][known]
             own = logits[known.to(logits.device)][:, head.columns]
             loss = head.loss.loss(own, head.loss.targets(labels).to(own.device))
-            total = total + self._weighted(loss, place, network.network)
+            share = len(labels) / int((of_batch >= 0).sum())
+            total = total + self._weighted(loss, place, network.network) * share
             right = (own.detach().argmax(dim=1).cpu() == labels).sum()
             told[place] = torch.stack(
                 [loss.detach().double() * len(labels), right.to(loss.device), loss.new_tensor(len(labels))]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from functools import reduce
+from operator import add
 from typing import Any, cast
 
 import torch
@@ -17,7 +19,9 @@ from jobs.training.batches import TARGET, At, Batch, Feed
 from jobs.training.checkpoints import Snapshot, optimizer_tensors, restore_optimizer
 from jobs.training.group import ALONE, Alone
 from jobs.training.learning import Learning, learning_of
+from jobs.training.objective import Counts, InPieces
 from jobs.training.optimizers import build_optimizer, set_lr
+from jobs.training.pieces import pieces_of
 from jobs.training.protocol import Trainable
 from jobs.training.schedules import Plateau, lr_factor
 from jobs.training.selection import BestEpoch, Patience
@@ -100,6 +104,8 @@ class Trainer:
         if weighs := learning_on.weighs(network):
             self.optimizer.add_param_group({"params": weighs, "stage": "tasks", "scale": 1.0, "weight_decay": 0.0})
         self._objective = learning_on.objective(train, recipe.classes, learning_on.feeds)
+        if train.micro_batch_size is not None and not isinstance(self._objective, InPieces):
+            raise StudyError("what this strategy minimises is of whole batches: leave train.micro_batch_size out")
         self._penalty = learning_on.penalty(network) if learning_on.penalty else None  # before restore: of the initial weights
         self._forward = forward_of(network, self.device, recipe, group)
         self._samplers = learning_on.samplers(train, recipe.seed)
@@ -179,7 +185,7 @@ class Trainer:
     def _epoch(self) -> None:
         place, started = self.place, time.monotonic() - self.place.seconds_so_far
         self._stages.freeze(self.phases.at(self._names, place.epoch))
-        self._stages.train_mode(self.phases.batch_norm, self.recipe.train.batch_size)
+        self._stages.train_mode(self.phases.batch_norm, self.recipe.train.at_once)
         while place.step < self._sampler.steps:
             self._batch()
             place.step += 1
@@ -194,34 +200,56 @@ class Trainer:
         self._tick(self, True)
 
     def _batch(self) -> None:
-        train, place, began = self.recipe.train, self.place, time.monotonic()
-        batches = self._batches()
-        place.inputs_so_far += time.monotonic() - began
-        seed_layers(self.recipe.seed, "layers", place.epoch, place.step)
+        train, place = self.recipe.train, self.place
         set_lr(self.optimizer, self._lr(place.step))
-        loss, counts = self._objective(self._forward, batches)
         self.optimizer.zero_grad(set_to_none=True)
-        (loss if self._penalty is None else loss + self._penalty()).backward()  # type: ignore[no-untyped-call]
+        parts: list[Counts] = []
+        for loss, counts in self._losses():
+            if self._penalty is not None and not parts:  # once a batch
+                (loss + self._penalty()).backward()  # type: ignore[no-untyped-call]
+            else:
+                loss.backward()  # type: ignore[no-untyped-call]
+            parts.append(counts if counts.recorded is not None else replace(counts, recorded=loss.detach()))
+        self._count(reduce(add, parts))
         self._group.average_gradients(p for group in self.optimizer.param_groups for p in group["params"])
         if train.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), train.clip_norm)
         self.optimizer.step()
         if self._average:
             self._average.update(self.network, place.epoch * self._sampler.steps + place.step + 1)
+
+    def _losses(self) -> Iterator[tuple[Tensor, Counts]]:
+        """The batch's; or what its pieces add to it, each to be gone back from before the next is computed.
+
+        Chance in layers begins anew with each: it is drawn for the whole batch (jobs.training.sharing).
+        """
+        place, size = self.place, self.recipe.train.micro_batch_size
+        n = len(self._sampler.batch(place.epoch, place.step))
+        for rows in [None] if size is None else pieces_of(n, size):
+            began = time.monotonic()
+            batches = self._batches(rows)
+            place.inputs_so_far += time.monotonic() - began
+            seed_layers(self.recipe.seed, "layers", place.epoch, place.step)
+            if rows is None:
+                yield self._objective(self._forward, batches)
+            else:
+                yield cast(InPieces, self._objective).part(self._forward, batches, rows)
+
+    def _count(self, counts: Counts) -> None:
         n = torch.tensor(counts.images, device=self.device)
-        recorded = loss.detach() if counts.recorded is None else counts.recorded
-        self._sums[0] += torch.stack([recorded.double() * n, counts.right.double(), n.double()])
+        assert counts.recorded is not None
+        self._sums[0] += torch.stack([counts.recorded.double() * n, counts.right.double(), n.double()])
         if counts.tasks is not None:
             self._sums[1:] += counts.tasks
 
-    def _batches(self) -> dict[str, Batch]:
-        """Of every role, as this place in the training has them."""
+    def _batches(self, rows: slice | None) -> dict[str, Batch]:
+        """Of every role, as this place in the training has them; inputs of these ``rows`` where a batch is in pieces."""
         place, train, found = self.place, self.recipe.train, {}
         share = (place.epoch * self._sampler.steps + place.step) / (train.epochs * self._sampler.steps)
         at = At(self.recipe.seed, place.epoch, place.step, share)
         for role, feed in self._feeds.items():
             indices = self._samplers[role].batch(place.epoch, place.step)
-            found[role] = Batch(self._forward.fed(feed, indices, at), feed.train_labels[indices], at)
+            found[role] = Batch(self._forward.fed(feed, indices, at, rows), feed.train_labels[indices], at)
         return found
 
     def _lr(self, step: int) -> float:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.tlbatch.planning.test_make import IMAGES, weights_for
 from tlbatch.contracts.data import SHARED_FROM
 from tlbatch.forecast import Memory, driver_memory, mebibytes, memory_facts
-from tlbatch.memory import INDEX_BYTES, SEARCHER_MIB
+from tlbatch.memory import INDEX_BYTES, MIXED_COPIES, SEARCHER_MIB
 from tlbatch.planning.controls import resolve_controls
 from tlbatch.planning.make import make_plan
 from tlbatch.planning.resolved import ListedData, ResolvedStudy
@@ -55,6 +57,37 @@ def test_three_gibibytes_are_too_little_for_a_whole_network_at_224_pixels() -> N
     assert held("resources.memory=3Gi", "resources.gpu=1")["finetune:whole:0"].warning is None  # it lies in the GPU's
 
 
+def test_pieces_take_what_batches_of_their_size_take_and_mixed_ones_a_batchs_inputs_more() -> None:
+    pieces, small = training("runs[0].train.micro_batch_size=16"), training("runs[0].train.batch_size=16")
+    assert pieces == small
+    mixed = training("runs[0].train={batch_size: 256, micro_batch_size: 16, mixup: 0.2}") - pieces
+    assert mixed == pytest.approx(MIXED_COPIES * 256 * 3 * 224**2 * 4 / 2**20, abs=1)
+
+
+def test_what_does_not_fit_is_told_the_pieces_that_would() -> None:
+    """Fails when it names a size whose forecast is more than the pod gets, or one that the run has already."""
+    for given in ("2Gi", "3Gi"):
+        warning = held(f"resources.memory={given}")["finetune:whole:0"].warning
+        assert warning is not None
+        found = re.search(r"set train\.micro_batch_size: (\d+), which computes the same batches in pieces", warning)
+        assert found is not None, warning
+        size = int(found[1])
+        assert 1 < size < 32
+        assert held(f"resources.memory={given}", f"runs[0].train.micro_batch_size={size}")["finetune:whole:0"].warning is None
+        assert held(f"resources.memory={given}", f"runs[0].train.micro_batch_size={2 * size}")["finetune:whole:0"].warning
+    hopeless = held("resources.memory=512Mi")["finetune:whole:0"].warning
+    assert hopeless is not None
+    assert "micro_batch_size" not in hopeless
+    assert hopeless.endswith("raise resources.memory, or lower train.batch_size or input.size")
+
+
+def test_a_control_is_told_no_smaller_pieces_than_it_takes() -> None:
+    facts = held("control=full", "resources.memory=2Gi", "runs[0].train.micro_batch_size=4")
+    control = next(fact for name, fact in facts.items() if name.startswith("finetune:whole-random"))
+    assert control.warning is not None
+    assert "micro_batch_size" not in control.warning
+
+
 @pytest.mark.parametrize(("backbone", "measured"), [("mobilenet_v2", 1134), ("resnet50", 1332)])
 def test_an_extraction_holds_what_runs_it(backbone: str, measured: int) -> None:
     """Within a tenth of the most that two threads held at 224 pixels (docs/memory.md)."""
@@ -67,6 +100,7 @@ def test_an_extraction_holds_what_runs_it(backbone: str, measured: int) -> None:
     "less",
     [
         "runs[0].train.batch_size=8",
+        "runs[0].train.micro_batch_size=8",
         "runs[0].input.size=96",
         "runs[0].strategy={finetune: {unfreeze: [stage7, last]}}",
         "runs[0].strategy={finetune: {unfreeze: none}}",

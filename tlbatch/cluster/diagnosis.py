@@ -41,7 +41,9 @@ class PodExit:
     def explain(self) -> str:
         """One sentence; "" for an end that was good."""
         if self.oom:
-            return f"killed for memory at its limit of {self.limit or '?'}: raise resources.memory or lower train.batch_size"
+            return (
+                f"killed for memory at its limit of {self.limit or '?'}: raise resources.memory or lower train.micro_batch_size"
+            )
         if self.disrupted:
             return self.sentence or "disrupted"
         if self.code == 0:

@@ -34,7 +34,7 @@ def judge(ended: Ended, said: Mapping[str, Any] | None, started: float, codes: S
     if ended.code in FINAL_CODES or ended.final:
         return Verdict(FAIL, sentence)
     if codes.count(OOM_KILLED) >= OOM_LIMIT:
-        return Verdict(FAIL, f"{sentence}, {OOM_LIMIT} times: lower train.batch_size, or give it more memory")
+        return Verdict(FAIL, f"{sentence}, {OOM_LIMIT} times: lower train.micro_batch_size, or give it more memory")
     if len(codes) > BACKOFF_LIMIT:
         return Verdict(FAIL, f"{sentence}; given up after {len(codes)} tries")
     return Verdict(RETRY, sentence, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (len(codes) - 1)))

@@ -95,7 +95,7 @@ def full_twin(run: ResolvedRun, images: Images) -> ResolvedRun:
     if added_name(head) is None:
         dense = {name: value for name, value in head.items() if name not in FITTED}
         head = {**dense, "logistic": None, "dropout": min(head["dropout"], MOST_DROPOUT)}
-    train = _recipe(run.train, RATES, images)
+    train = _in_pieces(_recipe(run.train, RATES, images), run.train.micro_batch_size)
     return replace(base, model={**base.model, "head": head}, strategy={"finetune": everything}, train=train)
 
 
@@ -122,6 +122,13 @@ def _recipe(own: Train, rates: Iterable[float], images: Images) -> Train:
     else:
         asked |= {"lr": FIXED_RATE, "schedule": "cosine", "select": "last"}
     return Train(**{name: getattr(own, name) for name in KEPT}, **asked)
+
+
+def _in_pieces(train: Train, size: int | None) -> Train:
+    """Of the run's size, since it has the run's memory; of as many images as a control's batch has at least, which the
+    statistics of its BatchNorm are of."""
+    most = None if size is None else max(LEAST_BATCH, size)
+    return train if most is None or most >= train.batch_size else train.model_copy(update={"micro_batch_size": most})
 
 
 def _hand_crafted(held: Sequence[str]) -> ResolvedRun:

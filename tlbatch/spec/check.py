@@ -23,6 +23,7 @@ from tlbatch.spec.described import check_described
 from tlbatch.spec.episodes import check_episodes
 from tlbatch.spec.model import FITTED, Scratch
 from tlbatch.spec.study import Run, Study
+from tlbatch.strategies import in_pieces
 
 TITLES = {
     "logistic": "a logistic regression",
@@ -299,10 +300,27 @@ def _resized(place: Place) -> Iterator[Mistake]:
 
 
 def _batch_statistics(place: Place) -> Iterator[Mistake]:
-    head = place.run.model.own_head
-    if head is not None and head.batch_norm and head.dense and place.run.train.batch_size == 1:
-        text = f"the head's batch_norm has no statistics of one {nouns.item()}: write 2 or more, or remove head.batch_norm"
-        yield Mistake((*place.path, "train", "batch_size"), text, None, ((*place.path, "model"),))
+    head, train = place.run.model.own_head, place.run.train
+    if head is None or not (head.batch_norm and head.dense):
+        return
+    for name in ("batch_size", "micro_batch_size"):
+        if getattr(train, name) == 1:
+            text = f"the head's batch_norm has no statistics of one {nouns.item()}: write 2 or more, or remove head.batch_norm"
+            yield Mistake((*place.path, "train", name), text, None, ((*place.path, "model"),))
+
+
+def _pieces(place: Place) -> Iterator[Mistake]:
+    """Of a batch: train.micro_batch_size."""
+    run, train, path = place.run, place.run.train, (*place.path, "train", "micro_batch_size")
+    if train.micro_batch_size is None:
+        return
+    if not run.strategy_entry.in_pieces:
+        able = ", ".join(in_pieces())
+        text = f"{run.strategy_entry.name} computes whole batches, {able} in pieces, too: leave it out, or lower batch_size"
+        yield Mistake(path, text, None, ((*place.path, "strategy"),))
+    elif train.micro_batch_size > train.batch_size:
+        text = f"must be at most batch_size ({train.batch_size}), of which it is a piece: lower it, or leave it out"
+        yield Mistake(path, text, None, ((*place.path, "train", "batch_size"),))
 
 
 def _control(place: Place) -> Iterator[Mistake]:
@@ -321,5 +339,6 @@ RUN_CHECKS: tuple[Check, ...] = (
     _input_size,
     _resized,
     _batch_statistics,
+    _pieces,
     _control,
 )

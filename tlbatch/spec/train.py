@@ -22,6 +22,12 @@ class Train(Part):
 
     epochs: Count = Field(default=20, description="passes over the training images, at most")
     batch_size: Count = Field(default=32, description="images a step")
+    micro_batch_size: Count | None = Field(
+        default=None,
+        exclude_if=lambda size: size is None,  # so that keys of studies without it are the same as ever
+        description="images that go through the network at once, where a whole batch would not fit into memory: gradients of "
+        "the pieces are accumulated, and a step is one of batch_size images as ever; default: all of them",
+    )
     steps_per_epoch: Count | None = Field(default=None, description="default: one pass over the training images")
     optimizer: Literal["rmsprop", "sgd", "adam", "adamw"] = Field(default="adamw", description="who takes the steps")
     lr: Positive | Literal["auto"] = Field(default=1e-3, description="auto: a few values tried briefly, judged on validation")
@@ -61,3 +67,8 @@ class Train(Part):
     init: Literal["glorot", "torch"] = Field(
         default="glorot", description="of new layers: Glorot-uniform with zero biases, or torch's"
     )
+
+    @property
+    def at_once(self) -> int:
+        """Images of a batch that go through the network at once."""
+        return self.micro_batch_size or self.batch_size

@@ -4,6 +4,16 @@ A strategy's other half, which trains, is where its entry's ``program`` says (``
 """
 
 from tlbatch.strategies.entry import CheckedRun, OwnControl, Strategy
-from tlbatch.strategies.registry import STRATEGIES, default_strategy, settings_of, sharing, strategy_of
+from tlbatch.strategies.registry import STRATEGIES, default_strategy, in_pieces, settings_of, sharing, strategy_of
 
-__all__ = ["STRATEGIES", "CheckedRun", "OwnControl", "Strategy", "default_strategy", "settings_of", "sharing", "strategy_of"]
+__all__ = [
+    "STRATEGIES",
+    "CheckedRun",
+    "OwnControl",
+    "Strategy",
+    "default_strategy",
+    "in_pieces",
+    "settings_of",
+    "sharing",
+    "strategy_of",
+]

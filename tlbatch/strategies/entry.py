@@ -76,6 +76,8 @@ class Strategy:
     (tlbatch.spec.model.FITTED), added (plug-ins'). ``several_tasks``: whether it learns several tasks together, where a dataset
     has labels of such. ``shares``: whether several processes may
     train it together (resources.nodes): its objective asks for a batch's logits, and for nothing else of the network.
+    ``in_pieces``: whether a batch may go through the network piece by piece (train.micro_batch_size): its objective is a sum
+    over the batch's rows (jobs.training.objective.InPieces).
     ``frozen_once``: whether stages that never learn may be run before its first epoch (jobs.strategies.frozen).
     ``whole``: whether parts of the backbone may learn. ``check``: mistakes that its settings make with a run.
     ``learning(settings, stages)``: the
@@ -99,6 +101,7 @@ class Strategy:
     heads: frozenset[str] = frozenset({"dense"})
     several_tasks: bool = False
     shares: bool = False
+    in_pieces: bool = False
     frozen_once: bool = False
     whole: bool = False
     default: bool = False

@@ -12,6 +12,7 @@ FEATURES = Strategy(
     consumes="features",
     heads=frozenset({"dense", "logistic", "prototypes", "knn", "added"}),
     several_tasks=True,
+    in_pieces=True,
     default=True,
     phrase=lambda settings, layer: f"head on the features of {layer}",
 )

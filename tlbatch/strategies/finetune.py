@@ -153,6 +153,7 @@ FINETUNE = Strategy(
     heads=frozenset({"dense", "added"}),
     several_tasks=True,
     shares=True,
+    in_pieces=True,
     frozen_once=True,
     whole=True,
     check=check,

@@ -35,6 +35,11 @@ def sharing() -> tuple[str, ...]:
     return tuple(each.name for each in STRATEGIES.values() if each.shares)
 
 
+def in_pieces() -> tuple[str, ...]:
+    """Names of those whose batches may go through the network piece by piece."""
+    return tuple(each.name for each in STRATEGIES.values() if each.in_pieces)
+
+
 def name_of(asked: str | Mapping[str, Any]) -> str:
     return asked if isinstance(asked, str) else next(iter(asked))
 

@@ -13,5 +13,6 @@ SCRATCH = Strategy(
     whole=True,
     several_tasks=True,
     shares=True,
+    in_pieces=True,
     phrase=lambda settings, layer: "trained from scratch",
 )

@@ -33,6 +33,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "sgd, clipped, averaged": {"optimizer": "sgd", "clip_norm": 1.0, "ema": 0.9},
     "rmsprop, mixed, smoothed": {"optimizer": "rmsprop", "eps": 1e-3, "mixup": 0.4, "cutmix": 1.0, "label_smoothing": 0.1},
     "weighted, stopping early": {"optimizer": "sgd", "class_weights": "balanced", "early_stopping": EarlyStopping(patience=1)},
+    "in pieces": {"optimizer": "sgd", "micro_batch_size": 3, "clip_norm": 1.0, "class_weights": "balanced"},
+    "in pieces that are mixed": {"optimizer": "sgd", "micro_batch_size": 2, "mixup": 0.4, "cutmix": 1.0, "ema": 0.9},
 }
 
 torch.set_num_threads(1)
@@ -64,7 +66,8 @@ def _kept(trainer: Trainer) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_two_and_three_processes_end_where_one_does(name: str, tmp_path: Path) -> None:
-    """37 images in batches of 8: the last one, of 5, is uneven for both. With BatchNorm over the whole batch, and dropout.
+    """37 images in batches of 8: the last one, of 5, is uneven for both. With BatchNorm over the whole batch (or the whole
+    piece of it: some are smaller than there are processes), and dropout.
 
     Fails when gradients are averaged without regard to how many rows each had, when BatchNorm takes its own rows' statistics,
     or when validation batches are put together in another order.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from jobs.models.trained import load_trained
 from jobs.training.batches import TARGET, At, Batch
 from jobs.training.loading import item_feed
 from jobs.training.objective import Forward
+from jobs.training.pieces import pieces_of
 from jobs.training.settings import Settings
 from jobs.training.split_data import load_parts
 from jobs.training.tasks_together import LOG_VARIANCES, Together, columns_of, judged_together, together
@@ -48,8 +51,10 @@ def some(n: int = 40, seed: int = 0) -> tuple[Tensor, Tensor]:
     return logits, labels
 
 
-def minimised(objective: Together, logits: Tensor, labels: Tensor, network: nn.Module | None = None) -> tuple[Tensor, Any]:
-    """The objective of a network that puts out these logits."""
+def minimised(
+    objective: Together, logits: Tensor, labels: Tensor, network: nn.Module | None = None, rows: slice | None = None
+) -> tuple[Tensor, Any]:
+    """The objective of a network that puts out these logits; with ``rows``, which they are of, their part of it."""
 
     class Given(Forward):
         def __init__(self) -> None:
@@ -58,7 +63,8 @@ def minimised(objective: Together, logits: Tensor, labels: Tensor, network: nn.M
         def __call__(self, x: Tensor) -> Tensor:
             return x
 
-    return objective(Given(), {TARGET: Batch(logits, labels, At(0, 0, 0, 0.0))})
+    batches = {TARGET: Batch(logits, labels, At(0, 0, 0, 0.0))}
+    return objective(Given(), batches) if rows is None else objective.part(Given(), batches, rows)
 
 
 def by_sklearn(logits: Tensor, labels: Tensor) -> list[float]:
@@ -111,6 +117,26 @@ def test_uncertainty_is_equation_10_and_its_gradient() -> None:
     loss.backward()
     slopes = [0.5 - loss_t / s**2 for loss_t, s in zip(each, sigmas, strict=True)]
     assert network.get_parameter(LOG_VARIANCES).grad.tolist() == pytest.approx(slopes, rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 3, 7])
+@pytest.mark.parametrize("weights", ["equal", {"parity": 0.25}, "uncertainty"])
+def test_pieces_of_a_batch_add_up_to_its_loss(weights: Any, size: int) -> None:
+    """Fails when a piece weighs by its rows, and not by how many of a task's labels it has. Loss, counts and gradients."""
+    logits, labels = some()
+    objective = together(Train(task_weights=weights, label_smoothing=0.1), TASKS, labels)
+    found = []
+    for pieces in ([slice(0, 40)], pieces_of(40, size)):
+        network, leaf = nn.Module(), logits.clone().requires_grad_()
+        network.register_parameter(LOG_VARIANCES, nn.Parameter(torch.tensor([0.3, -0.7])))
+        parts = [minimised(objective, leaf[rows], labels, network, rows) for rows in pieces]
+        loss, counts = sum(part[0] for part in parts), reduce(add, (part[1] for part in parts))
+        loss.backward()
+        slopes = network.get_parameter(LOG_VARIANCES).grad
+        found.append((loss.detach(), leaf.grad, torch.zeros(2) if slopes is None else slopes, counts.tasks, counts.right))
+        assert counts.images == int((labels >= 0).sum())
+    for whole, in_pieces in zip(*found, strict=True):
+        torch.testing.assert_close(in_pieces, whole, rtol=1e-5, atol=1e-7)
 
 
 def test_a_missing_label_is_no_class() -> None:

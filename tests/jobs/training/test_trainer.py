@@ -115,6 +115,7 @@ RECIPES: dict[str, Recipe] = {
     "plateau, stopping": _recipe(schedule="plateau", early_stopping=EarlyStopping(patience=1), lr=0.05, epochs=6),
     "steps": _recipe(steps_per_epoch=3, optimizer="adam"),
     "gradual": _recipe(epochs=5),
+    "in pieces": _recipe(micro_batch_size=3, mixup=0.4, clip_norm=1.0, ema=0.9),
 }
 GRADUAL = phases_of(Finetune(warm_up=1, gradual=1, lr_decay=0.5, lr_scale={"low": 0.1}))
 

@@ -74,6 +74,23 @@ def test_a_logistic_head_chooses_by_cross_validation_and_needs_no_rate() -> None
     assert control.model["head"]["logistic"]["c"] == [0.1, 1.0]
 
 
+@pytest.mark.parametrize(
+    ("train", "size"),
+    [
+        ("{batch_size: 64, micro_batch_size: 32}", 32),
+        ("{batch_size: 256, micro_batch_size: 32}", 32),
+        ("{batch_size: 64, micro_batch_size: 4}", 16),  # statistics of four images would be a handicap
+        ("{batch_size: 32, micro_batch_size: 32}", None),
+        ("{batch_size: 8, micro_batch_size: 4}", None),  # the control's batch is of 16
+        ("{batch_size: 64}", None),
+    ],
+)
+def test_a_full_control_goes_in_pieces_where_its_run_does(train: str, size: int | None) -> None:
+    """Its run may have no memory for whole batches. A head on features needs none."""
+    assert twin("tuned", "control=full", f"runs[3].train={train}").train.micro_batch_size == size
+    assert twin("tuned", f"runs[3].train={train}").train.micro_batch_size is None
+
+
 def test_which_errors_count_is_the_runs_own() -> None:
     train = twin("tuned", "control=full", "runs[3].train.class_weights=balanced").train
     assert train.class_weights == "balanced"
