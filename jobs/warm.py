@@ -52,7 +52,7 @@ def preload() -> None:
     for name in PRELOAD:
         importlib.import_module(name)
     engine = importlib.import_module("jobs.extraction.engine")
-    with suppress(ImportError):  # then torch computes
+    with suppress(Exception):  # then torch computes, and says so
         engine.load_openvino()
 
 

@@ -343,7 +343,7 @@ class ByFeatures(Regression):
 
 
 def factored(matrix: Values, ridge: float) -> tuple[Any, np.float32]:
-    """The Cholesky factor of a symmetric ``matrix`` [m, m], which is overwritten, plus a ridge; and the ridge, which is a larger
+    """The Cholesky factor of a symmetric ``matrix`` [m, m], which is overwritten, plus a ridge; and the ridge, a larger
     one where rounding hides this one.
 
     Of features that nearly all say the same the sums are so large beside what else there is that float32 leaves some

@@ -57,6 +57,7 @@ class LocalBackend:
 
     With ``warm``, steps that need torch are forked from a process that has imported it: an import costs seconds, a small task
     less. It starts with the first task of any step, for what follows most likely needs it, and serves every number of threads.
+    One that dies before it has forked any (a library that does not load here) is the last: tasks start from nothing then.
     """
 
     store: Store
@@ -137,11 +138,15 @@ class LocalBackend:
         if several > 1:  # the step starts them itself (jobs.ranks)
             together = {"WORLD_SIZE": str(several), "LOCAL_WORLD_SIZE": str(several), "GROUP_RANK": "0"}
             return start_cold(self.python, step, arguments, output, {**environment, **together})
-        if not self.warm or not STEPS[step].torch:
-            if self.warm:
+        if not self.warm or self._in_vain or not STEPS[step].torch:
+            if self.warm and not self._in_vain:
                 self._server()
             return start_cold(self.python, step, arguments, output, environment)
         return self._server().start(step, arguments, output, cores)
+
+    @property
+    def _in_vain(self) -> bool:
+        return self._warm_server is not None and not self._warm_server.alive and not self._warm_server.served
 
     def _server(self) -> WarmServer:
         if self._warm_server is None or not self._warm_server.alive:

@@ -9,10 +9,13 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
+
+from tlbatch.environment import THREAD_SETTINGS
 
 ANSWER_S = 0.5
 
@@ -60,26 +63,39 @@ def signal_process(pid: int, number: int) -> None:
 
 @dataclass
 class ForkedProcess:
-    """A task's process that a ``WarmServer`` forked; it tells of its end. ``abandoned``: ended before it was forked."""
+    """A task's process that a ``WarmServer`` forked; it tells of its end. ``abandoned``: ended before it was forked.
+
+    ``cold`` starts it from nothing, where the server died before it was forked: what ails it is the step's own to say.
+    """
 
     server: WarmServer
+    cold: Callable[[], Process]
     pid: int | None = None
     returncode: int | None = None
     abandoned: bool = False
+    alone: Process | None = None
 
     def poll(self) -> int | None:
         self.server.listen()
+        if self.alone is not None:
+            self.returncode = self.alone.poll()
         return self.returncode
+
+    @property
+    def begun(self) -> bool:
+        return self.pid is not None or self.alone is not None or self.returncode is not None
 
     def send_signal(self, number: int) -> None:
         """One that was not forked yet, because its server still imports, has nothing to save: it counts as ended at once.
 
         The server goes on, with what others asked of it.
         """
-        if self.pid is None and self.returncode is None and not self.server.answers(self):
+        if not self.begun and not self.server.answers(self):
             self.returncode, self.abandoned = -number, True
             self.server.forget(self)
-        if self.pid is not None and self.returncode is None:
+        if self.alone is not None:
+            self.alone.send_signal(number)
+        elif self.pid is not None and self.returncode is None:
             signal_process(self.pid, number)
 
 
@@ -100,9 +116,11 @@ class WarmServer:
         )
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)
+        self._python, self._environment = python, environment
         self._forked: dict[str, ForkedProcess] = {}
         self._rest = b""
         self._over = False
+        self.served = False  #: whether it has forked any
 
     @property
     def alive(self) -> bool:
@@ -110,9 +128,11 @@ class WarmServer:
 
     def start(self, step: str, arguments: list[str], output: Path, threads: int) -> Process:
         """Ask for a task's process, to compute with so many threads; it starts once the imports are done."""
-        identity = f"{len(self._forked)}"
-        process = self._forked[identity] = ForkedProcess(self)
-        self._ask({"id": identity, "step": step, "arguments": arguments, "output": str(output), "threads": threads})
+        environment = {**self._environment, **dict.fromkeys(THREAD_SETTINGS, str(threads))}
+        identity, cold = f"{len(self._forked)}", partial(start_cold, self._python, step, arguments, output, environment)
+        process = self._forked[identity] = ForkedProcess(self, cold)
+        with contextlib.suppress(OSError):  # it has died, which ``listen`` sees
+            self._ask({"id": identity, "step": step, "arguments": arguments, "output": str(output), "threads": threads})
         return process
 
     def forget(self, process: ForkedProcess) -> None:
@@ -130,7 +150,7 @@ class WarmServer:
         """Whether it says within ANSWER_S that ``process`` was forked: at once, unless it still imports."""
         assert self._process.stdout is not None
         until = time.monotonic() + ANSWER_S
-        while process.pid is None and process.returncode is None:
+        while not process.begun:
             if not select.select([self._process.stdout], [], [], max(0.0, until - time.monotonic()))[0]:
                 return False
             self.listen()
@@ -143,8 +163,13 @@ class WarmServer:
             self.listen()
 
     def listen(self) -> None:
-        """Take in what the server has told. A server that died took its children with it: they count as killed."""
+        """Take in what the server has told. A server that died took its children with it: they count as killed.
+
+        What it had not forked yet is started from nothing.
+        """
         assert self._process.stdout is not None
+        if self._over:
+            return
         try:
             data = os.read(self._process.stdout.fileno(), 65536)
         except BlockingIOError:
@@ -158,10 +183,14 @@ class WarmServer:
                     signal_process(answer["pid"], signal.SIGKILL)
                 continue
             process.pid, process.returncode = answer.get("pid", process.pid), answer.get("code")
+            self.served = True
         if not data:
             self._over = True
             for process in self._forked.values():
-                process.returncode = -signal.SIGKILL if process.returncode is None else process.returncode
+                if not process.begun:
+                    process.alone = process.cold()
+                elif process.returncode is None:
+                    process.returncode = -signal.SIGKILL
 
     def close(self) -> None:
         """End the server; its last children have ended before."""

@@ -247,6 +247,20 @@ def test_without_openvino_torch_computes_the_same(
     assert np.abs(a - b).max() <= (1e-4 if precision == "fp32" else 0.05) * np.abs(b).max()
 
 
+@pytest.mark.parametrize("error", [ImportError("no such file"), RuntimeError("needs AVX"), OSError("libtbb")])
+def test_an_openvino_that_does_not_load_leaves_the_network_to_torch(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load() -> None:
+        raise error
+
+    monkeypatch.setattr(engine, "load_openvino", load)
+    network = make(48)
+    network(pictures(48))
+    assert network.engine.startswith("torch")
+    assert f"there is no openvino that runs here (pip install 'tlbatch[train]'): {error}" in capsys.readouterr().out
+
+
 def test_the_size_of_a_batch_changes_no_bit() -> None:
     fast, items = make(48), pictures(48, 21)
     together = fast(items)

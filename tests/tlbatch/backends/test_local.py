@@ -208,6 +208,33 @@ def test_a_warm_process_that_died_is_followed_by_another(told: Path, backend: Lo
     assert [bool(said.get("started")) for said in lines(told)] == [True, False, True, False]
 
 
+DYING_STAND_IN = """#!{python}
+# stands in for python: a warm process dies of its imports, a step says so itself
+import os, sys
+if sys.argv[2] == "jobs.warm":
+    open({told!r}, "a").write("warm\\n")
+    sys.exit(1)
+print("no libexample here, threads", os.environ["OMP_NUM_THREADS"], os.environ["TLBATCH_THREADS"])
+sys.exit(65)
+"""
+
+
+def test_where_the_warm_process_cannot_live_tasks_start_without_it(tmp_path: Path, backend: LocalBackend) -> None:
+    """A library that does not load there ended every task as "killed, most likely for want of memory", its words unheard.
+
+    Mutations tried: they count as killed; another warm process for each task; the most threads for all.
+    """
+    told = tmp_path / "told"
+    Path(backend.python).write_text(DYING_STAND_IN.format(python=sys.executable, told=str(told)))
+    backend.warm = True
+    for weight, threads in (("light", 1), ("heavy", 2)):
+        start(backend, weight, number=threads)
+        assert [(e.code, e.output) for e in all_ended(backend)] == [(65, f"no libexample here, threads {threads} {threads}\n")]
+    start(backend, "light", number=3)
+    assert {e.code for e in backend.stop(5)} <= {65, 137, 143}
+    assert told.read_text().splitlines() == ["warm"]
+
+
 @pytest.mark.parametrize(
     ("limits", "cores", "gpus", "processes"),
     [

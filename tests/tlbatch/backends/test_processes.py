@@ -36,3 +36,24 @@ def test_one_that_is_killed_while_its_server_imports_ends_alone(tmp_path: Path) 
         assert outputs[0].read_bytes() == b""
     finally:
         server.close()
+
+
+def test_one_that_is_ended_after_its_server_died_starts_alone_and_ends(tmp_path: Path) -> None:
+    """Fails when a dead server is asked for an answer for ever."""
+    dying = tmp_path / "python"
+    dying.write_text(f"#!{sys.executable}\nimport sys, time\nsys.exit(1) if sys.argv[2] == 'jobs.warm' else time.sleep(60)\n")
+    dying.chmod(0o755)
+    server, output = WarmServer(str(dying), os.environ), tmp_path / "output"
+    try:
+        output.write_bytes(b"")
+        process = server.start("evaluate", [], output, 1)
+        until = time.monotonic() + WITHIN_S
+        while server.alive and time.monotonic() < until:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        while process.poll() is None and time.monotonic() < until:
+            time.sleep(0.02)
+        assert process.returncode == -signal.SIGKILL
+        assert not server.served
+    finally:
+        server.close()
