@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from tlbatch import __version__
+from tlbatch.cluster.claims import missing_claim
 from tlbatch.cluster.clearing import Clearing
 from tlbatch.cluster.client import (
     ALL_PODS,
@@ -259,12 +260,7 @@ def _cache(cluster: Cluster, claim: str) -> Iterator[Finding]:
         yield Finding("cache", WARNING, f"claim {claim} could not be looked at: {error}")
         return
     if found is None:
-        yield Finding(
-            "cache",
-            FAILED,
-            f"claim {claim} is not there, so tasks would wait for ever: make a PersistentVolumeClaim of this name in namespace "
-            f'{cluster.namespace} (the manual\'s "A cache that tasks share" has one), or `tlbatch context set cache=`',
-        )
+        yield Finding("cache", FAILED, missing_claim(claim, cluster.namespace))
         return
     phase, modes = found.get("status", {}).get("phase"), found.get("spec", {}).get("accessModes") or []
     size = found.get("status", {}).get("capacity", {}).get("storage") or "not bound yet"

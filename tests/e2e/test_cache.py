@@ -77,14 +77,28 @@ def test_pods_of_a_node_fetch_each_file_once(user: User, api: Api, volume: tuple
 
 
 @pytest.mark.slow
-def test_a_claim_that_is_not_there_is_a_sentence(user: User, api: Api) -> None:
+def test_a_claim_that_is_not_there_is_a_sentence(user: User, namespace: str) -> None:
     with_cache(user, "nowhere")
     found = {each["check"]: each for each in json.loads(user.run("doctor", "-o", "json", code=1))}
     assert found["cache"]["state"] == found["pod"]["state"] == "failed"
-    assert "claim nowhere is not there" in found["cache"]["detail"]
+    assert "claim nowhere of the context's cache is not there" in found["cache"]["detail"]
     assert 'persistentvolumeclaim "nowhere" not found' in found["pod"]["detail"]
+    user.run("submit", str(user.study("refused")), code=2)
+
+
+@pytest.mark.slow
+def test_a_claim_without_a_volume_is_named_by_why(cluster: Any, user: User, namespace: str) -> None:
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "hollow", "namespace": namespace},
+        "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    cluster.kubectl("apply", "-f", "-", document=claim)
+    with_cache(user, "hollow")
     execution = user.submit(user.study("waiting"))
     try:
-        until(lambda: 'persistentvolumeclaim "nowhere" not found' in user.run("why", execution.id), "why names the claim", 60)
+        until(lambda: "a volume of it is not to be had" in user.run("why", execution.id), "why names the volume", 60)
     finally:
         user.run("cancel", execution.id)
+        cluster.kubectl("-n", namespace, "delete", "persistentvolumeclaim", "hollow", "--wait=false")

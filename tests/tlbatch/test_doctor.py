@@ -98,7 +98,11 @@ def test_every_failure_names_what_mends_it(store: Store, monkeypatch: pytest.Mon
 
 
 CLAIMS_FOUND: dict[str, tuple[dict[str, Any] | None, str, str]] = {
-    "none": (None, FAILED, "claim fast is not there.*make a PersistentVolumeClaim.*tlbatch context set cache="),
+    "none": (
+        None,
+        FAILED,
+        "claim fast of the context's cache is not there.*tlbatch context set cache=",
+    ),
     "lost": ({"status": {"phase": "Lost"}}, FAILED, "has lost its volume"),
     "of one node": (
         {"spec": {"accessModes": ["ReadWriteOnce"]}, "status": {"phase": "Bound", "capacity": {"storage": "60Gi"}}},

@@ -11,11 +11,13 @@ from typing import Any
 import yaml
 
 from tlbatch import __version__
+from tlbatch.cluster.claims import check_claim
 from tlbatch.cluster.client import JOBS, Cluster
 from tlbatch.cluster.diagnosis import job_ended
 from tlbatch.cluster.errors import AlreadyThereError
 from tlbatch.errors import StudyError
 from tlbatch.manifests import Site, Submission, build_driver_job, driver_needs
+from tlbatch.manifests.site import CacheVolume
 from tlbatch.profiles import Profile
 from tlbatch.records.executions import FINAL_STATES, Execution, load_document, new_execution_id
 from tlbatch.spec import LoadedStudy, Study
@@ -40,6 +42,7 @@ class Request:
     study_text: str
     job: dict[str, Any]
     scheduled: bool = False
+    cache: CacheVolume | None = None
 
 
 def build_request(loaded: LoadedStudy, site: Site, execution: str | None = None, user: str = "", only: str = "") -> Request:
@@ -52,12 +55,16 @@ def build_request(loaded: LoadedStudy, site: Site, execution: str | None = None,
     needs = driver_needs(loaded.study, site.resources())
     job = build_driver_job(Submission(name, loaded.study.name, user, only), site, needs)
     text = yaml.safe_dump(loaded.document, sort_keys=False, allow_unicode=True)
-    return Request(name, text, job, loaded.study.schedule is not None)
+    return Request(name, text, job, loaded.study.schedule is not None, site.cache)
 
 
 def submit(request: Request, store: Store, cluster: Cluster) -> Execution:
-    """Put the study, create the Job. Where the cluster refuses, the store forgets the study again."""
+    """Put the study, create the Job. Where the cluster refuses, the store forgets the study again.
+
+    Raises StudyError where the claim that tasks share as their cache is not there.
+    """
     check_format(store)
+    check_claim(cluster, request.cache)
     execution = Execution(store, request.execution)
     execution.save_study(request.study_text)
     store.put(execution.name(SUBMITTED), sealed(submitted_by(request.job)))
@@ -101,6 +108,7 @@ def resume(execution: Execution, profile: Profile, cluster: Cluster, only: str =
         raise StudyError(f"{execution.id} is running: `tlbatch status {execution.id}` shows where it stands")
     loaded = _stored_study(execution)
     site = profile.site()
+    check_claim(cluster, site.cache)
     job = build_driver_job(
         Submission(execution.id, loaded.study.name, user_name(), only), site, driver_needs(loaded.study, site.resources())
     )

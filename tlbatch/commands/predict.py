@@ -115,6 +115,7 @@ def _here(prediction: Prediction, output: str, options: dict[str, Any]) -> int:
 
 def _on_cluster(prediction: Prediction, profile: Profile, output: str, options: dict[str, Any]) -> int:
     from tlbatch.cluster import open_cluster
+    from tlbatch.cluster.claims import check_claim
     from tlbatch.cluster.submission import user_name
     from tlbatch.prediction.cluster import build_job, check_alone, check_visible, follow, start
     from tlbatch.prediction.local import computed_before, computed_since
@@ -128,6 +129,7 @@ def _on_cluster(prediction: Prediction, profile: Profile, output: str, options: 
         return 0
     cluster = open_cluster(profile.namespace, profile.kube_context)
     check_alone(cluster, job, overwrite=options["overwrite"])
+    check_claim(cluster, site.cache)
     task, store = begin(prediction, options["overwrite"]), prediction.model.store
     before = computed_before(store, task)
     if complete(prediction, done_parts(prediction)) is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from tlbatch.cluster.claims import check_claim
 from tlbatch.cluster.client import CRONJOBS, JOBS, Cluster
 from tlbatch.cluster.submission import check_visible, user_name
 from tlbatch.errors import StudyError, TlbatchError
@@ -62,6 +63,7 @@ def apply(loaded: LoadedStudy, store: Store, site: Site, cluster: Cluster, clock
     name, by = loaded.study.name, user_name()
     request = build_request(loaded, site, by)
     _check_own(request, cluster.get(CRONJOBS, name))
+    check_claim(cluster, site.cache)
     check_format(store)
 
     def change(before: StoredSchedule | None) -> StoredSchedule:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tlbatch.cluster.submission import build_request, resume, submit, submitted_
 from tlbatch.credentials import secret_data
 from tlbatch.errors import StudyError
 from tlbatch.manifests import Site
+from tlbatch.manifests.site import CacheVolume
 from tlbatch.profiles import Profile
 from tlbatch.records.executions import Execution
 from tlbatch.spec.load import parse_study
@@ -69,6 +71,25 @@ def test_one_job_and_the_study_in_the_store(store: Store, monkeypatch: pytest.Mo
     assert submitted_by_me(store, execution.id)
     monkeypatch.setenv("TLBATCH_USER", "joe")
     assert not submitted_by_me(store, execution.id)
+
+
+def test_a_claim_that_is_not_there_is_said_before_anything_is_sent(store: Store) -> None:
+    """Fails when the study is put first, or when who may not look at claims cannot submit."""
+    asked = build_request(parse_study(STUDY), replace(SITE, cache=CacheVolume("fast")), "pets-20261123-0412-x7k2", "jane")
+    cluster: Any = FakeCluster()
+    with pytest.raises(StudyError, match=r"claim fast of the context's cache is not there.*in namespace tlbatch"):
+        submit(asked, store, cluster)
+    assert (cluster.created, [stat.name for stat in store.list("executions/")]) == ([], [])
+    cluster.jobs["fast"] = {"status": {"phase": "Pending"}}
+    submit(asked, store, cluster)
+    assert cluster.created == [asked.job]
+
+    def forbidden(kind: str, name: str) -> Any:
+        raise ClusterError("you may not get persistentvolumeclaims")
+
+    cluster.get = forbidden
+    submit(replace(asked, execution="pets-20261123-0413-x7k2"), store, cluster)
+    assert len(cluster.created) == 2
 
 
 def test_a_refusal_leaves_nothing_behind(store: Store) -> None:
