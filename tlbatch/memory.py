@@ -188,7 +188,7 @@ def _finetune(run: ResolvedRun, images: int, classes: int, domains: int = 1) -> 
     if network is None:
         return None
     train = run.train.at_once * (domains * network.kept + WORKING_TRAINED * network.working) + _mixed(run)
-    validate = VALIDATION_BATCH * WORKING_FED * network.working
+    validate = min(VALIDATION_BATCH, run.train.micro_batch_size or VALIDATION_BATCH) * WORKING_FED * network.working
     frozen = network.weights - network.learning
     copies = WEIGHTS_TRAINED[run.train.optimizer] + bool(settings_of(run.strategy).get("l2_sp"))  # which keeps the start, too
     beside = 4.0 * run.strategy_entry.beside(settings_of(run.strategy), _features(run))

@@ -126,11 +126,12 @@ def forward_of(network: nn.Module, device: torch.device, recipe: Sharable, group
     return ForwardByRows(network, device, recipe.bf16, group, mixes(train))
 
 
-def logits_of(network: nn.Module, feed: Feed, bf16: bool, group: Alone, tick: Callable[[], None]) -> Tensor:
-    """Of the validation images, as jobs.training.validation has them."""
+def logits_of(network: nn.Module, feed: Feed, recipe: Sharable, group: Alone, tick: Callable[[], None]) -> Tensor:
+    """Of the validation images, as jobs.training.validation has them; no more of them at once than of a batch."""
+    most = recipe.train.micro_batch_size
     if not isinstance(group, Group):
-        return validation_logits(network, feed, bf16, tick)
-    return shared_validation_logits(network, feed, bf16, group, tick)
+        return validation_logits(network, feed, recipe.bf16, tick, most)
+    return shared_validation_logits(network, feed, recipe.bf16, group, tick, most)
 
 
 class _Gather(torch.autograd.Function):

@@ -131,7 +131,7 @@ class Trainer:
         pieces = []
         for role in self.judged_on:
             judge = self._learning.as_judge(self.judged, role)
-            pieces.append(logits_of(judge, self._feeds[role], self.recipe.bf16, self._group, tick))
+            pieces.append(logits_of(judge, self._feeds[role], self.recipe, self._group, tick))
         return torch.cat([piece for piece in pieces if len(piece)] or [torch.empty((0, 0))])
 
     def _validation_labels(self) -> Tensor:

@@ -13,20 +13,29 @@ from jobs.training.group import Group
 
 
 @torch.no_grad()
-def validation_logits(network: nn.Module, feed: Feed, bf16: bool, tick: Callable[[], None] = lambda: None) -> Tensor:
-    """float32 [m, classes] on the CPU, the network in eval mode; [0, 0] of no images. ``tick`` is called after every batch."""
+def validation_logits(
+    network: nn.Module, feed: Feed, bf16: bool, tick: Callable[[], None] = lambda: None, most: int | None = None
+) -> Tensor:
+    """float32 [m, classes] on the CPU, the network in eval mode; [0, 0] of no images. ``tick`` is called after every batch.
+
+    ``most``: images that go through the network at once; None: a whole batch of validation.
+    """
     network.eval()
-    pieces = []
+    logits = []
     for x in feed.validation_batches():
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
-            pieces.append(network(x).float().cpu())
+        logits.append(_logits(network, x, bf16, most))
         tick()
-    return torch.cat(pieces) if pieces else torch.empty((0, 0))
+    return torch.cat(logits) if logits else torch.empty((0, 0))
 
 
 @torch.no_grad()
 def shared_validation_logits(
-    network: nn.Module, feed: Feed, bf16: bool, group: Group, tick: Callable[[], None] = lambda: None
+    network: nn.Module,
+    feed: Feed,
+    bf16: bool,
+    group: Group,
+    tick: Callable[[], None] = lambda: None,
+    most: int | None = None,
 ) -> Tensor:
     """The same, of batches that several processes take turns with: all get the logits of all, to the bits of one process.
 
@@ -38,13 +47,17 @@ def shared_validation_logits(
     for number, x in enumerate(feed.validation_batches()):
         sizes.append(len(x))
         if number % group.size == group.rank:
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
-                own.append(network(x).float().cpu())
+            own.append(_logits(network, x, bf16, most))
         if number % group.size == group.size - 1:
             tick()
     if len(sizes) % group.size:
         tick()
     return _in_turns(own, sizes, group) if sizes else torch.empty((0, 0))
+
+
+def _logits(network: nn.Module, x: Tensor, bf16: bool, most: int | None) -> Tensor:
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
+        return torch.cat([network(piece).float().cpu() for piece in torch.split(x, most or len(x))])
 
 
 def _in_turns(own: list[Tensor], sizes: list[int], group: Group) -> Tensor:

@@ -58,8 +58,10 @@ def test_three_gibibytes_are_too_little_for_a_whole_network_at_224_pixels() -> N
 
 
 def test_pieces_take_what_batches_of_their_size_take_and_mixed_ones_a_batchs_inputs_more() -> None:
+    """Validation images, too, go through the network in pieces."""
     pieces, small = training("runs[0].train.micro_batch_size=16"), training("runs[0].train.batch_size=16")
     assert pieces == small
+    assert training("runs[0].train.micro_batch_size=2") < training("runs[0].train.batch_size=2")
     mixed = training("runs[0].train={batch_size: 256, micro_batch_size: 16, mixup: 0.2}") - pieces
     assert mixed == pytest.approx(MIXED_COPIES * 256 * 3 * 224**2 * 4 / 2**20, abs=1)
 
