@@ -17,14 +17,11 @@ from __future__ import annotations
 import argparse
 import ctypes
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
@@ -35,6 +32,7 @@ from jobs.worklog import LogPieces, write_exit
 from tlbatch import output
 from tlbatch.errors import DeadlineError, Stopped, StudyError, TlbatchError
 from tlbatch.records.task_records import read_exit
+from tlbatch.scratch import Scratch
 from tlbatch.store import NotFoundError, open_store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.store.documents import WRONG, what
@@ -126,7 +124,7 @@ def _run_task(
 ) -> int:
     attempt = (arguments.attempt or _attempt_name()) + ("" if own is None or own.leads else f"r{own.rank}")
     began = time.time()
-    scratch = Path(tempfile.mkdtemp(prefix=f"tlbatch-{step}-"))
+    scratch = Scratch(f"tlbatch-{step}-")
     log: LogPieces | None = None
     context: Context | None = None
     lost = False
@@ -139,7 +137,7 @@ def _run_task(
             return 0
         log = LogPieces(store, task.key, attempt, mark="" if own is None else f"[rank {own.rank}] ")
         log.start()
-        context = Context(store, task, attempt, scratch, stop=lambda: bool(stop), shard=arguments.shard, member=own)
+        context = Context(store, task, attempt, scratch.path, stop=lambda: bool(stop), shard=arguments.shard, member=own)
         _speak_of(context.kind)
         run(context)
         context.finish()
@@ -163,7 +161,7 @@ def _run_task(
             write_exit(context.store, context.task.key, attempt, code, sentence)
     if context is not None:
         context.close()
-    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.remove()
     return code
 
 

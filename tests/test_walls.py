@@ -43,7 +43,7 @@ tlbatch.plugins
 tlbatch.store
 tlbatch.environment
 tlbatch.roles tlbatch.schema tlbatch.steps tlbatch.errors tlbatch.home tlbatch.interrupts tlbatch.nouns tlbatch.output
-tlbatch.packed tlbatch.peak_memory tlbatch.spreadsheet tlbatch.quantities
+tlbatch.packed tlbatch.peak_memory tlbatch.spreadsheet tlbatch.quantities tlbatch.scratch
 """
 """The launcher's packages from top to bottom: none imports one beside or above it."""
 BLOCK = """

@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,12 +18,14 @@ from tlbatch.environment import THREAD_SETTINGS
 from tlbatch.errors import TlbatchError
 from tlbatch.planning import Node
 from tlbatch.records.task_records import read_progress
+from tlbatch.scratch import Scratch
 from tlbatch.steps import STEPS
 from tlbatch.store import Store
 from tlbatch.store.cache import cache_folder, cache_limit
 from tlbatch.tasks import Task, task_name
 
 POLL_S = 0.05
+PREFIX = "tlbatch-local-"  #: of the folders for temporary files
 LAST_WORDS = 4000  # bytes of a process's own output that are kept for when it could not say itself why it ended
 QUICK_S, KILLED_WITHIN_S = 3.0, 5.0
 BUSY_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
@@ -68,7 +69,7 @@ class LocalBackend:
     clock: Callable[[], float] = time.monotonic
     _running: dict[str, _Running] = field(default_factory=dict)
     _warm_server: WarmServer | None = None
-    _folder: tempfile.TemporaryDirectory[str] | None = None
+    _scratch: Scratch | None = None
 
     def __post_init__(self) -> None:
         """Raises StudyError where TLBATCH_CACHE_SIZE is no size: once, and not by every task."""
@@ -127,9 +128,9 @@ class LocalBackend:
         if self._warm_server is not None:
             self._warm_server.close()
             self._warm_server = None
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+        if self._scratch is not None:
+            self._scratch.remove()
+            self._scratch = None
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -137,11 +138,11 @@ class LocalBackend:
         environment = self._environment(cores)
         if several > 1:  # the step starts them itself (jobs.ranks)
             together = {"WORLD_SIZE": str(several), "LOCAL_WORLD_SIZE": str(several), "GROUP_RANK": "0"}
-            return start_cold(self.python, step, arguments, output, {**environment, **together})
+            return start_cold(self.python, step, arguments, output, {**environment, **together}, self._held)
         if not self.warm or self._in_vain or not STEPS[step].torch:
             if self.warm and not self._in_vain:
                 self._server()
-            return start_cold(self.python, step, arguments, output, environment)
+            return start_cold(self.python, step, arguments, output, environment, self._held)
         return self._server().start(step, arguments, output, cores)
 
     @property
@@ -150,7 +151,7 @@ class LocalBackend:
 
     def _server(self) -> WarmServer:
         if self._warm_server is None or not self._warm_server.alive:
-            self._warm_server = WarmServer(self.python, self._environment(self.cores))
+            self._warm_server = WarmServer(self.python, self._environment(self.cores), self._held)
         return self._warm_server
 
     def _wait(self, seconds: float) -> None:
@@ -196,10 +197,19 @@ class LocalBackend:
         return Ended(key, 128 - code if code < 0 else code, words)
 
     def _own_folder(self) -> Path:
-        """For outputs and for the tasks' own scratch: a task that is killed leaves nothing behind."""
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="tlbatch-local-", ignore_cleanup_errors=True)
-        return Path(self._folder.name)
+        """For outputs and for the tasks' own scratch: a task that is killed leaves nothing behind.
+
+        Nor does a driver, for long: its tasks, which may outlive it by a checkpoint, hold the folder, and whoever starts next
+        removes it.
+        """
+        if self._scratch is None:
+            self._scratch = Scratch(PREFIX)
+        return self._scratch.path
+
+    @property
+    def _held(self) -> tuple[int, ...]:
+        self._own_folder()
+        return (self._scratch.descriptor,) if self._scratch is not None and self._scratch.descriptor is not None else ()
 
     def _output(self, task: Task) -> Path:
         output = self._own_folder() / task.key

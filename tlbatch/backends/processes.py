@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,8 +31,10 @@ class Process(Protocol):
     def send_signal(self, number: int) -> None: ...
 
 
-def start_cold(python: str, step: str, arguments: list[str], output: Path, environment: Mapping[str, str]) -> Process:
-    """``python -m jobs.<step>``."""
+def start_cold(
+    python: str, step: str, arguments: list[str], output: Path, environment: Mapping[str, str], held: Sequence[int] = ()
+) -> Process:
+    """``python -m jobs.<step>``. ``held``: descriptors that stay open in it (tlbatch.scratch)."""
     with output.open("ab") as file:
         return ColdProcess(
             [python, "-m", f"jobs.{step}", *arguments],
@@ -40,6 +42,7 @@ def start_cold(python: str, step: str, arguments: list[str], output: Path, envir
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
+            pass_fds=held,
             start_new_session=True,  # Ctrl-C in the terminal reaches the driver alone, which then asks each task to stop
         )
 
@@ -103,20 +106,22 @@ class WarmServer:
     """``python -m jobs.warm``, importing in the background from the start. Ends with its driver.
 
     ``environment``: of its processes, too, but for their number of threads; that in it is the most that one may have.
+    ``held``: descriptors that stay open in all of them.
     """
 
-    def __init__(self, python: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, python: str, environment: Mapping[str, str], held: Sequence[int] = ()) -> None:
         self._process = subprocess.Popen(
             [python, "-m", "jobs.warm"],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            pass_fds=held,
             start_new_session=True,
         )
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)
-        self._python, self._environment = python, environment
+        self._python, self._environment, self._held = python, environment, held
         self._forked: dict[str, ForkedProcess] = {}
         self._rest = b""
         self._over = False
@@ -129,7 +134,8 @@ class WarmServer:
     def start(self, step: str, arguments: list[str], output: Path, threads: int) -> Process:
         """Ask for a task's process, to compute with so many threads; it starts once the imports are done."""
         environment = {**self._environment, **dict.fromkeys(THREAD_SETTINGS, str(threads))}
-        identity, cold = f"{len(self._forked)}", partial(start_cold, self._python, step, arguments, output, environment)
+        cold = partial(start_cold, self._python, step, arguments, output, environment, self._held)
+        identity = f"{len(self._forked)}"
         process = self._forked[identity] = ForkedProcess(self, cold)
         with contextlib.suppress(OSError):  # it has died, which ``listen`` sees
             self._ask({"id": identity, "step": step, "arguments": arguments, "output": str(output), "threads": threads})
