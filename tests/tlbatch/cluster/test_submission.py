@@ -16,7 +16,7 @@ from tlbatch.credentials import secret_data
 from tlbatch.errors import StudyError
 from tlbatch.manifests import Site
 from tlbatch.manifests.site import CacheVolume
-from tlbatch.profiles import Profile
+from tlbatch.profiles import CacheClaim, Profile
 from tlbatch.records.executions import Execution
 from tlbatch.spec.load import parse_study
 from tlbatch.store import Store
@@ -173,6 +173,15 @@ def test_what_runs_is_not_resumed(store: Store) -> None:
     cluster.jobs[execution.id] = {"metadata": {"uid": "u"}, "status": {}}
     with pytest.raises(StudyError, match="is running"):
         resume(execution, Profile(), cluster)
+
+
+def test_what_would_wait_for_a_claim_for_ever_is_not_resumed(store: Store) -> None:
+    execution = left(store, "failed")
+    cluster: Any = FakeCluster()
+    profile = Profile(store="s3://results/tl", images="x", cache=CacheClaim(claim="fast"))
+    with pytest.raises(StudyError, match=r"claim fast of the context's cache is not there"):
+        resume(execution, profile, cluster)
+    assert (cluster.created, (execution.load_status() or {})["state"]) == ([], "failed")
 
 
 @pytest.mark.parametrize(("state", "only"), [("failed", ""), ("succeeded", "a")])

@@ -11,6 +11,7 @@ import pytest
 
 from tests.tlbatch.schedules.pets import STUDY
 from tlbatch.errors import StudyError
+from tlbatch.manifests.site import CacheVolume
 from tlbatch.schedules.applying import apply, apply_here, build_request, delete, suspend, trigger
 from tlbatch.schedules.firing_backend import fired_by
 from tlbatch.schedules.firings import (
@@ -245,6 +246,12 @@ def test_a_cron_job_that_is_not_ours_is_left_alone(store: Store, site: Any, clus
     assert cluster.cron_jobs["pets"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"][-1].endswith(
         "other/store"
     )
+
+
+def test_a_cache_whose_claim_is_not_there_is_said_before_anything_is_applied(store: Store, site: Any, cluster: Any) -> None:
+    with pytest.raises(StudyError, match=r"claim fast of the context's cache is not there.*in namespace team"):
+        apply(study(), store, replace(site, cache=CacheVolume("fast")), cluster)
+    assert (cluster.cron_jobs, schedule_names(store)) == ({}, [])
 
 
 def test_where_the_cluster_refuses_the_store_has_what_it_had(store: Store, site: Any, cluster: Any) -> None:
