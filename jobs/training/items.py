@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,13 +25,18 @@ CHUNK = 256  # items handed to the decoding threads at a time: bounds what is de
 
 
 def room_for(n: int, like: Tensor, folder: Path, memory_bytes: int) -> Tensor:
-    """[n, …] for items of one shape and type; in memory, or in a file in ``folder`` where they are too many."""
+    """[n, …] for items of one shape and type; in memory, or in a file in ``folder`` where they are too many.
+
+    Raises OSError where the disk has no room for all of them: a page of a mapped file that finds none ends the process.
+    """
     size = (n, *like.shape)
     if math.prod(size) * like.element_size() <= memory_bytes:
         return torch.empty(size, dtype=like.dtype)
     dtype = like.numpy().dtype
     path = folder / f"items-{uuid4().hex}.{dtype}"
-    return torch.from_numpy(np.memmap(path, dtype=dtype, mode="w+", shape=size))
+    with path.open("w+b") as file:
+        os.posix_fallocate(file.fileno(), 0, math.prod(size) * dtype.itemsize)
+    return torch.from_numpy(np.memmap(path, dtype=dtype, mode="r+", shape=size))
 
 
 def load_items(

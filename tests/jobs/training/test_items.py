@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from jobs.training.items import ItemFeed, load_items
+from jobs.training.items import ItemFeed, load_items, room_for
 from tlbatch.backbones.preprocessing import SCRATCH_INPUT
 
 
@@ -38,6 +38,14 @@ def test_a_file_holds_what_memory_would(tmp_path: Path) -> None:
     assert torch.equal(in_memory, in_file)
     assert torch.equal(in_memory[7], _load(7))
     assert done == [256, 300]
+
+
+def test_a_disk_without_room_is_said_before_an_item_is_written(tmp_path: Path) -> None:
+    """A mapped file with holes ends the process by SIGBUS where the disk is full: fails when room is not taken beforehand."""
+    room_for(4, torch.zeros(3, 512, 512, dtype=torch.uint8), tmp_path, 0)
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_size == 4 * 3 * 512 * 512
+    assert file.stat().st_blocks * 512 >= file.stat().st_size
 
 
 def test_plain_batches_are_the_images(tmp_path: Path) -> None:
