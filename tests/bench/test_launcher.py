@@ -22,7 +22,7 @@ from tests.requirements import missing
 
 TURNS = 11
 WHAT = "a study's Job, nothing sent"
-OF_TORCHX, OF_KUBECTL = 1.0, 0.08  #: kubectl is no Python, and checks no study: a ninth of its CPU time was reached
+OF_TORCHX, OF_KUBECTL = 1.0, 0.05  #: kubectl is no Python, and checks no study: it takes a ninth of the CPU time
 
 
 def submitted(turn: int) -> float:
