@@ -25,18 +25,25 @@ runs:
   - name: whole
     model: {{backbone: {backbone}, weights: random}}
     strategy: {{finetune: {{unfreeze: all, batch_norm: train}}}}
-    input: {{size: 96}}
-    train: {{epochs: 1, steps_per_epoch: 2, batch_size: 32}}
+    input: {{size: {size}}}
+    train: {{epochs: 1, steps_per_epoch: 2, {train}}}
 """
 
 
 @pytest.mark.slow
 @chaos_only
-@pytest.mark.parametrize("backbone", ["mobilenet_v2", "squeezenet1_1"])
-def test_a_training_holds_what_was_forecast(backbone: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("backbone", "size", "train"),
+    [
+        ("mobilenet_v2", 96, "batch_size: 32"),
+        ("squeezenet1_1", 96, "batch_size: 32"),
+        ("mobilenet_v2", 224, "batch_size: 32, micro_batch_size: 8"),
+    ],
+)
+def test_a_training_holds_what_was_forecast(backbone: str, size: int, train: str, tmp_path: Path) -> None:
     draw_shapes(tmp_path / "images", 32)
     bench = Bench(tmp_path)
-    bench.study.write_text(STUDY.format(backbone=backbone))
+    bench.study.write_text(STUDY.format(backbone=backbone, size=size, train=train))
     outcome = bench.run()
     assert outcome.state == "succeeded"
     store = open_store(str(bench.store))
