@@ -147,6 +147,9 @@ class SharedCache:
     def _own_folder(self) -> Path | None:
         """This process's folder, made when it is first needed; None where the cache cannot be shared."""
         with self._guard:
+            if self._use is not None and not self._use.folder.exists():  # the whole cache was removed by hand
+                self._leave()
+                self._use = None
             if self._use is None and not self._refused:
                 try:
                     self._use = _begin(self.root)

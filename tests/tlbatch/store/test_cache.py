@@ -9,6 +9,7 @@ import json
 import mmap
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,6 +126,16 @@ def test_a_path_is_good_after_its_file_has_gone_from_the_cache(root: Path) -> No
                     second.use(name)
             assert mapped[:3] == b"aaa"
         assert path.read_bytes() == b"a" * 300
+
+
+def test_a_cache_that_was_removed_by_hand_is_begun_anew(root: Path) -> None:
+    with user(root) as one:
+        one.use("a")
+        shutil.rmtree(root)
+        assert one.use("a").read_bytes() == b"a" * 300
+        assert one.fetched == ["a", "a"]
+    assert names(root) == {"a"}
+    assert list((root / IN_USE).iterdir()) == []
 
 
 def test_a_file_larger_than_the_bound_works_and_is_not_kept(root: Path) -> None:
