@@ -40,7 +40,7 @@ def find_boundary(network: Network, x: Tensor, learning: Collection[str]) -> Bou
     """Found, and held against the whole network, by running items ``x`` [n, …] in eval mode. ``learning``: stages that learn.
 
     None where no weights come before the first stage that learns, or where more than one tensor crosses over: then the network
-    begun there would compute something else.
+    begun there would compute something else, or would once a gate opens that is shut as yet.
     """
     network.eval()
     seen = _Seen({id(module) for module in _learning_modules(network, learning)})
@@ -51,8 +51,10 @@ def find_boundary(network: Network, x: Tensor, learning: Collection[str]) -> Bou
     weights = sum(p.numel() for path in passed for p in network.get_submodule(path).parameters())
     if not weights:
         return None
+    if any(_within(path, outer) for path in seen.after for outer in passed):
+        return None  # a module that runs again behind what learns: dropout does something there, if not in eval mode
     found = Boundary(seen.path, passed, tuple(seen.fed.shape[1:]), seen.fed.dtype, seen.before)
-    return found if _same(network, found, seen.fed, whole) else None
+    return found if _same(network, found, seen.fed, whole) and not _crossed(network, found, x) else None
 
 
 def begin_at(network: nn.Module, boundary: Boundary) -> None:
@@ -107,17 +109,21 @@ def _hand_on(x: Tensor, *_args: Any, **_settings: Any) -> Tensor:
 
 @dataclass
 class _Seen:
-    """What was met on the way until one of the ``learning`` modules (ids) was entered, at ``path`` with ``fed``."""
+    """What was met on the way until one of the ``learning`` modules (ids) was entered, at ``path`` with ``fed``.
+
+    ``after``: what was entered then.
+    """
 
     learning: set[int]
     path: str | None = None
     fed: Tensor | None = None
     before: Walk = field(default_factory=Walk)
+    after: list[str] = field(default_factory=list)
 
     def enter(self, path: str, module: nn.Module, args: tuple[Any, ...], settings: dict[str, Any]) -> None:
         if self.path is not None:
-            return
-        if id(module) in self.learning:
+            self.after.append(path)
+        elif id(module) in self.learning:
             self.path = path
             if len(args) == 1 and not settings and isinstance(args[0], Tensor):
                 self.fed = args[0].detach().clone()  # a module may work in place
@@ -167,13 +173,38 @@ def _within(path: str, outer: str) -> bool:
 
 
 def _same(network: nn.Module, boundary: Boundary, fed: Tensor, whole: Tensor) -> bool:
+    """Whether the network begun at the boundary is fed the very same there, and puts out what the whole does."""
+    reached: list[Tensor] = []
     begin_at(network, boundary)
+    at = network.get_submodule(boundary.path).register_forward_pre_hook(lambda _module, args: reached.append(args[0].clone()))
     try:
-        found = network(fed)
+        found = network(fed.clone())
     except OTHERWISE:  # what lies between the modules does not fit what they handed on
         return False
     finally:
+        at.remove()
         run_whole(network)
-    if not isinstance(found, Tensor) or found.shape != whole.shape:
+    if not isinstance(found, Tensor) or found.shape != whole.shape or not torch.equal(reached[0], fed):
         return False
     return bool((found.float() - whole.float()).abs().max() <= TOLERANCE * whole.float().abs().max())
+
+
+@torch.enable_grad()
+def _crossed(network: nn.Module, boundary: Boundary, x: Tensor) -> bool:
+    """Whether what is put out follows from items otherwise than by what the boundary is fed: by a gate that is shut, too."""
+    reached: list[bool] = []
+
+    def cut(_module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        first = not reached
+        reached.append(True)
+        return (args[0].detach().clone(),) if first else None
+
+    items = x.detach().clone().requires_grad_()
+    at = network.get_submodule(boundary.path).register_forward_pre_hook(cut)
+    try:
+        output = network(items.clone())  # a module may work in place
+        return output.requires_grad and torch.autograd.grad(output.sum(), items, allow_unused=True)[0] is not None
+    except OTHERWISE:
+        return True
+    finally:
+        at.remove()

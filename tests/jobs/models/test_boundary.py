@@ -109,6 +109,9 @@ class Body(nn.Module):
         super().__init__()
         self.kind = kind
         self.first, self.second, self.relu = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.ReLU()
+        self.drop, self.gate = nn.Dropout(0.5), nn.Parameter(torch.zeros(()))
+        if kind.startswith("silent"):  # as a last layer is that starts at nothing
+            nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         low = self.relu(self.first(x))
@@ -118,8 +121,12 @@ class Body(nn.Module):
             return self.second(self.first(x) + low) + low
         if self.kind == "again":  # a frozen module runs again, behind what learns
             return self.relu(self.second(low))
-        if self.kind == "scaled":  # what is no module lies between the two
+        if self.kind in ("scaled", "silent scaled"):  # what is no module lies between the two
             return self.second(low * 2)
+        if self.kind == "gated":  # the item goes around what is frozen, by a gate that is shut at first
+            return self.second(low) + self.gate * x
+        if self.kind == "dropped again":  # in eval mode it does nothing
+            return self.drop(self.second(self.drop(low)))
         return self.second(low)
 
 
@@ -137,7 +144,7 @@ def test_a_chain_has_one() -> None:
     assert boundary.passed == ("first", "relu")
 
 
-@pytest.mark.parametrize("kind", ["around", "past", "again", "scaled"])
+@pytest.mark.parametrize("kind", ["around", "past", "again", "scaled", "silent scaled", "gated", "dropped again"])
 def test_where_more_crosses_over_there_is_none(kind: str) -> None:
-    """Fails when the network begun at the boundary is not held against the whole."""
+    """Fails when the network begun at the boundary is not held against the whole; or by what both put out at first alone."""
     assert find_boundary(staged(kind), noise(8), ["second"]) is None
