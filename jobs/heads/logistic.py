@@ -31,7 +31,7 @@ from jobs.heads.held_out import (
     started,
     walk,
 )
-from jobs.heads.multinomial import Images
+from jobs.heads.multinomial import ByRows, Images
 from jobs.heads.race import race
 from jobs.heads.sketched import first_form
 from jobs.heads.standard import Floats, Ints
@@ -46,6 +46,7 @@ EXACT = 1e-9
 ENOUGH = 3
 """Folds from whose mean the search for the regression that is kept begins; where images are few beside features it is no nearer
 from less than from nothing, else one fold will do."""
+READY_BYTES = 128 * 2**20  #: of Gram matrices that are made beside the first fold
 Tick = Callable[[int, int], None]
 
 
@@ -115,12 +116,13 @@ def fit(
         )
     parts = folds_of(labels, folds, seed, groups) if len(cs) > 1 and can_fold(labels, groups) else []
     total = len(parts) * len(cs) + 1
-    choice = _chosen(features, labels, list(cs), parts, weights, groups, lambda done, _: tick(done, total))
     images = images_of(features, labels, np.arange(len(labels)), _counts(labels, weights))
+    kept = _Kept(images)
+    choice = _chosen(features, labels, list(cs), parts, weights, groups, kept.make_ready, lambda done, _: tick(done, total))
     shared, workers = images.work >= WORTH_SHARING, threads()
     with one_thread(not (shared and images.by_rows)):
         start = started(images, present, _mean_of(choice.learnt, present, ENOUGH if images.by_rows else 1))
-        (weight, bias), excess = _minimum(images, choice.c, start, workers, lambda: tick(total - 1, total))
+        (weight, bias), excess = _minimum(kept.form(workers), choice.c, start, workers, lambda: tick(total - 1, total))
     tick(total, total)
     weight = weight / images.standard.scale
     bias = bias - weight @ images.standard.mean
@@ -153,6 +155,7 @@ def _chosen(
     parts: Sequence[Ints],
     weights: Floats | None,
     groups: Sequence[str] | None,
+    beside: Callable[[], None],
     tick: Tick,
 ) -> _Choice:
     if not parts:
@@ -161,7 +164,9 @@ def _chosen(
         units = np.arange(len(labels)) if groups is None else numbered(groups)
         counts = _counts(labels, weights)
         judge = partial(losses_of, labels=labels)
-        found = race(features, labels, parts, cs, judge, counts=counts, units=units, relative=CHOOSING, tick=tick)
+        found = race(
+            features, labels, parts, cs, judge, counts=counts, units=units, relative=CHOOSING, beside=beside, tick=tick
+        )
         return _Choice(float(cs[found.place]), found.rows, found.learnt, found.excess)
     cv, excess = _cross_validate(features, labels, cs, parts, weights, tick)
     return _Choice(float(min(cv, key=lambda row: (row["log_loss"], row["c"]))["c"]), cv, excess=excess)
@@ -176,11 +181,28 @@ def _mean_of(learnt: Sequence[Learnt], classes: Ints, enough: int) -> Learnt | N
     return Learnt(classes, weight, np.mean([each.bias for each in whole], axis=0))
 
 
+class _Kept:
+    """The regression that is kept: its form may be made before there is a C."""
+
+    def __init__(self, images: Images) -> None:
+        self._images = images
+        self._form: Form | None = None
+
+    def make_ready(self) -> None:
+        """Where it takes so little memory that the folds have enough: the form, and what a search in float64 asks of it."""
+        if self._images.by_rows and 12 * len(self._images.rows) ** 2 <= READY_BYTES:
+            self._form = first_form(self._images)
+            if isinstance(self._form, ByRows):
+                self._form.exactly()
+
+    def form(self, workers: int) -> Form:
+        return self._form or first_form(self._images, workers)
+
+
 def _minimum(
-    images: Images, c: float, start: tuple[Floats, Floats] | None, workers: int, check: Callable[[], None]
+    regression: Form, c: float, start: tuple[Floats, Floats] | None, workers: int, check: Callable[[], None]
 ) -> tuple[tuple[Floats, Floats], float]:
     """Weights [k, d] of standardised features and intercepts [k], near in float32, there in float64; and how near."""
-    regression: Form = first_form(images, workers)
     regression, point = begun(regression, start, c, workers) if start else (regression, regression.start())
     regression, point = walk(regression, point, c if start else None, c, CHOOSING, check, workers)
     regression, found = search(regression, regression.settled(point.astype(np.float64)), EXACT, check, workers)

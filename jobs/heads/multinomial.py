@@ -96,10 +96,11 @@ def objective(images: Images, workers: int = 1) -> ByRows | ByFeatures:
 class ByRows(Regression):
     """A point is outputs without intercept M = A G [k, n], then b [k], then A [k, n]. A gradient is [k, n] and [k]."""
 
-    def __init__(self, images: Images, gram: Values | None = None) -> None:
+    def __init__(self, images: Images, gram: Values | None = None, exact: Values | None = None) -> None:
+        """``gram`` and ``exact``: G in float32 and float64, where it is known."""
         super().__init__(images)
         self.gram = self._gram(np.float32) if gram is None else gram
-        self._exact: Values | None = None
+        self._exact = exact
         self.paired = self.k * self.n + self.k
 
     def start(self, weight: Floats | None = None, bias: Floats | None = None) -> Values:
@@ -192,9 +193,13 @@ class ByRows(Regression):
         """``rows`` [k, n] times G, as precise as they are."""
         if rows.dtype == np.float32:
             return np.asarray(rows @ self.gram)
+        return np.asarray(rows @ self.exactly())
+
+    def exactly(self) -> Values:
+        """G in float64, made once."""
         if self._exact is None:
             self._exact = self._gram(np.float64)
-        return np.asarray(rows @ self._exact)
+        return self._exact
 
     def _gram(self, precision: Precision) -> Values:
         gram = np.zeros((self.n, self.n), precision)

@@ -8,7 +8,9 @@ valley. Where images are few, all folds count (jobs.heads.logistic).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -100,6 +102,7 @@ def race(
     units: Ints,
     relative: float,
     exact: float | None = None,
+    beside: Callable[[], object] | None = None,
     tick: Callable[[int, int], None],
 ) -> Finish:
     """Find the best of ``cs``.
@@ -108,7 +111,8 @@ def race(
     number say less than as many others. ``relative``, ``tick``: as of held_out. The first fold goes first, then TOGETHER side
     by side; or one after the other where all threads share a fold's steps. ``exact``: what the first fold leaves is fitted on
     all folds as near to the minimum as that, the first fold once more where it is not, each search from the first fold's end
-    (where penalties are strong, other folds' minima are near). The number of threads changes no bit.
+    (where penalties are strong, other folds' minima are near). ``beside``: what another thread may compute while the first fold
+    has but one. The number of threads changes no bit.
     """
     parts = [held for held in parts if len(np.unique(np.delete(labels, held))) > 1]
     order, shape = [int(place) for place in np.argsort(cs, kind="stable")], (len(cs), len(labels))
@@ -131,7 +135,7 @@ def race(
 
     kept, path = np.setdiff1d(np.arange(len(labels)), parts[0]), [cs[place] for place in order]
     workers = threads()  # before there is one
-    with one_thread():
+    with one_thread(), _by_another_thread(beside if workers > 1 and not large else None):
         for said in said_of(features, labels, (0, parts[0], kept), path, counts, relative, beat, workers):
             fits.append(look(said, [0], order))
             if run.clearly_worse(fits[-1].place, [fit.place for fit in fits]):
@@ -166,3 +170,15 @@ def race(
     learnt = [fit.learnt for fit in fits if fit.place == chosen and fit.learnt is not None]
     last = {(fit.fold, fit.place): fit.excess for fit in fits if exact is None or fit.place in run.left}
     return Finish(chosen, list(rows.values()), learnt, max(last.values()))
+
+
+@contextmanager
+def _by_another_thread(work: Callable[[], object] | None) -> Iterator[None]:
+    """While the block runs; what it raises is raised at the block's end."""
+    if work is None:
+        yield
+        return
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work)
+        yield
+        future.result()

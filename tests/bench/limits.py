@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 from unittest.mock import patch
 
@@ -60,7 +61,7 @@ def core_seconds(network: nn.Module, settings: Mapping[str, Any], stored: Sequen
     keep_memory()  # as steps do
     with one_thread_each():
         items = torch.stack([feed.load(one, settings) for one in stored[:PASSED]])
-        load_s = _least_s(lambda: [feed.load(one, settings) for one in stored])
+        load_s = _median_s(lambda: [feed.load(one, settings) for one in stored])
         fed = feed.normaliser(settings)(items)
         sizes = [size for size in AT_ONCE if len(fed) % size == 0]
         engines = {
@@ -76,7 +77,7 @@ def openvino_s(network: nn.Module, fed: Tensor, at_once: int, precision: str) ->
     if compute is None or compute.size != at_once:
         return math.inf
     batches = fed.split(at_once)
-    return _least_s(lambda: [compute(batch) for batch in batches])
+    return _median_s(lambda: [compute(batch) for batch in batches])
 
 
 def onnx_runtime_s(network: nn.Module, fed: Tensor, at_once: int) -> float:
@@ -89,7 +90,7 @@ def onnx_runtime_s(network: nn.Module, fed: Tensor, at_once: int) -> float:
         expected = network(fed[:at_once]).numpy()
     [found] = session.run(None, {"fed": batches[0]})
     assert abs(found - expected).max() <= AGREE * abs(expected).max(), "ONNX Runtime computes another network than torch"
-    return _least_s(lambda: [session.run(None, {"fed": batch}) for batch in batches])
+    return _median_s(lambda: [session.run(None, {"fed": batch}) for batch in batches])
 
 
 def _as_onnx(network: nn.Module, example: Tensor) -> bytes:
@@ -100,11 +101,11 @@ def _as_onnx(network: nn.Module, example: Tensor) -> bytes:
     return written.getvalue()
 
 
-def _least_s(work: Callable[[], object]) -> float:
+def _median_s(work: Callable[[], object]) -> float:
     """CPU seconds; the first turn warms up and does not count."""
     taken = []
     for _ in range(TURNS):
         started = time.process_time()
         work()
         taken.append(time.process_time() - started)
-    return min(taken[1:])
+    return median(taken[1:])

@@ -9,9 +9,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ import torch
 
 from jobs.context import Context
 from jobs.data.features import load_features
-from jobs.data.index import load_index
+from jobs.data.index import IndexEntry, load_index, read_stored
+from jobs.kinds import feed_of
 from tests.bench.beside import CORES
 from tests.bench.limits import CoreSeconds, core_seconds
 from tests.bench.records import Measured, record
@@ -36,6 +38,7 @@ INPUT = {**SCRATCH_INPUT, "size": 224, "resize": "crop", "crop": 0.875, **NORMAL
 HAS_BF16 = any(flag in Path("/proc/cpuinfo").read_text(encoding="utf-8") for flag in ("avx512_bf16", "amx_bf16"))
 FASTER = {"fp32": 3.5, "bf16": 5.0}
 NEAR = 0.9  # of the limit
+TURNS = 3
 MANY, FEW = 2500, 200  # photographs of each class
 MEASURE = """
 import sys
@@ -151,16 +154,18 @@ def test_faster_than_a_plain_script_and_near_the_limit(shared_data: Callable[[st
     weights = shared_data(WEIGHTS)
     many, few = (prepare(tmp_path / str(each), shared_data("data/dogs-vs-cats"), each) for each in (MANY, FEW))
     precisions = [precision for precision in FASTER if precision == "fp32" or HAS_BF16]
-    limits = {precision: limit_of(many, weights, precision) for precision in precisions}
+    limits = {precision: list[CoreSeconds]() for precision in precisions}
     plain_script(few.images, weights)  # once unmeasured: files in memory, kernels chosen
     plain_s = list[float]()
     taken = {(precision, each): list[float]() for precision in precisions for each in (MANY, FEW)}
     ids = {entry.path: entry.id for entry in load_index(many.artifact(manifest_of(many)))}
-    for attempt in range(2):  # in turns, so that what else the machine does falls on all alike
+    for attempt in range(TURNS):  # in turns, so that what else the machine does falls on all alike
         names, plain, seconds = plain_script(many.images, weights)
         plain_s.append(seconds)
         for (precision, each), own in taken.items():
             prepared = many if each == MANY else few
+            if each == MANY:
+                limits[precision].append(limit_of(many, weights, precision))
             artifact, seconds = prepared.extract(weights, precision, f"a{attempt}")
             own.append(seconds)
             assert artifact.manifest.made["engine"].startswith("openvino")
@@ -169,22 +174,23 @@ def test_faster_than_a_plain_script_and_near_the_limit(shared_data: Callable[[st
             prepared.forget(artifact)
     images, fewer = len(load_index(many.artifact(manifest_of(many)))), len(load_index(few.artifact(manifest_of(few))))
     missed = []
-    for precision, each in limits.items():
-        limit = each.limit(CORES)
-        possible = NEAR * limit * min(plain_s) / images
+    for precision, turns in limits.items():
+        each = sorted(turns, key=lambda turn: turn.limit(CORES))[TURNS // 2]
+        limit, ours_s, theirs_s = each.limit(CORES), median(taken[precision, MANY]), median(plain_s)
+        possible = NEAR * limit * theirs_s / images
         goal = min(FASTER[precision], possible)
         found = Measured(
             f"extract MobileNetV2, 224 px, {precision}",
             "torchvision and a DataLoader",
             images,
-            [min(taken[precision, MANY])],
-            [min(plain_s)],
+            taken[precision, MANY],
+            plain_s,
             goal,
             limit=limit,
             limit_by=each.engine,
         )
         record(found)
-        a_second, start_s = started(images, min(taken[precision, MANY]), fewer, min(taken[precision, FEW]))
+        a_second, start_s = started(images, ours_s, fewer, median(taken[precision, FEW]))
         print(
             f"{precision}: decode {1e3 * each.load_s:.2f} ms, network {told(each.passes)} of a core; "
             f"start {start_s:.2f} s, after it {a_second:.0f} images/s, {a_second / limit:.0%} of the limit"
@@ -201,7 +207,6 @@ def told(passes: Mapping[str, float]) -> str:
 
 
 def limit_of(prepared: Prepared, weights: Path, precision: str) -> CoreSeconds:
-    from jobs.data.index import read_stored
     from jobs.extraction.extractor import open_backbone
 
     dataset = prepared.artifact(manifest_of(prepared))
@@ -248,6 +253,7 @@ def probe(features: np.ndarray, labels: np.ndarray, train: np.ndarray) -> float:
 @pytest.mark.slow
 @pytest.mark.usefixtures("two_threads")
 def test_half_precision_loses_nothing(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
+    """Less than torch's own autocast makes of these photographs, and nothing that a head on the features would tell."""
     prepared = prepare(tmp_path, shared_data("data/dogs-vs-cats"), 1500)
     entries = list({entry.id: entry for entry in load_index(prepared.artifact(manifest_of(prepared)))}.values())
     ids, labels = [entry.id for entry in entries], np.array([entry.label == "dog" for entry in entries])
@@ -258,10 +264,30 @@ def test_half_precision_loses_nothing(shared_data: Callable[[str], Path], tmp_pa
         print(f"\n{precision}: {len(ids) / seconds:.0f} images/s")
     train = np.random.default_rng(0).permutation(len(ids)) < 2000
     likeness = cosine(found["fp32"], found["bf16"])
+    torchs = cosine(found["fp32"], by_autocast(prepared, shared_data(WEIGHTS), entries))
     accuracy = {precision: probe(features, labels, train) for precision, features in found.items()}
-    print(f"cosine from {likeness.min():.4f}, probe {accuracy['fp32']:.2f} and {accuracy['bf16']:.2f} of {(~train).sum()}")
-    assert likeness.min() >= 0.985
+    print(f"cosine from {likeness.min():.4f}, torch's autocast from {torchs.min():.4f}")
+    print(f"right about {(~train).sum()}: {accuracy['fp32']:.2f} and {accuracy['bf16']:.2f} %")
+    assert likeness.min() >= torchs.min()
+    assert np.quantile(likeness, 0.01) >= np.quantile(torchs, 0.01)
     assert abs(accuracy["fp32"] - accuracy["bf16"]) <= 0.3
+
+
+def by_autocast(prepared: Prepared, weights: Path, entries: Sequence[IndexEntry]) -> np.ndarray:
+    """[n, d] features by torchvision's network as torch computes it in bfloat16 where it is asked to."""
+    from safetensors.torch import load_file
+    from torchvision.models import mobilenet_v2
+
+    model = mobilenet_v2()
+    model.load_state_dict(load_file(weights))
+    model.eval()
+    dataset, feed = prepared.artifact(manifest_of(prepared)), feed_of(INPUT)
+    found = []
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        for start in range(0, len(entries), 50):
+            items = torch.stack([feed.load(read_stored(dataset, one), INPUT) for one in entries[start : start + 50]])
+            found.append(model.features(feed.normaliser(INPUT)(items)).float().mean(dim=(2, 3)))
+    return torch.cat(found).numpy()
 
 
 @pytest.mark.bench

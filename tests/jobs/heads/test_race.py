@@ -234,6 +234,39 @@ def test_all_threads_share_the_first_fold(monkeypatch: pytest.MonkeyPatch) -> No
     assert found[0] == 3
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_what_is_kept_is_made_ready_beside_the_first_fold(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is a thread for it; it changes no bit."""
+    x, y = drawn(1.0)
+    places, real = list[bool](), logistic._Kept.make_ready
+
+    def made_ready(self: logistic._Kept) -> None:
+        places.append(threading.current_thread() is threading.main_thread())
+        real(self)
+        assert self._form is not None
+
+    with monkeypatch.context() as own:
+        own.setattr(logistic, "SMALL", 0)
+        own.setattr(logistic.Images, "by_rows", True)
+        plain = fit(x, y, int(y.max()) + 1, cs=(1e-3, 0.1), folds=3, seed=0)
+        own.setattr(logistic._Kept, "make_ready", made_ready)
+        own.setattr(race, "threads", lambda: number)
+        beside = fit(x, y, int(y.max()) + 1, cs=(1e-3, 0.1), folds=3, seed=0)
+    assert places == ([] if number == 1 else [False])
+    np.testing.assert_array_equal(beside.weight, plain.weight)
+
+
+def test_what_fails_beside_the_first_fold_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: logistic._Kept) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(logistic, "SMALL", 0)
+    monkeypatch.setattr(logistic._Kept, "make_ready", broken)
+    monkeypatch.setattr(race, "threads", lambda: 2)
+    with pytest.raises(MemoryError, match="no room"):
+        fit(*drawn(1.0), 24, cs=(1e-3, 0.1), folds=3, seed=0)
+
+
 def test_folds_one_after_the_other_say_what_they_say_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = drawn(2.0)
     parts = [np.arange(len(y))[start::3] for start in range(3)]

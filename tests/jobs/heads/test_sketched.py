@@ -97,7 +97,19 @@ def test_a_search_begins_near_what_it_is_given(n: int, d: int, monkeypatch: pyte
     assert form.penalty == penalty_of(10.0, 6)
     assert form.at(point).loss < 1.1 * float(form.penalty) / 2 * (given[0] ** 2).sum() + form.at(form.start()).loss
     regression.penalty = penalty_of(c, 6)
-    assert regression.begun(-given[0], given[1]) is None, "what it would lead to is worse than what was given"
+    assert regression.begun(-given[0], given[1]) is None, "what it would lead to is far worse than what was given"
+
+
+@pytest.mark.parametrize(("n", "d"), SHAPES)
+def test_a_search_begins_at_a_minimum(n: int, d: int) -> None:
+    """Fails when a start must be no worse than what is given: at a minimum any other point is."""
+    x, y = clouds(n, d, 40)
+    images, c = images_of(x, y, np.arange(n), np.ones(n)), 0.03
+    regression = Sketched(images)
+    _, point = walk(regression, regression.start(), None, c, 1e-7, GO)
+    start = regression.begun(*regression.weights(point))
+    assert start is not None
+    assert regression.at(start).loss == pytest.approx(regression.at(point).loss, rel=1e-5)
 
 
 @pytest.mark.parametrize(("n", "d"), SHAPES)
