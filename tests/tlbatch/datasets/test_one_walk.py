@@ -217,6 +217,7 @@ WALKERS = {
     "jobs/context.py",  # a step's own output
     "tlbatch/backends/local.py",  # devices of this machine
     "tlbatch/store/cache_space.py",  # what a cache holds
+    "tlbatch/scratch.py",  # what a killed process left of a scratch folder
 }
 
 
