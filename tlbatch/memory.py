@@ -44,6 +44,8 @@ WEIGHTS_FED, WEIGHTS_COMPILED = 2.0, 1.0
 """Copies of weights that do not learn: as read from their file, and in the network; and laid out anew for the CPU's kernels."""
 WORKING_TRAINED, WORKING_FED = 0.5, 1.2
 """Of a stage's largest layer (in and out), an image: beside what is kept while training, and in a forward pass alone."""
+IN_BFLOAT16 = 0.6
+"""Of these, what is held where layers compute in bfloat16: some of them do not."""
 VALIDATION_BATCH, EXTRACTION_BATCH, THREADS = 64, 8, 2
 SEARCHER_MIB = 150
 """One of the processes that share a search for near copies, beside what all of them map. Measured: docs/large.md."""
@@ -65,12 +67,16 @@ PAIR_BYTES, PAIRED = 24, 3000  # of two domains' images at most, what optimal tr
 
 @dataclass(frozen=True)
 class Network:
-    """Bytes: of all weights, of those that learn, and of an image in float32: kept for the backward pass, working."""
+    """Bytes: of all weights, of those that learn, and of an image in float32: kept for the backward pass, working.
+
+    ``learns``: working, where the backward pass goes; of a network with frozen stages before it less than of the whole.
+    """
 
     weights: float
     learning: float
     kept: float
     working: float
+    learns: float
 
 
 def forecast_mib(node: Node, resolved: ResolvedStudy, cores: int = 1) -> int | None:
@@ -187,13 +193,24 @@ def _finetune(run: ResolvedRun, images: int, classes: int, domains: int = 1) -> 
     network = network_of(run, classes)
     if network is None:
         return None
-    train = run.train.at_once * (domains * network.kept + WORKING_TRAINED * network.working) + _mixed(run)
-    validate = min(VALIDATION_BATCH, run.train.micro_batch_size or VALIDATION_BATCH) * WORKING_FED * network.working
     frozen = network.weights - network.learning
     copies = WEIGHTS_TRAINED[run.train.optimizer] + bool(settings_of(run.strategy).get("l2_sp"))  # which keeps the start, too
     beside = 4.0 * run.strategy_entry.beside(settings_of(run.strategy), _features(run))
     weights = copies * (network.learning + beside) + WEIGHTS_FED * frozen
-    return _mib(weights + max(train, validate) + _pixels(run, images) + _run_once(run, frozen, images))
+    return _mib(weights + _passes(run, network, frozen, images, domains) + _mixed(run) + _pixels(run, images))
+
+
+def _passes(run: ResolvedRun, network: Network, frozen: float, images: int, domains: int) -> float:
+    """Batches there and back, and those of validation beside them: the C library keeps what batches left for batches alike.
+
+    Before them come frozen stages: in every batch, or once.
+    """
+    n = run.train.at_once
+    there_and_back = n * (domains * network.kept + WORKING_TRAINED * network.learns)
+    judged = min(n, VALIDATION_BATCH) * WORKING_FED * network.learns
+    before = n * WORKING_FED * network.working if frozen else 0.0
+    type_ = IN_BFLOAT16 if run.precision == "bf16" else 1.0
+    return type_ * (there_and_back + judged) + max(type_ * before, _run_once(run, network, frozen, images))
 
 
 def _mixed(run: ResolvedRun) -> float:
@@ -202,11 +219,11 @@ def _mixed(run: ResolvedRun) -> float:
     return MIXED_COPIES * 4.0 * prod(fed_shape(run.input)) * run.train.batch_size if in_pieces else 0.0
 
 
-def _run_once(run: ResolvedRun, frozen: float, images: int) -> float:
+def _run_once(run: ResolvedRun, network: Network, frozen: float, images: int) -> float:
     """What runs stages that never learn before the first epoch, and what is kept of their outputs (jobs.strategies.frozen)."""
     if not frozen or not run.strategy_entry.frozen_once or run.train.epochs * images < RUN_ONCE_FROM:
         return 0.0
-    return ENGINE_MIB * MIB + WEIGHTS_COMPILED * frozen + min(RUN_ONCE_BYTES, MIB * images)
+    return ENGINE_MIB * MIB + WEIGHTS_COMPILED * frozen + min(RUN_ONCE_BYTES, network.learns * images)
 
 
 def _advise(resolved: ResolvedStudy, images: int) -> int | None:
@@ -269,7 +286,7 @@ def network_of(run: ResolvedRun, classes: int) -> Network | None:
         return _added(run, classes) if added_name(scratch) else _scratch(scratch, run.input, classes)
     name = run.model["backbone"]["name"]
     if name == HAND_CRAFTED:
-        return Network(0, 0, 0, 64 * 2**10)
+        return Network(0, 0, 0, 64 * 2**10, 0)
     info = described(name)
     return None if info is None or not any(stage.working for stage in info.stages) else _backbone(run, info, classes)
 
@@ -283,7 +300,8 @@ def _backbone(run: ResolvedRun, info: BackboneInfo, classes: int) -> Network:
     trained = 4.0 * (sum(stage.parameters for stage in used if stage.name in learning) + head)
     area = _area(run.input["size"])
     kept = area * sum(stage.kept for stage in used[first:])
-    return Network(weights, trained, kept, area * max(stage.working for stage in used))
+    learns = max((stage.working for stage in used[first:]), default=0)
+    return Network(weights, trained, kept, area * max(stage.working for stage in used), area * learns)
 
 
 def _learning(run: ResolvedRun, used: Sequence[StageInfo]) -> list[StageInfo]:
@@ -309,7 +327,7 @@ def _scratch(scratch: Mapping[str, Any], input: Mapping[str, Any], classes: int)
         parameters += (channels * scratch["kernel"] ** 2 + 1) * wide
         side, channels = out // 2, wide
     parameters += dense_parameters([channels * side**2, *scratch["dense"], classes])
-    return Network(4.0 * parameters, 4.0 * parameters, kept, working)
+    return Network(4.0 * parameters, 4.0 * parameters, kept, working, working)
 
 
 def measured(run: ResolvedRun) -> Measures | None:
@@ -342,7 +360,7 @@ def _added(run: ResolvedRun, classes: int) -> Network | None:
     if found is None:
         return None
     weights = 4.0 * (found.parameters + dense_parameters([found.features, classes]))
-    return Network(weights, weights, found.kept, found.working)
+    return Network(weights, weights, found.kept, found.working, found.working)
 
 
 def head_parameters(head: Mapping[str, Any], features: int, classes: int) -> int | None:

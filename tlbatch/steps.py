@@ -48,7 +48,7 @@ _STEPS = (  # in the order of displays and reports
     Step("overlap", 1, "data", memory_mib=250),
     Step("extract", 2, "extract", compute=True, torch=True, sharded=True, reuses=True),
     Step("probe", 2, "extract", compute=True, torch=True, sharded=True, reuses=True),
-    Step("finetune", 12, "finetune", compute=True, torch=True, saves=True, model=True),
+    Step("finetune", 13, "finetune", compute=True, torch=True, saves=True, model=True),
     Step("evaluate", 8, "evaluate", compute=True, torch=True, sharded=True),
     Step("suspects", 5, "data", planned="tlbatch.planning.suspects_task:add_suspects"),
     Step("curve", 8, "data", saves=True, planned="tlbatch.planning.curve_task:add_curve"),

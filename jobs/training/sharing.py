@@ -127,8 +127,11 @@ def forward_of(network: nn.Module, device: torch.device, recipe: Sharable, group
 
 
 def logits_of(network: nn.Module, feed: Feed, recipe: Sharable, group: Alone, tick: Callable[[], None]) -> Tensor:
-    """Of the validation images, as jobs.training.validation has them; no more of them at once than of a batch."""
-    most = recipe.train.micro_batch_size
+    """Of the validation images, as jobs.training.validation has them.
+
+    No more of them at once than of a step: so training, and not judging, decides what the task holds (tlbatch.memory).
+    """
+    most = recipe.train.at_once
     if not isinstance(group, Group):
         return validation_logits(network, feed, recipe.bf16, tick, most)
     return shared_validation_logits(network, feed, recipe.bf16, group, tick, most)

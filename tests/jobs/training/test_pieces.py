@@ -283,6 +283,15 @@ def test_no_more_than_a_piece_goes_through_the_network_and_processes_speak_once_
     assert told == 5
 
 
+def test_no_more_validation_images_go_through_it_at_once_than_of_a_whole_batch() -> None:
+    """They took what a training holds to twice the forecast where batches are small (docs/memory.md)."""
+    seen: list[int] = []
+    network = Plain()
+    network.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])) if not module.training else None)
+    trained(network, asked(batch_size=5, epochs=1))
+    assert seen == [5, 3, 5, 2]  # validation comes in batches of 8 and 7
+
+
 # -- what cannot be ------------------------------------------------------------------------------------------------------
 
 
