@@ -22,6 +22,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from jobs.heads.blocks import blocks_of, in_order
+from jobs.heads.losses import cross_entropy, curved, softmax
 from jobs.heads.newton import At, Values
 from jobs.heads.standard import Features, Floats, Ints, Standard, column_slices
 
@@ -35,7 +36,6 @@ SHARED = 4e8
 CLASSES = 256  #: that the preconditioner looks at together, by features
 CHANCES_BYTES = 512 * 2**20
 """Probabilities at the point that a step starts from are kept up to this size, else made again for every product."""
-SURE = 1e-6  #: what 1 - ‖p‖² is at least, where rounding leaves nothing
 FLOOR = 0.01  #: of the largest curvature: no image's is taken for less
 SPANNED = 1e-4
 """Of the mean image's squared length, what is added to all where weights are put into what images span: some may be copies."""
@@ -366,37 +366,3 @@ def factored(matrix: Values, ridge: float) -> tuple[Any, np.float32]:
             left = np.tril(matrix, -1)  # the half that a factor is not written to
             np.add(left, left.T, out=matrix)
     raise AssertionError("unreachable")
-
-
-def softmax(outputs: Values) -> Values:
-    """Of ``outputs`` [k, n], which are overwritten, by columns."""
-    outputs -= outputs.max(axis=0)
-    np.exp(outputs, out=outputs)
-    outputs /= outputs.sum(axis=0)
-    return outputs
-
-
-def curved(chances: Values, moved: Values, counts: Values) -> Values:
-    """How residuals [k, n] change where outputs are ``moved`` [k, n], which is overwritten: counts · (diag p - p pᵀ) moved."""
-    moved *= chances
-    moved -= chances * moved.sum(axis=0)
-    moved *= counts
-    return moved
-
-
-def cross_entropy(outputs: Values, labels: Ints, counts: Values, chances: Values | None = None) -> tuple[float, Values, Values]:
-    """Of ``outputs`` [k, n], which are overwritten: Σ counts · log loss, its derivative by them [k, n], and each image's
-    curvature [n], counts · (1 - ‖p‖²) / (k - 1). Probabilities p are put into ``chances`` [k, n] where it is given."""
-    places = np.arange(len(labels))
-    outputs -= outputs.max(axis=0)
-    own = outputs[labels, places]
-    np.exp(outputs, out=outputs)
-    total = outputs.sum(axis=0)
-    outputs /= total
-    if chances is not None:
-        chances[...] = outputs
-    loss = float(np.vdot((np.log(total) - own).astype(np.float64), counts))
-    curvature = counts * np.maximum(1 - np.einsum("kn,kn->n", outputs, outputs), SURE) / (len(outputs) - 1)
-    outputs[labels, places] -= 1
-    outputs *= counts
-    return loss, outputs, curvature

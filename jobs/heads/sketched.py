@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from jobs.heads.losses import cross_entropy
 from jobs.heads.multinomial import (
     FLOOR,
     KEPT_BYTES,
@@ -23,7 +24,6 @@ from jobs.heads.multinomial import (
     ByRows,
     Images,
     Precision,
-    cross_entropy,
     objective,
 )
 from jobs.heads.newton import At, Values

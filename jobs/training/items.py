@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,7 +36,9 @@ def room_for(n: int, like: Tensor, folder: Path, memory_bytes: int) -> Tensor:
     dtype = like.numpy().dtype
     path = folder / f"items-{uuid4().hex}.{dtype}"
     with path.open("w+b") as file:
-        os.posix_fallocate(file.fileno(), 0, math.prod(size) * dtype.itemsize)
+        if sys.platform == "linux":  # elsewhere there may be no such call: pages are given room when they are written
+            os.posix_fallocate(file.fileno(), 0, math.prod(size) * dtype.itemsize)
+        file.truncate(math.prod(size) * dtype.itemsize)
     return torch.from_numpy(np.memmap(path, dtype=dtype, mode="r+", shape=size))
 
 
