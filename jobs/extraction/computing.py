@@ -127,14 +127,14 @@ def compute_batches(
     """Batches and their rows, in order. On a CPU threads load and compute, each on its own; for a GPU they load alone.
     ``threads``: cores to use.
 
-    The first batch of a CPU's opens the network, which takes a thread a second or more: the others load what comes next, up to
-    ``WHILE_OPENING`` bytes, instead of waiting for it.
+    The first batch of a CPU's opens the network, which takes a thread a second or more: the other cores load what comes next,
+    up to ``WHILE_OPENING`` bytes, instead of waiting for it. More threads than that would take the core of who opens.
     """
 
     def loaded(batch: Item) -> Tensor:
         return stacked(load(batch), pinned=on_gpu)
 
-    on_gpu = network.device.type == "cuda"
+    on_gpu, other_cores = network.device.type == "cuda", max(1, threads - 1)
     if not on_gpu and threads > 1:  # a single one computes its passes itself
         threads *= A_CORE
     with one_thread_each(), ThreadPoolExecutor(threads) as pool:
@@ -144,7 +144,7 @@ def compute_batches(
         else:
             opened = Future[None]()
             with (
-                closing(_loadable(pool, iter(batches), loaded, opened, threads)) as loadable,
+                closing(_loadable(pool, iter(batches), loaded, opened, other_cores)) as loadable,
                 closing(in_order(pool, partial(_computed, network, opened), loadable, AHEAD * threads)) as results,
             ):
                 yield from ((batch, rows) for (batch, _), rows in results)
@@ -159,7 +159,7 @@ def _computed(network: Computing[Rows], opened: Future[None], item: tuple[Any, C
 
 
 def _loadable(
-    pool: ThreadPoolExecutor, batches: Iterator[Item], load: Callable[[Item], Tensor], opened: Future[None], threads: int
+    pool: ThreadPoolExecutor, batches: Iterator[Item], load: Callable[[Item], Tensor], opened: Future[None], at_once: int
 ) -> Generator[tuple[Item, Callable[[], Tensor]], None, None]:
     """Batches, each with what gives its items. Whoever takes the second is kept until the first is computed, or room ends."""
     for first in islice(batches, 1):
@@ -169,8 +169,8 @@ def _loadable(
     try:
         while room > 0 and not opened.done() and (batch := next(batches, None)) is not None:
             ahead.append((batch, pool.submit(load, batch)))
-            if len(ahead) >= threads:
-                before = ahead[-threads][1]
+            if len(ahead) >= at_once:
+                before = ahead[-at_once][1]
                 either: list[Future[Any]] = [opened, before]
                 wait(either, return_when=FIRST_COMPLETED)
                 room -= before.result().nbytes if before.done() and before.exception() is None else 0

@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from jobs.extraction.rounding import round_convolutions
+from jobs.kinds.feed import Normalise
 from jobs.randomness import generator
 
 FOLLOWED = frozenset({"torch", "torchvision", "timm", "open_clip", "jobs"})
-"""Packages whose networks compute the same whatever they are fed."""
+"""Packages whose networks, and what prepares their items, compute the same whatever they are fed."""
 SMALL = 3 * 96 * 96
 """Values of an item. Compiling takes the time in which torch feeds a network a few hundred photographs of 224 pixels, and
 some ten thousand pictures of 32."""
@@ -43,7 +44,7 @@ PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 
 
 class CompiledNetwork:
-    """A network compiled for passes of one shape: float32 [n, …] to float32 [n, d]. Safe to call from several threads.
+    """A network compiled for passes of one shape and type: items [n, …] to float32 [n, d]. Safe to call from several threads.
 
     Every call is computed by a single thread, so that bits do not depend on how many there are. ``model``: OpenVINO's, of that
     shape, whose constants lie in the memory of ``network``. ``name``: engine and version. ``size``: n, items of a pass.
@@ -63,23 +64,26 @@ class CompiledNetwork:
         self.size = int(self._compiled.input(0).shape[0])
         self._own = threading.local()
 
-    def __call__(self, fed: Tensor) -> NDArray[np.float32]:
+    def __call__(self, items: Tensor) -> NDArray[np.float32]:
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
-        self._own.request.set_input_tensor(self._tensor(fed.float().contiguous().numpy(), shared_memory=True))
+        self._own.request.set_input_tensor(self._tensor(items.contiguous().numpy(), shared_memory=True))
         self._own.request.infer()
         return np.array(self._own.request.get_output_tensor().data, np.float32)
 
 
-def compiled(network: nn.Module, shape: tuple[int, ...], precision: str, threads: int) -> CompiledNetwork | None:
+def compiled(
+    network: nn.Module, shape: tuple[int, ...], precision: str, threads: int, normalise: Normalise | None = None
+) -> CompiledNetwork | None:
     """``network`` (float32, eval mode, on the CPU) for items of ``shape[1:]``; None where torch has to, which the log says.
 
-    ``shape[0]``: the most items of a pass.
+    ``shape[0]``: the most items of a pass. ``normalise``: what makes the float32 that the network is fed of uint8 items, if
+    it is to be computed with it, which ``can_follow`` says; else items are float32 as they are.
 
     ``precision`` bf16: weights of convolutions are rounded in place as ``rounding`` says, and CPUs that have no bfloat16
     compute with them in float32.
     """
-    if math.prod(shape[1:]) < SMALL or not any(True for _ in network.parameters()):  # a computation is no network
+    if _fed_values(shape, normalise) < SMALL or not any(True for _ in network.parameters()):  # a computation is no network
         return None
     reason = _left_to_torch(network)
     if not reason and precision == "bf16":
@@ -87,7 +91,7 @@ def compiled(network: nn.Module, shape: tuple[int, ...], precision: str, threads
     shape = (min(_at_once(network), shape[0]), *shape[1:])
     for traced in sorted({min(TRACED, shape[0]), shape[0]} if not reason else ()):
         try:
-            return _compile(network, shape, traced, precision, threads)
+            return _compile(network, normalise, shape, traced, precision, threads)
         except OtherwiseError as error:
             reason = str(error)
             break
@@ -97,8 +101,20 @@ def compiled(network: nn.Module, shape: tuple[int, ...], precision: str, threads
     return None
 
 
+def can_follow(normalise: Normalise) -> bool:
+    """Whether a trace of it holds for all items: whether it is tlbatch's own and no plug-in's."""
+    return normalise.__module__.partition(".")[0] in FOLLOWED
+
+
 class OtherwiseError(Exception):
     """The compiled network is not the one that torch has."""
+
+
+def _fed_values(shape: tuple[int, ...], normalise: Normalise | None) -> int:
+    """Values of what the network is fed of an item."""
+    if normalise is None:
+        return math.prod(shape[1:])
+    return normalise(torch.zeros((1, *shape[1:]), dtype=torch.uint8)).numel()
 
 
 def _at_once(network: nn.Module) -> int:
@@ -107,16 +123,18 @@ def _at_once(network: nn.Module) -> int:
     return AT_ONCE_DENSE if 2 * dense > sum(weights.numel() for weights in network.parameters()) else AT_ONCE
 
 
-def _compile(network: nn.Module, shape: tuple[int, ...], traced: int, precision: str, threads: int) -> CompiledNetwork:
+def _compile(
+    network: nn.Module, normalise: Normalise | None, shape: tuple[int, ...], traced: int, precision: str, threads: int
+) -> CompiledNetwork:
     """Held against torch in float32 on ``traced`` items, then laid out for passes of ``shape`` where that is another network.
 
     Raises OtherwiseError where the two differ, or where an item's row depends on its place in the pass; ValueError or
     RuntimeError where OpenVINO cannot follow the network, or not from so few items.
     """
-    example, noise = (torch.randn((traced, *shape[1:]), generator=generator("engine", number)) for number in range(2))
+    example, noise = (_noise((traced, *shape[1:]), normalise, number) for number in range(2))
     with torch.inference_mode():
-        expected = network(noise).numpy()
-    model = _converted(network, example)
+        expected = network(normalise(noise) if normalise else noise).numpy()
+    model = _converted(network, example, normalise)
     fast = CompiledNetwork(network, model, "fp32", threads)
     if not _agree(expected, fast(noise)):
         raise OtherwiseError("it puts out something else when OpenVINO runs it")
@@ -131,6 +149,11 @@ def _compile(network: nn.Module, shape: tuple[int, ...], traced: int, precision:
     if not (np.array_equal(rows, rows[items]) and np.array_equal(again, rows[turned])):
         raise OtherwiseError("what it makes of an item depends on its place in the batch when OpenVINO runs it")
     return fast
+
+
+def _noise(shape: tuple[int, ...], normalise: Normalise | None, number: int) -> Tensor:
+    chance = generator("engine", number)
+    return torch.randint(256, shape, generator=chance, dtype=torch.uint8) if normalise else torch.randn(shape, generator=chance)
 
 
 def load_openvino() -> Any:
@@ -153,15 +176,19 @@ def _left_to_torch(network: nn.Module) -> str:
     return ""
 
 
-def _converted(network: nn.Module, example: Tensor) -> Any:
-    """OpenVINO's model of the network, for batches of the example's size. Raises OtherwiseError where it is a constant."""
+def _converted(network: nn.Module, example: Tensor, normalise: Normalise | None = None) -> Any:
+    """OpenVINO's model of the network, with what it is fed by, for batches of the example's size and type.
+
+    Raises OtherwiseError where it is a constant.
+    """
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     with torch.no_grad(), _without_gradients(network), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is fixed in a trace: the shape is meant to be, the rest is compared below
         # A function: of a module's every part torch would make a script module first, which takes twice as long again.
-        traced = torch.jit.trace(lambda x: network(x), (example,), check_trace=False)  # type: ignore[no-untyped-call]
+        follow = (lambda x: network(normalise(x))) if normalise else (lambda x: network(x))
+        traced = torch.jit.trace(follow, (example,), check_trace=False)  # type: ignore[no-untyped-call]
     decoder = TorchScriptPythonDecoder(traced)  # kept here: OpenVINO holds no reference to it
     frontend = FrontEndManager().load_by_framework("pytorch")
     loaded = frontend.load(decoder)

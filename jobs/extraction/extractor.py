@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from jobs.context import Context
-from jobs.extraction.engine import CompiledNetwork, compiled
+from jobs.extraction.engine import CompiledNetwork, can_follow, compiled
 from jobs.extraction.folding import fold_batch_norms
 from jobs.extraction.rounding import to_bfloat16
 from jobs.finite import finite
@@ -70,6 +70,7 @@ class Extractor:
         self._given, self._precision, self._threads = network, precision, threads
         self._mixed, self._rows = mixed, rows
         self._network: CompiledNetwork | TorchNetwork | None = None
+        self._normalises = False  # whether the network does
         self._opening = Lock()
 
     @property
@@ -79,18 +80,23 @@ class Extractor:
 
     def __call__(self, items: Tensor) -> NDArray[np.float32]:
         """[n, d] of items as their kind loads them. Safe to call from several threads."""
-        with torch.inference_mode():
-            fed = self._normalise(items.to(self.device, non_blocking=True))
         with self._opening:
-            self._network = self._network or self._open(fed)
+            self._network = self._network or self._open(items)
+        fed = items if self._normalises else self._fed(items)
         return np.asarray(finite(in_batches(self._network, fed, self._network.size), self._rows), np.float32)
 
-    def _open(self, fed: Tensor) -> CompiledNetwork | TorchNetwork:
-        shape, on_cpu = (self.batch, *fed.shape[1:]), self.device.type == "cpu"
-        fast = compiled(self._given, shape, self._precision, self._threads) if on_cpu else None
-        return fast or TorchNetwork(
-            self._given, self._precision, self.device, self.batch, mixed=self._mixed, at_once=self._threads
-        )
+    def _fed(self, items: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return self._normalise(items.to(self.device, non_blocking=True))
+
+    def _open(self, items: Tensor) -> CompiledNetwork | TorchNetwork:
+        if self.device.type == "cpu":
+            inside = items.dtype == torch.uint8 and can_follow(self._normalise)
+            shape = (self.batch, *(items if inside else self._fed(items[:1])).shape[1:])
+            if fast := compiled(self._given, shape, self._precision, self._threads, self._normalise if inside else None):
+                self._normalises = inside
+                return fast
+        return TorchNetwork(self._given, self._precision, self.device, self.batch, mixed=self._mixed, at_once=self._threads)
 
 
 def batch_of(device: torch.device, asked: int | None = None) -> int:

@@ -187,11 +187,16 @@ def normaliser(settings: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
     def normalise(pixels: Tensor) -> Tensor:
         pixels = pixels.flip(1) if reverse else pixels
         in_place = pixels.dtype == torch.uint8 and pixels.device.type == "cpu" and pixels.shape[1] == len(factors)
-        if in_place and not torch.compiler.is_compiling():  # what is exported is one operation
+        if in_place and not _is_followed():  # what is exported or compiled is one operation
             return _scaled(pixels.float(), factors, offset.flatten())
         return torch.addcmul(offset.to(pixels.device), pixels.float(), factor.to(pixels.device))
 
     return normalise
+
+
+def _is_followed() -> bool:
+    """Whether torch writes down what is computed."""
+    return torch.compiler.is_compiling() or bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
 def _scaled(pixels: Tensor, factors: Sequence[float], offset: Tensor) -> Tensor:

@@ -121,6 +121,25 @@ def test_while_one_thread_opens_the_network_the_others_load(threads: int) -> Non
     assert sorted(network.loaded) == list(range(55))
 
 
+@pytest.mark.parametrize("cores", [2, 4])
+def test_who_opens_the_network_has_a_core_to_itself(cores: int) -> None:
+    network, loading, most, lock = Opening(lambda loaded: len(loaded) >= 40, wait_s=20), 0, 0, threading.Lock()
+
+    def load(number: int) -> list[Tensor]:
+        nonlocal loading, most
+        with lock:
+            loading += number > 0  # the first is loaded by who opens
+            most = max(most, loading if not network.held else 0)
+        time.sleep(0.005)
+        with lock:
+            loading -= number > 0
+        return network.load(number)
+
+    with closing(compute_batches(network, iter(range(50)), load, cores)) as results:
+        assert [number for number, _ in results] == list(range(50))
+    assert most == cores - 1
+
+
 def test_what_is_loaded_meanwhile_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(computing, "WHILE_OPENING", 10 * 2 * 3 * 4)
     network = Opening(lambda loaded: len(loaded) >= 50, wait_s=1)

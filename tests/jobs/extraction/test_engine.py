@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -285,6 +286,32 @@ def test_what_is_compiled_is_what_the_network_is_fed() -> None:
         compute = Extractor(backbone("squeezenet1_1", 48), settings, "fp32", CPU)
         assert len(np.unique(compute(pictures(48)[:, :1]), axis=0)) == 8
         assert compute.engine.split()[0] == "openvino"
+
+
+class ByBrightness:
+    """A plug-in's kind: it scales bright pictures in another way than dark ones, which no trace of one of them says."""
+
+    def normaliser(self, settings: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
+        return lambda items: items.float() / (255 if items.float().mean() > 128 else 64)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_a_plug_ins_items_are_prepared_by_itself(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extractor, "feed_of", lambda _settings: ByBrightness())
+    items, compute, network = pictures(48), make(48), backbone("squeezenet1_1", 48)
+    for given in ((items // 4).to(dtype), (items // 2 + 127).to(dtype)):
+        with torch.inference_mode():
+            expected = network(ByBrightness().normaliser({})(given)).numpy()
+        assert np.abs(compute(given) - expected).max() <= 1e-3 * np.abs(expected).max()
+    assert compute.engine.split()[0] == "openvino"
+
+
+def test_pictures_go_into_the_compiled_network_as_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not as float32, which is four times as much to move; their normalising is a part of the network."""
+    fed, call = list[torch.dtype](), CompiledNetwork.__call__
+    monkeypatch.setattr(CompiledNetwork, "__call__", lambda self, items: fed.append(items.dtype) or call(self, items))
+    make(48)(pictures(48))
+    assert set(fed) == {torch.uint8}
 
 
 @pytest.mark.slow
