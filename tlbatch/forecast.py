@@ -9,6 +9,7 @@ from typing import Any
 
 from tlbatch.backbones.catalogue import BackboneInfo, described
 from tlbatch.backbones.handcrafted import HAND_CRAFTED, feature_count
+from tlbatch.backends.cores import cores_for, machine_memory_mib
 from tlbatch.execution.rates import estimate_s
 from tlbatch.manifests.needs import driver_needs, task_needs
 from tlbatch.memory import dense_parameters, driver_mib, fitting_piece, forecast_mib, head_parameters, measured
@@ -63,17 +64,14 @@ def forecast(store: Store, plan: Plan) -> list[Forecast]:
 
 
 def total_s(lines: Iterable[Forecast], nodes: dict[str, Node], cores: int) -> tuple[float, int]:
-    """Estimated seconds on ``cores`` cores (light tasks side by side), and how many tasks have no estimate."""
-    heavy = light = 0.0
-    unknown = 0
+    """Estimated seconds on ``cores`` cores, of which each task has its own part; how many tasks have no estimate."""
+    memory, cores, total, unknown = machine_memory_mib(), max(1, cores), 0.0, 0
     for line in lines:
         if line.seconds is None:
             unknown += 1
-        elif nodes[line.name].weight == "heavy":
-            heavy += line.seconds
         else:
-            light += line.seconds
-    return heavy + light / max(1, cores), unknown
+            total += line.seconds * cores_for(nodes[line.name], cores, memory) / cores
+    return total, unknown
 
 
 def costs_of(

@@ -8,10 +8,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tlbatch.backends.cores import cores_for, machine_memory_mib
 from tlbatch.backends.processes import Process, WarmServer, start_cold
 from tlbatch.backends.protocol import Ended
 from tlbatch.environment import THREAD_SETTINGS
@@ -54,7 +55,7 @@ class _Running:
 
 @dataclass
 class LocalBackend:
-    """Light tasks take one core each, heavy ones all of them: so the thread count, and with it every bit, is resolved.
+    """Tasks take the cores that ``cores_for`` gives them: so the thread count, and with it every bit, is resolved.
 
     With ``warm``, steps that need torch are forked from a process that has imported it: an import costs seconds, a small task
     less. It starts with the first task of any step, for what follows most likely needs it, and serves every number of threads.
@@ -67,6 +68,7 @@ class LocalBackend:
     warm: bool = True
     name: str = "local"
     clock: Callable[[], float] = time.monotonic
+    memory_mib: int = field(default_factory=machine_memory_mib)
     _running: dict[str, _Running] = field(default_factory=dict)
     _warm_server: WarmServer | None = None
     _scratch: Scratch | None = None
@@ -76,8 +78,8 @@ class LocalBackend:
         cache_limit()
 
     def cores_of(self, node: Node) -> int:
-        """Compute threads that a task of this node gets."""
-        return self.cores if node.weight == "heavy" else 1
+        """Compute threads that a task of this node gets. Where there are GPUs, one training has them at a time."""
+        return cores_for(replace(node, alike=None) if devices() else node, self.cores, self.memory_mib)
 
     def has_room(self, node: Node) -> bool:
         return sum(running.cores for running in self._running.values()) + self.cores_of(node) <= self.cores

@@ -70,6 +70,7 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
     tlbatch check study.yaml
     tlbatch check study.yaml --store s3://bucket/prefix -o json
     """
+    from tlbatch.execution.side_by_side import mark_alike
     from tlbatch.forecast import costs_of, driver_memory, forecast, gibibytes, memory_facts, run_facts, total_s
     from tlbatch.planning.resolve import plan_study
     from tlbatch.profiles import load_profile
@@ -81,6 +82,7 @@ def check(study: str, store: str, overrides: tuple[str, ...], output: str) -> No
     opened = open_store(store)
     check_format(opened, write=False)
     resolved, plan = plan_study(loaded, opened)
+    plan = mark_alike(plan, resolved)
     lines, facts, memory = forecast(opened, plan), run_facts(resolved), memory_facts(resolved, plan)
     seconds, unknown = total_s(lines, plan.nodes, len(os.sched_getaffinity(0)))
     profile = load_profile()

@@ -13,6 +13,7 @@ import yaml
 
 from tlbatch.backends import Backend
 from tlbatch.execution.driver import Driver, Observer
+from tlbatch.execution.side_by_side import mark_alike
 from tlbatch.execution.task_state import TaskState
 from tlbatch.interrupts import stop_requests
 from tlbatch.manifests.needs import with_limits
@@ -61,6 +62,7 @@ def run_study(
     """
     check_format(store)
     resolved, plan = plan_study(loaded, store)
+    plan = mark_alike(plan, resolved)
     for note in resolved.notes if only is None else (*resolved.notes, *resolved.cautions):
         say(note)
     plan = plan if only is None else plan.leading_to(only)

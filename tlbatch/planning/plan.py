@@ -11,6 +11,15 @@ from tlbatch.tasks import InputRef, Task
 
 
 @dataclass(frozen=True)
+class Alike:
+    """A training's ``place`` (from 0) among ``count`` of a run that take alike long, and the MiB that each holds at most."""
+
+    place: int
+    count: int
+    memory_mib: int
+
+
+@dataclass(frozen=True)
 class Node:
     """One task before its inputs are complete.
 
@@ -18,6 +27,7 @@ class Node:
     an earlier study). ``weight`` says what the task asks of a machine: ``light`` (one core is enough) or ``heavy``.
     ``files`` are put in the store before it starts, by name (prepare's listing, which is no artifact).
     ``runs`` are the runs it belongs to, for people; ``shape`` tells which tasks take alike long per unit of ``units``.
+    ``alike``: where it is one of several trainings that one machine may do side by side.
     """
 
     name: str
@@ -32,6 +42,7 @@ class Node:
     runs: tuple[str, ...] = ()
     shape: str = ""
     units: float = 1.0
+    alike: Alike | None = None
 
     def task(self, done: Mapping[str, InputRef]) -> Task | None:
         """The task document once every need is in ``done`` (node name -> artifact); None before."""

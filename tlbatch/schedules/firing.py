@@ -19,6 +19,7 @@ from tlbatch.champions.champion import ROOT as CHAMPIONS
 from tlbatch.champions.champion import Champion, load_champion
 from tlbatch.cluster.submission import FIRING
 from tlbatch.errors import Stopped, TlbatchError, TransientError
+from tlbatch.execution.side_by_side import mark_alike
 from tlbatch.planning import Plan
 from tlbatch.planning.champion_tasks import RULE, ChampionState, TaskState
 from tlbatch.planning.resolve import plan_study
@@ -155,7 +156,7 @@ def _planned(
     now = replace(began, listing=resolved.data.digest, study=study_digest(resolved), images=images)
     last = last_concluded(store, firing.name) if opened is None else None
     same = last is not None and (last.listing, last.study, last.version) == (now.listing, now.study, now.version)
-    return now, None if same and not began.defence.renew else plan
+    return now, None if same and not began.defence.renew else mark_alike(plan, resolved)
 
 
 def _began(firing: Firing, store: Store, loaded: LoadedStudy, started: float) -> Opened:

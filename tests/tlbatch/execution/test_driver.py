@@ -15,7 +15,7 @@ from tlbatch.backends import Ended
 from tlbatch.datasets.listing import Listing
 from tlbatch.errors import Stopped
 from tlbatch.execution.driver import Driver
-from tlbatch.planning import Node, Plan
+from tlbatch.planning import Alike, Node, Plan
 from tlbatch.records.executions import Execution
 from tlbatch.records.states import BLOCKED, CACHED, DONE, FAILED, STOPPED, WAITING
 from tlbatch.records.task_records import read_logs
@@ -111,6 +111,58 @@ def test_runs_everything_once_and_then_nothing(drive: Any, store: Store) -> None
     assert idle.started == []
     assert set(states(again).values()) == {CACHED}
     assert Execution(store, "toy-2").load_plan()["tasks"]["report"]["digest"] == driver.works["report"].ref.digest
+
+
+class Cores(ScriptedBackend):
+    """Two cores: a training of ``alike`` ones takes one of them, other heavy tasks both. Of what runs, ``over`` ends next."""
+
+    def __init__(self, store: Store, folder: Path, over: list[str]) -> None:
+        super().__init__(store, folder)
+        self.over = over
+        self.cores: dict[str, int] = {}
+
+    def cores_of(self, node: Node) -> int:
+        return 1 if node.weight == "light" or node.alike else 2
+
+    def has_room(self, node: Node) -> bool:
+        return sum(self.cores[task.name] for task in self.waiting) + self.cores_of(node) <= 2
+
+    def start(self, task: Task, node: Node) -> None:
+        self.cores[node.name] = self.cores_of(node)
+        super().start(task, node)
+
+    def ended(self, timeout_s: float) -> list[Ended]:
+        self.waiting.sort(key=lambda task: self.over.index(task.name))
+        return super().ended(timeout_s)
+
+
+def test_trainings_that_are_alike_go_before_who_waits_for_all_cores_and_no_other_heavy_ones_do(
+    store: Store, tmp_path: Path
+) -> None:
+    """Else one core would be idle for as long as the first of them takes; and who waits for both would wait for ever."""
+    nodes = [
+        Node("prepare", "prepare", {"n": 0}, weight="light"),
+        Node("head", "finetune", {"n": 1}, {"dataset": "prepare"}, weight="light"),
+        Node("evaluate", "evaluate", {"n": 2}, {"head": "head"}),
+        *(
+            Node(
+                f"train:{run}:{seed}",
+                "finetune",
+                {"n": run + str(seed)},
+                {"dataset": "prepare"},
+                shape=run,
+                alike=Alike(seed, 2, 1),
+            )
+            for run in "ab"
+            for seed in (0, 1)
+        ),
+        Node("late", "report", {"n": 3}, {"a": "train:a:0"}, weight="light"),
+    ]
+    over = ["prepare", "head", "train:a:0", "late", "train:a:1", "evaluate", "train:b:0", "train:b:1"]
+    backend = Cores(store, tmp_path, over)
+    driver = Driver(Plan("toy", {node.name: node for node in nodes}), store, backend, Execution(store, "toy-1"), poll_s=0.01)
+    assert driver.run() == "succeeded"
+    assert backend.started == ["prepare", "head", "train:a:0", "train:a:1", "late", "evaluate", "train:b:0", "train:b:1"]
 
 
 def test_a_failure_blocks_what_needs_it_and_nothing_else(drive: Any, store: Store) -> None:
