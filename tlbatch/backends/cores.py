@@ -23,11 +23,12 @@ CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limi
 def cores_for(node: Node, cores: int, memory_mib: int) -> int:
     """Light tasks take one core each, heavy ones all of them; trainings that are alike share them where that is sooner done.
 
-    Not those that several processes do together, which share them already.
+    Not those that several processes do together, which share them already, nor those that have a deadline, which may have been
+    set by how long all cores take.
     """
     if node.weight != "heavy":
         return 1
-    if node.alike is None or {"nodes", "gpu"} & node.limits.keys():
+    if node.alike is None or {"nodes", "gpu", "deadline_s"} & node.limits.keys():
         return cores
     at_once = side_by_side(node.alike, cores, memory_mib)
     rest = node.alike.count % at_once

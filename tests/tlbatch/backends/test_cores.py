@@ -68,11 +68,12 @@ def test_as_many_run_at_once_as_half_of_the_memory_holds() -> None:
     assert shares(4, 4, memory_mib=1999) == [4, 4, 4, 4]
 
 
-def test_what_is_alone_light_or_done_by_several_processes_is_as_before() -> None:
+def test_what_is_alone_light_done_by_several_processes_or_has_a_deadline_is_as_before() -> None:
     alike = Alike(0, 2, 1000)
     assert cores_for(HEAVY, 2, MUCH) == 2
     assert cores_for(replace(HEAVY, weight="light", alike=alike), 2, MUCH) == 1
     assert cores_for(replace(HEAVY, limits={"nodes": 2, "gpu": 0}, alike=alike), 2, MUCH) == 2
+    assert cores_for(replace(HEAVY, limits={"deadline_s": 60}, alike=alike), 2, MUCH) == 2
 
 
 def test_a_gpu_trains_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
