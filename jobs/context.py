@@ -64,7 +64,7 @@ class Context:
         self.store, self.task, self.attempt, self.scratch, self.shard = store, task, attempt, scratch, shard
         self.member = member  #: this process's place among several that do the task together
         self.group: Alone | None = None  #: these, once they have met
-        self.cache = _cache(scratch / "cache")  #: for fetched files
+        self.cache = _cache(scratch / "cache", stop)  #: for fetched files
         self.made: dict[str, Any] = {}  #: facts for the manifest: images_per_s, forward_passes, device, …
         self._stop, self._clock, self._started = stop, clock, clock()
         self._spent_before_s = self._read_spent()
@@ -318,9 +318,9 @@ class Checkpoint:
     seconds: float = 0.0
 
 
-def _cache(alone: Path) -> Cache:
+def _cache(alone: Path, stop: Callable[[], bool]) -> Cache:
     """Shared by the tasks of a node where TLBATCH_CACHE names a folder for it, else this attempt's own."""
-    return open_cache(alone) if os.environ.get("TLBATCH_CACHE") else PrivateFolder(alone)
+    return open_cache(alone, stop) if os.environ.get("TLBATCH_CACHE") else PrivateFolder(alone)
 
 
 def _number(name: str, prefix: str) -> int | None:

@@ -104,11 +104,18 @@ class SharedCache:
     eighth of the room that was left has been used, so processes that fetch at once may exceed the limit by a little.
 
     Where the file system has no locks or no hard links, is not to be written, or is full of what is in use, files are fetched
-    into ``alone``.
+    into ``alone``. Who waits for another process asks ``stop`` whether to go on, and raises Stopped where not.
     """
 
-    def __init__(self, root: Path, alone: Path, limit: int | None = None, wait_s: float = FETCHED_WITHIN_S) -> None:
-        self.root, self._limit, self._wait_s = root, limit, wait_s
+    def __init__(
+        self,
+        root: Path,
+        alone: Path,
+        limit: int | None = None,
+        wait_s: float = FETCHED_WITHIN_S,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.root, self._limit, self._wait_s, self._stop = root, limit, wait_s, stop
         self._alone = PrivateFolder(alone)
         self.fetched = self._alone.fetched
         self._use: _Use | None = None
@@ -128,7 +135,7 @@ class SharedCache:
             if seen is not None and _link(kept, own) and holds(own):
                 _mark_used(own)
                 return own
-            with locked(self.root / LOCKS / name, self._wait_s, remove=True):
+            with locked(self.root / LOCKS / name, self._wait_s, remove=True, stop=self._stop):
                 if _identity(kept) not in (None, seen):
                     continue  # another process has fetched it meanwhile
                 full = not self._fetch(own, size, fetch)
@@ -199,9 +206,9 @@ def as_cache(given: Path | Cache) -> Cache:
     return PrivateFolder(given) if isinstance(given, Path) else given
 
 
-def open_cache(alone: Path) -> SharedCache:
-    """The cache that the environment names. ``alone``: see SharedCache. Raises StudyError for a size that is none."""
-    return SharedCache(cache_folder(), alone, cache_limit())
+def open_cache(alone: Path, stop: Callable[[], bool] = lambda: False) -> SharedCache:
+    """The cache that the environment names; see SharedCache. Raises StudyError for a size that is none."""
+    return SharedCache(cache_folder(), alone, cache_limit(), stop=stop)
 
 
 def cache_folder() -> Path:

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,15 +22,17 @@ from typing import Any
 
 import pytest
 
+from jobs.context import Context
 from tests.faults.proxy import Faults, faulty
 from tlbatch.backends.local import LocalBackend
 from tlbatch.cli import main
-from tlbatch.errors import StudyError, TransientError
+from tlbatch.errors import Stopped, StudyError, TransientError
 from tlbatch.store import Store, cache
 from tlbatch.store.artifacts import Manifest, artifact_files, commit, open_artifact
 from tlbatch.store.cache import Fetched, SharedCache, limit_of, open_cache
 from tlbatch.store.cache_space import FILES, IN_USE, LOCKS, look
 from tlbatch.store.flocks import take
+from tlbatch.tasks import Task
 
 READY_WITHIN_S = 30.0
 
@@ -322,6 +325,30 @@ def test_who_hangs_is_not_waited_for_for_ever(root: Path) -> None:
     finally:
         hanging.kill()
         hanging.wait()
+
+
+def test_a_task_that_waits_for_anothers_download_hears_that_it_is_to_stop(
+    root: Path, directory_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails when it waits on: a pod has half a minute until it is killed, and the download may take an hour."""
+    monkeypatch.setenv("TLBATCH_CACHE", str(root))
+    hanging = start(root, 0, "hang")
+    heard(hanging, "ready")
+    go(hanging)
+    heard(hanging, "fetching")
+    given_up = threading.Timer(20, hanging.kill)  # whoever waits on gets the file then, and no exception
+    given_up.start()
+    asked = iter([False, False, True])
+    context = Context(directory_store, Task("extract", {}, {}), "a1", root.parent / "scratch", stop=lambda: next(asked))
+    try:
+        with pytest.raises(Stopped, match="asked to stop while another process fetched what this one needs"):
+            context.cache.file("x", 3, lambda target: target.write_bytes(b"xxx"), Path.is_file)
+        assert next(asked, None) is None  # asked until it said so, and no more
+    finally:
+        given_up.cancel()
+        hanging.kill()
+        hanging.wait()
+        context.close()
 
 
 def test_many_processes_some_of_them_killed_never_read_what_is_wrong_and_keep_the_bound(root: Path) -> None:
