@@ -168,16 +168,14 @@ class Driver:
         """In the plan's order. Before a heavy task that has no room go light ones, which are soon over, and trainings like one
         that runs, which leaves them their part of the cores; no others, which might go on doing so for hours."""
         waits = False
+        running = {work.node.shape for work in self.works.values() if work.state == RUNNING and work.node.alike}
         for work in self.works.values():
-            if self._may_start(work) and (not waits or work.node.weight == "light" or self._like_one_that_runs(work)):
+            if self._may_start(work) and (not waits or work.node.weight == "light" or work.node.shape in running):
                 if self.backend.has_room(work.node):
                     self._start(work)
+                    running |= {work.node.shape} if work.node.alike else set()
                 else:
                     waits = waits or work.node.weight == "heavy"
-
-    def _like_one_that_runs(self, work: TaskState) -> bool:
-        running = (other.node for other in self.works.values() if other.state == RUNNING)
-        return work.node.alike is not None and any(node.alike and node.shape == work.node.shape for node in running)
 
     def _may_start(self, work: TaskState) -> bool:
         if work.state == PENDING:
