@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tests.studies.shapes import Bench
 from tlbatch.execution.launch import Outcome
+from tlbatch.store import open_store
+from tlbatch.store.artifacts import load_manifest
 
 
 def digests(outcome: Outcome) -> dict[str, str]:
@@ -27,3 +29,28 @@ def test_evaluations_have_the_same_digests_on_one_core_and_on_two(first_run: tup
         found.append(digests(outcome))
     assert found[0] == found[1]
     assert len(found[0]) >= 3
+
+
+SEEDS = ("runs.0.input.size=80", "repeat.seeds=[0,1,2]")
+
+
+def trained(outcome: Outcome, bench: Bench) -> dict[str, tuple[str, int]]:
+    """Of each training: its artifact's digest, and how many threads made it."""
+    found = {}
+    for work in outcome.works:
+        if work.name.startswith("finetune:cnn:") and work.ref is not None:
+            manifest = load_manifest(open_store(str(bench.store)), work.ref.step, work.ref.key)
+            assert manifest is not None
+            found[work.name] = (work.ref.digest, int(manifest.made["threads"]))
+    return found
+
+
+def test_seeds_have_their_part_of_the_cores_and_the_same_bits_when_they_train_alone(fresh: Bench) -> None:
+    """Fails when a training's threads follow from what else there is to do, and not from the plan."""
+    whole = trained(fresh.run(*SEEDS, cores=2), fresh)
+    assert [threads for _, threads in whole.values()] == [1, 1, 2]
+    key = next(work.ref.key for work in fresh.run(*SEEDS, cores=2).works if work.name == "finetune:cnn:1" and work.ref)
+    shutil.rmtree(fresh.store / "artifacts" / "finetune" / key)
+    again = fresh.run(*SEEDS, cores=2)
+    assert {work.name for work in again.works if work.state == "done"} == {"finetune:cnn:1"}
+    assert trained(again, fresh) == whole
