@@ -9,7 +9,7 @@ from typing import Any
 
 from tlbatch.backbones.catalogue import BackboneInfo, described
 from tlbatch.backbones.handcrafted import HAND_CRAFTED, feature_count
-from tlbatch.backends.cores import cores_for, machine_memory_mib
+from tlbatch.backends.cores import cores_for, memory_to_share_mib
 from tlbatch.execution.rates import estimate_s
 from tlbatch.manifests.needs import driver_needs, task_needs
 from tlbatch.memory import dense_parameters, driver_mib, fitting_piece, forecast_mib, head_parameters, measured
@@ -65,7 +65,7 @@ def forecast(store: Store, plan: Plan) -> list[Forecast]:
 
 def total_s(lines: Iterable[Forecast], nodes: dict[str, Node], cores: int) -> tuple[float, int]:
     """Estimated seconds on ``cores`` cores, of which each task has its own part; how many tasks have no estimate."""
-    memory, cores, total, unknown = machine_memory_mib(), max(1, cores), 0.0, 0
+    memory, cores, total, unknown = memory_to_share_mib(), max(1, cores), 0.0, 0
     for line in lines:
         if line.seconds is None:
             unknown += 1

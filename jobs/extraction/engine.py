@@ -103,7 +103,7 @@ def compiled(
 
 def can_follow(normalise: Normalise) -> bool:
     """Whether a trace of it holds for all items: whether it is tlbatch's own and no plug-in's."""
-    return normalise.__module__.partition(".")[0] in FOLLOWED
+    return str(getattr(normalise, "__module__", "")).partition(".")[0] in FOLLOWED
 
 
 class OtherwiseError(Exception):

@@ -87,7 +87,7 @@ class Extractor:
 
     def _fed(self, items: Tensor) -> Tensor:
         with torch.inference_mode():
-            return self._normalise(items.to(self.device, non_blocking=True))
+            return self._normalise(items.to(self.device, non_blocking=True)).float()
 
     def _open(self, items: Tensor) -> CompiledNetwork | TorchNetwork:
         if self.device.type == "cpu":

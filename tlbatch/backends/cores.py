@@ -50,6 +50,16 @@ def side_by_side(alike: Alike, cores: int, memory_mib: int) -> int:
     return min(range(1, max(1, fit) + 1), key=taken)
 
 
+def memory_to_share_mib() -> int:
+    """Of this machine; none where there are GPUs, which one training has at a time."""
+    return 0 if devices() else machine_memory_mib()
+
+
+def devices() -> int:
+    """GPUs of this machine, as far as its driver shows them."""
+    return len([path for path in Path("/dev").glob("nvidia*") if path.name.removeprefix("nvidia").isdigit()])
+
+
 def machine_memory_mib() -> int:
     """Of this machine, or of the container that this process is in."""
     sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]

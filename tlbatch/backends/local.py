@@ -8,11 +8,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tlbatch.backends.cores import cores_for, machine_memory_mib
+from tlbatch.backends.cores import cores_for, devices, memory_to_share_mib
 from tlbatch.backends.processes import Process, WarmServer, start_cold
 from tlbatch.backends.protocol import Ended
 from tlbatch.environment import THREAD_SETTINGS
@@ -39,11 +39,6 @@ def processes_of(limits: Mapping[str, Any], cores: int, gpus: int) -> int:
     return max(1, min(nodes * max(1, asked), gpus) if gpus else min(nodes, cores))
 
 
-def devices() -> int:
-    """GPUs of this machine, as far as its driver shows them."""
-    return len([path for path in Path("/dev").glob("nvidia*") if path.name.removeprefix("nvidia").isdigit()])
-
-
 @dataclass
 class _Running:
     task: Task
@@ -68,7 +63,7 @@ class LocalBackend:
     warm: bool = True
     name: str = "local"
     clock: Callable[[], float] = time.monotonic
-    memory_mib: int = field(default_factory=machine_memory_mib)
+    memory_mib: int = field(default_factory=memory_to_share_mib)
     _running: dict[str, _Running] = field(default_factory=dict)
     _warm_server: WarmServer | None = None
     _scratch: Scratch | None = None
@@ -78,8 +73,8 @@ class LocalBackend:
         cache_limit()
 
     def cores_of(self, node: Node) -> int:
-        """Compute threads that a task of this node gets. Where there are GPUs, one training has them at a time."""
-        return cores_for(replace(node, alike=None) if devices() else node, self.cores, self.memory_mib)
+        """Compute threads that a task of this node gets."""
+        return cores_for(node, self.cores, self.memory_mib)
 
     def has_room(self, node: Node) -> bool:
         return sum(running.cores for running in self._running.values()) + self.cores_of(node) <= self.cores

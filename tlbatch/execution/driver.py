@@ -173,7 +173,8 @@ class Driver:
             if self._may_start(work) and (not waits or work.node.weight == "light" or work.node.shape in running):
                 if self.backend.has_room(work.node):
                     self._start(work)
-                    running |= {work.node.shape} if work.node.alike else set()
+                    if work.node.alike:
+                        running.add(work.node.shape)
                 else:
                     waits = waits or work.node.weight == "heavy"
 

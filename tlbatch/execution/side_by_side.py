@@ -23,6 +23,7 @@ def mark_alike(plan: Plan, resolved: ResolvedStudy) -> Plan:
     nodes = dict(plan.nodes)
     for group in groups.values():
         held = forecast_mib(group[0], resolved) if len(group) > 1 else None
-        for place, node in enumerate(group if held is not None else ()):
-            nodes[node.name] = replace(node, alike=Alike(place, len(group), held or 0))
+        if held is not None:
+            alike = {node.name: replace(node, alike=Alike(place, len(group), held)) for place, node in enumerate(group)}
+            nodes |= alike
     return replace(plan, nodes=nodes)

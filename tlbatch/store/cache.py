@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tlbatch.errors import StudyError, TransientError
+from tlbatch.errors import Stopped, StudyError, TransientError
 from tlbatch.home import expanded, home
 from tlbatch.quantities import amount
 from tlbatch.store import cache_space
@@ -135,7 +135,7 @@ class SharedCache:
             if seen is not None and _link(kept, own) and holds(own):
                 _mark_used(own)
                 return own
-            with locked(self.root / LOCKS / name, self._wait_s, remove=True, stop=self._stop):
+            with locked(self.root / LOCKS / name, self._wait_s, remove=True, waits=self._check_stop):
                 if _identity(kept) not in (None, seen):
                     continue  # another process has fetched it meanwhile
                 full = not self._fetch(own, size, fetch)
@@ -150,6 +150,10 @@ class SharedCache:
             self._use = None
 
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _check_stop(self) -> None:
+        if self._stop():
+            raise Stopped("asked to stop while another process fetched what this one needs; a later start goes on from there")
 
     def _own_folder(self) -> Path | None:
         """This process's folder, made when it is first needed; None where the cache cannot be shared."""

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tlbatch.errors import Stopped
-
 POLL_S = 0.05
 
 
@@ -36,19 +34,16 @@ def take(path: Path) -> int | None:
 
 
 @contextmanager
-def locked(path: Path, wait_s: float, *, remove: bool = False, stop: Callable[[], bool] = lambda: False) -> Iterator[bool]:
+def locked(path: Path, wait_s: float, *, remove: bool = False, waits: Callable[[], object] = lambda: None) -> Iterator[bool]:
     """Hold a lock file; False where it was not to be had in ``wait_s`` or at all. With ``remove`` the file is gone afterwards.
 
-    It is asked for again and again, since a flock(2) that waits cannot be given up. Raises Stopped as soon as ``stop`` says so
-    while it waits.
+    It is asked for again and again, since a flock(2) that waits cannot be given up. ``waits`` is called each time that it was
+    not to be had; what it raises ends the waiting.
     """
     file, until = None, time.monotonic() + wait_s
     with suppress(OSError):  # a full disk, no locks: what the lock is for is only work saved
         while (file := take(path)) is None and time.monotonic() < until:
-            if stop():
-                raise Stopped(
-                    "asked to stop while another process fetched what this one needs; a later start goes on from there"
-                )
+            waits()
             time.sleep(POLL_S)
     try:
         yield file is not None

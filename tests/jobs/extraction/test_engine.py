@@ -306,6 +306,15 @@ def test_a_plug_ins_items_are_prepared_by_itself(dtype: torch.dtype, monkeypatch
     assert compute.engine.split()[0] == "openvino"
 
 
+def test_what_a_plug_in_prepares_may_be_of_another_type_and_its_program_of_no_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    items, compute, network = pictures(48), make(48), backbone("squeezenet1_1", 48)
+    monkeypatch.setattr(compute, "_normalise", torch.Tensor.double)
+    with torch.inference_mode():
+        expected = network(items.float()).numpy()
+    assert np.abs(compute(items) - expected).max() <= 1e-3 * np.abs(expected).max()
+    assert compute.engine.split()[0] == "openvino"
+
+
 def test_pictures_go_into_the_compiled_network_as_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not as float32, which is four times as much to move; their normalising is a part of the network."""
     fed, call = list[torch.dtype](), CompiledNetwork.__call__

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tlbatch.backends import local
 from tlbatch.backends.cores import FASTER, cores_for, machine_memory_mib
 from tlbatch.backends.local import LocalBackend
 from tlbatch.planning import Alike, Node
@@ -77,12 +76,11 @@ def test_what_is_alone_light_done_by_several_processes_or_has_a_deadline_is_as_b
 
 
 def test_a_gpu_trains_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    backend = LocalBackend(DirectoryStore(tmp_path), cores=2, memory_mib=MUCH)
-    node = replace(HEAVY, alike=Alike(0, 2, 1000))
-    monkeypatch.setattr(local, "devices", lambda: 0)
-    assert backend.cores_of(node) == 1
-    monkeypatch.setattr(local, "devices", lambda: 1)
-    assert backend.cores_of(node) == 2
+    node = replace(HEAVY, alike=Alike(0, 2, 1))
+    monkeypatch.setattr("tlbatch.backends.cores.devices", lambda: 0)
+    assert LocalBackend(DirectoryStore(tmp_path), cores=2).cores_of(node) == 1
+    monkeypatch.setattr("tlbatch.backends.cores.devices", lambda: 1)
+    assert LocalBackend(DirectoryStore(tmp_path), cores=2).cores_of(node) == 2
 
 
 def test_the_memory_is_the_machines_or_the_containers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
