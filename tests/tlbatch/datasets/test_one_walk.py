@@ -215,7 +215,7 @@ WALKERS = {
     "tlbatch/plugins.py",  # the source of an installed package
     "jobs/samples.py",  # its own output, the system's fonts
     "jobs/context.py",  # a step's own output
-    "tlbatch/backends/local.py",  # devices of this machine
+    "tlbatch/backends/cores.py",  # devices of this machine
     "tlbatch/store/cache_space.py",  # what a cache holds
     "tlbatch/scratch.py",  # what a killed process left of a scratch folder
 }
