@@ -66,7 +66,7 @@ def _features(
     context.made["device"] = str(device)
     backbone = fold(lambda: load_trained(context, context.input(BASE)).backbone)
     dim = int(backbone.dim)
-    extractor = Extractor(backbone, card["input"], params.precision, device, context.threads)
+    extractor = Extractor(lambda: backbone, card["input"], params.precision, device, context.threads)
     done, total = 0, sum(len(entries) for entries in wanted.values())
     found = {}
     for role, entries in wanted.items():

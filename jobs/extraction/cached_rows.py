@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from tlbatch.store.artifacts import Artifact, FileEntry
 SAME = ("backbone", "asked_layer", "pool", "input", "precision", "source")
 """What must be alike for features of one image to be alike."""
 PART = "rows"
+Width = Callable[[], int]
+"""Asked where there are parts alone: a network that is to say it has to be opened first."""
 DIGITS = 8  # of an image's id, by which shards share the images, too
 NAMED = re.compile(r"/([0-9a-f]{8})-([0-9a-f]{8})-(\d+)-[0-9a-f]+\.safetensors$")
 
@@ -109,13 +111,13 @@ class Parts:
         self._saved = 0
         self._loaded: set[str] = set()
 
-    def add_own(self, known: Known, width: int | None, own: Sequence[str]) -> None:
-        """Add the parts that may have some of these rows, if they are ``width`` values wide (None: as wide as they are)."""
+    def add_own(self, known: Known, width: Width | None, own: Sequence[str]) -> None:
+        """Add the parts that may have some of these rows, if they are ``width()`` values wide (None: as wide as they are)."""
         if own:
             first, last = min(own)[:DIGITS], max(own)[:DIGITS]
             self._add(known, width, [part for part in self._there() if part.first <= last and first <= part.last])
 
-    def add_rest(self, known: Known, width: int | None, missing: int) -> None:
+    def add_rest(self, known: Known, width: Width | None, missing: int) -> None:
         """Add all others, where they can have as many rows as are missing; fewer would be of no use to anyone."""
         there = self._there() if missing else []
         if any(part.rows is None for part in there) or sum(part.rows or 0 for part in there) >= missing:
@@ -125,7 +127,7 @@ class Parts:
         """All in the store that were not added yet."""
         return [_Saved.of(name) for name in self._stored.names() if name not in self._loaded]
 
-    def _add(self, known: Known, width: int | None, parts: Iterable[_Saved]) -> None:
+    def _add(self, known: Known, width: Width | None, parts: Iterable[_Saved]) -> None:
         for part in parts:
             try:
                 rows = open_rows(self._stored.fetch(part.name))
@@ -134,7 +136,7 @@ class Parts:
             except ValueError as error:
                 print(f"{error}: its rows are computed again", flush=True)
                 continue
-            if width in (None, rows.width):
+            if width is None or width() == rows.width:
                 known.add(rows)
             self._loaded.add(part.name)
 

@@ -79,14 +79,26 @@ def open_trained(
     """
     settings = artifacts[0].read_json("card.json")["input"]
     if strategy_of(artifacts[0].read_json("card.json")["strategy"]).on_features:
-        backbone = fold(lambda: load_trained(context, artifacts[0]).backbone)
         heads = [load_trained(context, artifact).head for artifact in artifacts]
-        yield Classifiers(Extractor(backbone, settings, precision, device, context.threads, batch=batch), heads)
+        rows = Extractor(
+            lambda: fold(lambda: load_trained(context, artifacts[0]).backbone),
+            settings,
+            precision,
+            device,
+            context.threads,
+            batch=batch,
+        )
+        yield Classifiers(rows, heads)
         return
     for artifact in artifacts:
-        network = _folded(context, artifact)
-        rows = Extractor(network.backbone, settings, precision, device, context.threads, mixed=True, batch=batch)
-        yield Classifiers(rows, [network.head])
+        yield _whole(_folded(context, artifact), settings, precision, device, context.threads, batch)
+
+
+def _whole(
+    network: Network, settings: Mapping[str, Any], precision: str, device: torch.device, threads: int, batch: int | None
+) -> Classifiers:
+    rows = Extractor(lambda: network.backbone, settings, precision, device, threads, mixed=True, batch=batch)
+    return Classifiers(rows, [network.head])
 
 
 def _folded(context: Context, artifact: Artifact) -> Network:
@@ -105,4 +117,4 @@ def open_pretrained(
     network: nn.Module, head: nn.Module, settings: Mapping[str, Any], precision: str, device: torch.device, threads: int
 ) -> Classifiers:
     """A network as it was pretrained, and what makes outputs of what it puts out; both are its own from here on."""
-    return Classifiers(Extractor(network, settings, precision, device, threads, mixed=True, rows=OUTPUTS), [head])
+    return Classifiers(Extractor(lambda: network, settings, precision, device, threads, mixed=True, rows=OUTPUTS), [head])

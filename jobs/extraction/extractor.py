@@ -45,17 +45,17 @@ class RowNetwork(Protocol):
 
 
 class Extractor:
-    """Items to rows. ``batch``: items to give at a time; passes have one size, however many are. The network is its own from
-    here on.
+    """Items to rows. ``batch``: items to give at a time; passes have one size, however many are.
 
-    ``threads``: passes at a time; more may call it. ``mixed``: where torch computes in bfloat16, weights stay float32 and
-    operations are cast (autocast), as when they were trained; else weights are bfloat16, too. ``rows``: what they are, in
-    words. ``batch``: another than the device's, on a GPU.
+    ``build``: the network, which is its own from there on; called with the first batch, so that others load what comes next
+    meanwhile. ``threads``: passes at a time; more may call it. ``mixed``: where torch computes in bfloat16, weights stay
+    float32 and operations are cast (autocast), as when they were trained; else weights are bfloat16, too. ``rows``: what they
+    are, in words. ``batch``: another than the device's, on a GPU.
     """
 
     def __init__(
         self,
-        network: Any,
+        build: Callable[[], Any],
         settings: Mapping[str, Any],
         precision: str,
         device: torch.device,
@@ -67,7 +67,7 @@ class Extractor:
     ) -> None:
         self.device, self.batch = device, batch_of(device, batch)
         self._normalise = feed_of(settings).normaliser(settings)
-        self._given, self._precision, self._threads = network, precision, threads
+        self._build, self._precision, self._threads = build, precision, threads
         self._mixed, self._rows = mixed, rows
         self._network: CompiledNetwork | TorchNetwork | None = None
         self._normalises = False  # whether the network does
@@ -90,13 +90,14 @@ class Extractor:
             return self._normalise(items.to(self.device, non_blocking=True)).float()
 
     def _open(self, items: Tensor) -> CompiledNetwork | TorchNetwork:
+        network = self._build()
         if self.device.type == "cpu":
             inside = items.dtype == torch.uint8 and can_follow(self._normalise)
             shape = (self.batch, *(items if inside else self._fed(items[:1])).shape[1:])
-            if fast := compiled(self._given, shape, self._precision, self._threads, self._normalise if inside else None):
+            if fast := compiled(network, shape, self._precision, self._threads, self._normalise if inside else None):
                 self._normalises = inside
                 return fast
-        return TorchNetwork(self._given, self._precision, self.device, self.batch, mixed=self._mixed, at_once=self._threads)
+        return TorchNetwork(network, self._precision, self.device, self.batch, mixed=self._mixed, at_once=self._threads)
 
 
 def batch_of(device: torch.device, asked: int | None = None) -> int:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from jobs.context import Context
@@ -34,8 +35,8 @@ class Extraction:
     """What is asked for.
 
     ``known``: of ``features.json`` what is said before there is a network: all that rows of equal items depend on, and more.
-    ``open``: the network, opened only where something is to be computed; ``describe``: what it adds to ``features.json``
-    (``dim`` among it), by the names of ``described``.
+    ``open``: the network, opened once, with the first items to be computed or to say how wide a row is; ``describe``: what it
+    adds to ``features.json`` (``dim`` among it), by the names of ``described``.
     """
 
     wanted: Sequence[Wanted]
@@ -46,6 +47,10 @@ class Extraction:
     open: Callable[[], RowNetwork]
     describe: Callable[[Any], dict[str, Any]]
     described: tuple[str, ...]
+
+    @cached_property
+    def network(self) -> RowNetwork:
+        return self.open()
 
 
 def extract_rows(context: Context, asked: Extraction) -> None:
@@ -81,28 +86,25 @@ def compute(context: Context, asked: Extraction, fresh: list[Wanted], known: Kno
 
     device = choose_device(context.threads)
     context.made["device"] = device_name(device)
-    network = asked.open()
     index, count = context.shard or (0, 1)
     share = [row for row in fresh if row.shard(count) == index]
-    parts.add_own(known, network.dim, [row.name for row in share])
+    parts.add_own(known, lambda: asked.network.dim, [row.name for row in share])
     own = [row for row in share if row.name not in known]
     if own:
-        compute_own(context, asked, own, network, device, known, parts)
+        compute_own(context, asked, own, device, known, parts)
     if count > 1:
-        parts.add_rest(known, network.dim, sum(row.name not in known for row in fresh))
-    return asked.describe(network)
+        parts.add_rest(known, lambda: asked.network.dim, sum(row.name not in known for row in fresh))
+    return asked.describe(asked.network)
 
 
-def compute_own(
-    context: Context, asked: Extraction, own: list[Wanted], network: RowNetwork, device: Any, known: Known, parts: Parts
-) -> None:
+def compute_own(context: Context, asked: Extraction, own: list[Wanted], device: Any, known: Known, parts: Parts) -> None:
     """Compute rows and make them known; what ran them and how fast, too."""
     from jobs.data.row_store import Spool
     from jobs.extraction.computing import StoredItems
     from jobs.extraction.extractor import Extractor
 
-    extractor = Extractor(network, asked.input, asked.precision, device, context.threads)
-    spool = Spool(context.scratch / "rows.float32", network.dim)
+    extractor = Extractor(lambda: asked.network, asked.input, asked.precision, device, context.threads)
+    spool = Spool(context.scratch / "rows.float32")
     items = StoredItems(context.input("dataset"), own, asked.input, asked.augmentation)
     started = time.monotonic()
     compute_saved(context, extractor, items, spool, parts)

@@ -142,7 +142,7 @@ class _Computed:
         before = fold(lambda: Before(network, boundary, items.shape))
         precision = "bf16" if settings.bf16 else "fp32"
         self._extractor = Extractor(
-            before, settings.input, precision, device, context.threads, mixed=True, rows="outputs of frozen stages"
+            lambda: before, settings.input, precision, device, context.threads, mixed=True, rows="outputs of frozen stages"
         )
         self._context, self._settings, self._boundary, self._done = context, settings, boundary, 0
 

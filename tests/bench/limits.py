@@ -1,9 +1,9 @@
 """What two cores could do: images a second if they only decoded, resized and ran the network, each measured alone on one core.
 
 The limit of forward passes is cores / (seconds of a core to decode and resize an image, and to run the network on it by the
-fastest engine: OpenVINO or ONNX Runtime, each in the batches that suit it best). CPU seconds of the least of several turns, so
-that what else the machine does counts little. Hundreds of files are decoded, as few of them again and again take a fifth less
-time: a core has learnt them by heart.
+fastest engine: OpenVINO or ONNX Runtime, each in the batches that suit it best). CPU seconds, medians of several turns; which
+is the fastest is said by the medians, too: the least of many measurements is the luckiest. Hundreds of files are decoded, as
+few of them again and again take a fifth less time: a core has learnt them by heart.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ AGREE = 1e-3  #: of the largest value: as far as ONNX Runtime may be from torch
 
 @dataclass(frozen=True)
 class CoreSeconds:
-    """Of one core, for an item: ``load_s`` to decode and resize it, ``passes`` to run the network on it, by engine."""
+    """Of one core, for an item: ``load_s`` to decode and resize it, ``passes`` to run the network on it, by engine and size."""
 
     load_s: float
     passes: Mapping[str, float]
@@ -54,19 +54,27 @@ class CoreSeconds:
         """Items a second."""
         return cores / (self.load_s + self.pass_s)
 
+    @staticmethod
+    def of(turns: Sequence[CoreSeconds]) -> CoreSeconds:
+        """Medians of what was measured several times."""
+        passes = {name: median(turn.passes[name] for turn in turns) for name in turns[0].passes}
+        return CoreSeconds(median(turn.load_s for turn in turns), passes)
 
-def core_seconds(network: nn.Module, settings: Mapping[str, Any], stored: Sequence[bytes], precision: str) -> CoreSeconds:
-    """Of ``stored`` items (files), and of ``PASSED`` of them through ``network``, which is folded, by each engine."""
+
+def core_seconds(
+    network: nn.Module, settings: Mapping[str, Any], stored: Sequence[bytes], precision: str, passed: int = PASSED
+) -> CoreSeconds:
+    """Of ``stored`` items (files), and of ``passed`` of them through ``network``, which is folded, by each engine."""
     feed = feed_of(settings)
     keep_memory()  # as steps do
     with one_thread_each():
-        items = torch.stack([feed.load(one, settings) for one in stored[:PASSED]])
+        items = torch.stack([feed.load(one, settings) for one in stored[:passed]])
         load_s = _median_s(lambda: [feed.load(one, settings) for one in stored])
         fed = feed.normaliser(settings)(items)
         sizes = [size for size in AT_ONCE if len(fed) % size == 0]
         engines = {
-            "OpenVINO": min(openvino_s(network, fed, size, precision) for size in sizes),
-            "ONNX Runtime": min(onnx_runtime_s(network, fed, size) for size in sizes),
+            **{f"OpenVINO, {size} a pass": openvino_s(network, fed, size, precision) for size in sizes},
+            **{f"ONNX Runtime, {size} a pass": onnx_runtime_s(network, fed, size) for size in sizes},
         }
     return CoreSeconds(load_s / len(stored), {name: seconds / len(items) for name, seconds in engines.items()})
 

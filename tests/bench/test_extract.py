@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -24,7 +24,7 @@ from jobs.data.features import load_features
 from jobs.data.index import IndexEntry, load_index, read_stored
 from jobs.kinds import feed_of
 from tests.bench.beside import CORES
-from tests.bench.limits import CoreSeconds, core_seconds
+from tests.bench.limits import PASSED, CoreSeconds, core_seconds
 from tests.bench.records import Measured, record
 from tlbatch.backbones.preprocessing import NORMALIZATIONS, SCRATCH_INPUT
 from tlbatch.datasets.inventory import list_dataset
@@ -38,7 +38,7 @@ INPUT = {**SCRATCH_INPUT, "size": 224, "resize": "crop", "crop": 0.875, **NORMAL
 HAS_BF16 = any(flag in Path("/proc/cpuinfo").read_text(encoding="utf-8") for flag in ("avx512_bf16", "amx_bf16"))
 FASTER = {"fp32": 3.5, "bf16": 5.0}
 NEAR = 0.9  # of the limit
-TURNS = 3
+TURNS = 5
 MANY, FEW = 2500, 200  # photographs of each class
 MEASURE = """
 import sys
@@ -175,7 +175,7 @@ def test_faster_than_a_plain_script_and_near_the_limit(shared_data: Callable[[st
     images, fewer = len(load_index(many.artifact(manifest_of(many)))), len(load_index(few.artifact(manifest_of(few))))
     missed = []
     for precision, turns in limits.items():
-        each = sorted(turns, key=lambda turn: turn.limit(CORES))[TURNS // 2]
+        each = CoreSeconds.of(turns)
         limit, ours_s, theirs_s = each.limit(CORES), median(taken[precision, MANY]), median(plain_s)
         possible = NEAR * limit * theirs_s / images
         goal = min(FASTER[precision], possible)
@@ -192,7 +192,7 @@ def test_faster_than_a_plain_script_and_near_the_limit(shared_data: Callable[[st
         record(found)
         a_second, start_s = started(images, ours_s, fewer, median(taken[precision, FEW]))
         print(
-            f"{precision}: decode {1e3 * each.load_s:.2f} ms, network {told(each.passes)} of a core; "
+            f"{precision}: decode {1e3 * each.load_s:.2f} ms, network {1e3 * each.pass_s:.2f} ms of a core; "
             f"start {start_s:.2f} s, after it {a_second:.0f} images/s, {a_second / limit:.0%} of the limit"
         )
         if found.ratio < goal or a_second < NEAR * limit:
@@ -202,20 +202,37 @@ def test_faster_than_a_plain_script_and_near_the_limit(shared_data: Callable[[st
     assert not missed
 
 
-def told(passes: Mapping[str, float]) -> str:
-    return ", ".join(f"{1e3 * seconds:.2f} ms by {name}" for name, seconds in passes.items())
+@pytest.mark.bench
+@pytest.mark.shared
+@pytest.mark.slow
+@pytest.mark.usefixtures("two_threads")
+def test_vgg16_is_near_the_limit(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
+    """As the guide has it, 150 pixels and the map of the last convolution, by random weights; after the start."""
+    few, many = (prepare(tmp_path / str(each), shared_data("data/dogs-vs-cats"), each) for each in (50, 300))
+    backbone = {"name": "vgg16", "weights": {"kind": "random", "seed": 0}}
+    given = {"backbone": backbone, "pool": "flatten", "input": {**INPUT, "size": 150, "resize": "squash"}}
+    precision = "bf16" if HAS_BF16 else "fp32"
+    taken = {few.root: list[float](), many.root: list[float]()}
+    limit = limit_of(few, None, precision, passed=8, **given).limit(CORES)
+    for attempt in range(3):
+        for prepared in (few, many):
+            artifact, seconds = prepared.extract(None, precision, f"a{attempt}", **given)
+            taken[prepared.root].append(seconds)
+            prepared.forget(artifact)
+    a_second, start_s = started(600, median(taken[many.root]), 100, median(taken[few.root]))
+    print(f"\n{precision}: start {start_s:.2f} s, after it {a_second:.1f} images/s, {a_second / limit:.0%} of {limit:.1f}")
+    assert a_second >= NEAR * limit
 
 
-def limit_of(prepared: Prepared, weights: Path, precision: str) -> CoreSeconds:
+def limit_of(prepared: Prepared, weights: Path | None, precision: str, passed: int = PASSED, **given: Any) -> CoreSeconds:
     from jobs.extraction.extractor import open_backbone
 
     dataset = prepared.artifact(manifest_of(prepared))
     entries = load_index(dataset)
-    stored = [read_stored(dataset, entry) for entry in entries[:: len(entries) // 640]][:640]
-    context = Context(
-        prepared.store, prepared.task(weights, precision=precision), "limit", prepared.root / f"limit-{precision}"
-    )
-    return core_seconds(open_backbone(context), INPUT, stored, precision)
+    stored = [read_stored(dataset, entry) for entry in entries[:: max(1, len(entries) // 640)]][:640]
+    task = prepared.task(weights, precision=precision, **given)
+    context = Context(prepared.store, task, "limit", prepared.root / f"limit-{precision}")
+    return core_seconds(open_backbone(context), task.params["input"], stored, precision, passed)
 
 
 def started(many: int, many_s: float, few: int, few_s: float) -> tuple[float, float]:

@@ -26,6 +26,12 @@ def test_the_limit_is_what_cores_could_do_that_only_load_and_compute_by_the_fast
     assert found.engine == fastest
 
 
+def test_which_engine_is_fastest_is_said_by_medians_not_by_the_luckiest_turn() -> None:
+    turns = [CoreSeconds(0.001, {"one": one, "other": 0.005}) for one in (0.006, 0.002, 0.007)]
+    found = CoreSeconds.of([*turns, CoreSeconds(0.009, {"one": 0.006, "other": 0.001})])
+    assert (found.engine, found.pass_s, found.load_s) == ("other", 0.005, 0.001)
+
+
 def test_a_line_says_what_was_reached_of_the_limit_where_there_is_one() -> None:
     plain = Measured("extract", "a loop", 100, [1.0, 0.5, 0.4], [1.0], 1.5)
     assert plain.line() == "| extract | a loop | 200 | 100 | 2.00 | 1.5 |  |  |  |"
@@ -47,7 +53,7 @@ def test_each_is_measured_by_itself_on_one_core() -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)).save(stored, "JPEG")
     found = core_seconds(network, settings, [stored.getvalue()] * 4, "fp32")
     assert 0 < found.load_s < 1
-    assert set(found.passes) == {"OpenVINO", "ONNX Runtime"}
+    assert {name.partition(",")[0] for name in found.passes} == {"OpenVINO", "ONNX Runtime"}
     assert all(0 < seconds < 1 for seconds in found.passes.values())
 
 

@@ -210,7 +210,7 @@ def test_heads_of_folds_share_the_backbone_that_extract_runs(bench: Bench) -> No
     assert context.made["forward_passes"] == 12
     assert len(logits) == 2
     assert not np.array_equal(logits[0], logits[1])
-    extractor = Extractor(fold(lambda: load_trained(context, artifacts[0]).backbone), LARGER, "fp32", device)
+    extractor = Extractor(lambda: fold(lambda: load_trained(context, artifacts[0]).backbone), LARGER, "fp32", device)
     features = np.concatenate([rows for _, rows in computing.compute_rows(extractor, fed, 1)])
     for artifact, said in zip(artifacts, logits, strict=True):
         assert np.array_equal(outputs.head_logits(artifact, features, device), said)

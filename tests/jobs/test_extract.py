@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+import jobs.extract
 import jobs.extraction.rows
 from jobs.context import Context
 from jobs.data.features import load_features, load_views
@@ -21,7 +23,9 @@ from jobs.data.index import load_index, read_stored
 from jobs.data.row_store import open_rows
 from jobs.data.split import split_index
 from jobs.extract import run
-from jobs.extraction.extractor import Extractor
+from jobs.extraction.computing import StoredItems
+from jobs.extraction.extractor import BATCH, Extractor
+from jobs.extraction.requested_rows import Wanted
 from jobs.extraction.rows import put_together
 from jobs.kinds.image.augmentation import apply, draw
 from jobs.kinds.image.pixels import load_pixels, normaliser
@@ -114,6 +118,28 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(Extractor, "__call__", counting)
     return batches
+
+
+def test_items_are_loaded_while_the_network_is_built(extraction: Extraction, monkeypatch: pytest.MonkeyPatch) -> None:
+    build, load, others = jobs.extract._open, StoredItems.load, threading.Event()
+    loaded: list[str] = []
+
+    def loading(items: StoredItems, row: Wanted) -> torch.Tensor:
+        loaded.append(row.name)
+        if len(loaded) > 2 * BATCH["cpu"]:
+            others.set()
+        return load(items, row)
+
+    def building(context: Context) -> Any:
+        assert others.wait(30), f"{len(loaded)} items were loaded"
+        return build(context)
+
+    monkeypatch.setattr(StoredItems, "load", loading)
+    monkeypatch.setattr(jobs.extract, "_open", building)
+    monkeypatch.setenv("TLBATCH_THREADS", "2")
+    manifest = extraction.run()
+    ids = {entry.id for entry in load_index(extraction.context().input("dataset"))}
+    assert manifest.made["forward_passes"] == len(loaded) == len(ids)
 
 
 def expected(extraction: Extraction, pixels_of: Callable[[Any, bytes], torch.Tensor], ids: list[str]) -> np.ndarray:

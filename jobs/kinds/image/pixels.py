@@ -114,9 +114,15 @@ def resize(pixels: Tensor, height: int, width: int, interpolation: str) -> Tenso
         rows, columns = _nearest(pixels.shape[1], height), _nearest(pixels.shape[2], width)
         return pixels[:, rows][:, :, columns]
     resized = functional.interpolate(
-        pixels.unsqueeze(0), (height, width), mode=interpolation, align_corners=False, antialias=True
+        _laid_out(pixels), (height, width), mode=interpolation, align_corners=False, antialias=True
     )
     return resized.squeeze(0)
+
+
+def _laid_out(pixels: Tensor) -> Tensor:
+    """[1, c, h, w], the same memory. Of channels that lie side by side, as decoders give them, torch keeps the layout, which
+    else it takes apart at the end (a third of the time); it tells so by the first stride, too, which unsqueeze sets to c."""
+    return pixels.as_strided((1, *pixels.shape), (pixels.numel(), *pixels.stride()))
 
 
 @lru_cache(maxsize=4096)

@@ -279,7 +279,7 @@ def alone_rate(device: str, sizes: Sizes) -> float:
 
     model = {"backbone": {"name": sizes.backbone, "weights": {"kind": "random", "seed": 0}}, "layer": None, "pool": "avg"}
     backbone = fold(lambda: build_backbone(model, fed(sizes), Pretrained("random", seed=0)))
-    extractor = Extractor(backbone, fed(sizes), "bf16", torch.device(device))
+    extractor = Extractor(lambda: backbone, fed(sizes), "bf16", torch.device(device))
     pixels = torch.randint(0, 256, (extractor.batch, 3, sizes.size, sizes.size), dtype=torch.uint8).to(device)
     for _ in range(min(WARM, sizes.steps)):
         extractor(pixels)

@@ -231,7 +231,7 @@ def pictures(size: int, count: int = 8) -> Tensor:
 
 
 def make(size: int, precision: str = "fp32", threads: int = 1) -> Extractor:
-    return Extractor(backbone("squeezenet1_1", size), {**SCRATCH_INPUT, "size": size}, precision, CPU, threads)
+    return Extractor(lambda: backbone("squeezenet1_1", size), {**SCRATCH_INPUT, "size": size}, precision, CPU, threads)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -283,7 +283,7 @@ def test_what_is_compiled_is_what_the_network_is_fed() -> None:
     """One channel of a grey picture, three where it is scaled in three ways; Extractor reads it off the first batch."""
     grey = {**PHOTOGRAPHS, "size": 48, "grayscale": True}
     for settings in (grey, {**grey, "mean": [0.5] * 3, "std": [0.5] * 3}):
-        compute = Extractor(backbone("squeezenet1_1", 48), settings, "fp32", CPU)
+        compute = Extractor(lambda: backbone("squeezenet1_1", 48), settings, "fp32", CPU)
         assert len(np.unique(compute(pictures(48)[:, :1]), axis=0)) == 8
         assert compute.engine.split()[0] == "openvino"
 
@@ -332,9 +332,12 @@ def test_float32_is_torchs_on_photographs(shared_data: Callable[[str], Path], mo
     weights = load_file(shared_data("weights/mobilenet_v2_torchvision_norm.safetensors"))
     model = {"backbone": {"name": "mobilenet_v2"}, "layer": None, "pool": "avg"}
     found = []
+
+    def build() -> Backbone:
+        return fold(lambda: build_backbone(model, PHOTOGRAPHS, Pretrained("these", weights)))
+
     for engine_of in ("openvino", "torch"):
-        network = fold(lambda: build_backbone(model, PHOTOGRAPHS, Pretrained("these", weights)))
-        compute = Extractor(network, PHOTOGRAPHS, "fp32", CPU)
+        compute = Extractor(build, PHOTOGRAPHS, "fp32", CPU)
         found.append(np.concatenate([compute(part) for part in items.split(8)]))
         assert compute.engine.split()[0] == engine_of
         monkeypatch.setitem(sys.modules, "openvino", None)

@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 def extractor(name: str, precision: str, size: int) -> Extractor:
     settings = {**SCRATCH_INPUT, "size": size}
     model = {"backbone": {"name": name}, "layer": None, "pool": "avg"}
-    return Extractor(build_backbone(model, settings, Pretrained("random weights", seed=1)), settings, precision, CPU)
+    return Extractor(lambda: build_backbone(model, settings, Pretrained("random weights", seed=1)), settings, precision, CPU)
 
 
 def pictures(n: int, size: int) -> Tensor:

@@ -24,7 +24,7 @@ COLOURS = 128
 def described(pixels: torch.Tensor) -> np.ndarray[Any, Any]:
     """[n, d] of uint8 [n, 3, h, w]."""
     backbone = build_backbone(MODEL, HAND_CRAFTED_INPUT, Pretrained("no weights"))
-    extractor = Extractor(backbone, HAND_CRAFTED_INPUT, "fp32", torch.device("cpu"))
+    extractor = Extractor(lambda: backbone, HAND_CRAFTED_INPUT, "fp32", torch.device("cpu"))
     padded = torch.zeros((8, *pixels.shape[1:]), dtype=torch.uint8)
     padded[: len(pixels)] = pixels
     return extractor(padded)[: len(pixels)]

@@ -91,6 +91,19 @@ def test_nearest_is_pils_for_every_length() -> None:
             assert np.array_equal(resize(wide, 1, after, "nearest")[0, 0].numpy(), expected), (before, after)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_how_channels_lie_in_memory_changes_no_pixel(interpolation: str, channels: int) -> None:
+    chance = np.random.default_rng(0)
+    for _ in range(60):
+        before, after = chance.integers(1, 300, 2), chance.integers(1, 300, 2)
+        beside = torch.from_numpy(chance.integers(0, 256, (*before, channels), np.uint8)).permute(2, 0, 1)
+        part = beside[:, before[0] // 4 :, before[1] // 3 :]  # of a wider picture
+        for given in (beside, part):
+            found = resize(given, int(after[0]), int(after[1]), interpolation)
+            assert torch.equal(found, resize(given.contiguous(), int(after[0]), int(after[1]), interpolation))
+
+
 def test_squash_ignores_the_aspect_ratio() -> None:
     content = encoded(picture(320, 200))
     expected = np.asarray(reopened(content).resize((150, 150), Image.Resampling.BILINEAR)).astype(int)
