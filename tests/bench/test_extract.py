@@ -38,6 +38,7 @@ INPUT = {**SCRATCH_INPUT, "size": 224, "resize": "crop", "crop": 0.875, **NORMAL
 HAS_BF16 = any(flag in Path("/proc/cpuinfo").read_text(encoding="utf-8") for flag in ("avx512_bf16", "amx_bf16"))
 FASTER = {"fp32": 3.5, "bf16": 5.0}
 NEAR = 0.9  # of the limit
+AT_START = 100  # photographs
 TURNS = 5
 MANY, FEW = 2500, 200  # photographs of each class
 MEASURE = """
@@ -127,10 +128,10 @@ def plain_script(images: Path, weights: Path) -> tuple[list[str], np.ndarray, fl
     from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
     torch.set_num_threads(CORES)
+    started = time.perf_counter()
     model = mobilenet_v2()
     model.load_state_dict(load_file(weights))
     model.eval()
-    started = time.perf_counter()
     dataset = ImageFolder(str(images), MobileNet_V2_Weights.IMAGENET1K_V1.transforms())
     features = []
     with torch.no_grad():
@@ -148,8 +149,9 @@ def plain_script(images: Path, weights: Path) -> tuple[list[str], np.ndarray, fl
 def test_faster_than_a_plain_script_and_near_the_limit(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
     """Ours includes all that the step does: compiling the network, and writing and committing the artifact.
 
-    Asked are 3.5 and 5 times the plain script, of CPUs on which that is possible: where 90 % of the limit are less, these.
-    The start is part of the comparison with the script, not of the share of the limit, which is a rate.
+    Asked are 3.5 and 5 times the plain script, of CPUs on which that is possible: else what 90 % of the limit are after the
+    start, which is in the comparison with the script, but not in the share of the limit, a rate. The start may take as long as
+    the script takes for ``AT_START`` photographs.
     """
     weights = shared_data(WEIGHTS)
     many, few = (prepare(tmp_path / str(each), shared_data("data/dogs-vs-cats"), each) for each in (MANY, FEW))
@@ -177,7 +179,8 @@ def test_faster_than_a_plain_script_and_near_the_limit(shared_data: Callable[[st
     for precision, turns in limits.items():
         each = CoreSeconds.of(turns)
         limit, ours_s, theirs_s = each.limit(CORES), median(taken[precision, MANY]), median(plain_s)
-        possible = NEAR * limit * theirs_s / images
+        a_second, start_s = started(images, ours_s, fewer, median(taken[precision, FEW]))
+        possible = theirs_s / (start_s + images / (NEAR * limit))
         goal = min(FASTER[precision], possible)
         found = Measured(
             f"extract MobileNetV2, 224 px, {precision}",
@@ -190,14 +193,14 @@ def test_faster_than_a_plain_script_and_near_the_limit(shared_data: Callable[[st
             limit_by=each.engine,
         )
         record(found)
-        a_second, start_s = started(images, ours_s, fewer, median(taken[precision, FEW]))
         print(
             f"{precision}: decode {1e3 * each.load_s:.2f} ms, network {1e3 * each.pass_s:.2f} ms of a core; "
             f"start {start_s:.2f} s, after it {a_second:.0f} images/s, {a_second / limit:.0%} of the limit"
         )
-        if found.ratio < goal or a_second < NEAR * limit:
+        if found.ratio < goal or a_second < NEAR * limit or start_s > AT_START * theirs_s / images:
             missed.append(
-                f"{precision}: {found.ratio:.2f} times ({goal:.2f} asked), {a_second / limit:.0%} of the limit after the start"
+                f"{precision}: {found.ratio:.2f} times ({goal:.2f} asked), {a_second / limit:.0%} of the limit after a start "
+                f"of {start_s:.2f} s"
             )
     assert not missed
 
