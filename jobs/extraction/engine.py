@@ -189,6 +189,8 @@ def _converted(network: nn.Module, example: Tensor, normalise: Normalise | None 
         # A function: of a module's every part torch would make a script module first, which takes twice as long again.
         follow = (lambda x: network(normalise(x))) if normalise else (lambda x: network(x))
         traced = torch.jit.trace(follow, (example,), check_trace=False)  # type: ignore[no-untyped-call]
+        # Strides and paddings are in it once a layer, two nodes of three, and OpenVINO takes up each by Python: half the time.
+        torch._C._jit_pass_constant_pooling(traced.graph)  # type: ignore[attr-defined]
     decoder = TorchScriptPythonDecoder(traced)  # kept here: OpenVINO holds no reference to it
     frontend = FrontEndManager().load_by_framework("pytorch")
     loaded = frontend.load(decoder)

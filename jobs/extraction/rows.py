@@ -98,18 +98,24 @@ def compute(context: Context, asked: Extraction, fresh: list[Wanted], known: Kno
 
 
 def compute_own(context: Context, asked: Extraction, own: list[Wanted], device: Any, known: Known, parts: Parts) -> None:
-    """Compute rows and make them known; what ran them and how fast, too."""
+    """Compute rows and make them known; what ran them and how fast once the network was built, too."""
     from jobs.data.row_store import Spool
     from jobs.extraction.computing import StoredItems
     from jobs.extraction.extractor import Extractor
 
-    extractor = Extractor(lambda: asked.network, asked.input, asked.precision, device, context.threads)
+    built = time.monotonic()
+
+    def build() -> RowNetwork:
+        nonlocal built
+        network, built = asked.network, time.monotonic()
+        return network
+
+    extractor = Extractor(build, asked.input, asked.precision, device, context.threads)
     spool = Spool(context.scratch / "rows.float32")
     items = StoredItems(context.input("dataset"), own, asked.input, asked.augmentation)
-    started = time.monotonic()
     compute_saved(context, extractor, items, spool, parts)
     context.made["engine"] = extractor.engine
-    context.made["images_per_s"] = round(len(own) / (time.monotonic() - started), 2)
+    context.made["images_per_s"] = round(len(own) / (time.monotonic() - built), 2)
     known.add(spool)
 
 
