@@ -129,6 +129,11 @@ def transport_error(error: Exception, where: str, endpoint: str) -> TlbatchError
         inner = causes[1] if len(causes) > 1 else error
         if isinstance(inner, OSError):
             return StudyError(f"{where}: {said}; see that AWS_CA_BUNDLE (ca_bundle) names a file of certificates")
+        if type(inner) is ValueError:  # a header that cannot be sent, which it quotes: a token, a signature
+            return StudyError(
+                f"{where}: no request can be made of these AWS settings: see that key, token and region hold no blanks or line "
+                "ends (AWS_ACCESS_KEY_ID, AWS_SESSION_TOKEN, AWS_REGION, AWS's config file)"
+            )
         return StudyError(f"{where}: {said}; {ADDRESS}, and see that keys and region hold no blanks or line ends")
     return TransientError(
         f"{where}: the store at {endpoint} does not answer ({said}); "
