@@ -72,6 +72,7 @@ class Extractor:
         self._network: CompiledNetwork | TorchNetwork | None = None
         self._normalises = False  # whether the network does
         self._opening = Lock()
+        self._failure: Exception | None = None
 
     @property
     def engine(self) -> str:
@@ -80,10 +81,21 @@ class Extractor:
 
     def __call__(self, items: Tensor) -> NDArray[np.float32]:
         """[n, d] of items as their kind loads them. Safe to call from several threads."""
-        with self._opening:
-            self._network = self._network or self._open(items)
+        network = self._opened(items)
         fed = items if self._normalises else self._fed(items)
-        return np.asarray(finite(in_batches(self._network, fed, self._network.size), self._rows), np.float32)
+        return np.asarray(finite(in_batches(network, fed, network.size), self._rows), np.float32)
+
+    def _opened(self, items: Tensor) -> CompiledNetwork | TorchNetwork:
+        """Once, whether it succeeds or not: threads that wait for it would try in turn what takes long to fail."""
+        with self._opening:
+            if self._failure:
+                raise self._failure
+            try:
+                self._network = self._network or self._open(items)
+            except Exception as error:
+                self._failure = error
+                raise
+            return self._network
 
     def _fed(self, items: Tensor) -> Tensor:
         with torch.inference_mode():

@@ -17,8 +17,9 @@ from torch import Tensor
 from jobs.data.index import IndexEntry
 from jobs.extraction import computing
 from jobs.extraction.computing import StoredItems, compute_batches, in_order
-from jobs.extraction.extractor import TorchNetwork
+from jobs.extraction.extractor import Extractor, TorchNetwork
 from jobs.extraction.requested_rows import Wanted
+from tlbatch.backbones.preprocessing import SCRATCH_INPUT
 from tlbatch.errors import CorruptArtifactError
 from tlbatch.store.artifacts import Artifact, FileEntry, Manifest, file_sha256
 from tlbatch.store.directory import DirectoryStore
@@ -152,6 +153,24 @@ def test_one_thread_opens_and_computes_alone() -> None:
     assert numbers(network, 5, 1) == list(range(5))
     assert network.held == 1
     assert numbers(network, 0, 1) == []
+
+
+def test_a_network_that_cannot_be_built_is_tried_once() -> None:
+    built: list[int] = []
+
+    def build() -> None:
+        built.append(1)
+        time.sleep(0.2)
+        raise ValueError("no such layer")
+
+    extractor = Extractor(build, {**SCRATCH_INPUT, "size": 8}, "fp32", torch.device("cpu"), 2)
+
+    def load(_number: int) -> list[Tensor]:
+        return [torch.zeros((3, 8, 8), dtype=torch.uint8)]
+
+    with closing(compute_batches(extractor, iter(range(50)), load, 2)) as results, pytest.raises(ValueError, match="no such"):
+        next(results)
+    assert built == [1]
 
 
 def test_an_item_that_cannot_be_loaded_meanwhile_is_told_in_its_place() -> None:
