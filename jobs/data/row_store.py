@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BYTES = 4  # of a float32
+READ_AT_ONCE = 2**20  # bytes
 ALIGNMENT = 8  # of what follows the header
 
 
@@ -31,8 +32,8 @@ class Rows(Protocol):
     def width(self) -> int:
         """Values of each."""
 
-    def read(self, place: int) -> bytes:
-        """The bytes of the row at a place (from 0)."""
+    def read(self, place: int, count: int = 1) -> bytes:
+        """The bytes of the rows from a place (from 0) on."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,10 @@ class RowFile:
             return self.ids
         return [row_name(name, number) for name in self.ids for number in range(self.shape[1])]
 
-    def read(self, place: int) -> bytes:
+    def read(self, place: int, count: int = 1) -> bytes:
         with self.path.open("rb") as file:
             file.seek(self.start + place * self.width * BYTES)
-            return file.read(self.width * BYTES)
+            return file.read(count * self.width * BYTES)
 
     def array(self) -> NDArray[np.float32]:
         """The whole tensor, mapped: what is not looked at is not read."""
@@ -95,6 +96,21 @@ def open_rows(path: Path) -> RowFile:
     if said["dtype"] != "F32" or len(shape) not in (2, 3) or shape[0] != len(ids):
         raise ValueError(f"{path}: {said['dtype']} of {list(shape)} for {len(ids)} ids")
     return RowFile(path, tensor, shape, ids, 8 + size, notes)
+
+
+def read_rows(places: Iterable[tuple[Rows, int]]) -> Iterator[bytes]:
+    """The bytes of rows in order; of such as lie side by side up to ``READ_AT_ONCE`` bytes at a time, or one row."""
+    run: tuple[Rows, int, int] | None = None  # its first row's place, and how many there are
+    for rows, place in places:
+        if run is not None:
+            before, start, count = run
+            if rows is before and place == start + count and (count + 1) * rows.width * BYTES <= READ_AT_ONCE:
+                run = before, start, count + 1
+                continue
+            yield before.read(start, count)
+        run = rows, place, 1
+    if run is not None:
+        yield run[0].read(run[1], run[2])
 
 
 def write_rows(
@@ -150,8 +166,8 @@ class Spool:
             raise ValueError(f"{self._path.name} has no row yet")
         return self._width
 
-    def read(self, place: int) -> bytes:
-        return os.pread(self._file, self.width * BYTES, place * self.width * BYTES)
+    def read(self, place: int, count: int = 1) -> bytes:
+        return os.pread(self._file, count * self.width * BYTES, place * self.width * BYTES)
 
     def close(self) -> None:
         os.close(self._file)

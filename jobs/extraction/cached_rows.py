@@ -9,7 +9,7 @@ from typing import Any
 
 from jobs.context import Context
 from jobs.data.features import DESCRIPTION, FEATURES, VIEWS
-from jobs.data.row_store import RowFile, Rows, Spool, image_of, open_rows, write_rows
+from jobs.data.row_store import RowFile, Rows, Spool, image_of, open_rows, read_rows, write_rows
 from jobs.parts import StoredParts
 from tlbatch.errors import CorruptArtifactError
 from tlbatch.store import NotFoundError
@@ -40,10 +40,8 @@ class Known:
         return name in self._where
 
     def read(self, names: Iterable[str]) -> Iterator[bytes]:
-        """The rows' bytes. Raises KeyError for one that is not known."""
-        for name in names:
-            rows, place = self._where[name]
-            yield rows.read(place)
+        """The rows' bytes in order, maybe several at a time. Raises KeyError for one that is not known."""
+        return read_rows(self._where[name] for name in names)
 
 
 class Older:
@@ -146,7 +144,7 @@ class Parts:
         if not names:
             return
         path = self._scratch / f"rows-{self._saved}.safetensors"
-        rows = (spool.read(place) for place in range(self._saved, self._saved + len(names)))
+        rows = read_rows((spool, place) for place in range(self._saved, self._saved + len(names)))
         write_rows(path, PART, (len(names), spool.width), names, rows)
         mark = f"{min(names)[:DIGITS]}-{max(names)[:DIGITS]}-{len(names)}-"
         self._loaded.add(self._stored.save(path, mark))

@@ -67,7 +67,8 @@ class CompiledNetwork:
     def __call__(self, items: Tensor) -> NDArray[np.float32]:
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
-        self._own.request.set_input_tensor(self._tensor(items.contiguous().numpy(), shared_memory=True))
+        fed = items.contiguous()  # named: OpenVINO does not keep what it reads
+        self._own.request.set_input_tensor(self._tensor(fed.numpy(), shared_memory=True))
         self._own.request.infer()
         return np.array(self._own.request.get_output_tensor().data, np.float32)
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from jobs.data import row_store
 from jobs.data.features import groups, load_features, load_views
-from jobs.data.row_store import Spool, open_rows, write_rows
+from jobs.data.row_store import Spool, open_rows, read_rows, write_rows
 from tlbatch.store.artifacts import Artifact, Manifest, artifact_files
 from tlbatch.store.directory import DirectoryStore
 
@@ -105,6 +106,29 @@ def test_no_rows_at_all_are_a_file_too(tmp_path: Path) -> None:
 def test_a_missing_row_is_not_passed_over(tmp_path: Path, array: np.ndarray) -> None:
     with pytest.raises(ValueError, match="bytes for"):
         write_rows(tmp_path / "rows.safetensors", "features", array.shape, IDS, rows_of(array)[1:])
+
+
+@pytest.mark.parametrize("at_once", [1, 60, 2**20])
+def test_rows_of_several_files_come_in_the_order_asked_for_and_in_bounded_memory(
+    tmp_path: Path, array: np.ndarray, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """Of files as written and as they come; a row is 20 bytes."""
+    monkeypatch.setattr(row_store, "READ_AT_ONCE", at_once)
+    write_rows(tmp_path / "rows.safetensors", "features", array.shape, IDS, rows_of(array))
+    spool = Spool(tmp_path / "spool")
+    spool.extend(IDS, array + 1)
+    chance, sources = np.random.default_rng(1), [(open_rows(tmp_path / "rows.safetensors"), array), (spool, array + 1)]
+    places, expected = [], []
+    runs = [(0, 0, 12), (1, 3, 5), (1, 8, 1), (1, 8, 4), (0, 8, 4), (1, 0, 12), *chance.integers(0, 2, (9, 3))]
+    for source, start, count in runs:
+        rows, values = sources[source]
+        places += [(rows, start + number) for number in range(count)]
+        expected += rows_of(values[start : start + count])
+    found = list(read_rows(places))
+    assert b"".join(found) == b"".join(expected)
+    assert max(map(len, found)) <= max(at_once, 20)
+    assert len(found) < len(places) or at_once == 1
+    assert list(read_rows([])) == []
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "two", "ids"])

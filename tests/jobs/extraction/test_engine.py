@@ -323,6 +323,17 @@ def test_pictures_go_into_the_compiled_network_as_bytes(monkeypatch: pytest.Monk
     assert set(fed) == {torch.uint8}
 
 
+def test_items_that_lie_otherwise_are_there_until_they_are_computed() -> None:
+    """Those that a plug-in prepares may lie anyhow; a copy of them that is freed too early is read as what comes after it."""
+    network, items = backbone("squeezenet1_1", 64), noise(64)
+    fast = compiled(network, tuple(items.shape), "fp32", 1)
+    assert fast is not None
+    parts = items.split(fast.size)
+    expected = [fast(part) for part in parts]
+    for part, rows in zip(parts * 20, expected * 20, strict=True):
+        assert np.array_equal(fast(part.contiguous(memory_format=torch.channels_last)), rows)
+
+
 @pytest.mark.slow
 @pytest.mark.shared
 def test_float32_is_torchs_on_photographs(shared_data: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
