@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import marshal
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from itertools import groupby
 from typing import Any
 
 from tlbatch.store.artifacts import Artifact
 
 INDEX_FILE = "index.jsonl"
+READ_AT_ONCE = 2**20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +91,22 @@ def load_index(artifact: Artifact) -> list[IndexEntry]:
 def read_stored(artifact: Artifact, entry: IndexEntry) -> bytes:
     """The stored file of an item (a picture's JPEG or PNG): one ranged read, nothing else of the shard is fetched."""
     return artifact.read_range(entry.shard, entry.offset, entry.size)
+
+
+def read_all_stored(artifact: Artifact, entries: Iterable[IndexEntry]) -> Iterator[tuple[IndexEntry, bytes]]:
+    """Entries and their stored files, in order; of neighbours in a shard up to ``READ_AT_ONCE`` bytes are read at a time."""
+    for shard, neighbours in groupby(entries, lambda entry: entry.shard):
+        for run in _runs(neighbours):
+            yield from zip(run, artifact.read_ranges(shard, [(entry.offset, entry.size) for entry in run]), strict=True)
+
+
+def _runs(entries: Iterable[IndexEntry]) -> Iterator[list[IndexEntry]]:
+    """Entries together that have up to ``READ_AT_ONCE`` bytes together; of one that has more, it alone."""
+    run: list[IndexEntry] = []
+    for entry in entries:
+        if run and sum(each.size for each in run) + entry.size > READ_AT_ONCE:
+            yield run
+            run = []
+        run.append(entry)
+    if run:
+        yield run

@@ -14,9 +14,10 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from jobs.data.index import read_stored
+from jobs.data.index import read_all_stored
 from jobs.extraction.extractor import one_thread_each
-from jobs.extraction.requested_rows import Wanted, loaded_row
+from jobs.extraction.requested_rows import Wanted, row_item
+from jobs.kinds import feed_of
 from tlbatch.store.artifacts import Artifact
 
 AHEAD = 2  # batches a thread has waiting for it
@@ -80,6 +81,7 @@ class StoredItems:
         self.wanted, self._dataset = wanted, dataset
         self._settings, self._augmentation = settings, augmentation
         self._kept = kept or Kept()
+        self._feed = feed_of(settings)
 
     def only(self, wanted: Sequence[Wanted]) -> StoredItems:
         """Some of them; what is kept is shared."""
@@ -98,27 +100,27 @@ class StoredItems:
                     there.add(next(fetched)[0])
                 yield batch
 
-    def read(self, row: Wanted) -> bytes:
-        return read_stored(self._dataset, row.entry)
-
     def load(self, row: Wanted) -> Tensor:
-        """Safe to call from several threads."""
-        place = (row.entry.shard, row.entry.offset, row.view)
-        if (kept := self._kept.get(place)) is not None:
-            return kept
-        item = loaded_row(row, self.read(row), self._settings, self._augmentation)
-        self._kept.keep(place, item)
-        return item
+        """Safe to call from several threads, as ``load_all`` is."""
+        return self.load_all([row])[0]
+
+    def load_all(self, rows: Sequence[Wanted]) -> list[Tensor]:
+        """In order. Neighbours are read at once, and an item of which several views are asked for is decoded once."""
+        found = {row.place: kept for row in rows if (kept := self._kept.get(row.place)) is not None}
+        missing = [row for row in rows if row.place not in found]
+        entries = {row.place[:2]: row.entry for row in missing}
+        stored = read_all_stored(self._dataset, entries.values())
+        items = {(entry.shard, entry.offset): self._feed.load(data, self._settings) for entry, data in stored}
+        for row in missing:
+            found[row.place] = row_item(row, items[row.place[:2]], self._settings, self._augmentation)
+            self._kept.keep(row.place, found[row.place])
+        return [found[row.place] for row in rows]
 
 
 def compute_rows(network: Computing[Rows], items: StoredItems, threads: int) -> Generator[tuple[Batch, Rows], None, None]:
     """Batches and their rows [len(batch), …], in the order of ``items.wanted``, from ``threads`` threads."""
-
-    def loaded(batch: Batch) -> list[Tensor]:
-        return [items.load(row) for row in batch]
-
     with closing(items.batches(network.batch)) as batches:
-        yield from compute_batches(network, batches, loaded, threads)
+        yield from compute_batches(network, batches, items.load_all, threads)
 
 
 def compute_batches(

@@ -12,7 +12,7 @@ from jobs.data.index import IndexEntry
 from jobs.data.pins import Pins
 from jobs.data.row_store import row_name
 from jobs.data.split import Split, split_index
-from jobs.kinds import feed_of, items_of, vary
+from jobs.kinds import items_of, vary
 from jobs.randomness import generator
 from tlbatch.contracts.models import Redrawn, Views
 
@@ -31,6 +31,11 @@ class Wanted:
     @property
     def name(self) -> str:
         return row_name(self.entry.id, self.view)
+
+    @property
+    def place(self) -> tuple[str, int, int | None]:
+        """Where its item lies, and which view of it it is."""
+        return self.entry.shard, self.entry.offset, self.view
 
     def shard(self, count: int) -> int:
         """Which of ``count`` shards computes it: by content, so that a shard's images lie together."""
@@ -76,10 +81,12 @@ def _splits(entries: Sequence[IndexEntry], divided: Redrawn, pins: Pins | None) 
     return [split_index(entries, divided.division, seed_redraw=each, pins=pins) for each in dict.fromkeys(divided.redraws)]
 
 
-def loaded_row(wanted: Wanted, stored: bytes, settings: Mapping[str, Any], augmentation: Mapping[str, Any] | None) -> Tensor:
-    """The item as its kind loads it. A view's changes are drawn from the item's content id and the view's number alone."""
-    item = feed_of(settings).load(stored, settings)
+def row_item(wanted: Wanted, item: Tensor, settings: Mapping[str, Any], augmentation: Mapping[str, Any] | None) -> Tensor:
+    """What a row is made of: the item as its kind loads it, which stays as it is, or a view of it.
+
+    A view's changes are drawn from the item's content id and the view's number alone.
+    """
     if wanted.view is None:
         return item
     chance = generator("view", wanted.entry.id, wanted.view)
-    return vary(settings, item.unsqueeze(0), augmentation or {}, chance).squeeze(0)
+    return vary(settings, item.clone().unsqueeze(0), augmentation or {}, chance).squeeze(0)

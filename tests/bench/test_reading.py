@@ -14,12 +14,12 @@ from pathlib import Path
 import boto3
 import pytest
 
-from jobs.data.index import load_index
-from jobs.extraction.computing import StoredItems
+from jobs.data.index import load_index, read_all_stored
+from jobs.extraction.computing import Batch, StoredItems
 from jobs.extraction.requested_rows import Wanted
 from tests.bench.beside import CORES, SCRIPTS, in_turns, peer
 from tests.bench.records import Measured, record
-from tests.bench.test_extract import Prepared, manifest_of, prepare
+from tests.bench.test_extract import INPUT, Prepared, manifest_of, prepare
 from tlbatch.store import open_store
 from tlbatch.store.artifacts import Artifact, open_artifact
 
@@ -37,9 +37,13 @@ def prepared(shared_data: Callable[[str], Path], tmp_path: Path) -> Prepared:
 def read_s(dataset: Artifact, size: int) -> float:
     """Seconds until every item was read by as many threads as there are cores, as steps read them."""
     wanted = [Wanted(entry) for entry in load_index(dataset)]
-    items, started = StoredItems(dataset, wanted, {}), time.perf_counter()
+    items, started = StoredItems(dataset, wanted, INPUT), time.perf_counter()
+
+    def read(batch: Batch) -> int:
+        return sum(len(data) for _, data in read_all_stored(dataset, [row.entry for row in batch]))
+
     with ThreadPoolExecutor(CORES) as pool:
-        parts = [pool.submit(lambda batch: sum(len(items.read(row)) for row in batch), batch) for batch in items.batches(size)]
+        parts = [pool.submit(read, batch) for batch in items.batches(size)]
         assert sum(part.result() for part in parts) == sum(row.entry.size for row in wanted)
     return time.perf_counter() - started
 

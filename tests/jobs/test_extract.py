@@ -7,7 +7,7 @@ import math
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,20 +121,20 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_items_are_loaded_while_the_network_is_built(extraction: Extraction, monkeypatch: pytest.MonkeyPatch) -> None:
-    build, load, others = jobs.extract._open, StoredItems.load, threading.Event()
+    build, load, others = jobs.extract._open, StoredItems.load_all, threading.Event()
     loaded: list[str] = []
 
-    def loading(items: StoredItems, row: Wanted) -> torch.Tensor:
-        loaded.append(row.name)
+    def loading(items: StoredItems, rows: Sequence[Wanted]) -> list[torch.Tensor]:
+        loaded.extend(row.name for row in rows)
         if len(loaded) > 2 * BATCH["cpu"]:
             others.set()
-        return load(items, row)
+        return load(items, rows)
 
     def building(context: Context) -> Any:
         assert others.wait(30), f"{len(loaded)} items were loaded"
         return build(context)
 
-    monkeypatch.setattr(StoredItems, "load", loading)
+    monkeypatch.setattr(StoredItems, "load_all", loading)
     monkeypatch.setattr(jobs.extract, "_open", building)
     monkeypatch.setenv("TLBATCH_THREADS", "2")
     manifest = extraction.run()

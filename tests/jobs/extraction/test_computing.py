@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import count, islice
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
-from jobs.data.index import IndexEntry
-from jobs.extraction import computing
+from jobs.data import index
+from jobs.data.index import IndexEntry, read_all_stored, read_stored
+from jobs.extraction import computing, requested_rows
 from jobs.extraction.computing import StoredItems, compute_batches, in_order
 from jobs.extraction.extractor import Extractor, TorchNetwork
 from jobs.extraction.requested_rows import Wanted
+from jobs.kinds.image.feed import ImageFeed
 from tlbatch.backbones.preprocessing import SCRATCH_INPUT
 from tlbatch.errors import CorruptArtifactError
 from tlbatch.store.artifacts import Artifact, FileEntry, Manifest, file_sha256
@@ -207,6 +213,22 @@ def sharded(folder: Path, count: int) -> tuple[Artifact, list[Wanted]]:
     return Artifact(store, Manifest("prepare", "k", files), folder), wanted
 
 
+def pictures_stored(folder: Path, count: int) -> tuple[Artifact, list[Wanted]]:
+    """Photographs, as it were, of noise, in one shard."""
+    chance, data, wanted = np.random.default_rng(2), b"", []
+    for number in range(count):
+        written = io.BytesIO()
+        Image.fromarray(chance.integers(0, 256, (20, 24, 3), np.uint8)).save(written, "JPEG")
+        size = len(written.getvalue())
+        place = {"label": "a", "part": None, "group": None, "dup": None, "shard": "shards/0.tar", "format": "jpg"}
+        wanted.append(Wanted(IndexEntry(f"{number:040x}", f"{number}.jpg", offset=len(data), size=size, **place)))
+        data += written.getvalue()
+    store = DirectoryStore(folder / "store")
+    store.put("data/0.tar", data)
+    files = {"shards/0.tar": FileEntry("data/0.tar", len(data), file_sha256(folder / "store/data/0.tar"))}
+    return Artifact(store, Manifest("prepare", "k", files), folder), wanted
+
+
 def test_a_batch_comes_when_its_shards_are_here_and_the_next_ones_are_fetched_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,7 +256,55 @@ def test_only_shards_in_which_an_item_lies_are_fetched(tmp_path: Path) -> None:
     items = StoredItems(dataset, wanted[33:] + wanted[3:5], {})
     assert [len(batch) for batch in items.batches(8)] == [8, 1]
     assert sorted(dataset._checked) == ["shards/00.tar", "shards/03.tar"]
-    assert [items.read(row) for row in (wanted[3], wanted[34])] == [bytes(range(30, 40)), bytes(range(43, 53))]
+
+
+@pytest.mark.parametrize("at_once", [1, 25, 2**20])
+def test_items_come_in_order_wherever_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    dataset, wanted = sharded(tmp_path, 3)
+    reads, read = list[int](), dataset.read_ranges
+
+    def reading(name: str, pieces: Sequence[tuple[int, int]]) -> list[bytes]:
+        reads.append(sum(size for _, size in pieces))
+        return read(name, pieces)
+
+    monkeypatch.setattr(index, "READ_AT_ONCE", at_once)
+    monkeypatch.setattr(dataset, "read_ranges", reading)
+    entries = [wanted[place].entry for place in (3, 4, 5, 6, 14, 29, 28, 2, 3)]
+    found = list(read_all_stored(dataset, entries))
+    assert [each for each, _ in found] == entries
+    assert [data for _, data in found] == [read_stored(dataset, each) for each in entries]
+    assert max(reads) <= max(at_once, 10)
+    assert len(reads[:-9]) == {1: 9, 25: 5, 2**20: 4}[at_once]
+
+
+def test_an_item_is_decoded_once_for_all_its_views_of_a_batch(tmp_path: Path) -> None:
+    """And each is what it is alone."""
+    dataset, wanted = pictures_stored(tmp_path, 3)
+    settings, augmentation = {**SCRATCH_INPUT, "size": 16}, {"flip": "horizontal", "rotate": 20}
+    rows = [Wanted(row.entry, view) for row in wanted for view in (None, 0, 1)]
+    items, loads = StoredItems(dataset, rows, settings, augmentation), list[bytes]()
+
+    class Counting(ImageFeed):
+        def load(self, stored: bytes, settings: Mapping[str, Any]) -> Tensor:
+            loads.append(stored)
+            return super().load(stored, settings)
+
+    items._feed = Counting()
+    found = items.load_all(rows)
+    assert len(loads) == len(wanted)
+    for row, item in zip(rows, found, strict=True):
+        assert torch.equal(item, items.load(row))
+    assert not torch.equal(found[0], found[1])
+
+
+def test_an_augmentation_that_changes_what_it_is_given_changes_one_view(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, wanted = pictures_stored(tmp_path, 1)
+    rows = [Wanted(wanted[0].entry, view) for view in (None, 0, 1)]
+    monkeypatch.setattr(requested_rows, "vary", lambda _settings, items, _augmentation, _chance: items.add_(1))
+    plain, *views = StoredItems(dataset, rows, {**SCRATCH_INPUT, "size": 16}, {}).load_all(rows)
+    assert all(torch.equal(view, plain + 1) for view in views)
 
 
 def test_a_shard_that_cannot_be_fetched_is_told_where_it_is_needed(tmp_path: Path) -> None:
