@@ -10,6 +10,7 @@ from tlbatch.cluster.client import SECRETS, Cluster
 from tlbatch.cluster.errors import AlreadyThereError
 from tlbatch.errors import StudyError
 from tlbatch.profiles import Profile
+from tlbatch.store.endpoint import check_no_login
 
 NEEDED = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 TAKEN = (*NEEDED, "AWS_SESSION_TOKEN")
@@ -26,6 +27,7 @@ def secret_data(profile: Profile, environment: Mapping[str, str] | None = None) 
     data = {name: given[name] for name in TAKEN if given.get(name)}
     endpoint = profile.pod_endpoint or profile.endpoint or given.get("AWS_ENDPOINT_URL_S3") or given.get("AWS_ENDPOINT_URL")
     if endpoint:
+        check_no_login(endpoint, "AWS_ENDPOINT_URL_S3")
         data["AWS_ENDPOINT_URL_S3"] = endpoint
     region = profile.region or given.get("AWS_REGION") or given.get("AWS_DEFAULT_REGION")
     if region:

@@ -20,6 +20,7 @@ from tlbatch.schema.base import Part
 from tlbatch.schema.mistakes import Wording
 from tlbatch.schema.nearest import suggestion
 from tlbatch.spec.resources import Quantity, StudyResources
+from tlbatch.store.endpoint import check_no_login
 
 DEFAULT_NAME = "default"
 CONFIG_KEYS = ("current-context", "contexts")
@@ -185,11 +186,14 @@ def decode_profile(fields: Mapping[str, Any], where: str) -> Profile:
     """Validate as a study is (lists are lists); every mistake in one StudyError, with the nearest valid name."""
     document = json.dumps({str(field): value for field, value in fields.items()}, default=str)
     try:
-        return Profile.model_validate_json(document)
+        profile = Profile.model_validate_json(document)
     except ValidationError as error:
         found = Wording(Profile.model_json_schema()).mistakes(json.loads(document), error)
         lines = [f"{where}.{'.'.join(str(step) for step in mistake.path)}: {mistake.text}" for mistake in found]
         raise StudyError("\n".join(lines)) from error
+    for name in ("endpoint", "pod_endpoint"):
+        check_no_login(getattr(profile, name) or "", f"{where}.{name}")
+    return profile
 
 
 def has_store() -> bool:

@@ -86,6 +86,17 @@ def test_commands_that_read_look_into_the_contexts_store(tmp_path: Path, capsys:
     assert str(tmp_path / "kept") in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("field", ["endpoint", "pod_endpoint"])
+def test_an_endpoint_holds_no_login(capsys: pytest.CaptureFixture[str], field: str) -> None:
+    """It would be in every sentence about the store, and of pods in plain sight."""
+    assert tlbatch("context", "set", "--context", "lab", f"{field}=https://me:hidden@s3.example:9000") == 2
+    said = capsys.readouterr().err
+    assert f"contexts.lab.{field} holds a login" in said
+    assert "hidden" not in said
+    with pytest.raises(StudyError, match="no context"):
+        load_profile("lab")
+
+
 def test_lists_in_a_context_s_resources_reach_the_pods(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore.exceptions import ClientError
 
 from tlbatch.errors import StudyError, TlbatchError
+from tlbatch.store.endpoint import check_no_login, given_endpoint
 from tlbatch.store.names import check_name, check_prefix, is_name
 from tlbatch.store.protocol import ConflictError, NotFoundError, Stat
 from tlbatch.store.s3causes import ABSENT, NOT_KNOWN, cause_of, sentence
@@ -44,12 +44,13 @@ class S3Store:
             raise StudyError(f"store {url}: expected s3://bucket or s3://bucket/prefix")
         self._base = f"{prefix}/" if prefix else ""
         self.url = f"s3://{self.bucket}/{prefix}".rstrip("/")
-        self._endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "S3"
+        self._endpoint = given_endpoint() or "S3"
         self._bucket_seen = self._one_by_one = False
         if client is None:
             with self._errors("", "opened"):
                 client = open_client()
         self._client = client
+        check_no_login(client.meta.endpoint_url, "endpoint_url of AWS's config file")
         self._endpoint = client.meta.endpoint_url
 
     def get(self, name: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ GARBLED = (boto.ChecksumError, boto.FlexibleChecksumError)
 LOGINS = ("AssumeRole", "GetRoleCredentials", "GetSessionToken", "CreateToken", "GetCallerIdentity")
 """Operations of AWS's login services: their refusals are about credentials, whatever their code."""
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+LOGIN = re.compile(r"//[^/@]*@")
 ADDRESS = "write AWS_ENDPOINT_URL_S3 (or the context's endpoint) as http://HOST:PORT or https://HOST"
 
 
@@ -204,5 +206,5 @@ def retries(error: ClientError) -> int:
 
 
 def one_line(error: BaseException) -> str:
-    """Its words in one line, at most 300 letters; the type's name where it has none."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:300]
+    """Its words in one line, at most 300 letters, without logins in addresses; the type's name where it has none."""
+    return (LOGIN.sub("//…@", " ".join(str(error).split())) or type(error).__name__)[:300]

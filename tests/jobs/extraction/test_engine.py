@@ -323,6 +323,19 @@ def test_pictures_go_into_the_compiled_network_as_bytes(monkeypatch: pytest.Monk
     assert set(fed) == {torch.uint8}
 
 
+def test_rows_are_the_same_whatever_a_pass_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four items where the CPU computes in bfloat16 and is asked to, else two."""
+    items, found, sizes = noise(64), [], []
+    for here, precision in ((True, "bf16"), (False, "bf16"), (True, "fp32")):
+        monkeypatch.setattr(engine, "_computes_bfloat16", lambda here=here: here)
+        fast = compiled(backbone("squeezenet1_1", 64), tuple(items.shape), precision, 1)
+        assert fast is not None
+        sizes.append(fast.size)
+        found.append(rows_of(fast, items))
+    assert sizes == [4, 2, 2]
+    assert np.array_equal(found[0], found[1])
+
+
 def test_items_that_lie_otherwise_are_there_until_they_are_computed() -> None:
     """Those that a plug-in prepares may lie anyhow; a copy of them that is freed too early is read as what comes after it."""
     network, items = backbone("squeezenet1_1", 64), noise(64)

@@ -221,3 +221,6 @@ def test_the_secret_is_made_of_the_environment() -> None:
     }
     with pytest.raises(StudyError, match="AWS_SECRET_ACCESS_KEY not set"):
         secret_data(Profile(), {"AWS_ACCESS_KEY_ID": "k"})
+    with pytest.raises(StudyError, match="AWS_ENDPOINT_URL_S3 holds a login") as caught:
+        secret_data(Profile(), {**given, "AWS_ENDPOINT_URL_S3": "https://me:hidden@here"})
+    assert "hidden" not in str(caught.value)

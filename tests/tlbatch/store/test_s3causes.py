@@ -197,6 +197,11 @@ SETTINGS = {
     "endpoint of words": ({"AWS_ENDPOINT_URL_S3": "http://a b c"}, "http://HOST:PORT"),
     "endpoint with a port that is none": ({"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:http"}, "not a valid URI"),
     "endpoint ftp": ({"AWS_ENDPOINT_URL_S3": "ftp://127.0.0.1"}, "not a valid URI"),
+    "login in the endpoint": ({"AWS_ENDPOINT_URL_S3": "http://me:hidden@127.0.0.1:9"}, "AWS_ENDPOINT_URL_S3 holds a login"),
+    "login in the endpoint of all": (
+        {"AWS_ENDPOINT_URL_S3": "", "AWS_ENDPOINT_URL": "http://me:hid/hidden@127.0.0.1:9"},
+        "AWS_ENDPOINT_URL holds a login",
+    ),
     "key with a line end": ({"AWS_ACCESS_KEY_ID": "hidden\n"}, "line ends .*AWS_ACCESS_KEY_ID"),
     "key with a letter outside latin-1": ({"AWS_ACCESS_KEY_ID": "kéy→"}, "refuses these credentials|latin-1"),
     "token with a line end": ({"AWS_SESSION_TOKEN": "hidden\nvalue"}, "line ends .*AWS_SESSION_TOKEN"),
@@ -255,6 +260,22 @@ def test_an_aws_config_that_is_wrong_is_a_sentence(store: Store, clean: pytest.M
     assert "\n" not in str(caught.value)
     if name == "failing process":
         assert "no such login" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "words"),
+    [("http://me:hidden@127.0.0.1:9", "config file holds a login"), ("http://me:hidden@1 2", "Invalid endpoint: http://…@1 2")],
+)
+def test_a_login_in_an_aws_configs_endpoint_is_refused_and_not_repeated(
+    store: Store, clean: pytest.MonkeyPatch, tmp_path: Path, endpoint: str, words: str
+) -> None:
+    (tmp_path / "config").write_text(f"[default]\nendpoint_url = {endpoint}\n")
+    clean.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    for variable in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        clean.delenv(variable, raising=False)
+    with pytest.raises(StudyError, match=words) as caught:
+        open_store("s3://pets/cats").get("a")
+    assert "hidden" not in str(caught.value)
 
 
 SETTING = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
