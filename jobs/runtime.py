@@ -31,6 +31,7 @@ from jobs.refusals import refused
 from jobs.worklog import LogPieces, write_exit
 from tlbatch import output
 from tlbatch.errors import DeadlineError, Stopped, StudyError, TlbatchError
+from tlbatch.logins import without_logins
 from tlbatch.records.task_records import read_exit
 from tlbatch.scratch import Scratch
 from tlbatch.store import NotFoundError, open_store
@@ -143,7 +144,7 @@ def _run_task(
         context.finish()
         code, sentence = 0, "done"
     except TlbatchError as error:
-        code, sentence = error.exit_code, f"{error}{error.way_out}"
+        code, sentence = error.exit_code, without_logins(f"{error}{error.way_out}")
         lost = isinstance(error, ranks.LostProcessError)
         if arguments.debug:
             traceback.print_exc()

@@ -1,8 +1,8 @@
 """A process that has imported what the torch steps need, and forks a task's own process whenever asked.
 
 Importing torch and torchvision takes many times as long as a small task; this pays it once a driver. Requests come as JSON
-lines on stdin (``{"id", "step", "arguments", "output", "threads"}``); answers go to stdout: ``{"id", "pid"}`` at a start and
-``{"id", "code"}`` at the end (negative: the signal that ended it). The end of stdin ends it.
+lines on stdin (``{"id", "step", "arguments", "output", "threads"}``); answers go to the descriptor that its argument names:
+``{"id", "pid"}`` at a start and ``{"id", "code"}`` at the end (negative: the signal that ended it). The end of stdin ends it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     preload()
-    _Server().serve()
+    _Server(int(sys.argv[1])).serve()
 
 
 def preload() -> None:
@@ -59,8 +59,9 @@ def preload() -> None:
 class _Server:
     """Forks on request and tells of ends. No threads: what is forked must not find another's locks taken."""
 
-    def __init__(self) -> None:
+    def __init__(self, answers: int) -> None:
         self._children: dict[int, str] = {}
+        self._answers = answers
         self._wake, wake_write = _pipe()
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
@@ -90,14 +91,17 @@ class _Server:
         if pid == 0:
             _become(request)
         self._children[pid] = request["id"]
-        _tell({"id": request["id"], "pid": pid})
+        self._tell({"id": request["id"], "pid": pid})
 
     def _reap(self) -> None:
         while self._children:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
-            _tell({"id": self._children.pop(pid), "code": os.waitstatus_to_exitcode(status)})
+            self._tell({"id": self._children.pop(pid), "code": os.waitstatus_to_exitcode(status)})
+
+    def _tell(self, answer: dict[str, Any]) -> None:
+        os.write(self._answers, (json.dumps(answer) + "\n").encode())
 
 
 class _Lines:
@@ -157,10 +161,6 @@ def grant_threads(count: int) -> None:
     os.environ.update(dict.fromkeys(THREAD_SETTINGS, str(count)))
     torch.set_num_threads(count)  # MKL's, too, which lies in torch
     threadpool_limits(count)
-
-
-def _tell(answer: dict[str, Any]) -> None:
-    os.write(1, (json.dumps(answer) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -42,7 +42,9 @@ tlbatch.backbones tlbatch.tasks tlbatch.strategies tlbatch.entries
 tlbatch.plugins
 tlbatch.store
 tlbatch.environment
-tlbatch.roles tlbatch.schema tlbatch.steps tlbatch.errors tlbatch.home tlbatch.interrupts tlbatch.nouns tlbatch.output
+tlbatch.schema
+tlbatch.logins tlbatch.output
+tlbatch.roles tlbatch.steps tlbatch.errors tlbatch.home tlbatch.interrupts tlbatch.nouns
 tlbatch.packed tlbatch.peak_memory tlbatch.spreadsheet tlbatch.quantities tlbatch.scratch
 """
 """The launcher's packages from top to bottom: none imports one beside or above it."""

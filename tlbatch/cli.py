@@ -145,7 +145,9 @@ def _code(arguments: list[str]) -> int:
         error.show()
         return 2
     except TlbatchError as error:
-        return _failed(f"{error}{error.way_out}", error.exit_code, "--debug" in arguments)
+        from tlbatch.logins import without_logins
+
+        return _failed(without_logins(f"{error}{error.way_out}"), error.exit_code, "--debug" in arguments)
     except Exception as error:  # noqa: BLE001 - the last line of defence
         words = f"{type(error).__name__}: {error} (a bug in tlbatch: `tlbatch --debug …` shows where)"
         return _failed(words, 1, "--debug" in arguments)

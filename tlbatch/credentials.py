@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from tlbatch.cluster.client import SECRETS, Cluster
 from tlbatch.cluster.errors import AlreadyThereError
 from tlbatch.errors import StudyError
+from tlbatch.logins import SERVER, check_no_login
 from tlbatch.profiles import Profile
-from tlbatch.store.endpoint import check_no_login
 
 NEEDED = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 TAKEN = (*NEEDED, "AWS_SESSION_TOKEN")
@@ -27,7 +27,7 @@ def secret_data(profile: Profile, environment: Mapping[str, str] | None = None) 
     data = {name: given[name] for name in TAKEN if given.get(name)}
     endpoint = profile.pod_endpoint or profile.endpoint or given.get("AWS_ENDPOINT_URL_S3") or given.get("AWS_ENDPOINT_URL")
     if endpoint:
-        check_no_login(endpoint, "AWS_ENDPOINT_URL_S3")
+        check_no_login(endpoint, "AWS_ENDPOINT_URL_S3", SERVER)
         data["AWS_ENDPOINT_URL_S3"] = endpoint
     region = profile.region or given.get("AWS_REGION") or given.get("AWS_DEFAULT_REGION")
     if region:
@@ -36,7 +36,7 @@ def secret_data(profile: Profile, environment: Mapping[str, str] | None = None) 
 
 
 def store_secret(cluster: Cluster, name: str, data: Mapping[str, str]) -> str:
-    """Create the Secret, or replace one of that name."""
+    """Create the Secret, or replace one of that name at once: pods start meanwhile, and a failure leaves the one they had."""
     encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
     labels = {"app.kubernetes.io/name": "tlbatch", "app.kubernetes.io/managed-by": "tlbatch"}
     metadata = {"name": name, "namespace": cluster.namespace, "labels": labels}
@@ -44,6 +44,5 @@ def store_secret(cluster: Cluster, name: str, data: Mapping[str, str]) -> str:
     try:
         cluster.create(SECRETS, manifest)
     except AlreadyThereError:
-        cluster.delete(SECRETS, name)
-        cluster.create(SECRETS, manifest)
+        cluster.replace(SECRETS, manifest)
     return name

@@ -17,6 +17,8 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from typing import NoReturn, TextIO, cast
 
+from tlbatch.errors import TransientError
+
 #: C0 (without tab and line feed), DEL, C1; what has no width, what turns the direction of writing, what separates lines; halves
 #: of surrogate pairs (undecodable bytes of file names): Unicode's Cc, Cf, Cs, Zl, Zp and letters that are drawn as nothing
 _HARMFUL = (
@@ -98,6 +100,12 @@ class Screen:
             self._left = True
             _to_nowhere(self._stream)
             self._reader_left()
+        except OSError as error:
+            self._left = True
+            _to_nowhere(self._stream)
+            raise TransientError(
+                f"what is printed could not be written ({error.strerror}): make room, or send it elsewhere"
+            ) from error
 
     def __getattr__(self, name: str) -> object:
         """All else is the stream's, but for its ``buffer``: click would write past this screen where the encoding is ASCII.
@@ -132,8 +140,20 @@ def _done() -> NoReturn:
     sys.exit(0)
 
 
+def _open_standard_streams() -> None:
+    """Those that were closed (``2>&-``) lead nowhere: else the next file that is opened would be what all prints go to."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
 def install(*, end_without_reader: bool = False) -> None:
     """Put a Screen before stdout and stderr. ``end_without_reader``: a closed stdout (`| head`) ends the program with 0."""
+    _open_standard_streams()
     if not isinstance(sys.stdout, Screen) and sys.stdout is not None:
         sys.stdout = cast(TextIO, Screen(sys.stdout, _done if end_without_reader else lambda: None))
     if not isinstance(sys.stderr, Screen) and sys.stderr is not None:
@@ -147,7 +167,8 @@ def screened() -> Iterator[None]:
     install(end_without_reader=True)
     try:
         yield
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     finally:
         sys.stdout, sys.stderr = before
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,13 +15,13 @@ from pydantic import Field, ValidationError
 from tlbatch import __version__
 from tlbatch.errors import StudyError
 from tlbatch.home import expanded
+from tlbatch.logins import KEYS, SERVER, check_no_login
 from tlbatch.manifests.site import CacheVolume, Site, checked_bundle
 from tlbatch.prices import Prices
 from tlbatch.schema.base import Part
 from tlbatch.schema.mistakes import Wording
 from tlbatch.schema.nearest import suggestion
 from tlbatch.spec.resources import Quantity, StudyResources
-from tlbatch.store.endpoint import check_no_login
 
 DEFAULT_NAME = "default"
 CONFIG_KEYS = ("current-context", "contexts")
@@ -124,6 +125,8 @@ def load_config() -> dict[str, Any]:
     """``{"current-context": …, "contexts": {…}}``; empty where there is no file. Raises StudyError."""
     path = config_path()
     try:
+        if not (path.is_file() or path == Path(os.devnull)) and path.exists():  # a pipe would be waited for for ever
+            raise OSError(0, "it is no file")
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         document = None
@@ -155,12 +158,18 @@ def _contexts(given: Any) -> dict[str, Any] | None:
 
 
 def save_config(config: Mapping[str, Any]) -> None:
-    """Replace the file, whole or not at all."""
+    """Replace the file, whole or not at all; that which a link names, and who may read it stays as it is."""
     path = config_path()
     try:
+        path = path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
+        mode = path.stat().st_mode if path.exists() else None
+        if mode is not None and not stat.S_ISREG(mode):
+            raise StudyError(f"{path}: is no file; TLBATCH_CONFIG names another")
         partial = path.with_name(f".{path.name}.{os.getpid()}")
         partial.write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
+        if mode is not None:
+            partial.chmod(stat.S_IMODE(mode))
         partial.replace(path)
     except OSError as error:
         raise StudyError(f"{path}: cannot be written ({error.strerror}); TLBATCH_CONFIG names another file") from error
@@ -182,6 +191,15 @@ def load_profile(context: str | None = None, given: Mapping[str, Any] | None = N
     return decode_profile(fields, f"{config_path()}: contexts.{name or DEFAULT_NAME}")
 
 
+ADDRESSES = {
+    "endpoint": SERVER,
+    "pod_endpoint": SERVER,
+    "store": f"write s3://BUCKET/PREFIX, and {KEYS}",
+    "images": "write REGISTRY/PATH, and the login as a Secret for resources.image_pull_secrets",
+}
+"""Fields that hold an address, and what to write where it holds a login."""
+
+
 def decode_profile(fields: Mapping[str, Any], where: str) -> Profile:
     """Validate as a study is (lists are lists); every mistake in one StudyError, with the nearest valid name."""
     document = json.dumps({str(field): value for field, value in fields.items()}, default=str)
@@ -191,8 +209,8 @@ def decode_profile(fields: Mapping[str, Any], where: str) -> Profile:
         found = Wording(Profile.model_json_schema()).mistakes(json.loads(document), error)
         lines = [f"{where}.{'.'.join(str(step) for step in mistake.path)}: {mistake.text}" for mistake in found]
         raise StudyError("\n".join(lines)) from error
-    for name in ("endpoint", "pod_endpoint"):
-        check_no_login(getattr(profile, name) or "", f"{where}.{name}")
+    for name, instead in ADDRESSES.items():
+        check_no_login(getattr(profile, name), f"{where}.{name}", instead)
     return profile
 
 

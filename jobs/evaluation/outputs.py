@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ from tlbatch.store.artifacts import Artifact
 KEPT_BYTES = 2 * 2**30
 """Of loaded test items, where several networks are fed with them; what is beyond it each loads for itself."""
 Models = dict[int, list[Artifact]]
+Result = TypeVar("Result")
 
 
 def choose_place(context: Context) -> torch.device:
@@ -57,6 +59,23 @@ def load_fed(dataset: Dataset, settings: Mapping[str, Any], networks: int) -> St
     return StoredItems(dataset.artifact, wanted, settings, kept=Kept(KEPT_BYTES if networks > 1 else 0))
 
 
+@dataclass(frozen=True)
+class _OfNetwork:
+    """What is known of a network's outputs: of ``rows``, each item once."""
+
+    parts: Parts
+    known: Known
+    rows: tuple[Wanted, ...]
+
+    @property
+    def missing(self) -> int:
+        return sum(row.name not in self.known for row in self.rows)
+
+    def look(self) -> None:
+        """Add what other shards have stored, where it can be all that is missing."""
+        self.parts.add_rest(self.known, None, self.missing)
+
+
 class Outputs:
     """What networks say of items, each computed once, whatever attempts and shards of this task there are.
 
@@ -67,38 +86,64 @@ class Outputs:
 
     def __init__(self, context: Context) -> None:
         self.context, self.missing, self.computed = context, 0, 0
-        self._networks = 0
+        self._networks: list[_OfNetwork] = []
+        self._place = 0
 
     def of(self, network: Classifiers, fed: StoredItems, note: str) -> Floats:
         """float64 [n, heads, outputs]; what ran it and the forward passes are made known."""
-        context, known = self.context, Known()
-        parts, name = Parts(context, f"outputs-{self._networks}"), f"outputs-{self._networks}.float32"
-        self._networks += 1
-        distinct = {row.name: row for row in fed.wanted}
+        if self._place == len(self._networks):
+            self._networks.append(self._computed(network, fed, note))
+        found = self._networks[self._place]
+        self._place += 1
+        if missing := found.missing:
+            self.missing += missing
+            return np.zeros((len(fed.wanted), network.count, 0))
+        rows = b"".join(found.known.read(row.name for row in fed.wanted))
+        return np.frombuffer(rows, "<f4").astype(np.float64).reshape(len(fed.wanted), network.count, -1)
+
+    def others_are_done(self) -> bool:
+        """Whether what was missing is there now; then the same networks may come once more, from the first."""
+        for each in self._networks:
+            each.look()
+        self.missing, self._place = sum(each.missing for each in self._networks), 0
+        return not self.missing
+
+    def _computed(self, network: Classifiers, fed: StoredItems, note: str) -> _OfNetwork:
+        """This shard's share, less what earlier attempts have of it; and the rest, where it is there."""
+        context, name = self.context, f"outputs-{len(self._networks)}"
+        rows = tuple({row.name: row for row in fed.wanted}.values())
+        found = _OfNetwork(Parts(context, name), Known(), rows)
         index, count = context.shard or (0, 1)
-        share = [row for row in distinct.values() if row.shard(count) == index]
-        parts.add_own(known, None, [row.name for row in share])
-        if own := [row for row in share if row.name not in known]:
-            spool = Spool(context.scratch / name)
-            compute_saved(context, network, fed.only(own), spool, parts, note)
-            known.add(spool)
+        share = [row for row in rows if row.shard(count) == index]
+        found.parts.add_own(found.known, None, [row.name for row in share])
+        if own := [row for row in share if row.name not in found.known]:
+            spool = Spool(context.scratch / f"{name}.float32")
+            compute_saved(context, network, fed.only(own), spool, found.parts, note)
+            found.known.add(spool)
             self.computed += len(own)
             _add_engine(context, network.engine)
         if count > 1:
-            parts.add_rest(known, None, sum(row not in known for row in distinct))
-        context.made["forward_passes"] = context.made.get("forward_passes", 0) + len(distinct)
-        if missing := sum(row not in known for row in distinct):
-            self.missing += missing
-            return np.zeros((len(fed.wanted), network.count, 0))
-        rows = b"".join(known.read(row.name for row in fed.wanted))
-        return np.frombuffer(rows, "<f4").astype(np.float64).reshape(len(fed.wanted), network.count, -1)
+            found.look()
+        context.made["forward_passes"] = context.made.get("forward_passes", 0) + len(rows)
+        return found
 
-    def left_to_others(self) -> bool:
-        """Whether other shards have to compute some; whoever finishes last evaluates."""
-        if self.missing:
-            print("other shards are not done yet: whoever finishes last evaluates", flush=True)
-            self.context.defer_commit()
-        return self.missing > 0
+
+def whole_outputs(context: Context, compute: Callable[[Outputs], Result]) -> tuple[Result, int] | None:
+    """What ``compute`` makes of the outputs of all its networks, and how many this attempt has computed.
+
+    None where other shards have not computed all: whoever finishes last evaluates. That is looked at once more when this
+    shard's share of every network is stored: looked at network by network alone, of two shards each could find the other
+    unfinished, one at the first network and one at the last, and nobody would evaluate.
+    """
+    outputs = Outputs(context)
+    found = compute(outputs)
+    if outputs.missing and outputs.others_are_done():
+        found = compute(outputs)
+    if outputs.missing:
+        print("other shards are not done yet: whoever finishes last evaluates", flush=True)
+        context.defer_commit()
+        return None
+    return found, outputs.computed
 
 
 def _add_engine(context: Context, engine: str) -> None:

@@ -22,6 +22,7 @@ from jobs.evaluation.outputs import (
     test_features,
     trained_outputs,
     validation_of,
+    whole_outputs,
 )
 from jobs.evaluation.own_judgement import judge_by_models
 from jobs.evaluation.scores import ScoredOutputs, metrics_document, said_by_trained
@@ -47,15 +48,20 @@ def evaluate_trained(context: Context) -> None:
     settings = models[first][0].read_json("card.json")["input"]
     count = sum(len(folds) for folds in models.values())
     fed, context.made["forward_passes"] = load_fed(dataset, settings, count), 0
-    outputs = Outputs(context)
-    with watch("outputs"):
+    fresh = fresh_of(dataset)
+    fresh_fed = None if fresh is None else load_fed(fresh, settings, count)
+
+    def compute(outputs: Outputs) -> tuple[Logits, Logits]:
         logits = _logits(outputs, dataset, models, fed, device)
-    computed = len(dataset.test) * count if "features" in context.task.inputs else outputs.computed
-    if (fresh := fresh_of(dataset)) is not None:
-        with watch("fresh"):
-            fresh_logits = _logits(outputs, fresh, models, load_fed(fresh, settings, count), device)
-    if outputs.left_to_others():
+        return logits, _logits(outputs, fresh, models, fresh_fed, device) if fresh and fresh_fed else {}
+
+    with watch("outputs"):
+        found = whole_outputs(context, compute)
+    if found is None:
         return
+    (logits, fresh_logits), computed = found
+    if "features" in context.task.inputs:
+        computed = len(dataset.test) * count
     if computed:
         context.made["images_per_s"] = watch.rate("outputs", computed)
     said = _said(dataset, models, logits)

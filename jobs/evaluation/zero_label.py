@@ -12,7 +12,7 @@ from jobs.evaluation.described import class_probabilities, judge_unseen, sentenc
 from jobs.evaluation.files import write_predictions
 from jobs.evaluation.images import load_dataset
 from jobs.evaluation.label_errors import judge_without_labels, suspects_documents
-from jobs.evaluation.outputs import Outputs, choose_place, grouped_probabilities, load_fed
+from jobs.evaluation.outputs import choose_place, grouped_probabilities, load_fed, whole_outputs
 from jobs.evaluation.prompted import build_prompted
 from jobs.evaluation.scores import ScoredOutputs, metrics_document, written
 from jobs.evaluation.stopwatch import Stopwatch
@@ -37,12 +37,12 @@ def evaluate_zero_label(context: Context) -> None:
     print(f"{len(dataset.test)} test {nouns.items()}, {len(dataset.classes)} classes, no labels used", flush=True)
     classifier, fed = _classifier(context, params, device), load_fed(dataset, params.input, 1)
     with watch("outputs"):
-        computed = Outputs(context)
-        outputs = computed.of(classifier, fed, "no labels")[:, 0]
-    if computed.left_to_others():
+        found = whole_outputs(context, lambda outputs: outputs.of(classifier, fed, "no labels")[:, 0])
+    if found is None:
         return
-    if computed.computed:
-        context.made["images_per_s"] = watch.rate("outputs", computed.computed)
+    outputs, computed = found
+    if computed:
+        context.made["images_per_s"] = watch.rate("outputs", computed)
     probabilities = written(_probabilities(context, params, outputs, dataset.classes))
     predictions = Predictions(dataset.labels, probabilities, dataset.groups)
     said = ScoredOutputs(predictions, None, Temperature(None, "no labels are used, so none to fit a temperature on"), None)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from jobs import evaluate
 from jobs.context import Context
+from jobs.evaluation.outputs import Outputs
 from jobs.extraction import rows
 from jobs.extraction.classifiers import Classifiers
 from tests.jobs.test_evaluate import Bench, context_of
@@ -93,6 +96,38 @@ def test_a_shard_does_its_share_for_every_network_before_it_leaves(bench: Bench,
     computed.clear()
     evaluate.run(shard_of(bench, task, 0, 2))
     assert not computed  # started again
+
+
+def test_shards_that_end_each_others_networks_leave_what_one_process_leaves(
+    bench: Bench, computed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is last at the first network, the other at the second. Failed before: both left it to the other."""
+    task = of_scratch(bench, 0, 1)
+    assert ended(context_of(bench, task)) is not None
+    expected, passes = files(bench, task), sum(computed)
+    forget(bench, task)
+    computed.clear()
+    done = {(shard, network): threading.Event() for shard in range(2) for network in range(2)}
+    after = {(1, 0): (0, 0), (1, 1): (1, 0), (0, 1): (1, 1)}
+    plain, found = Outputs._computed, dict[int, Manifest | None]()
+
+    def in_turn(self: Outputs, *given: Any) -> Any:
+        assert self.context.shard is not None
+        place = self.context.shard[0], len(self._networks)
+        assert place not in after or done[after[place]].wait(60)
+        made = plain(self, *given)
+        done[place].set()
+        return made
+
+    def shard(index: int) -> None:
+        found[index] = ended(shard_of(bench, task, index, 2))
+
+    monkeypatch.setattr(Outputs, "_computed", in_turn)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(shard, range(2)))
+    assert [index for index, manifest in found.items() if manifest is not None] == [0]
+    assert files(bench, task) == expected
+    assert sum(computed) == passes
 
 
 def test_a_stopped_evaluation_goes_on_where_it_was(bench: Bench, computed: list[int]) -> None:

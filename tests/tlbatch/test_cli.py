@@ -149,3 +149,30 @@ def test_a_user_without_a_home_and_a_name_is_no_bug(tmp_path: Path) -> None:
 def test_the_program_is_installed() -> None:
     result = subprocess.run([sys.executable, "-m", "tlbatch", "--version"], capture_output=True, text=True, check=False)
     assert result.stdout.startswith("tlbatch, version")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list", "--store", "s3://AKIA:hidden@bucket/x"],
+        ["check", "study.yaml", "--set", "dataset.url=s3://AKIA:hidden@bucket/x"],
+        ["check", "study.yaml", "--set", 'schedule={cron: "0 3 * * *", webhook: {secret: "https://me:hidden@h/x"}}'],
+        ["data", "check", "s3://AKIA:hidden@bucket/x"],
+        ["run", "study.yaml", "--store", "s3://AKIA:hidden@bucket/x"],
+        ["predict", "--model", "s3://AKIA:hidden@bucket/x", "photos", "out"],
+    ],
+)
+def test_a_login_in_an_address_is_refused_and_not_repeated(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sentences are in logs, addresses in plans and manifests. Failed before: accepted, or quoted whole."""
+    monkeypatch.chdir(tmp_path)
+    for label in ("cat", "dog"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        (tmp_path / "photos" / label / "1.jpg").write_bytes(b"\xff\xd8")
+    assert tlbatch("init", "photos", "-f", "study.yaml") == 0
+    capsys.readouterr()
+    assert tlbatch(*arguments) == 2
+    said = capsys.readouterr()
+    assert "hidden" not in said.out + said.err
+    assert said.err

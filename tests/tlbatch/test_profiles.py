@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,43 @@ def test_an_endpoint_holds_no_login(capsys: pytest.CaptureFixture[str], field: s
     assert "hidden" not in said
     with pytest.raises(StudyError, match="no context"):
         load_profile("lab")
+
+
+@pytest.mark.parametrize("given", ["store=s3://AKIA:hidden@bucket/x", "images=https://me:hidden@registry.example/x"])
+def test_no_address_of_a_context_holds_a_login(capsys: pytest.CaptureFixture[str], given: str) -> None:
+    assert tlbatch("context", "set", "--context", "lab", given) == 2
+    said = capsys.readouterr().err
+    assert "holds a login" in said
+    assert "hidden" not in said
+
+
+def test_setting_a_context_keeps_the_link_and_who_may_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, link = tmp_path / "dotfiles.yaml", tmp_path / "link.yaml"
+    real.write_text("")
+    real.chmod(0o600)
+    link.symlink_to(real)
+    monkeypatch.setenv("TLBATCH_CONFIG", str(link))
+    assert tlbatch("context", "set", "namespace=vision") == 0
+    assert link.is_symlink()
+    assert "vision" in real.read_text()
+    assert stat.S_IMODE(real.stat().st_mode) == 0o600
+
+
+def test_a_config_that_is_no_file_is_neither_waited_for_nor_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setenv("TLBATCH_CONFIG", str(tmp_path / "pipe"))
+    for arguments in (("list",), ("set", "namespace=vision")):
+        assert tlbatch("context", *arguments) == 2
+        assert "it is no file" in capsys.readouterr().err
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+@pytest.mark.parametrize("text", ["{gpu: 1", "*a", "{a: !!int b}"])
+def test_a_value_that_is_no_yaml_is_a_sentence(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    assert tlbatch("context", "set", f"resources={text}") == 2
+    assert "cannot be read as YAML" in capsys.readouterr().err
 
 
 def test_lists_in_a_context_s_resources_reach_the_pods(

@@ -107,20 +107,29 @@ class WarmServer:
 
     ``environment``: of its processes, too, but for their number of threads; that in it is the most that one may have.
     ``held``: descriptors that stay open in all of them.
+
+    Its answers have a pipe of their own, since any library may print while it is imported. All that it forks hold that pipe,
+    too: its end says that server and children are gone.
     """
 
     def __init__(self, python: str, environment: Mapping[str, str], held: Sequence[int] = ()) -> None:
-        self._process = subprocess.Popen(
-            [python, "-m", "jobs.warm"],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            pass_fds=held,
-            start_new_session=True,
-        )
-        assert self._process.stdout is not None
-        os.set_blocking(self._process.stdout.fileno(), False)
+        self._answers, theirs = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [python, "-m", "jobs.warm", str(theirs)],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(*held, theirs),
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(self._answers)
+            raise
+        finally:
+            os.close(theirs)
+        os.set_blocking(self._answers, False)
         self._python, self._environment, self._held = python, environment, held
         self._forked: dict[str, ForkedProcess] = {}
         self._rest = b""
@@ -154,30 +163,28 @@ class WarmServer:
 
     def answers(self, process: ForkedProcess) -> bool:
         """Whether it says within ANSWER_S that ``process`` was forked: at once, unless it still imports."""
-        assert self._process.stdout is not None
         until = time.monotonic() + ANSWER_S
         while not process.begun:
-            if not select.select([self._process.stdout], [], [], max(0.0, until - time.monotonic()))[0]:
+            if not select.select([self._answers], [], [], max(0.0, until - time.monotonic()))[0]:
                 return False
             self.listen()
         return True
 
     def wait(self, timeout_s: float) -> None:
         """Until it tells something, at most so long."""
-        assert self._process.stdout is not None
-        if select.select([self._process.stdout], [], [], timeout_s)[0]:
+        if select.select([self._answers], [], [], timeout_s)[0]:
             self.listen()
 
     def listen(self) -> None:
-        """Take in what the server has told. A server that died took its children with it: they count as killed.
+        """Take in what the server has told. Children of one that died are asked to stop by the system: they count as ended so,
+        once all of them are gone, for none may run twice.
 
         What it had not forked yet is started from nothing.
         """
-        assert self._process.stdout is not None
         if self._over:
             return
         try:
-            data = os.read(self._process.stdout.fileno(), 65536)
+            data = os.read(self._answers, 65536)
         except BlockingIOError:
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -196,13 +203,15 @@ class WarmServer:
                 if not process.begun:
                     process.alone = process.cold()
                 elif process.returncode is None:
-                    process.returncode = -signal.SIGKILL
+                    process.returncode = -signal.SIGTERM
 
     def close(self) -> None:
         """End the server; its last children have ended before."""
         self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            with contextlib.suppress(OSError):
-                pipe.close()
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        if self._answers >= 0:
+            os.close(self._answers)
+            self._answers, self._over = -1, True

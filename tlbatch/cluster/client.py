@@ -62,6 +62,11 @@ class Cluster:
         query = {"dryRun": "All"} if dry_run else {}
         return self._json("POST", self._path(kind), f"create {_plural(kind)}", query, manifest)
 
+    def replace(self, kind: str, manifest: Mapping[str, Any]) -> Document:
+        """The object as it is now: what ``manifest`` does not name is gone. Raises NotThereError."""
+        path = self._path(kind, manifest["metadata"]["name"])
+        return self._json("PUT", path, f"replace {_plural(kind)}", {"fieldManager": MANAGER}, manifest)
+
     def apply(self, kind: str, manifest: Mapping[str, Any], *, dry_run: bool = False) -> Document:
         """Server-side apply: the object is made, or made to be so; fields that others own and this names are taken over."""
         query = {"fieldManager": MANAGER, "force": "true"} | ({"dryRun": "All"} if dry_run else {})

@@ -14,6 +14,7 @@ from tlbatch.cluster.client import DEADLINE_S, Cluster
 from tlbatch.cluster.errors import ClusterError
 from tlbatch.cluster.kubeconfig import MEND, Entry, load_kubeconfig
 from tlbatch.cluster.logins import Login, log_in
+from tlbatch.logins import check_no_login, without_logins
 
 POD_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
@@ -103,7 +104,8 @@ def _server(cluster: Entry) -> str:
     except ValueError:
         whole = False
     if not whole or any(letter.isspace() for letter in server):
-        raise ClusterError(f"{cluster.place}: server is {server!r}, expected https://HOST:PORT; {MEND}")
+        raise ClusterError(f"{cluster.place}: server is {without_logins(repr(server))}, expected https://HOST:PORT; {MEND}")
+    check_no_login(server, f"{cluster.place}: server", "write https://HOST:PORT, and the login as a user of the kubeconfig")
     return server.rstrip("/")
 
 
@@ -116,7 +118,9 @@ def _set_proxy(configuration: Any, cluster: Entry | None) -> None:
         proxy = None if passed else getproxies_environment().get(parts.scheme)
     elif urlsplit(proxy).scheme not in ("http", "https"):
         place = cluster.place if cluster is not None else "the kubeconfig"
-        raise ClusterError(f"{place}: proxy-url is {proxy!r}: http:// and https:// proxies are known here; {MEND}")
+        raise ClusterError(
+            f"{place}: proxy-url is {without_logins(repr(proxy))}: http:// and https:// proxies are known here; {MEND}"
+        )
     configuration.proxy, configuration.no_proxy = proxy, ""
     if proxy:
         import urllib3

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlbatch.commands.options import (
+    CORES,
     context_option,
     namespace_option,
     output_option,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     "--write", "target", type=click.Path(path_type=Path), default=None, metavar="FILE", help="Write a study that does it."
 )
 @click.option("--check", "afterwards", is_flag=True, help="Hold earlier advice on STUDY against what came out.")
-@click.option("--cores", type=click.IntRange(1), default=None, help="CPU cores to use.  [default: all]")
+@click.option("--cores", type=CORES, default=None, help="CPU cores to use.  [default: all]")
 @click.option("-q", "--quiet", is_flag=True, help="Only the result.")
 @click.option("--cluster", is_flag=True, help="On the cluster: as `tlbatch submit` sends a study.")
 @context_option

@@ -12,6 +12,7 @@ import click
 
 from tlbatch import nouns
 from tlbatch.commands.options import (
+    CORES,
     context_option,
     follow_links_option,
     kept_store_option,
@@ -101,10 +102,14 @@ def promote(name: str, execution: str, run: str | None, seed: int | None, serial
     tlbatch champion promote pets pets-20261123-0412-x7k2 --run vgg16-features
     tlbatch champion promote pets --serial 3
     """
+    from tlbatch.champions.champion import ROOT
     from tlbatch.champions.promoting import bring_back, promote_run
     from tlbatch.cluster.submission import user_name
+    from tlbatch.errors import StudyError
+    from tlbatch.output import is_printable
     from tlbatch.records.executions import find_execution
     from tlbatch.schedules.pins import load_pins
+    from tlbatch.store.names import is_name
     from tlbatch.store.opening import open_kept
 
     if bool(execution) == (serial is not None):
@@ -112,6 +117,8 @@ def promote(name: str, execution: str, run: str | None, seed: int | None, serial
     if serial is not None and (run is not None or seed is not None):
         raise click.UsageError("--run and --seed belong to an EXECUTION, not to --serial")
     opened = open_kept(store)
+    if not (is_name(f"{ROOT}{name}.json") and is_printable(name)) or "/" in name:
+        raise StudyError(f"champion {name!r}: a name is of letters, digits, '-', '_' and '.', as a study's")
     if serial is not None:
         _say(bring_back(opened, name, serial, user_name(), verb="promoted"), output)
         return
@@ -145,7 +152,7 @@ def rollback(name: str, to: int | None, store: str, output: str) -> None:
     "--class", "label", required=True, metavar="LABEL", help="What the images in SRC show: a class that NAME does not know."
 )
 @follow_links_option
-@click.option("--cores", type=click.IntRange(1), default=None, help="CPU cores to use here.  [default: all]")
+@click.option("--cores", type=CORES, default=None, help="CPU cores to use here.  [default: all]")
 @click.option("--cluster", "on_cluster", is_flag=True, help="As Jobs of the context's cluster; SRC and the store are in S3.")
 @context_option
 @namespace_option

@@ -61,8 +61,6 @@ def set_fields(context: str | None, fields: tuple[str, ...]) -> None:
     tlbatch context set store=s3://bucket/tlbatch images=registry.example/team namespace=vision
     tlbatch context set --context lab 'resources={gpu: 1, tolerations: [{key: nvidia.com/gpu, operator: Exists}]}'
     """
-    import yaml
-
     from tlbatch.errors import StudyError
     from tlbatch.profiles import DEFAULT_NAME, config_path, decode_profile, load_config, save_config
 
@@ -74,12 +72,24 @@ def set_fields(context: str | None, fields: tuple[str, ...]) -> None:
         if not equals:
             raise StudyError(f"{field!r}: expected FIELD=VALUE")
         if text:
-            values[key] = yaml.safe_load(text) if key in ("cache", "resources", "prices") or text == "null" else text
+            values[key] = _value(field, text) if key in ("cache", "resources", "prices") or text == "null" else text
         else:
             values.pop(key, None)
     decode_profile(values, f"{config_path()}: contexts.{name}")
     contexts = {**config["contexts"], name: values}
     save_config({"current-context": config["current-context"] or name, "contexts": contexts})
+
+
+def _value(field: str, text: str) -> object:
+    import yaml
+
+    from tlbatch.errors import StudyError
+
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        said = getattr(error, "problem", None) or str(error)
+        raise StudyError(f"{field!r}: cannot be read as YAML ({said}): quote it as a whole, and close what it opens") from error
 
 
 @click.group()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlbatch.commands.options import context_option, namespace_option, print_json, set_option, store_option
+from tlbatch.commands.options import CORES, context_option, namespace_option, print_json, set_option, store_option
 
 if TYPE_CHECKING:
     from tlbatch.records.executions import Execution
@@ -32,7 +32,7 @@ CURVE = "curve"
 @click.option(
     "-o", "--output", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True, help="Output format."
 )
-@click.option("--cores", type=click.IntRange(1), default=None, help="CPU cores to use here.  [default: all]")
+@click.option("--cores", type=CORES, default=None, help="CPU cores to use here.  [default: all]")
 @click.option("-q", "--quiet", is_flag=True, help="Only the result.")
 @click.option("--cluster", is_flag=True, help="On the cluster, and stay until it is done; Ctrl-C only stops watching.")
 @context_option

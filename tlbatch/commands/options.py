@@ -12,6 +12,7 @@ import click
 from tlbatch.output import is_printable, json_printable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+CORES = click.IntRange(1, 4096)
 DEFAULT_STORE = ".tlbatch/store"
 
 store_option = click.option(

@@ -8,6 +8,7 @@ import click
 
 from tlbatch import nouns
 from tlbatch.commands.options import (
+    CORES,
     context_option,
     follow_links_option,
     namespace_option,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 @click.option("--raw", is_flag=True, help="Probabilities without the model's temperature.")
 @click.option("--overwrite", is_flag=True, help="Replace other predictions in OUT.")
 @follow_links_option
-@click.option("--cores", type=click.IntRange(1), default=None, help="CPU cores to use here.  [default: all]")
+@click.option("--cores", type=CORES, default=None, help="CPU cores to use here.  [default: all]")
 @click.option(
     "--cluster", "on_cluster", is_flag=True, help="As a Job of the context's cluster; SRC, OUT and the store are in S3."
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tlbatch.commands.options import output_option, print_json, set_option, store_option
+from tlbatch.commands.options import CORES, output_option, print_json, set_option, store_option
 
 
 @click.command()
@@ -14,7 +14,7 @@ from tlbatch.commands.options import output_option, print_json, set_option, stor
 @store_option
 @set_option
 @output_option
-@click.option("--cores", type=click.IntRange(1), default=None, help="CPU cores to use.  [default: all]")
+@click.option("--cores", type=CORES, default=None, help="CPU cores to use.  [default: all]")
 @click.option("-q", "--quiet", is_flag=True, help="Only the result.")
 @click.option("--task", default=None, metavar="KEY", help="Instead of a study: replay one task of the store here.")
 def run(

@@ -60,7 +60,8 @@ def find_garbage(store: Store, keep_s: float = KEEP_S, clock: Callable[[], float
     over = [each.id for each in list_executions(store) if each.state in FINAL_STATES and now - each.updated > keep_s]
     reach = _reached(store, stats, set(over), now)
     old = [stat for stat in stats if now - stat.modified > YOUNG_S and not _kept(stat.name, reach, set(over))]
-    return Garbage(tuple(old), tuple(over))
+    going = {stat.name.split("/")[1] for stat in old if stat.name.startswith(ROOT)}
+    return Garbage(tuple(old), tuple(each for each in over if each in going))
 
 
 def remove(store: Store, garbage: Garbage) -> None:

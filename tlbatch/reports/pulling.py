@@ -56,7 +56,10 @@ def pull_report(execution: Execution, folder: Path) -> Pulled:
     from the artifact. What neither has right is not kept and named in ``damaged``.
     """
     manifest = report_manifest(execution)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(f"{folder} could not be made ({error.strerror}): name another folder") from error
 
     def fetch(item: tuple[str, FileEntry]) -> tuple[bool, bool, list[Damaged]]:
         name, entry = item

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tlbatch.logins import without_logins
 from tlbatch.schema.nearest import nearest, suggestion
 from tlbatch.schema.writing import yaml_text
 from tlbatch.schema.yamltree import Mistake, Path
@@ -262,6 +263,6 @@ def _show(value: Any) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, str):
-        return repr(value)
+        return without_logins(repr(value))
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -9,6 +9,7 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from tlbatch import nouns
+from tlbatch.logins import KEYS, has_login
 from tlbatch.schema.yamltree import Mistake, Path
 from tlbatch.spec.cron import cron_mistake
 from tlbatch.spec.dataset import Dataset, Images, Source, Split
@@ -36,6 +37,8 @@ def check_data(study: Study) -> Iterator[Mistake]:
 def _images(dataset: Images, at: Path) -> Iterator[Mistake]:
     if not dataset.url.strip():
         yield Mistake((*at, "url"), "is empty: name a folder or s3://bucket/prefix")
+    elif "://" in dataset.url and has_login(dataset.url):
+        yield Mistake((*at, "url"), f"holds a login (what stands before its @): write s3://bucket/prefix, and {KEYS}")
     elif "://" in dataset.url and not dataset.url.startswith("s3://"):
         scheme = dataset.url.partition("://")[0]
         yield Mistake((*at, "url"), f"{scheme}:// cannot be listed; use a folder or s3://bucket/prefix")

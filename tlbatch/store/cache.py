@@ -132,7 +132,7 @@ class SharedCache:
         full = False
         while not full:
             seen = _identity(kept)
-            if seen is not None and _link(kept, own) and holds(own):
+            if seen is not None and _link_checked(kept, own, holds):
                 _mark_used(own)
                 return own
             with locked(self.root / LOCKS / name, self._wait_s, remove=True, waits=self._check_stop):
@@ -310,6 +310,21 @@ def _link(path: Path, name: Path, beside: Path | None = None) -> bool:
     except OSError:
         return False
     return True
+
+
+def _link_checked(path: Path, name: Path, holds: Holds) -> bool:
+    """``_link``, where it ``holds``: a damaged one must not take the name under which a whole one was handed out."""
+    new = name.with_name(f".{secrets.token_hex(8)}")
+    try:
+        os.link(path, new)
+        if holds(new):
+            new.replace(name)
+            new.unlink(missing_ok=True)  # still there where both were the same file already
+            return True
+    except OSError:
+        pass
+    new.unlink(missing_ok=True)
+    return False
 
 
 def _mark_used(path: Path) -> None:

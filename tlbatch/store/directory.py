@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISREG
 
 from tlbatch.errors import StudyError, TransientError
 from tlbatch.home import expanded
@@ -68,7 +69,8 @@ class DirectoryStore:
         path = self._path(name)
         try:
             with self._errors(name, "read"):
-                return _stat(name, path) if path.is_file() else None
+                found = path.stat()  # not is_file, which takes what cannot be looked at for absent in later Pythons
+                return _stat(name, found) if S_ISREG(found.st_mode) else None
         except NotFoundError:
             return None
 
@@ -104,7 +106,7 @@ class DirectoryStore:
     def _list(self, prefix: str) -> Iterator[Stat]:
         folder = self.root / prefix.rpartition("/")[0]
         names = []
-        for directory, folders, files in os.walk(folder):
+        for directory, folders, files in os.walk(folder, onerror=self._not_listed):
             relative = Path(directory).relative_to(self.root).as_posix()
             if relative == ".":
                 folders[:] = [name for name in folders if name != HIDDEN]
@@ -113,6 +115,12 @@ class DirectoryStore:
             stat = self.stat(name) if is_name(name) else None
             if stat is not None:
                 yield stat
+
+    def _not_listed(self, error: OSError) -> None:
+        """What cannot be looked into is not empty: who deletes what nothing needs would delete all that is needed there."""
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            with self._errors(Path(error.filename).relative_to(self.root).as_posix(), "listed"):
+                raise error
 
     @contextmanager
     def _new_file(self, name: str) -> Iterator[Path]:
@@ -184,6 +192,5 @@ def _etag(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
 
 
-def _stat(name: str, path: Path) -> Stat:
-    status = path.stat()
+def _stat(name: str, status: os.stat_result) -> Stat:
     return Stat(name, status.st_size, f"{status.st_mtime_ns:x}-{status.st_size:x}", status.st_mtime)

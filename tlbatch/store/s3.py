@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore.exceptions import ClientError
 
 from tlbatch.errors import StudyError, TlbatchError
-from tlbatch.store.endpoint import check_no_login, given_endpoint
+from tlbatch.logins import KEYS, SERVER, check_no_login
 from tlbatch.store.names import check_name, check_prefix, is_name
 from tlbatch.store.protocol import ConflictError, NotFoundError, Stat
 from tlbatch.store.s3causes import ABSENT, NOT_KNOWN, cause_of, sentence
@@ -22,6 +23,7 @@ from tlbatch.store.s3client import ATTEMPTS, open_client
 from tlbatch.store.s3errors import TRANSPORT_ERRORS, error_code, error_status, retries, translated
 from tlbatch.store.s3sweeps import Page, Request, swept
 
+ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 BODY_ATTEMPTS = 3
 """Fresh GETs when a body breaks off, which botocore does not retry."""
 PART_BYTES = 16 * 2**20
@@ -38,19 +40,22 @@ class S3Store:
     paging: Mapping[str, int] = MappingProxyType({})  #: MaxKeys of LIST requests, where it is not the server's
 
     def __init__(self, url: str, client: Any = None) -> None:
+        check_no_login(url, "an address s3://…", f"write s3://BUCKET/PREFIX, and {KEYS}")
         self.bucket, _, prefix = url.removeprefix("s3://").partition("/")
         prefix = prefix.strip("/")
         if not self.bucket or (prefix and not is_name(prefix)):
             raise StudyError(f"store {url}: expected s3://bucket or s3://bucket/prefix")
         self._base = f"{prefix}/" if prefix else ""
         self.url = f"s3://{self.bucket}/{prefix}".rstrip("/")
-        self._endpoint = given_endpoint() or "S3"
+        for variable in ENDPOINTS:
+            check_no_login(os.environ.get(variable), variable, SERVER)
+        self._endpoint = next(filter(None, map(os.environ.get, ENDPOINTS)), "S3")
         self._bucket_seen = self._one_by_one = False
         if client is None:
             with self._errors("", "opened"):
                 client = open_client()
         self._client = client
-        check_no_login(client.meta.endpoint_url, "endpoint_url of AWS's config file")
+        check_no_login(client.meta.endpoint_url, "endpoint_url of AWS's config file", SERVER)
         self._endpoint = client.meta.endpoint_url
 
     def get(self, name: str) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -13,8 +12,10 @@ from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 from s3transfer.exceptions import RetriesExceededError  # type: ignore[import-untyped]
+from urllib3.exceptions import LocationParseError
 
 from tlbatch.errors import StudyError, TlbatchError, TransientError
+from tlbatch.logins import without_logins
 from tlbatch.store.s3causes import ABSENT, BAD_CREDENTIALS, CERTIFICATE, CREDENTIALS, NO_BUCKET, cause_of, sentence
 from tlbatch.store.s3client import PageError, is_page
 
@@ -39,7 +40,6 @@ GARBLED = (boto.ChecksumError, boto.FlexibleChecksumError)
 LOGINS = ("AssumeRole", "GetRoleCredentials", "GetSessionToken", "CreateToken", "GetCallerIdentity")
 """Operations of AWS's login services: their refusals are about credentials, whatever their code."""
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
-LOGIN = re.compile(r"//[^/@]*@")
 ADDRESS = "write AWS_ENDPOINT_URL_S3 (or the context's endpoint) as http://HOST:PORT or https://HOST"
 
 
@@ -207,4 +207,6 @@ def retries(error: ClientError) -> int:
 
 def one_line(error: BaseException) -> str:
     """Its words in one line, at most 300 letters, without logins in addresses; the type's name where it has none."""
-    return (LOGIN.sub("//…@", " ".join(str(error).split())) or type(error).__name__)[:300]
+    if any(isinstance(each, LocationParseError) for each in _causes(error)):  # which quotes half a login
+        return "a proxy's or the endpoint's address cannot be read; in a login, /, #, ? and @ are written %2F, %23, %3F, %40"
+    return (without_logins(" ".join(str(error).split())) or type(error).__name__)[:300]

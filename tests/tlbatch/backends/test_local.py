@@ -152,13 +152,14 @@ WARM_STAND_IN = """#!{python}
 import json, os, sys
 if sys.argv[2] != "jobs.warm":
     sys.exit(0)
-told = open({told!r}, "a")
+told, answers = open({told!r}, "a"), open(int(sys.argv[3]), "w")
+print("what is printed is no answer", flush=True)
 print(json.dumps({{"started": os.environ["OMP_NUM_THREADS"]}}), file=told, flush=True)
 for line in sys.stdin:
     print(line, end="", file=told, flush=True)
     request = json.loads(line)
-    print(json.dumps({{"id": request["id"], "pid": os.getpid()}}), flush=True)
-    print(json.dumps({{"id": request["id"], "code": 0}}), flush=True)
+    print(json.dumps({{"id": request["id"], "pid": os.getpid()}}), file=answers, flush=True)
+    print(json.dumps({{"id": request["id"], "code": 0}}), file=answers, flush=True)
     if os.path.exists({told!r} + ".die"):
         os._exit(1)
 """

@@ -57,3 +57,38 @@ def test_one_that_is_ended_after_its_server_died_starts_alone_and_ends(tmp_path:
         assert not server.served
     finally:
         server.close()
+
+
+FORKING = """#!{python}
+# stands in for `python -m jobs.warm`: forks one, which takes its time to end when its server dies
+import json, os, sys, time
+answers = open(int(sys.argv[3]), "w")
+request = json.loads(sys.stdin.readline())
+pid = os.fork()
+if pid == 0:
+    time.sleep(1.5)
+    open({told!r}, "w").write("saved")
+    os._exit(0)
+print("a library's greeting")
+print(json.dumps({{"id": request["id"], "pid": pid}}), file=answers, flush=True)
+sys.stdout.flush()
+time.sleep(0.2)
+os._exit(1)
+"""
+
+
+def test_one_whose_server_died_counts_as_ended_when_it_is_gone(tmp_path: Path) -> None:
+    """Else it was started once more beside itself. And it was not killed "for want of memory". Both failed before."""
+    python, told = tmp_path / "python", tmp_path / "told"
+    python.write_text(FORKING.format(python=sys.executable, told=str(told)))
+    python.chmod(0o755)
+    server = WarmServer(str(python), os.environ)
+    try:
+        process, until = server.start("evaluate", [], tmp_path / "output", 1), time.monotonic() + WITHIN_S
+        while process.poll() is None and time.monotonic() < until:
+            time.sleep(0.02)
+        assert not server.alive
+        assert told.read_text() == "saved"
+        assert process.poll() == -signal.SIGTERM
+    finally:
+        server.close()

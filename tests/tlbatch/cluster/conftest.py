@@ -48,7 +48,7 @@ def server() -> Iterator[Scripted]:
             self.end_headers()
             self.wfile.write("".join(f"{line}\n" for line in lines).encode())
 
-        do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - as the standard library has it
+        do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - as the standard library has it
 
         def log_message(self, *_: Any) -> None: ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import pytest
 import yaml
 
 from tlbatch.cli import main
+from tlbatch.cluster.client import Cluster
 from tlbatch.cluster.errors import AlreadyThereError, ClusterError
 from tlbatch.cluster.submission import build_request, resume, submit, submitted_by_me
-from tlbatch.credentials import secret_data
+from tlbatch.credentials import secret_data, store_secret
 from tlbatch.errors import StudyError
 from tlbatch.manifests import Site
 from tlbatch.manifests.site import CacheVolume
@@ -224,3 +226,14 @@ def test_the_secret_is_made_of_the_environment() -> None:
     with pytest.raises(StudyError, match="AWS_ENDPOINT_URL_S3 holds a login") as caught:
         secret_data(Profile(), {**given, "AWS_ENDPOINT_URL_S3": "https://me:hidden@here"})
     assert "hidden" not in str(caught.value)
+
+
+def test_a_secret_that_is_there_is_replaced_at_once(server: Any, client: Callable[..., Cluster]) -> None:
+    """Never deleted first: a failure then would leave pods without any. Failed before."""
+    server.answers = [(409, {"kind": "Status", "message": "already exists"}), (200, {"kind": "Secret"})]
+    assert store_secret(client(), "tlbatch-s3", {"AWS_ACCESS_KEY_ID": "k"}) == "tlbatch-s3"
+    assert [(method, path.partition("?")[0]) for method, path, _ in server.asked] == [
+        ("POST", "/api/v1/namespaces/tlbatch/secrets"),
+        ("PUT", "/api/v1/namespaces/tlbatch/secrets/tlbatch-s3"),
+    ]
+    assert server.asked[1][2]["data"] == {"AWS_ACCESS_KEY_ID": "aw=="}

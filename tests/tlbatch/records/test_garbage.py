@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.nobody import as_nobody
 from tlbatch.champions.champion import Champion, crown, load_champion, terms
 from tlbatch.champions.decisions import decisions, record_decision
 from tlbatch.errors import StudyError
@@ -16,6 +18,7 @@ from tlbatch.records.executions import Execution
 from tlbatch.records.garbage import DAY_S, YOUNG_S, find_garbage, remove, remove_execution
 from tlbatch.store import Store
 from tlbatch.store.artifacts import FileEntry, Manifest, load_manifest, manifest_name
+from tlbatch.store.directory import DirectoryStore
 from tlbatch.store.lease import Lease
 from tlbatch.tasks import InputRef, Task, task_name
 
@@ -45,6 +48,11 @@ def execution(store: Store, name: str, key: str, updated: float, state: str = "s
 
 @pytest.fixture
 def filled(store: Store) -> Store:
+    fill(store)
+    return store
+
+
+def fill(store: Store) -> None:
     now = time.time()
     artifact(store, "lost")
     artifact(store, "old")
@@ -55,7 +63,6 @@ def filled(store: Store) -> Store:
     execution(store, "ancient", KEYS["old"], now - 20 * DAY_S)
     store.put("champions/pets.json", json.dumps({"model": KEYS["champion"]}).encode())
     store.put("weights/net.pth", b"weights")
-    return store
 
 
 def later() -> float:
@@ -128,3 +135,25 @@ def test_unfinished_uploads_are_ended(s3_store: Any, tmp_path: Path) -> None:
     assert s3_store.abort_uploads(-60.0, dry_run=True) == 1
     assert s3_store.abort_uploads(-60.0) == 1
     assert s3_store.abort_uploads(-60.0) == 0
+
+
+@pytest.mark.promise(9)
+@pytest.mark.parametrize("shut", ["executions", "executions/recent-20261123-0412-x7k2", "champions"])
+def test_nothing_goes_while_a_folder_of_the_store_cannot_be_opened(shut: str) -> None:
+    """Fails when such a folder counts as empty, as it did: all that its executions and champions need was deleted."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = DirectoryStore(Path(folder) / "store")
+        fill(store)
+        (store.root / shut).chmod(0)
+        try:
+            with as_nobody(Path(folder)), pytest.raises(StudyError, match=rf"{shut} could not be listed \(Permission denied\)"):
+                find_garbage(store, clock=later)
+        finally:
+            (store.root / shut).chmod(0o755)
+
+
+def test_only_executions_that_go_are_said_to(store: Store) -> None:
+    """One that ended is forgotten once its records are old, too."""
+    execution(store, "ancient", KEYS["old"], time.time() - 40 * DAY_S)
+    assert find_garbage(store).executions == ()
+    assert find_garbage(store, clock=later).executions == ("ancient-20261123-0412-x7k2",)

@@ -164,6 +164,22 @@ def test_a_file_that_does_not_hold_is_fetched_again_by_one_and_others_keep_their
         assert third.fetched == []
 
 
+def test_a_damaged_file_does_not_take_the_place_of_one_that_was_handed_out(root: Path) -> None:
+    """A second reader in the same process finds the cache's own copy damaged. Failed before: until it had fetched another."""
+    with user(root) as both:
+        mine = both.use("a")
+        (root / FILES / "a").unlink()
+        (root / FILES / "a").write_bytes(b"x")
+        seen = []
+
+        def fetch(target: Path) -> None:
+            seen.append(mine.read_bytes())
+            target.write_bytes(_content("a", 300))
+
+        assert both.cache.file("a", 300, fetch, lambda path: _right(path, 300)).read_bytes() == b"a" * 300
+        assert seen == [b"a" * 300]
+
+
 def test_another_user_is_not_made_to_check_a_file_again(root: Path) -> None:
     """Fails when use is noted in the modification time: readers take it for a change and hash the file once more."""
     with user(root) as first, user(root) as second:
