@@ -104,23 +104,39 @@ class DirectoryStore:
         return self.root.joinpath(*check_name(name))
 
     def _list(self, prefix: str) -> Iterator[Stat]:
-        folder = self.root / prefix.rpartition("/")[0]
-        names = []
-        for directory, folders, files in os.walk(folder, onerror=self._not_listed):
-            relative = Path(directory).relative_to(self.root).as_posix()
-            if relative == ".":
-                folders[:] = [name for name in folders if name != HIDDEN]
-            names += [name if relative == "." else f"{relative}/{name}" for name in files]
-        for name in sorted(name for name in names if name.startswith(prefix)):
+        folder = prefix.rpartition("/")[0]
+        above = frozenset(filter(None, map(_identity, (self.root / folder).parents))) if folder else frozenset()
+        for name in sorted(name for name in self._names(folder, above) if name.startswith(prefix)):
             stat = self.stat(name) if is_name(name) else None
             if stat is not None:
                 yield stat
 
-    def _not_listed(self, error: OSError) -> None:
-        """What cannot be looked into is not empty: who deletes what nothing needs would delete all that is needed there."""
-        if not isinstance(error, FileNotFoundError | NotADirectoryError):
-            with self._errors(Path(error.filename).relative_to(self.root).as_posix(), "listed"):
-                raise error
+    def _names(self, folder: str, above: frozenset[tuple[int, int] | None]) -> Iterator[str]:
+        """Of all files in a folder and its folders, those that links lead to among them; ``above``: what folder it lies in.
+
+        Raises StudyError for what cannot be looked into, and for a link to nothing (a disk that is not there): neither is
+        empty. Whoever deletes what nothing needs would delete all that is needed there.
+        """
+        place = self.root / folder
+        try:
+            with self._errors(folder, "listed"), os.scandir(place) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except NotFoundError:
+            return
+        here = above | {_identity(place)}
+        if len(here) == len(above):  # a link leads back
+            return
+        for entry in found:
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            with self._errors(name, "listed"):
+                leads = not entry.is_symlink() or _identity(Path(entry.path)) is not None
+                inside = leads and entry.is_dir()
+            if not leads:
+                raise StudyError(f"{self.url}/{name} is a link to what is not there: bring that back, or remove the link")
+            if not inside:
+                yield name
+            elif name != HIDDEN:
+                yield from self._names(name, here)
 
     @contextmanager
     def _new_file(self, name: str) -> Iterator[Path]:
@@ -186,6 +202,19 @@ def _whole(root: Path) -> Path:
         return expanded(root).resolve()
     except (OSError, RuntimeError) as error:
         raise StudyError(f"store {root}: {error}; write the folder's whole path") from error
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Of the file or folder that a path leads to; None where it leads to none."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        raise
+    return status.st_dev, status.st_ino
 
 
 def _etag(data: bytes) -> str:

@@ -81,3 +81,33 @@ def test_the_path_of_a_missing_object_need_not_exist(tmp_path: Path) -> None:
     path = DirectoryStore(tmp_path).local_path("a/b")
     assert path == tmp_path.resolve() / "a" / "b"
     assert not path.exists()
+
+
+def test_folders_that_links_lead_to_are_listed_once(tmp_path: Path) -> None:
+    """As where executions lie on another disk. Failed before: they were not there for who looks at all of the store."""
+    store, other = DirectoryStore(tmp_path / "store"), tmp_path / "disk"
+    store.put("a/b", b"x")
+    other.mkdir()
+    (other / "c").write_bytes(b"y")
+    (tmp_path / "store" / "linked").symlink_to(other)
+    (other / "back").symlink_to(tmp_path / "store")
+    (tmp_path / "store" / "a" / "round").symlink_to(tmp_path / "store" / "a")
+    assert [stat.name for stat in store.list()] == ["a/b", "linked/c"]
+    assert [stat.name for stat in store.list("linked/")] == ["linked/c"]
+    (tmp_path / "store" / "self").symlink_to("self")
+    with pytest.raises(StudyError, match="self is a link to what is not there"):
+        list(store.list())
+    (tmp_path / "store" / "self").unlink()
+    shutil.rmtree(other)
+    with pytest.raises(StudyError, match="linked is a link to what is not there"):
+        list(store.list())
+
+
+def test_what_lies_beside_a_prefix_is_not_looked_into(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    store.put("a/b/c", b"x")
+    store.put("a/bc", b"x")
+    store.put("d", b"x")
+    assert [stat.name for stat in store.list("a/b")] == ["a/b/c", "a/bc"]
+    assert list(store.list("a/b/c/")) == []
+    assert [stat.name for stat in store.list("d")] == ["d"]
