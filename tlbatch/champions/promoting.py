@@ -11,6 +11,7 @@ from tlbatch import nouns
 from tlbatch.champions.champion import ROOT, Champion, ChampionTask, crown, find_champion, load_champion, terms
 from tlbatch.champions.judged import pinned_images, test_images
 from tlbatch.errors import StudyError
+from tlbatch.output import one_line
 from tlbatch.records.executions import Execution
 from tlbatch.records.states import COMPLETE
 from tlbatch.roles import TOGETHER
@@ -43,7 +44,7 @@ def promote_run(
 
     Raises StudyError where there is no such model, BeatenError where another process moved the champion meanwhile.
     """
-    if not is_name(f"{ROOT}{name}.json") or "/" in name:
+    if not name or "/" in name or one_line(name) != name or not is_name(f"{ROOT}{name}.json"):
         raise StudyError(f"{name!r} is no name for a champion: take its study's name")
     present, etag = load_champion(store, name)
     challenger = replace(_of_execution(store, execution, run, seed), name=name)

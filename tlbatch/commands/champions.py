@@ -102,14 +102,10 @@ def promote(name: str, execution: str, run: str | None, seed: int | None, serial
     tlbatch champion promote pets pets-20261123-0412-x7k2 --run vgg16-features
     tlbatch champion promote pets --serial 3
     """
-    from tlbatch.champions.champion import ROOT
     from tlbatch.champions.promoting import bring_back, promote_run
     from tlbatch.cluster.submission import user_name
-    from tlbatch.errors import StudyError
-    from tlbatch.output import is_printable
     from tlbatch.records.executions import find_execution
     from tlbatch.schedules.pins import load_pins
-    from tlbatch.store.names import is_name
     from tlbatch.store.opening import open_kept
 
     if bool(execution) == (serial is not None):
@@ -117,8 +113,6 @@ def promote(name: str, execution: str, run: str | None, seed: int | None, serial
     if serial is not None and (run is not None or seed is not None):
         raise click.UsageError("--run and --seed belong to an EXECUTION, not to --serial")
     opened = open_kept(store)
-    if not (is_name(f"{ROOT}{name}.json") and is_printable(name)) or "/" in name:
-        raise StudyError(f"champion {name!r}: a name is of letters, digits, '-', '_' and '.', as a study's")
     if serial is not None:
         _say(bring_back(opened, name, serial, user_name(), verb="promoted"), output)
         return
