@@ -30,7 +30,7 @@ from jobs.context import Context
 from jobs.refusals import refused
 from jobs.worklog import LogPieces, write_exit
 from tlbatch import output
-from tlbatch.errors import DeadlineError, Stopped, StudyError, TlbatchError
+from tlbatch.errors import DeadlineError, Stopped, StudyError, TlbatchError, TransientError
 from tlbatch.logins import without_logins
 from tlbatch.records.task_records import read_exit
 from tlbatch.scratch import Scratch
@@ -185,7 +185,7 @@ def _say(words: str, stream: TextIO) -> None:
     """Print what ended the task. Where that has no room either (its output lies on the disk that is full), exit.json has it."""
     try:
         print(words, file=stream, flush=True)
-    except OSError:
+    except (OSError, TransientError):  # as it is, and as a Screen says it
         nowhere = os.open(os.devnull, os.O_WRONLY)  # else Python's own last flush fails, too, and makes another exit code
         for descriptor in (1, 2):
             os.dup2(nowhere, descriptor)

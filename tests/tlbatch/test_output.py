@@ -273,6 +273,15 @@ def test_streams_that_are_closed_or_full_change_no_exit_code_and_are_no_bug(
     assert said in done.stderr
 
 
+def test_a_step_whose_output_has_no_room_ends_as_it_would(tmp_path: Path) -> None:
+    words = f"{sys.executable} -m jobs.report --task {tmp_path}/tasks/x.json"
+    codes = [
+        subprocess.run(["/bin/sh", "-c", words + where], capture_output=True, timeout=120, check=False).returncode
+        for where in ("", " > /dev/full 2>&1", " >&- 2>&-")
+    ]
+    assert codes == [2, 2, 2]
+
+
 # -- the wall ---------------------------------------------------------------------------------------------------------
 
 PAST = {"os.write(1", "os.write(2", "sys.__stdout__", "sys.__stderr__", "sys.stdout.buffer", "sys.stderr.buffer"}
