@@ -113,9 +113,15 @@ class Context:
         return sorted(role for role in self.task.inputs if role.startswith(prefix))
 
     def older(self) -> list[Artifact]:
-        """Earlier artifacts that may save work; those that are gone are left out."""
-        artifacts = (open_artifact(self.store, ref.step, ref.key, self.cache) for ref in self.task.older)
-        return [artifact for artifact in artifacts if artifact is not None]
+        """Earlier artifacts that may save work; those that are gone, or that another version wrote, are left out."""
+        return [artifact for artifact in map(self._older, self.task.older) if artifact is not None]
+
+    def _older(self, ref: InputRef) -> Artifact | None:
+        try:
+            return open_artifact(self.store, ref.step, ref.key, self.cache)
+        except OtherVersionError as error:
+            print(f"earlier rows are not looked up: {error}", flush=True)
+            return None
 
     def close(self) -> None:
         """Nothing that was fetched for this attempt is used any more."""

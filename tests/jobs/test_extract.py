@@ -35,7 +35,7 @@ from jobs.parts import StoredParts
 from jobs.randomness import generator
 from tlbatch.errors import DataError, DeadlineError, Stopped
 from tlbatch.store import Store
-from tlbatch.store.artifacts import Artifact, Manifest, open_artifact
+from tlbatch.store.artifacts import Artifact, Manifest, manifest_name, open_artifact
 from tlbatch.tasks import InputRef, Task, task_name
 
 SIZE = 40
@@ -470,6 +470,17 @@ def test_damaged_earlier_features_are_left_aside(extraction: Extraction) -> None
     victim = first.files["features/0.safetensors"].path
     extraction.store.put(victim, extraction.store.get(victim)[:-1] + b"\x07")
     assert more.run([first]).digest == clean.digest
+
+
+def test_earlier_features_of_a_newer_version_are_left_aside(extraction: Extraction, capsys: pytest.CaptureFixture[str]) -> None:
+    first = extraction.run()
+    clean = grown(extraction, 10).run()
+    more = grown(extraction, 10)
+    more.forget(clean)
+    newer = {**json.loads(first.to_json()), "format": 99}
+    extraction.store.put(manifest_name(first.step, first.key), json.dumps(newer).encode())
+    assert more.run([first]).digest == clean.digest
+    assert "its manifest has format 99" in capsys.readouterr().out
 
 
 # -- views ------------------------------------------------------------------------------------------------------------------

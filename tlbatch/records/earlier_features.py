@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import asdict, replace
 
-from tlbatch.errors import TlbatchError
+from tlbatch.errors import OtherVersionError, TlbatchError
 from tlbatch.steps import STEPS
 from tlbatch.store import Store
 from tlbatch.store.artifacts import load_manifest
@@ -44,7 +44,13 @@ def older_artifacts(store: Store, task: Task) -> Task:
         return task
     stats = sorted(store.list(f"work/{extractor_of(task)}/older/"), key=lambda stat: -stat.modified)
     refs = [read_disposable(store, stat.name, shaped(InputRef)) for stat in stats[:MOST]]
-    present = [
-        ref for ref in refs if ref is not None and ref.key != task.key and load_manifest(store, ref.step, ref.key) is not None
-    ]
+    present = [ref for ref in refs if ref is not None and ref.key != task.key and _is_there(store, ref)]
     return replace(task, older=present)
+
+
+def _is_there(store: Store, ref: InputRef) -> bool:
+    """And is understood: what another version wrote saves no work, and is in no way."""
+    try:
+        return load_manifest(store, ref.step, ref.key) is not None
+    except OtherVersionError:
+        return False
