@@ -154,9 +154,9 @@ def _open_standard_streams() -> None:
 def install(*, end_without_reader: bool = False) -> None:
     """Put a Screen before stdout and stderr. ``end_without_reader``: a closed stdout (`| head`) ends the program with 0."""
     _open_standard_streams()
-    if not isinstance(sys.stdout, Screen) and sys.stdout is not None:
+    if not isinstance(sys.stdout, Screen):
         sys.stdout = cast(TextIO, Screen(sys.stdout, _done if end_without_reader else lambda: None))
-    if not isinstance(sys.stderr, Screen) and sys.stderr is not None:
+    if not isinstance(sys.stderr, Screen):
         sys.stderr = cast(TextIO, Screen(sys.stderr))
 
 
@@ -167,8 +167,7 @@ def screened() -> Iterator[None]:
     install(end_without_reader=True)
     try:
         yield
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     finally:
         sys.stdout, sys.stderr = before
 

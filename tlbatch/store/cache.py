@@ -132,7 +132,7 @@ class SharedCache:
         full = False
         while not full:
             seen = _identity(kept)
-            if seen is not None and _link_checked(kept, own, holds):
+            if seen is not None and _link(kept, own, holds=holds):
                 _mark_used(own)
                 return own
             with locked(self.root / LOCKS / name, self._wait_s, remove=True, waits=self._check_stop):
@@ -300,31 +300,23 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def _link(path: Path, name: Path, beside: Path | None = None) -> bool:
-    """Have ``name`` be the very file ``path``, at once; False where it cannot be. ``beside``: where the link is made first."""
+def _link(path: Path, name: Path, beside: Path | None = None, holds: Holds = lambda _: True) -> bool:
+    """Have ``name`` be the very file ``path``, at once; False where it cannot be. ``beside``: where the link is made first.
+
+    One that does not hold must not take the name, under which a whole one may have been handed out.
+    """
     new = (beside or name).with_name(f".{secrets.token_hex(8)}")
     try:
         os.link(path, new)
+        if not holds(new):
+            return False
         new.replace(name)
-        new.unlink(missing_ok=True)  # still there where both were the same file already
     except OSError:
         return False
+    finally:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)  # still there, too, where both were the same file already
     return True
-
-
-def _link_checked(path: Path, name: Path, holds: Holds) -> bool:
-    """``_link``, where it ``holds``: a damaged one must not take the name under which a whole one was handed out."""
-    new = name.with_name(f".{secrets.token_hex(8)}")
-    try:
-        os.link(path, new)
-        if holds(new):
-            new.replace(name)
-            new.unlink(missing_ok=True)  # still there where both were the same file already
-            return True
-    except OSError:
-        pass
-    new.unlink(missing_ok=True)
-    return False
 
 
 def _mark_used(path: Path) -> None:

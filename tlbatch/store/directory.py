@@ -18,6 +18,7 @@ from tlbatch.home import expanded
 from tlbatch.store.names import HIDDEN, check_name, check_prefix, is_name
 from tlbatch.store.protocol import ConflictError, NotFoundError, Stat
 
+NOWHERE = "is a link to what is not there: bring that back, or remove the link"
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -104,39 +105,37 @@ class DirectoryStore:
         return self.root.joinpath(*check_name(name))
 
     def _list(self, prefix: str) -> Iterator[Stat]:
-        folder = prefix.rpartition("/")[0]
-        above = frozenset(filter(None, map(_identity, (self.root / folder).parents))) if folder else frozenset()
-        for name in sorted(name for name in self._names(folder, above) if name.startswith(prefix)):
+        for name in sorted(name for name in self._names(prefix.rpartition("/")[0]) if name.startswith(prefix)):
             stat = self.stat(name) if is_name(name) else None
             if stat is not None:
                 yield stat
 
-    def _names(self, folder: str, above: frozenset[tuple[int, int] | None]) -> Iterator[str]:
-        """Of all files in a folder and its folders, those that links lead to among them; ``above``: what folder it lies in.
+    def _names(self, top: str) -> Iterator[str]:
+        """Of all files in a folder and its folders, those that links lead to among them.
 
         Raises StudyError for what cannot be looked into, and for a link to nothing (a disk that is not there): neither is
         empty. Whoever deletes what nothing needs would delete all that is needed there.
         """
-        place = self.root / folder
-        try:
-            with self._errors(folder, "listed"), os.scandir(place) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
-        except NotFoundError:
-            return
-        here = above | {_identity(place)}
-        if len(here) == len(above):  # a link leads back
-            return
-        for entry in found:
-            name = f"{folder}/{entry.name}" if folder else entry.name
-            with self._errors(name, "listed"):
-                leads = not entry.is_symlink() or _identity(Path(entry.path)) is not None
-                inside = leads and entry.is_dir()
-            if not leads:
-                raise StudyError(f"{self.url}/{name} is a link to what is not there: bring that back, or remove the link")
-            if not inside:
-                yield name
-            elif name != HIDDEN:
-                yield from self._names(name, here)
+        todo = [(top, frozenset(map(_identity, (self.root / top).parents)) if top else frozenset())]
+        while todo:
+            folder, above = todo.pop()
+            place, names = self.root / folder, list[str]()
+            try:
+                with self._errors(folder, "listed"), os.scandir(place) as entries:
+                    here = above | {_identity(place)}
+                    if here == above:  # a link leads back
+                        continue
+                    for entry in entries:
+                        name = f"{folder}/{entry.name}" if folder else entry.name
+                        if entry.is_symlink() and _identity(Path(entry.path)) is None:
+                            raise StudyError(f"{self.url}/{name} {NOWHERE}")
+                        if not entry.is_dir():
+                            names.append(name)
+                        elif name != HIDDEN:
+                            todo.append((name, here))
+            except NotFoundError:
+                continue
+            yield from names
 
     @contextmanager
     def _new_file(self, name: str) -> Iterator[Path]:
