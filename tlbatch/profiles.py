@@ -7,9 +7,8 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError
 
 from tlbatch import __version__
@@ -19,19 +18,38 @@ from tlbatch.logins import KEYS, SERVER, check_no_login
 from tlbatch.manifests.site import CacheVolume, Site, checked_bundle
 from tlbatch.prices import Prices
 from tlbatch.schema.base import Part
+from tlbatch.schema.files import read_settings
 from tlbatch.schema.mistakes import Wording
 from tlbatch.schema.nearest import suggestion
-from tlbatch.spec.resources import Quantity, StudyResources
+from tlbatch.schema.writing import dump_yaml
+from tlbatch.spec.resources import ObjectName, Quantity, StudyResources
+from tlbatch.store.opening import check_address
 
 DEFAULT_NAME = "default"
 CONFIG_KEYS = ("current-context", "contexts")
 ENVIRONMENT = {"store": "TLBATCH_STORE", "namespace": "TLBATCH_NAMESPACE", "images": "TLBATCH_IMAGES", "tag": "TLBATCH_TAG"}
 
 
+Label = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+        description="a name as Kubernetes takes it (at most 63 lower-case letters, digits and -)",
+    ),
+]
+Server = Annotated[str, Field(pattern=r"^https?://[^\s/]", description="an address: http://HOST:PORT or https://HOST")]
+ImagePrefix = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][^\s]*$", description="REGISTRY/PATH, where REGISTRY/PATH/tlbatch-launcher is")
+]
+Tag = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", description="a tag of images (letters, digits, _, - and .)")
+]
+
+
 class CacheClaim(Part):
     """A PersistentVolumeClaim of the namespace that the pods of all tasks share as their cache."""
 
-    claim: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", description="its name")]
+    claim: ObjectName
     size: Annotated[
         Quantity | None, Field(description="how large the cache may get; default: 20Gi, at most half of the volume")
     ] = None
@@ -52,20 +70,20 @@ class Profile(Part):
     """
 
     kube_context: str | None = None
-    namespace: str = "tlbatch"
-    images: str | None = None
-    tag: str = __version__
-    pull_policy: str = "IfNotPresent"
+    namespace: Label = "tlbatch"
+    images: ImagePrefix | None = None
+    tag: Tag = __version__
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     store: str | None = None
-    endpoint: str | None = None
-    pod_endpoint: str | None = None
+    endpoint: Server | None = None
+    pod_endpoint: Server | None = None
     region: str | None = None
     ca_bundle: str | None = None
     pod_ca_bundle: str | None = None
-    secret: str | None = "tlbatch-s3"
-    service_account: str = "tlbatch-step"
-    driver_account: str = "tlbatch-driver"
-    driver_priority: str | None = "tlbatch-driver"
+    secret: ObjectName | None = "tlbatch-s3"
+    service_account: ObjectName = "tlbatch-step"
+    driver_account: ObjectName = "tlbatch-driver"
+    driver_priority: ObjectName | None = "tlbatch-driver"
     cache: CacheClaim | None = None
     resources: StudyResources = StudyResources()
     prices: Prices | None = None
@@ -125,19 +143,13 @@ def load_config() -> dict[str, Any]:
     """``{"current-context": …, "contexts": {…}}``; empty where there is no file. Raises StudyError."""
     path = config_path()
     try:
-        if not (path.is_file() or path == Path(os.devnull)) and path.exists():  # a pipe would be waited for for ever
-            raise OSError(0, "it is no file")
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file() and path != Path(os.devnull):  # a pipe has nothing for who reads it again
+            raise StudyError(f"{path}: is no file")
+        document = read_settings(path, "a file of contexts")
     except FileNotFoundError:
         document = None
-    except (
-        OSError,
-        ValueError,
-        RecursionError,
-        yaml.YAMLError,
-    ) as error:  # ValueError: no UTF-8, !!int abc
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise StudyError(f"{path}: cannot be read ({said}): fix it, or move it away and `tlbatch context set`") from error
+    except StudyError as error:
+        raise StudyError(f"{error}\n{path}: fix it, or move it away and `tlbatch context set` makes a new one") from error
     document = {} if document is None else document
     contexts = _contexts(document.get("contexts")) if isinstance(document, dict) else None
     if contexts is None or not set(document) <= {"current-context", "contexts"}:
@@ -167,7 +179,7 @@ def save_config(config: Mapping[str, Any]) -> None:
         if mode is not None and not stat.S_ISREG(mode):
             raise StudyError(f"{path}: is no file; TLBATCH_CONFIG names another")
         partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
+        partial.write_text(dump_yaml(dict(config)), encoding="utf-8")
         if mode is not None:
             partial.chmod(stat.S_IMODE(mode))
         partial.replace(path)
@@ -211,6 +223,8 @@ def decode_profile(fields: Mapping[str, Any], where: str) -> Profile:
         raise StudyError("\n".join(lines)) from error
     for name, instead in ADDRESSES.items():
         check_no_login(getattr(profile, name), f"{where}.{name}", instead)
+    if profile.store is not None:
+        check_address(profile.store)
     return profile
 
 

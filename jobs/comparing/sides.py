@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import yaml
-
 from jobs.data.index import IndexEntry, load_index
 from jobs.reporting.datacard import DataCard
 from jobs.reporting.lineage import task_records, versions_of
@@ -18,6 +16,7 @@ from jobs.reporting.views.dataset import study_split
 from tlbatch.contracts.reports import ReportParams
 from tlbatch.errors import CorruptArtifactError, StudyError
 from tlbatch.records.executions import Execution
+from tlbatch.schema.yamltree import read_tree
 from tlbatch.store.artifacts import Artifact, open_artifact
 from tlbatch.store.cache import Cache
 from tlbatch.tasks import InputRef, Task, load_task, task_name
@@ -126,5 +125,5 @@ def _open(execution: Execution, ref: InputRef, cache: Cache) -> Artifact:
 
 
 def _document(text: str) -> dict[str, Any]:
-    document = yaml.safe_load(text)
+    document = read_tree(text, "study.yaml", {}).value
     return document if isinstance(document, dict) else {}

@@ -6,9 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from tlbatch.errors import StudyError
+from tlbatch.schema.writing import dump_yaml
 from tlbatch.spec.load import parse_study
 
 NEUTRAL = ("name", "description", "resources", "schedule", "dataset.url")
@@ -55,7 +54,7 @@ def _is_neutral(path: str) -> bool:
 def _whole(document: Mapping[str, Any]) -> dict[str, Any]:
     """The study with every default; as it is where this tlbatch does not take it (any more)."""
     try:
-        loaded = parse_study(yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True), "study.yaml")
+        loaded = parse_study(dump_yaml(dict(document), variables=True), "study.yaml")
     except StudyError:
         return dict(document)
     return loaded.study.model_dump(mode="json", by_alias=True)
@@ -80,4 +79,4 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
 def _line(value: Any) -> str:
     if isinstance(value, str):
         return value
-    return yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).removesuffix("...\n").strip()
+    return dump_yaml(value, one_line=True)

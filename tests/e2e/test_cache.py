@@ -79,7 +79,7 @@ def test_pods_of_a_node_fetch_each_file_once(user: User, api: Api, volume: tuple
 @pytest.mark.slow
 def test_a_claim_that_is_not_there_is_a_sentence(user: User, namespace: str) -> None:
     with_cache(user, "nowhere")
-    found = {each["check"]: each for each in json.loads(user.run("doctor", "-o", "json", code=1))}
+    found = {each["check"]: each for each in json.loads(user.run("doctor", "-o", "json", code=2))}
     assert found["cache"]["state"] == found["pod"]["state"] == "failed"
     assert "claim nowhere of the context's cache is not there" in found["cache"]["detail"]
     assert 'persistentvolumeclaim "nowhere" not found' in found["pod"]["detail"]

@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from tests.tlbatch.listed import lay_out
-from tlbatch.cli import COMMANDS, main
+from tlbatch.cli import COMMANDS, cli, main
+from tlbatch.commands.options import GivenPath
 from tlbatch.store.directory import DirectoryStore
 from tlbatch.store.layout import check_format
 
@@ -176,3 +179,35 @@ def test_a_login_in_an_address_is_refused_and_not_repeated(
     said = capsys.readouterr()
     assert "hidden" not in said.out + said.err
     assert said.err
+
+
+def commands(group: click.Command, ctx: click.Context) -> Iterator[click.Command]:
+    if isinstance(group, click.Group):
+        for name in group.list_commands(ctx):
+            found = group.get_command(ctx, name)
+            assert found is not None
+            yield from commands(found, ctx)
+    else:
+        yield group
+
+
+def test_no_path_is_taken_for_the_current_folder_when_it_is_empty() -> None:
+    """``tlbatch data check "$PHOTOS"`` with PHOTOS not set looked at the folder that one stood in. Fails when a command takes
+    click's own Path.
+    """
+    given = [param for each in commands(cli, click.Context(cli)) for param in each.params if isinstance(param.type, click.Path)]
+    assert len(given) > 15
+    assert [param.name for param in given if not isinstance(param.type, GivenPath)] == []
+
+
+@pytest.mark.parametrize("arguments", [("data", "check", ""), ("init", ""), ("run", ""), ("predict", "", "x", "--model", "y")])
+def test_an_empty_path_is_a_mistake(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert tlbatch(*arguments) == 2
+    assert "it is empty: name a file or a folder" in capsys.readouterr().err
+
+
+def test_doctor_says_by_its_code_that_no_study_would_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Fails when it ends with 1, which is the code of a bug (design: exit codes are a contract)."""
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.setenv("TLBATCH_CONFIG", str(tmp_path / "none.yaml"))
+    assert tlbatch("doctor") == 2

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tlbatch.cli import main
-from tlbatch.errors import StudyError
+from tlbatch.cluster.errors import ClusterError
+from tlbatch.cluster.kubeconfig import load_kubeconfig
+from tlbatch.errors import StudyError, TlbatchError
 from tlbatch.manifests.site import CacheVolume
 from tlbatch.profiles import load_config, load_profile
 
@@ -126,7 +130,7 @@ def test_a_config_that_is_no_file_is_neither_waited_for_nor_replaced(
     monkeypatch.setenv("TLBATCH_CONFIG", str(tmp_path / "pipe"))
     for arguments in (("list",), ("set", "namespace=vision")):
         assert tlbatch("context", *arguments) == 2
-        assert "it is no file" in capsys.readouterr().err
+        assert "is no file" in capsys.readouterr().err
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
 
@@ -154,3 +158,60 @@ def test_lists_in_a_context_s_resources_reach_the_pods(
     assert load_profile().resources.tolerations == ({"key": "nvidia.com/gpu", "operator": "Exists"},)
     with pytest.raises(StudyError, match=r"lab\.resources\.tolerations"):
         load_profile(given={"resources": {"tolerations": "all"}})
+
+
+WRONG_VALUES = {
+    "namespace=UPPER_x": "namespace: must be a name as Kubernetes takes it",
+    "secret=A_b": "secret: must be a name as Kubernetes takes it",
+    "service_account=a b": "service_account: must be a name as Kubernetes takes it",
+    "pull_policy=never": "did you mean 'Never'?",
+    "images=registry.example/x y": "images: must be REGISTRY/PATH",
+    "tag=a b": "tag: must be a tag of images",
+    "endpoint=minio:9000": "endpoint: must be an address: http://HOST:PORT",
+    "pod_endpoint=https://": "pod_endpoint: must be an address",
+    "store=http://bucket/x": "store http://bucket/x: expected s3://BUCKET",
+    "store=s3:/bucket": "did you mean s3://bucket?",
+    "store=s3://": "expected s3://bucket or s3://bucket/prefix",
+    "wrong=1": "unknown key (known here: kube_context, namespace",
+}
+
+
+@pytest.mark.parametrize("given", WRONG_VALUES)
+def test_a_value_that_no_cluster_would_take_is_not_kept(config: Path, capsys: pytest.CaptureFixture[str], given: str) -> None:
+    assert tlbatch("context", "set", given) == 2
+    assert WRONG_VALUES[given] in capsys.readouterr().err
+    assert not config.exists()
+
+
+NINE_OF = (f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]" for before, name in pairwise("abcdefghi"))
+HOSTILE = {
+    "an alias bomb": "\n".join(["a: &a [x]", *NINE_OF]),
+    "too deep": "contexts: " + "[" * 5000,
+    "too many": "contexts: {x: {store: [" + "1, " * 200_000 + "]}}",
+    "too large": "contexts: {}\n" + "# x\n" * (5 * 2**20),
+    "twice": "contexts: {}\ncontexts: {}\n",
+    "an alias of itself": "contexts: &a {x: *a}",
+}
+
+
+@pytest.mark.promise(12)
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_settings_are_sentences_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Fails when contexts or a kubeconfig are read without the bounds that a study has: PyYAML takes minutes and gigabytes."""
+    path = tmp_path / "settings.yaml"
+    path.write_text(HOSTILE[name])
+    monkeypatch.setenv("TLBATCH_CONFIG", str(path))
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    began = time.process_time()
+    for load in (load_config, load_kubeconfig):
+        with pytest.raises(TlbatchError, match=r"settings\.yaml"):
+            load()
+    assert time.process_time() - began < 40
+
+
+def test_a_kubeconfig_that_is_a_pipe_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "pipe"))
+    monkeypatch.setattr("tlbatch.schema.files.WAIT_S", 0.2)
+    with pytest.raises(ClusterError, match="a pipe into which nothing was written"):
+        load_kubeconfig()

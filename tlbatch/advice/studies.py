@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from tlbatch import nouns
 from tlbatch.backbones.catalogue import backbones
@@ -16,6 +15,7 @@ from tlbatch.errors import StudyError
 from tlbatch.init import starter_study
 from tlbatch.manifests.needs import seconds
 from tlbatch.planning.weights import places
+from tlbatch.schema.writing import dump_yaml
 from tlbatch.spec import LoadedStudy, load_study
 from tlbatch.spec.load import is_file_like, parse_study
 from tlbatch.store import Store
@@ -110,7 +110,13 @@ def advice_study(
     document["name"] = advice_name(loaded.study.name)
     pins = {"pinned": pinned} if pinned else {}
     document["advise"] = {"candidates": [dict(each) for each in candidates], **budget, **pins, "layers": layers}
-    return parse_study(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), "advice", folder=loaded.folder)
+    try:
+        return parse_study(dump_yaml(document, variables=True), "advice", folder=loaded.folder)
+    except StudyError as error:  # lines of a file that nobody wrote
+        raise StudyError(_PLACES.sub("--candidates: ", str(error))) from error
+
+
+_PLACES = re.compile(r"^advice(?::\d+)?: (?:advise\.candidates(?:\[\d+\])?(?:\.\w+)*: )?", re.MULTILINE)
 
 
 def advised_study(asked: LoadedStudy, name: str, runs: Sequence[Mapping[str, Any]]) -> str:
@@ -125,7 +131,7 @@ def advised_study(asked: LoadedStudy, name: str, runs: Sequence[Mapping[str, Any
     document["runs"] = [_run(run, candidates) for run in runs]
     resources = document.pop("resources", None)
     document |= {"resources": resources} if resources else {}
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+    return dump_yaml(document, variables=True, width=120)
 
 
 def _run(run: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tlbatch.cluster.errors import ClusterError
+from tlbatch.errors import StudyError
 from tlbatch.home import home
+from tlbatch.schema.files import read_settings
 from tlbatch.schema.nearest import nearest
 
 MEND = "`kubectl config view` shows what counts, KUBECONFIG names another file"
@@ -159,12 +159,12 @@ def load_kubeconfig() -> KubeConfig:
 
 def _document(path: Path) -> dict[str, Any] | None:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = read_settings(path, "a kubeconfig")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        said = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
-        raise ClusterError(f"the kubeconfig {path} cannot be read ({said}); fix it, or set KUBECONFIG to another") from error
+    except StudyError as error:
+        first = str(error).partition("\n")[0]
+        raise ClusterError(f"the kubeconfig cannot be read ({first}); fix it, or set KUBECONFIG to another") from error
     if document is None:
         return {}
     if not isinstance(document, dict):

@@ -8,8 +8,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from tlbatch import __version__
 from tlbatch.cluster.claims import check_claim
 from tlbatch.cluster.client import JOBS, Cluster
@@ -20,6 +18,7 @@ from tlbatch.manifests import Site, Submission, build_driver_job, driver_needs
 from tlbatch.manifests.site import CacheVolume
 from tlbatch.profiles import Profile
 from tlbatch.records.executions import FINAL_STATES, Execution, load_document, new_execution_id
+from tlbatch.schema.writing import dump_yaml
 from tlbatch.spec import LoadedStudy, Study
 from tlbatch.spec.load import is_file_like, parse_study
 from tlbatch.store import Store
@@ -54,7 +53,7 @@ def build_request(loaded: LoadedStudy, site: Site, execution: str | None = None,
     name = execution or new_execution_id(loaded.study.name)
     needs = driver_needs(loaded.study, site.resources())
     job = build_driver_job(Submission(name, loaded.study.name, user, only), site, needs)
-    text = yaml.safe_dump(loaded.document, sort_keys=False, allow_unicode=True)
+    text = dump_yaml(loaded.document, variables=True)
     return Request(name, text, job, loaded.study.schedule is not None, site.cache)
 
 

@@ -9,6 +9,7 @@ import click
 
 from tlbatch.commands.options import (
     CORES,
+    GivenPath,
     context_option,
     namespace_option,
     output_option,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("study", type=click.Path(), metavar="STUDY|FOLDER")
+@click.argument("study", type=GivenPath(), metavar="STUDY|FOLDER")
 @click.option("--candidates", default=None, metavar="NAME[=WEIGHTS],…", help="Backbones to judge.  [default: the study's]")
 @click.option("--budget", default=None, metavar="IMAGES|TIME", help="At most so many images (500), or about so long (10m).")
 @click.option("--layers", is_flag=True, help="Judge every stage of each candidate, and draw accuracy by depth.")
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 @set_option
 @output_option
 @click.option(
-    "--write", "target", type=click.Path(path_type=Path), default=None, metavar="FILE", help="Write a study that does it."
+    "--write", "target", type=GivenPath(path_type=Path), default=None, metavar="FILE", help="Write a study that does it."
 )
 @click.option("--check", "afterwards", is_flag=True, help="Hold earlier advice on STUDY against what came out.")
 @click.option("--cores", type=CORES, default=None, help="CPU cores to use.  [default: all]")

@@ -13,6 +13,7 @@ import click
 from tlbatch import nouns
 from tlbatch.commands.options import (
     CORES,
+    GivenPath,
     context_option,
     follow_links_option,
     kept_store_option,
@@ -141,7 +142,7 @@ def rollback(name: str, to: int | None, store: str, output: str) -> None:
 
 @champion.command("extend")
 @click.argument("name")
-@click.argument("source", metavar="SRC")
+@click.argument("source", type=GivenPath(), metavar="SRC")
 @click.option(
     "--class", "label", required=True, metavar="LABEL", help="What the images in SRC show: a class that NAME does not know."
 )
@@ -207,7 +208,7 @@ def extend(
 
 @champion.command("pull")
 @click.argument("name")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=GivenPath(path_type=Path))
 @click.option(
     "--format",
     "format_",

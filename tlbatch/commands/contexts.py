@@ -81,15 +81,14 @@ def set_fields(context: str | None, fields: tuple[str, ...]) -> None:
 
 
 def _value(field: str, text: str) -> object:
-    import yaml
-
     from tlbatch.errors import StudyError
+    from tlbatch.schema.yamltree import read_tree
 
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        said = getattr(error, "problem", None) or str(error)
-        raise StudyError(f"{field!r}: cannot be read as YAML ({said}): quote it as a whole, and close what it opens") from error
+    tree = read_tree(text, field, variables=False)
+    if tree.mistakes:
+        said = "; ".join(mistake.text for mistake in tree.mistakes)
+        raise StudyError(f"{field!r}: cannot be read as YAML ({said}): quote it as a whole, and close what it opens")
+    return tree.value
 
 
 @click.group()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlbatch.commands.options import CORES, context_option, namespace_option, print_json, set_option, store_option
+from tlbatch.commands.options import CORES, GivenPath, context_option, namespace_option, print_json, set_option, store_option
 
 if TYPE_CHECKING:
     from tlbatch.records.executions import Execution
@@ -17,7 +17,7 @@ CURVE = "curve"
 
 
 @click.command()
-@click.argument("study", type=click.Path())
+@click.argument("study", type=GivenPath())
 @store_option
 @set_option
 @click.option(

@@ -11,6 +11,7 @@ import click
 
 from tlbatch import nouns
 from tlbatch.commands.options import (
+    GivenPath,
     context_option,
     follow_links_option,
     kept_store_option,
@@ -38,7 +39,7 @@ def data() -> None:
 
 
 @data.command("put")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=GivenPath(path_type=Path))
 @click.argument("url", metavar="s3://BUCKET/PREFIX")
 @follow_links_option
 @context_option
@@ -80,7 +81,7 @@ def put(folder: Path, url: str, follow_links: bool, context: str | None, output:
 
 
 @data.command("check")
-@click.argument("url")
+@click.argument("url", type=GivenPath())
 @click.option("--csv", default=None, help="A CSV of labels beside the images (columns id, label).")
 @follow_links_option
 @context_option
@@ -111,8 +112,8 @@ def check(url: str, csv: str | None, follow_links: bool, context: str | None, ou
 
 
 @data.command("relabel")
-@click.argument("study", type=click.Path())
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("study", type=GivenPath())
+@click.argument("file", required=False, type=GivenPath(path_type=Path))
 @kept_store_option
 @set_option
 @output_option
@@ -134,8 +135,8 @@ def relabel(
     from tlbatch.datasets.labelling import MOST_CSV_BYTES
     from tlbatch.datasets.relabelling import plan_relabelling, save_corrections
     from tlbatch.errors import StudyError
+    from tlbatch.schema.files import read_bytes
     from tlbatch.spec import load_study
-    from tlbatch.spec.files import read_bytes
     from tlbatch.store import open_store
     from tlbatch.store.layout import check_format
 

@@ -20,12 +20,15 @@ MARKS = {"ok": "✓", "warning": "!", "failed": "✗"}
 def doctor(context: str | None, namespace: str | None, store: str | None, output: str, no_pod: bool) -> int:
     """Check cluster, permissions, quota, GPUs, Secret, S3 from here and from a pod; say what fixes what is wrong.
 
+    The exit code is 2 where something would keep a study from running.
+
     \b
     tlbatch doctor
     tlbatch doctor --context lab -o json
     """
     from tlbatch.cluster import open_cluster
     from tlbatch.doctor import FAILED, examine
+    from tlbatch.errors import StudyError
     from tlbatch.profiles import load_profile
     from tlbatch.store import open_store
 
@@ -43,4 +46,4 @@ def doctor(context: str | None, namespace: str | None, store: str | None, output
             click.echo(f"{MARKS[finding.state]} {finding.check:<12} {finding.detail}")
     if output == "json":
         print_json([asdict(finding) for finding in findings])
-    return 1 if any(finding.state == FAILED for finding in findings) else 0
+    return StudyError.exit_code if any(finding.state == FAILED for finding in findings) else 0

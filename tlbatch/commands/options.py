@@ -12,6 +12,17 @@ import click
 from tlbatch.output import is_printable, json_printable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class GivenPath(click.Path):
+    """A file or folder that is named: an empty one, of a variable that is not set, is not the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty: name a file or a folder ('.' is the current one)", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 CORES = click.IntRange(1, 4096)
 DEFAULT_STORE = ".tlbatch/store"
 
@@ -79,12 +90,12 @@ def print_json(document: Any) -> None:
 
 def print_object(document: Any, output: str) -> None:
     """A cluster object, for people and for ``kubectl apply -f -``."""
-    import yaml
+    from tlbatch.schema.writing import dump_yaml
 
     if output == "json":
         print_json(document)
     else:
-        text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+        text = dump_yaml(document)
         if not is_printable(text):  # YAML's own escapes, for all that is not ASCII
-            text = yaml.safe_dump(document, sort_keys=False)
+            text = dump_yaml(document, ascii_only=True)
         click.echo(text, nl=False)

@@ -9,6 +9,7 @@ import click
 from tlbatch import nouns
 from tlbatch.commands.options import (
     CORES,
+    GivenPath,
     context_option,
     follow_links_option,
     namespace_option,
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("source", metavar="SRC")
-@click.argument("out", metavar="OUT")
+@click.argument("source", type=GivenPath(), metavar="SRC")
+@click.argument("out", type=GivenPath(), metavar="OUT")
 @click.option(
     "--model", required=True, metavar="MODEL", help="champion:NAME[/TASK], STORE/artifacts/finetune/KEY or STORE#EXECUTION/RUN."
 )

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tlbatch.commands.options import output_option, print_json, set_option
+from tlbatch.commands.options import GivenPath, output_option, print_json, set_option
 
 if TYPE_CHECKING:
     from tlbatch.preemption.check import Survivor
 
 
 @click.command("test-preempt")
-@click.argument("study", type=click.Path())
+@click.argument("study", type=GivenPath())
 @set_option
 @click.option(
     "--interruptions",
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     help="How often each task is interrupted, at most.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the moments, which are drawn at random.")
-@click.option("--keep", type=click.Path(path_type=Path), default=None, metavar="DIR", help="Keep both stores there.")
+@click.option("--keep", type=GivenPath(path_type=Path), default=None, metavar="DIR", help="Keep both stores there.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the result.")
 @output_option
 def test_preempt(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlbatch.commands.options import kept_store_option, output_option, print_json
+from tlbatch.commands.options import GivenPath, kept_store_option, output_option, print_json
 from tlbatch.output import json_printable, terminal_width
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def open_(execution: str, store: str, only_say: bool) -> None:
 @click.argument("executions", nargs=-1, required=True, metavar="EXECUTION EXECUTION...")
 @kept_store_option
 @formats("csv", "md", "html")
-@click.option("-f", "--file", type=click.Path(path_type=Path), default=None, help="Write there instead of printing.")
+@click.option("-f", "--file", type=GivenPath(path_type=Path), default=None, help="Write there instead of printing.")
 @click.option("--table", type=click.Choice(TABLES), default="metrics", show_default=True, help="What -o csv writes.")
 def compare(executions: tuple[str, ...], store: str, output: str, file: Path | None, table: str) -> None:
     """Put executions of any studies side by side; each is held against the first.

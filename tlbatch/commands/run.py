@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from tlbatch.commands.options import CORES, output_option, print_json, set_option, store_option
+from tlbatch.commands.options import CORES, GivenPath, output_option, print_json, set_option, store_option
 
 
 @click.command()
-@click.argument("study", type=click.Path(), required=False)
+@click.argument("study", type=GivenPath(), required=False)
 @store_option
 @set_option
 @output_option

@@ -11,6 +11,7 @@ from tlbatch import nouns
 from tlbatch.commands.options import (
     DEFAULT_STORE,
     Command,
+    GivenPath,
     context_option,
     kept_store_option,
     namespace_option,
@@ -40,7 +41,7 @@ def _of_a_schedule(command: Command) -> Command:
 
 
 @click.command()
-@click.argument("study", type=click.Path())
+@click.argument("study", type=GivenPath())
 @context_option
 @namespace_option
 @store_option

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlbatch import nouns
-from tlbatch.commands.options import output_option, print_json, set_option, store_option
+from tlbatch.commands.options import GivenPath, output_option, print_json, set_option, store_option
 from tlbatch.output import terminal_width
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), required=False)
-@click.option("-f", "--file", "file", type=click.Path(path_type=Path), default=None, help="Write here instead of to stdout.")
+@click.argument("folder", type=GivenPath(path_type=Path), required=False)
+@click.option("-f", "--file", "file", type=GivenPath(path_type=Path), default=None, help="Write here instead of to stdout.")
 def init(folder: Path | None, file: Path | None) -> None:
     """Write a commented study that runs. With FOLDER (a folder of images per class) it is fitted to what is in there.
 
@@ -59,7 +59,7 @@ def schema() -> None:
 
 
 @click.command()
-@click.argument("study", type=click.Path())
+@click.argument("study", type=GivenPath())
 @store_option
 @set_option
 @output_option

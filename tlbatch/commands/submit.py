@@ -9,6 +9,7 @@ import click
 
 from tlbatch.commands.options import (
     Command,
+    GivenPath,
     cluster_store_option,
     context_option,
     namespace_option,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 def _study_options(command: Command) -> Command:
     """STUDY and the options that submit and render share: what is rendered is what would be sent."""
-    study = click.argument("study", type=click.Path())
+    study = click.argument("study", type=GivenPath())
     for option in (output_option, set_option, cluster_store_option, namespace_option, context_option, study):
         command = option(command)
     return command

@@ -51,7 +51,11 @@ def alike(counts: Mapping[str, int], apart: Collection[str] = ()) -> list[list[s
 
 def written_aliases(groups: Iterable[Sequence[str]]) -> str:
     """The value of ``dataset.aliases`` as YAML that merges each group into its first name."""
-    merged = [f"{yaml_text(name, visible=True)}: {yaml_text(group[0], visible=True)}" for group in groups for name in group[1:]]
+    merged = [
+        f"{yaml_text(name, visible=True, is_key=True)}: {yaml_text(group[0], visible=True)}"
+        for group in groups
+        for name in group[1:]
+    ]
     return "{" + ", ".join(merged) + "}"
 
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tlbatch.backends import Backend
 from tlbatch.execution.driver import Driver, Observer
 from tlbatch.execution.side_by_side import mark_alike
@@ -20,6 +18,7 @@ from tlbatch.manifests.needs import with_limits
 from tlbatch.planning.resolve import plan_study
 from tlbatch.records.executions import Execution, new_execution_id
 from tlbatch.reports.listing import load_report, report_place
+from tlbatch.schema.writing import dump_yaml
 from tlbatch.spec import LoadedStudy
 from tlbatch.steps import STEPS
 from tlbatch.store import Store
@@ -68,7 +67,7 @@ def run_study(
     plan = plan if only is None else plan.leading_to(only)
     plan = with_limits(plan, loaded.study)
     execution = Execution(store, new_execution_id(loaded.study.name))
-    execution.save_study(yaml.safe_dump(loaded.document, sort_keys=False, allow_unicode=True))
+    execution.save_study(dump_yaml(loaded.document, variables=True))
     announce(execution)
     with stop_requests(quick=True) as stop:
         driver = Driver(plan, store, backend, execution, observer, stop)

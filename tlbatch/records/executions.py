@@ -15,9 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from tlbatch.errors import StudyError
+from tlbatch.schema.yamltree import read_tree
 from tlbatch.store.documents import DamagedError, as_is, checked, parse, read, read_disposable, sealed
 from tlbatch.store.names import is_part
 from tlbatch.store.protocol import ConflictError, NotFoundError, Store
@@ -248,10 +247,9 @@ def _study_text(url: str, name: str, data: bytes) -> str:
     """Raises DamagedError where it is no YAML mapping: what a person got wrong never came so far."""
     try:
         text = data.decode()
-        document = yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise DamagedError(url, name, "it is not YAML") from error
-    if not isinstance(document, dict):
+    except ValueError as error:
+        raise DamagedError(url, name, "it is no text") from error
+    if not isinstance(read_tree(text, name, {}).value, dict):
         raise DamagedError(url, name, "it is no study")
     return text
 

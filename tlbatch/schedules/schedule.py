@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import yaml
-
 from tlbatch.errors import OtherVersionError, StudyError
 from tlbatch.schema.nearest import suggestion
+from tlbatch.schema.writing import dump_yaml
 from tlbatch.spec import LoadedStudy
 from tlbatch.spec.cron import next_firing
 from tlbatch.spec.load import parse_study
@@ -84,7 +83,7 @@ def schedule_of(loaded: LoadedStudy) -> Schedule:
 
 def study_text(loaded: LoadedStudy) -> str:
     """The study as a schedule keeps it: loaded again, from anywhere, it is equal."""
-    return yaml.safe_dump(loaded.document, sort_keys=False, allow_unicode=True)
+    return dump_yaml(loaded.document, variables=True)
 
 
 def load_schedule(store: Store, name: str) -> StoredSchedule:

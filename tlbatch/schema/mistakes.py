@@ -121,7 +121,7 @@ class Wording:
         known = self.known_keys(path[:-1])
         if key in known:
             return "cannot be there together with the other keys: it is said instead of them"
-        return f"unknown key{self.elsewhere.get(key) or suggestion(key, known, most=16)}"
+        return f"unknown key{self.elsewhere.get(key) or suggestion(key, known, most=20)}"
 
     def _expected(self, path: Path, items: Items, kinds: list[str], written: Mapping[Path, str]) -> str:
         """What the alternatives want of a value, and what it is."""

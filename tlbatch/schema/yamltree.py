@@ -19,16 +19,23 @@ Path = tuple[str | int, ...]
 MAX_NODES = 100_000  # aliases of aliases can blow a small file up: a study has some hundred nodes
 MAX_TEXT = 8 * 2**20  # characters of all scalars together, each counted as often as an alias repeats it
 MAX_DEPTH = 50  # of lists and mappings in each other: a study has eight
+MOST_MISTAKES = 100  # that are told; a file with more is no file with slips
 MAX_DIGITS = 400  # of a number: more than a float holds
 
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _VARIABLE = re.compile(r"\$(\$\{)|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:[^{}])*))?\}")
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader with the implicit types of YAML 1.2's core schema."""
+class CoreTypes(yaml.resolver.BaseResolver):
+    """What plain text is by YAML 1.2's core schema."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML's own name and shape
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader with the types of YAML 1.2's core schema."""
+
+    yaml_implicit_resolvers = CoreTypes.yaml_implicit_resolvers
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -41,16 +48,16 @@ class _Loader(yaml.SafeLoader):
         try:
             if self.depth > MAX_DEPTH:
                 line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]
-                raise _TooLarge(f"lists and mappings nested more than {MAX_DEPTH} deep: a study needs eight", line)
+                raise _TooLarge(f"lists and mappings nested more than {MAX_DEPTH} deep: eight is much", line)
             if self.nodes > MAX_NODES:
-                raise _TooLarge(f"more than {MAX_NODES} values: is this a study?")
+                raise _TooLarge(f"more than {MAX_NODES} values: is this the right file?")
             return super().compose_node(parent, index)
         finally:
             self.depth -= 1
 
 
 def _implicit(tag: str, pattern: str, first: list[str]) -> None:
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(rf"^(?:{pattern})$"), first)
+    CoreTypes.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(rf"^(?:{pattern})$"), first)
 
 
 _implicit("null", r"~|null|Null|NULL|", ["~", "n", "N", ""])
@@ -98,17 +105,21 @@ class Tree:
         return value
 
 
-def read_tree(text: str, name: str, environ: Mapping[str, str] | None = None) -> Tree:
-    """Parse ``text``; every mistake that YAML can make is in the tree's ``mistakes``, none is raised."""
+def read_tree(text: str, name: str, environ: Mapping[str, str] | None = None, *, variables: bool = True) -> Tree:
+    """Parse ``text``; every mistake that YAML can make is in the tree's ``mistakes``, none is raised.
+
+    ``environ``: of the variables, by default this process's. ``variables``: false where ``${NAME}`` is text as any other.
+    """
     tree = Tree(name)
     if len(text) > MAX_TEXT:
-        tree.mistakes.append(Mistake((), f"{len(text):,} characters: is this a study?", name))
+        tree.mistakes.append(Mistake((), f"{len(text):,} characters: is this the right file?", name))
         return tree
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
         if node is not None:
-            tree.value = _Builder(tree, loader, os.environ if environ is None else environ).build(node, ())
+            variables_of = os.environ if environ is None else environ
+            tree.value = _Builder(tree, loader, variables_of if variables else None).build(node, ())
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         place = f"{name}:{mark.line + 1}" if mark else name
@@ -125,6 +136,29 @@ def read_tree(text: str, name: str, environ: Mapping[str, str] | None = None) ->
     return tree
 
 
+def lines_of(tree: Tree) -> list[str]:
+    """One line a mistake, in the order of the file: ``file:line: runs[1].train.lr: what is wrong``."""
+
+    def order(item: tuple[str, str]) -> tuple[bool, int]:
+        line = item[0].removeprefix(f"{tree.name}:")
+        return (not line.isdecimal(), int(line) if line.isdecimal() else 0)
+
+    placed = []
+    for mistake in tree.mistakes:
+        place = mistake.place or tree.place_of(mistake.path)
+        where = f"{show_path(mistake.path)}: " if mistake.path else ""
+        placed.append((place, f"{place}: {where}{mistake.text}"))
+    lines = list(dict.fromkeys(line for _, line in sorted(placed, key=order)))
+    more = [f"{tree.name}: and {len(lines) - MOST_MISTAKES} more mistakes"] if len(lines) > MOST_MISTAKES else []
+    return lines[:MOST_MISTAKES] + more
+
+
+def show_path(path: Path) -> str:
+    """``runs[1].train.lr``"""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return text.removeprefix(".")
+
+
 class _TooLarge(Exception):  # noqa: N818 - never leaves this file
     def __init__(self, text: str, line: int = 0) -> None:
         super().__init__(text)
@@ -135,7 +169,7 @@ class _TooLarge(Exception):  # noqa: N818 - never leaves this file
 class _Builder:
     tree: Tree
     loader: _Loader
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] | None
     nodes: int = 0
     text: int = 0
     open_nodes: list[yaml.Node] = field(default_factory=list)
@@ -201,8 +235,8 @@ class _Builder:
 
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
         text, tag = str(node.value), node.tag
-        if "${" in text:
-            text = self._expand(text, path, node)
+        if self.environ is not None and "${" in text:
+            text = self._expand(text, path, node, self.environ)
             if node.style is None:  # unquoted: what the variable holds decides the type
                 tag = self.loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
         text = self._checked(text, path, node)
@@ -227,12 +261,12 @@ class _Builder:
     def _place(self, node: yaml.Node) -> str:
         return f"{self.tree.name}:{node.start_mark.line + 1}"
 
-    def _expand(self, text: str, path: Path, node: yaml.Node) -> str:
+    def _expand(self, text: str, path: Path, node: yaml.Node, environ: Mapping[str, str]) -> str:
         def value(match: re.Match[str]) -> str:
             escaped, name, default = match.groups()
             if escaped:
                 return "${"
-            found = self.environ.get(name) or default
+            found = environ.get(name) or default
             if found is None:
                 place = f"{self.tree.name}:{node.start_mark.line + 1}"
                 say = f"the environment variable {name} is not set; set it, or write ${{{name}:-a default}}"

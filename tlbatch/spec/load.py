@@ -13,15 +13,15 @@ from typing import Any
 from tlbatch.errors import StudyError
 from tlbatch.home import expanded
 from tlbatch.kinds import speak_of
-from tlbatch.schema.yamltree import Mistake, Path, Tree, read_tree
+from tlbatch.schema.files import read_bytes
+from tlbatch.schema.yamltree import MOST_MISTAKES, Mistake, Path, Tree, lines_of, read_tree
 from tlbatch.spec.check import check_study
 from tlbatch.spec.decode import decode
-from tlbatch.spec.files import read_bytes
 from tlbatch.spec.overrides import apply_override
 from tlbatch.spec.study import Study
+from tlbatch.store.opening import local_folder
 
 MOST_BYTES = 4 * 2**20
-MOST_MISTAKES = 100  # that are told; a file with more is no study with slips
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt")
 
 
@@ -77,34 +77,11 @@ def _load(text: str, name: str, overrides: Sequence[str], path: FilePath | None,
         tree.mistakes += check_study(study) if study else _check_what_is_right(tree.value, tree.mistakes)
         if study and not tree.mistakes:
             return LoadedStudy(study, tree.value, path, folder)
-    raise StudyError("\n".join(_lines(tree)))
+    raise StudyError("\n".join(lines_of(tree)))
 
 
 def _override(tree: Tree, overrides: Sequence[str]) -> list[Path]:
     return [path for path in (apply_override(tree, text) for text in overrides) if path is not None]
-
-
-def _lines(tree: Tree) -> list[str]:
-    """One line a mistake, in the order of the file."""
-
-    def order(item: tuple[str, str]) -> tuple[bool, int]:
-        line = item[0].removeprefix(f"{tree.name}:")
-        return (not line.isdecimal(), int(line) if line.isdecimal() else 0)
-
-    placed = []
-    for mistake in tree.mistakes:
-        place = mistake.place or tree.place_of(mistake.path)
-        where = f"{show_path(mistake.path)}: " if mistake.path else ""
-        placed.append((place, f"{place}: {where}{mistake.text}"))
-    lines = list(dict.fromkeys(line for _, line in sorted(placed, key=order)))
-    more = [f"{tree.name}: and {len(lines) - MOST_MISTAKES} more mistakes"] if len(lines) > MOST_MISTAKES else []
-    return lines[:MOST_MISTAKES] + more
-
-
-def show_path(path: Path) -> str:
-    """``runs[1].train.lr``"""
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    return text.removeprefix(".")
 
 
 # ---- paths of files ----
@@ -148,6 +125,9 @@ def is_file_like(weights: str) -> bool:
 
 
 def _absolute(text: str, start: FilePath) -> str:
+    if text.startswith("file://"):
+        with suppress(StudyError):  # of what is no folder's or file's address the check tells
+            return str(local_folder(text))
     if "://" in text or text.startswith("store:"):
         return text
     return os.path.normpath(start / expanded(text))

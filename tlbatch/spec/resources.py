@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tlbatch.schema.base import Part
 from tlbatch.steps import STEPS
@@ -13,6 +14,30 @@ from tlbatch.steps import STEPS
 Quantity = Annotated[
     str,
     Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", description="a quantity as Kubernetes writes it: 500m, 8Gi"),
+]
+ObjectName = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$",
+        description="a name as Kubernetes takes it (lower-case letters, digits, - and .)",
+    ),
+]
+
+
+def _label_key(text: str) -> str:
+    if not _LABEL_KEY.fullmatch(text):
+        raise ValueError("must be a key as Kubernetes takes it: name or example.com/name")
+    return text
+
+
+_LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+LabelKey = Annotated[str, AfterValidator(_label_key)]
+LabelValue = Annotated[
+    str,
+    Field(
+        pattern=r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$",
+        description="a label as Kubernetes takes it (at most 63 letters, digits, -, _ and .)",
+    ),
 ]
 Duration = Annotated[str, Field(pattern=r"^[0-9]+(s|m|h|d)$", description="a duration: 90s, 5m, 2h or 7d")]
 
@@ -31,18 +56,18 @@ class Resources(Part):
     memory: Quantity | None = Field(default=None, description="of a pod, as Kubernetes writes it: 8Gi")
     deadline: Duration | None = Field(default=None, description="run time of a task, summed over resumes")
     give_up_after: Duration | None = Field(default=None, description="wall time of a Job, waiting for a GPU included")
-    gpu_resource: str | None = Field(default=None, description="the GPUs' name in the cluster; default: nvidia.com/gpu")
+    gpu_resource: LabelKey | None = Field(default=None, description="the GPUs' name in the cluster; default: nvidia.com/gpu")
     shared_memory: Quantity | None = Field(default=None, description="size of /dev/shm")
-    node_selector: dict[str, str] | None = Field(default=None, description="labels that a node must have")
+    node_selector: dict[LabelKey, LabelValue] | None = Field(default=None, description="labels that a node must have")
     tolerations: tuple[dict[str, Any], ...] | None = Field(default=None, description="taints that pods accept")
-    priority_class: str | None = Field(default=None, description="of tasks' pods")
-    queue: str | None = Field(default=None, description="Kueue's LocalQueue that admits each task")
-    driver_queue: str | None = Field(default=None, description="Kueue's LocalQueue that admits drivers")
-    image_pull_secrets: tuple[str, ...] | None = Field(default=None, description="Secrets for a private registry")
-    service_account: str | None = Field(default=None, description="of tasks' pods; default: the context's")
+    priority_class: ObjectName | None = Field(default=None, description="of tasks' pods")
+    queue: ObjectName | None = Field(default=None, description="Kueue's LocalQueue that admits each task")
+    driver_queue: ObjectName | None = Field(default=None, description="Kueue's LocalQueue that admits drivers")
+    image_pull_secrets: tuple[ObjectName, ...] | None = Field(default=None, description="Secrets for a private registry")
+    service_account: ObjectName | None = Field(default=None, description="of tasks' pods; default: the context's")
     ttl: Duration | None = Field(default=None, description="how long an ended driver's Job stays in the cluster; default: 1d")
-    labels: dict[str, str] | None = Field(default=None, description="added to Jobs and pods")
-    annotations: dict[str, str] | None = Field(default=None, description="added to Jobs")
+    labels: dict[LabelKey, LabelValue] | None = Field(default=None, description="added to Jobs and pods")
+    annotations: dict[LabelKey, str] | None = Field(default=None, description="added to Jobs")
     pod_patch: dict[str, Any] | None = Field(
         default=None,
         description="laid over the pods of tasks: mappings key by key (null removes), lists of named things by name",
@@ -69,7 +94,7 @@ class StudyResources(Resources):
 class Webhook(Part):
     """The Secret (in the namespace of the pods) whose key holds the URL that is told how a firing ended."""
 
-    secret: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", description="its name")]
+    secret: ObjectName
     key: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,253}$")] = Field(default="url", description="the key in it")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tlbatch.errors import StudyError
+
 HIDDEN = ".tlbatch"
 """Folder at a directory store's root for temporary files and the lock; reserved in every store."""
 
@@ -21,6 +23,15 @@ def check_prefix(prefix: str) -> None:
         check_name(folder)
     if "\0" in prefix:
         raise ValueError(f"not the start of an object name: {prefix!r}")
+
+
+def bucket_and_prefix(url: str) -> tuple[str, str]:
+    """Of ``s3://bucket`` or ``s3://bucket/prefix``. Raises StudyError."""
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    prefix = prefix.strip("/")
+    if not bucket or (prefix and not is_name(prefix)):
+        raise StudyError(f"store {url}: expected s3://bucket or s3://bucket/prefix")
+    return bucket, prefix
 
 
 def is_part(name: str) -> bool:

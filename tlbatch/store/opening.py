@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from tlbatch.errors import StudyError
 from tlbatch.home import expanded
 from tlbatch.store.layout import FORMAT_NAME
+from tlbatch.store.names import bucket_and_prefix
 from tlbatch.store.protocol import NotFoundError, Store
 
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
@@ -48,6 +49,14 @@ def local_folder(url: str) -> Path:
     if str(folder).startswith("~"):
         raise StudyError(f"store {url}: there is no user {url[1:].partition('/')[0]!r} here; write the folder's whole path")
     return folder
+
+
+def check_address(url: str) -> None:
+    """Raises StudyError for what ``open_store`` would not open, wherever it leads."""
+    if url.startswith("s3://"):
+        bucket_and_prefix(url)
+    else:
+        local_folder(url)
 
 
 def open_kept(url: str) -> Store:

@@ -14,9 +14,9 @@ from typing import Any
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore.exceptions import ClientError
 
-from tlbatch.errors import StudyError, TlbatchError
+from tlbatch.errors import TlbatchError
 from tlbatch.logins import KEYS, SERVER, check_no_login
-from tlbatch.store.names import check_name, check_prefix, is_name
+from tlbatch.store.names import bucket_and_prefix, check_name, check_prefix, is_name
 from tlbatch.store.protocol import ConflictError, NotFoundError, Stat
 from tlbatch.store.s3causes import ABSENT, NOT_KNOWN, cause_of, sentence
 from tlbatch.store.s3client import ATTEMPTS, open_client
@@ -41,10 +41,7 @@ class S3Store:
 
     def __init__(self, url: str, client: Any = None) -> None:
         check_no_login(url, "an address s3://…", f"write s3://BUCKET/PREFIX, and {KEYS}")
-        self.bucket, _, prefix = url.removeprefix("s3://").partition("/")
-        prefix = prefix.strip("/")
-        if not self.bucket or (prefix and not is_name(prefix)):
-            raise StudyError(f"store {url}: expected s3://bucket or s3://bucket/prefix")
+        self.bucket, prefix = bucket_and_prefix(url)
         self._base = f"{prefix}/" if prefix else ""
         self.url = f"s3://{self.bucket}/{prefix}".rstrip("/")
         for variable in ENDPOINTS:

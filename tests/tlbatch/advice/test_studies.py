@@ -54,6 +54,16 @@ def test_mistakes_have_their_line() -> None:
     assert "study.yaml:10: advise.candidates[1].weights: unknown weights 'IMAGENET9'" in str(told.value)
 
 
+def test_wrong_candidates_of_the_command_line_are_placed_there() -> None:
+    """Fails when a sentence names a line of the study that is made of them, which nobody has written or can see."""
+    with pytest.raises(StudyError) as told:
+        advice_study(parse_study(STUDY), parsed_candidates("vgg61,vgg16=IMAGENET9"), {}, "last")
+    assert [line[:45] for line in str(told.value).splitlines()] == [
+        "--candidates: unknown backbone 'vgg61' (did y",
+        "--candidates: unknown weights 'IMAGENET9' of ",
+    ]
+
+
 def test_a_schedule_does_not_ask() -> None:
     asked = "advise: {candidates: [{backbone: vgg16}]}\nschedule: {cron: '0 3 * * *'}\n"
     with pytest.raises(StudyError, match="advise: is not for a study with a schedule"):

@@ -198,7 +198,7 @@ def test_what_is_no_file_of_text(name: str) -> None:
 
 
 def test_a_pipe_that_says_nothing_a_socket_and_a_loop(pipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tlbatch.spec.files.WAIT_S", 0.3)
+    monkeypatch.setattr("tlbatch.schema.files.WAIT_S", 0.3)
     with pytest.raises(StudyError, match="a pipe into which nothing was written"):
         load_study(pipe)
     (tmp_path / "loop").symlink_to("loop")

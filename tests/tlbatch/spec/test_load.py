@@ -224,6 +224,44 @@ def test_relative_paths(tmp_path, monkeypatch):
     assert typed.study.runs[2].model.weights == str(tmp_path / "here/v.pt")
 
 
+def test_an_address_of_a_folder_is_the_folder(tmp_path: Path) -> None:
+    """``tlbatch data check file:///photos`` took it, and a study of the same folder did not."""
+    loaded = parse_study(GOOD.replace("s3://pets/all", f"file://{tmp_path}/pets%20here"))
+    assert loaded.study.dataset.url == f"{tmp_path}/pets here"
+    assert mistakes(GOOD.replace("s3://pets/all", "file://host/pets")) == [
+        "study.yaml:5: dataset.url: file:// cannot be listed; use a folder or s3://bucket/prefix"
+    ]
+
+
+RESOURCES = {
+    "queue: A_b": "resources.queue: must be a name as Kubernetes takes it",
+    "priority_class: a b": "resources.priority_class: must be a name",
+    "service_account: q/": "resources.service_account: must be a name",
+    "image_pull_secrets: [a, B]": "resources.image_pull_secrets[1]: must be a name",
+    "labels: {a b: c}": "resources.labels.a b: must be a key as Kubernetes takes it",
+    "labels: {team: x y}": "resources.labels.team: must be a label",
+    "labels: {team: 5}": 'resources.labels.team: must be text, not 5 (put it in quotes: "5")',
+    "node_selector: {gpu/: x}": "resources.node_selector.gpu/: must be a key",
+    "annotations: {a/b/c: x}": "resources.annotations.a/b/c: must be a key",
+    "gpu_resource: nvidia gpu": "resources.gpu_resource: must be a key",
+}
+
+
+@pytest.mark.parametrize("given", RESOURCES)
+def test_what_the_cluster_would_refuse_is_said_before_it_is_sent(given: str) -> None:
+    [said] = mistakes(GOOD + f"resources: {{{given}}}\n")
+    assert said.startswith("study.yaml:12: " + RESOURCES[given]), said
+
+
+def test_what_the_cluster_takes_is_taken() -> None:
+    """Names and labels of the API's own documentation."""
+    resources = (
+        "{queue: team-a, labels: {app.kubernetes.io/name: a_B.c, x: ''}, node_selector: {kubernetes.io/arch: amd64},"
+        " annotations: {example.com/note: 'any text'}, gpu_resource: nvidia.com/mig-1g.5gb, image_pull_secrets: [r.x-1]}"
+    )
+    assert parse_study(GOOD + f"resources: {resources}\n").study.resources.queue == "team-a"
+
+
 def test_the_document_gives_the_same_study_from_anywhere(tmp_path):
     file = tmp_path / "s.yaml"
     file.write_text(GOOD.replace("s3://pets/all", "pets"))

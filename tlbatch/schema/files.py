@@ -1,4 +1,4 @@
-"""The text of a file that a user names: never waited for without end, never read without bound."""
+"""What is in a file that a user names: never waited for without end, never read without bound."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import select
 import stat
 import time
 from pathlib import Path
+from typing import Any
 
 from tlbatch.errors import StudyError
+from tlbatch.schema.yamltree import MAX_TEXT, lines_of, read_tree
 
 WAIT_S = 5.0
 """For the first byte, and between two, of a pipe: ``tlbatch check <(envsubst < study.yaml)`` is one."""
@@ -60,3 +62,22 @@ def _read(handle: int, path: Path, what: str, most: int) -> bytes:
             continue
         data, until = data + piece, time.monotonic() + WAIT_S
     raise StudyError(f"{path}: is larger than {most / 2**20:,.0f} MiB: is it {what}?")
+
+
+def read_settings(path: Path, what: str) -> Any:
+    """Values of a YAML file as they stand there, without variables; None of an empty one and of ``/dev/null``.
+
+    ``what`` (a kubeconfig) is in the sentences. Raises FileNotFoundError, and StudyError with a line for every mistake.
+    """
+    if path == Path(os.devnull):
+        return None
+    try:
+        text = read_bytes(path, what, MAX_TEXT).decode("utf-8-sig")
+    except IsADirectoryError as error:
+        raise StudyError(f"{path}: is a folder, not {what}") from error
+    except UnicodeDecodeError as error:
+        raise StudyError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+    tree = read_tree(text, str(path), variables=False)
+    if tree.mistakes:
+        raise StudyError("\n".join(lines_of(tree)))
+    return tree.value
