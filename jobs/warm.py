@@ -31,6 +31,7 @@ PRELOAD = (
     "jobs.training.trainer",
     "jobs.strategies.network",
     "jobs.kinds.image.pixels",
+    "jobs.extraction.engine",
     "jobs.models.building",
     "jobs.evaluation.trained",
 )
@@ -51,9 +52,8 @@ def preload() -> None:
     gc.disable()  # what is imported stays: looking through it for garbage takes a quarter of the time
     for name in PRELOAD:
         importlib.import_module(name)
-    engine = importlib.import_module("jobs.extraction.engine")
     with suppress(Exception):  # then torch computes, and says so
-        engine.load_openvino()
+        importlib.import_module("jobs.telemetry").load_openvino()
 
 
 class _Server:

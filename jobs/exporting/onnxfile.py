@@ -17,6 +17,7 @@ from torch import Tensor
 
 from jobs.exporting.needs import missing
 from jobs.exporting.whole import BATCH, Whole
+from jobs.telemetry import load_onnxruntime
 from tlbatch.errors import DataError
 
 OPSET = 18
@@ -102,7 +103,7 @@ def _strip(model: Any) -> None:
 def run_onnx(path: Path, pixels: Tensor) -> Tensor:
     """[n, classes] of uint8 [n, c, size, size] by onnxruntime on the CPU, in batches of several sizes."""
     try:
-        import onnxruntime
+        onnxruntime = load_onnxruntime()
     except ModuleNotFoundError as error:
         raise missing(error) from error
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

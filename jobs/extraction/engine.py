@@ -10,7 +10,6 @@ network were compiled. Neither depends on how many items there are or who comput
 from __future__ import annotations
 
 import math
-import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 from jobs.extraction.rounding import round_convolutions
 from jobs.kinds.feed import Normalise
 from jobs.randomness import generator
+from jobs.telemetry import load_openvino
 
 FOLLOWED = frozenset({"torch", "torchvision", "timm", "open_clip", "jobs"})
 """Packages whose networks, and what prepares their items, compute the same whatever they are fed."""
@@ -173,14 +173,6 @@ def _compile(
 def _noise(shape: tuple[int, ...], normalise: Normalise | None, number: int) -> Tensor:
     chance = generator("engine", number)
     return torch.randint(256, shape, generator=chance, dtype=torch.uint8) if normalise else torch.randn(shape, generator=chance)
-
-
-def load_openvino() -> Any:
-    """The package, without the one beside it that tells its makers of every import and conversion. Raises ImportError."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # not to be found: a stub takes its place
-    import openvino
-
-    return openvino
 
 
 def _left_to_torch(network: nn.Module) -> str:

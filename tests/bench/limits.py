@@ -19,13 +19,13 @@ from statistics import median
 from typing import Any
 from unittest.mock import patch
 
-import onnxruntime
 import torch
 from torch import Tensor, nn
 
 from jobs.extraction import engine
 from jobs.extraction.extractor import one_thread_each
 from jobs.kinds import feed_of
+from jobs.telemetry import load_onnxruntime
 from jobs.training.computing import keep_memory
 
 TURNS = 4
@@ -90,6 +90,7 @@ def openvino_s(network: nn.Module, fed: Tensor, at_once: int, precision: str) ->
 
 def onnx_runtime_s(network: nn.Module, fed: Tensor, at_once: int) -> float:
     """All optimisations on, one thread. In float32 whatever is asked for: on x86 it has no convolutions in bfloat16."""
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(_as_onnx(network, fed[:at_once]), options, providers=["CPUExecutionProvider"])

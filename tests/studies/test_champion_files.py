@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from jobs.kinds.image.usage import onnx_snippet
+from jobs.telemetry import load_onnxruntime
 from tests.studies.shapes import Bench
 from tlbatch.champions.champion import find_champion
 from tlbatch.champions.exporting import build_request, pull_champion
@@ -165,7 +166,8 @@ def test_damaged_weights_and_a_lost_dataset_are_sentences(bench: Bench, tmp_path
 @pytest.mark.slow
 def test_onnx_says_what_was_evaluated_and_its_readme_runs(store: Store, tmp_path: Path) -> None:
     import onnx
-    import onnxruntime
+
+    onnxruntime = load_onnxruntime()
 
     assert tlbatch("champion", "pull", "features", str(tmp_path / "model"), "--store", store.url, "--format", "onnx") == 0
     card = json.loads((tmp_path / "model" / "model.json").read_text())

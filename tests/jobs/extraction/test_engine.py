@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -211,18 +209,6 @@ def test_rows_stay_when_the_next_are_computed() -> None:
     kept = rows.copy()
     fast(noise(64, 2)[:2])
     assert np.array_equal(rows, kept)
-
-
-def test_its_makers_are_sent_no_usage_data(tmp_path: Path) -> None:
-    """Its import alone would. Where their package for that is loaded, the one that stands in for it here ends the process."""
-    (tmp_path / "openvino_telemetry").mkdir()
-    (tmp_path / "openvino_telemetry" / "__init__.py").write_text("raise SystemExit('usage data')")
-    program = "from jobs.extraction.engine import load_openvino; load_openvino().Core(); import openvino.frontend.pytorch"
-    path = os.pathsep.join([str(tmp_path), str(Path.cwd())])
-    environment = {**os.environ, "PYTHONPATH": path, "HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert [path.name for path in tmp_path.iterdir()] == ["openvino_telemetry"]
 
 
 def pictures(size: int, count: int = 8) -> Tensor:
