@@ -73,7 +73,6 @@ def build_task_job(
     args = ["--task", f"{site.store}/{task_name(task.key)}"]
     spec: dict[str, Any] = {"backoffLimit": BACKOFF_LIMIT}
     if needs.shards > 1:
-        args += ["--shard", f"$(JOB_COMPLETION_INDEX)/{needs.shards}"]
         both = {"completions": needs.shards, "parallelism": needs.shards}
         spec = {"completionMode": "Indexed", **both, "backoffLimitPerIndex": BACKOFF_LIMIT, "maxFailedIndexes": 0}
     name = names.task_job_name(execution, task.name, task.key, attempt)
@@ -84,7 +83,16 @@ def build_task_job(
     if needs.give_up_after_s:
         spec["activeDeadlineSeconds"] = needs.give_up_after_s
     command = ["python", "-m", f"jobs.{task.step}"]
-    spec["template"] = build_step_template(site, needs, site.image(STEPS[task.step].image), command, args, labels, environment)
+    spec["template"] = build_step_template(
+        site,
+        needs,
+        site.image(STEPS[task.step].image),
+        command,
+        args,
+        labels,
+        environment,
+        shards=needs.shards if needs.shards > 1 else 0,
+    )
     if needs.nodes > 1:
         spec["template"]["spec"]["subdomain"] = service_name(name)
     metadata = _metadata(name, site, needs, labels)

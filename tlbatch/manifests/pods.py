@@ -27,10 +27,12 @@ def build_step_template(
     args: list[str],
     labels: dict[str, str],
     environment: Iterable[dict[str, Any]] = (),
+    *,
+    shards: int = 0,
 ) -> Any:
     """A step's pod: no token, and as many compute threads as its CPU limit has cores (rounded up).
 
-    ``environment``: what else its container is told.
+    ``environment``: what else its container is told. ``shards``: pods that share the task by the indexes of its Job.
     """
     threads = [
         {"name": name, "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1"}}}
@@ -38,7 +40,8 @@ def build_step_template(
     ]
     waiting = [{"name": "OMP_WAIT_POLICY", "value": "PASSIVE"}, {"name": "KMP_BLOCKTIME", "value": "0"}]
     container = _container(site, needs, "step", image, [*threads, *waiting, *environment])
-    container |= {"command": command, "args": args}
+    container |= {"command": [literal(each) for each in command], "args": [literal(each) for each in args]}
+    container["args"] += ["--shard", f"$(JOB_COMPLETION_INDEX)/{shards}"] if shards else []
     spec = _spec(site, needs, container, grace_s=GRACE_S)
     spec |= {"serviceAccountName": needs.service_account or site.step_account, "automountServiceAccountToken": False}
     if site.cache:
@@ -57,14 +60,19 @@ def build_driver_template(
         "TLBATCH_JOB_NAME": "metadata.labels['batch.kubernetes.io/job-name']",
         "TLBATCH_JOB_UID": "metadata.labels['batch.kubernetes.io/controller-uid']",
     }
-    given = [{"name": name, "value": value} for name, value in environment.items()]
+    given = [{"name": name, "value": literal(value)} for name, value in environment.items()]
     container = _container(site, needs, "driver", site.image("launcher"), [*given, *(_field(*each) for each in fields.items())])
-    container |= {"command": ["tlbatch"], "args": args}
+    container |= {"command": ["tlbatch"], "args": [literal(each) for each in args]}
     spec = _spec(site, needs, container, grace_s=DRIVER_GRACE_S)
     spec |= {"serviceAccountName": site.driver_account, "automountServiceAccountToken": True}
     if site.driver_priority:
         spec["priorityClassName"] = site.driver_priority
     return _template(needs, spec, labels)
+
+
+def literal(text: str) -> str:
+    """What a container gets as ``text``: Kubernetes takes ``$(NAME)`` for a variable and ``$$`` for a dollar sign."""
+    return text.replace("$", "$$")
 
 
 def _container(site: Site, needs: Needs, name: str, image: str, environment: list[dict[str, Any]]) -> dict[str, Any]:
@@ -105,7 +113,7 @@ def _environment(site: Site) -> list[dict[str, Any]]:
         "AWS_DEFAULT_REGION": site.region,
         "AWS_CA_BUNDLE": f"{CA_FOLDER}/{site.ca_bundle.rpartition('/')[2]}" if site.ca_bundle else None,
     }
-    plain = [{"name": name, "value": value} for name, value in values.items() if value is not None]
+    plain = [{"name": name, "value": literal(value)} for name, value in values.items() if value is not None]
     return [*plain, _field("TLBATCH_POD", "metadata.name")]
 
 

@@ -39,7 +39,7 @@ def build_predict_job(task: Task, site: Site, needs: Needs, shards: int, model: 
         OUT: out_label(str(task.params["out"])),
         **({names.USER: names.label_value(user)} if names.label_value(user) else {}),
     }
-    args = ["--task", f"{site.store}/{task_name(task.key)}", "--shard", f"$(JOB_COMPLETION_INDEX)/{shards}"]
+    args = ["--task", f"{site.store}/{task_name(task.key)}"]
     command = ["python", "-m", f"jobs.{task.step}"]
     spec: dict[str, Any] = {
         "completionMode": "Indexed",
@@ -49,7 +49,7 @@ def build_predict_job(task: Task, site: Site, needs: Needs, shards: int, model: 
         "podReplacementPolicy": "Failed",
         "podFailurePolicy": FAILURE_POLICY,
         "ttlSecondsAfterFinished": needs.ttl_s or DRIVER_TTL_S,
-        "template": build_step_template(site, needs, site.image(STEPS[task.step].image), command, args, labels),
+        "template": build_step_template(site, needs, site.image(STEPS[task.step].image), command, args, labels, shards=shards),
     }
     if needs.give_up_after_s:
         spec["activeDeadlineSeconds"] = needs.give_up_after_s

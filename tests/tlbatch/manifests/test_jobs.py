@@ -166,3 +166,26 @@ def test_a_site_travels_as_text(site: Site) -> None:
 def test_an_image_by_digest(site: Site) -> None:
     assert site.image("data") == "registry.example/team/tlbatch-data:1.2.3"
     assert Site("s3://b", "", tag="sha256:0").image("data") == "tlbatch-data@sha256:0"
+
+
+def expanded(text: str, known: dict[str, str]) -> str:
+    """What the kubelet makes of a value, an argument or a command (k8s.io/kubernetes/third_party/forked/golang/expansion)."""
+    found = re.compile(r"\$(\$|\(([^)]*)\))")
+    return found.sub(lambda match: "$" if match[1] == "$" else known.get(match[2], match[0]), text)
+
+
+@pytest.mark.parametrize("prefix", ["a$(HOME)", "a$$b", "$", "$$(HOME)", "${HOME}", "a$(NOBODY)$"])
+def test_a_pod_is_told_what_was_meant(study: Study, nodes: dict[str, Node], owner: DriverIdentity, prefix: str) -> None:
+    """A store's address may hold what Kubernetes takes for a variable. Fails when it goes into a Job as it is."""
+    site = Site(f"s3://results/{prefix}", "registry.example/team", endpoint="http://s3.example:9000", region=f"r{prefix}")
+    task = Task(nodes["prepare"].step, nodes["prepare"].params, name="prepare")
+    jobs = [
+        build_task_job(task, site, task_needs(study, nodes["prepare"]), EXECUTION, "pets", owner),
+        build_driver_job(Submission(EXECUTION, "pets", user="jane"), site, driver_needs(study)),
+    ]
+    for job in jobs:
+        [container] = job["spec"]["template"]["spec"]["containers"]
+        values = [*container["args"], *(each.get("value", "") for each in container["env"])]
+        seen = [expanded(value, {"HOME": "/tmp"}) for value in values]
+        assert any(f"s3://results/{prefix}" in value or json.dumps(f"s3://results/{prefix}") in value for value in seen), values
+        assert f"r{prefix}" in seen
