@@ -28,6 +28,9 @@ SERIES = ("#0b62a4", "#c2500a", "#0b7a5c", "#8c4a9e", "#8a6d00", "#3f8fb0", "#a3
 """Told apart by most colour-blind eyes; lines also differ in dashes."""
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1.5)), "-", (0, (5, 2)), (0, (1, 1.5)))
 
+NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that a name may have and an XML file may not (https://www.w3.org/TR/xml/#charsets)."""
+
 CSS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)", PAPER: "none"}
 CSS |= {colour: f"var(--series-{place})" for place, colour in enumerate(SERIES, start=1)}
 
@@ -40,6 +43,7 @@ SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "text.color": INK,
+    "text.parse_math": False,  # a class may be called "$5 to $10"
     "axes.labelcolor": MUTED,
     "axes.edgecolor": GRID,
     "axes.titlesize": 11,
@@ -107,11 +111,12 @@ def write_figure(figure: Figure, name: str, alt: str, folder: Path) -> Drawn:
         buffer = io.StringIO()
         lay_out(figure)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, facecolor=PAPER)
-        (folder / f"{name}.svg").write_text(buffer.getvalue(), encoding="utf-8")
+        svg = NO_XML.sub("\ufffd", buffer.getvalue())
+        (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
         scale = min(PNG_SCALE, MOST_PNG_PIXELS / (max(figure.get_size_inches()) * DPI))
         figure.savefig(folder / f"{name}.png", dpi=DPI * scale, metadata={"Software": None}, facecolor=PAPER)
     width, height = (float(side) * DPI for side in figure.get_size_inches())
-    return Drawn(name, alt, inline_svg(buffer.getvalue(), name, alt), width, height)
+    return Drawn(name, alt, inline_svg(svg, name, alt), width, height)
 
 
 def lay_out(figure: Figure) -> None:
@@ -121,16 +126,22 @@ def lay_out(figure: Figure) -> None:
     figure.set_layout_engine(None)
 
 
+def _inline_tag(tag: str, name: str) -> str:
+    """Texts between tags are somebody's names, and stay as they are."""
+    tag = re.sub(r'(?<= )id="([^"]+)"', rf'id="{name}-\1"', tag)
+    tag = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", tag)
+    tag = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", tag)
+    tag = re.sub(r"font-family: [^;\"]*;?", "", tag)
+    for colour, variable in CSS.items():
+        tag = tag.replace(colour, variable)
+    return tag
+
+
 def inline_svg(svg: str, name: str, alt: str) -> str:
     """An SVG file as part of a page: ids of its own, the page's colours and font, a text for those who cannot see it. Pure."""
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = re.sub(r'(?<= )id="([^"]+)"', rf'id="{name}-\1"', body)
-    body = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", body)
-    body = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", body)
-    body = re.sub(r"font-family: [^;\"]*;?", "", body)
-    for colour, variable in CSS.items():
-        body = body.replace(colour, variable)
+    body = re.sub(r"<[^<>]*>", lambda tag: _inline_tag(tag[0], name), body)
     box = re.search(r'viewBox="([^"]+)"', body)
     start = f'<svg role="img" aria-labelledby="{name}-title" viewBox="{box.group(1) if box else ""}" class="figure">'
     title = f'<title id="{name}-title">{escape(alt)}</title>'
