@@ -36,9 +36,11 @@ def extract_s(prepared: Prepared, turn: int, backbone: str, fed: dict[str, Any],
 
 
 def test_vgg16_as_the_guide_has_it_beside_keras(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
-    """VGG-16 at 150 pixels, the last convolution's map. Keras compiles and reads the files once before it is measured."""
+    """VGG-16 at 150 pixels, the last convolution's map, of 600 photographs (the guide has 3,000). Keras builds, compiles and
+    reads the files once before it is measured; ours has its start in it. Keras takes 57 or 102 ms a photograph here, by process.
+    """
     python = peer("python")
-    prepared = prepare(tmp_path, shared_data("data/dogs-vs-cats"), 100)
+    prepared = prepare(tmp_path, shared_data("data/dogs-vs-cats"), 300)
     versions: dict[str, str] = {}
 
     def keras() -> float:
@@ -47,12 +49,12 @@ def test_vgg16_as_the_guide_has_it_beside_keras(shared_data: Callable[[str], Pat
             command, capture_output=True, text=True, env={**os.environ, "KERAS_BACKEND": "tensorflow"}, check=True
         )
         found = json.loads(done.stdout.splitlines()[-1])
-        assert found["images"] == 200
+        assert found["images"] == 600
         versions.update({name: found[name] for name in ("keras", "tensorflow")})
         return float(found["seconds"])
 
     ours, theirs = in_turns(lambda turn: extract_s(prepared, turn, "vgg16", SQUARE, "flatten"), keras)
-    found = Measured("extract VGG-16, 150 px", "Keras on TensorFlow", 200, ours, theirs, KERAS_GOAL, versions)
+    found = Measured("extract VGG-16, 150 px", "Keras on TensorFlow", 600, ours, theirs, KERAS_GOAL, versions)
     record(found)
     assert found.ratio >= KERAS_GOAL
 
