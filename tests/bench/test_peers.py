@@ -37,7 +37,7 @@ def extract_s(prepared: Prepared, turn: int, backbone: str, fed: dict[str, Any],
 
 def test_vgg16_as_the_guide_has_it_beside_keras(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
     """VGG-16 at 150 pixels, the last convolution's map, of 600 photographs (the guide has 3,000). Keras builds, compiles and
-    reads the files once before it is measured; ours has its start in it. Keras takes 57 or 102 ms a photograph here, by process.
+    reads the files once before it is measured; ours has its start in it. Keras takes 57 or 102 ms each, by process.
     """
     python = peer("python")
     prepared = prepare(tmp_path, shared_data("data/dogs-vs-cats"), 300)
