@@ -37,19 +37,23 @@ Label = Annotated[
         description="a name as Kubernetes takes it (at most 63 lower-case letters, digits and -)",
     ),
 ]
-Server = Annotated[str, Field(pattern=r"^https?://[^\s/]", description="an address: http://HOST:PORT or https://HOST")]
+Server = Annotated[str, Field(pattern=r"^(https?://[^\s/].*)?$", description="an address: http://HOST:PORT or https://HOST")]
 ImagePrefix = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9][^\s]*$", description="REGISTRY/PATH, where REGISTRY/PATH/tlbatch-launcher is")
+    str, Field(pattern=r"^([A-Za-z0-9\[][^\s]*)?$", description="REGISTRY/PATH, where REGISTRY/PATH/tlbatch-launcher is")
 ]
 Tag = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", description="a tag of images (letters, digits, _, - and .)")
+    str,
+    Field(
+        pattern=r"^([A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|sha256:[0-9a-f]{64})$",
+        description="a tag of images (letters, digits, _, - and .), or sha256:… for a digest",
+    ),
 ]
 
 
 class CacheClaim(Part):
     """A PersistentVolumeClaim of the namespace that the pods of all tasks share as their cache."""
 
-    claim: ObjectName
+    claim: Annotated[ObjectName, Field(min_length=1)]
     size: Annotated[
         Quantity | None, Field(description="how large the cache may get; default: 20Gi, at most half of the volume")
     ] = None
@@ -143,9 +147,7 @@ def load_config() -> dict[str, Any]:
     """``{"current-context": …, "contexts": {…}}``; empty where there is no file. Raises StudyError."""
     path = config_path()
     try:
-        if path.exists() and not path.is_file() and path != Path(os.devnull):  # a pipe has nothing for who reads it again
-            raise StudyError(f"{path}: is no file")
-        document = read_settings(path, "a file of contexts")
+        document = read_settings(path, "a file of contexts", pipes=False)
     except FileNotFoundError:
         document = None
     except StudyError as error:
@@ -223,7 +225,7 @@ def decode_profile(fields: Mapping[str, Any], where: str) -> Profile:
         raise StudyError("\n".join(lines)) from error
     for name, instead in ADDRESSES.items():
         check_no_login(getattr(profile, name), f"{where}.{name}", instead)
-    if profile.store is not None:
+    if profile.store:
         check_address(profile.store)
     return profile
 
@@ -233,6 +235,6 @@ def has_store() -> bool:
 
     Raises StudyError for a context that is not there: a wrong name is no empty store.
     """
-    if not (os.environ.get("TLBATCH_CONTEXT") or config_path().exists()):
+    if not (os.environ.get("TLBATCH_CONTEXT") or os.path.lexists(config_path())):
         return False
     return bool(load_profile().store)

@@ -15,7 +15,7 @@ from tlbatch.cluster.errors import ClusterError
 from tlbatch.cluster.kubeconfig import load_kubeconfig
 from tlbatch.errors import StudyError, TlbatchError
 from tlbatch.manifests.site import CacheVolume
-from tlbatch.profiles import load_config, load_profile
+from tlbatch.profiles import decode_profile, load_config, load_profile
 
 
 @pytest.fixture(autouse=True)
@@ -184,6 +184,36 @@ def test_a_value_that_no_cluster_would_take_is_not_kept(config: Path, capsys: py
 
 
 NINE_OF = (f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]" for before, name in pairwise("abcdefghi"))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [f"tag=sha256:{'0' * 64}", "tag=v1.2_x", "images=[::1]:5000/x", "endpoint=https://s3.example:9000/path", "secret=null"],
+)
+def test_a_value_that_clusters_take_is_kept(given: str) -> None:
+    assert tlbatch("context", "set", given) == 0
+
+
+def test_an_empty_value_is_none() -> None:
+    """An older context may hold them: images without a prefix, no Secret, no endpoint."""
+    empty = dict.fromkeys(("images", "secret", "driver_priority", "endpoint", "pod_endpoint", "store"), "")
+    assert decode_profile({**empty, "resources": {"queue": "", "priority_class": ""}}, "here").images == ""
+
+
+@pytest.mark.parametrize("name", ["shut/config.yaml", "x" * 300])
+def test_a_config_that_cannot_be_looked_at_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / "shut").mkdir(mode=0)
+    monkeypatch.setenv("TLBATCH_CONFIG", str(tmp_path / name))
+    if name.startswith("shut") and os.geteuid() == 0:
+        monkeypatch.setattr(Path, "stat", refused)
+    with pytest.raises(StudyError, match="fix it, or move it away"):
+        load_config()
+
+
+def refused(path: Path, **_: object) -> os.stat_result:
+    raise PermissionError(13, "Permission denied", str(path))
+
+
 HOSTILE = {
     "an alias bomb": "\n".join(["a: &a [x]", *NINE_OF]),
     "too deep": "contexts: " + "[" * 5000,

@@ -113,10 +113,18 @@ def advice_study(
     try:
         return parse_study(dump_yaml(document, variables=True), "advice", folder=loaded.folder)
     except StudyError as error:  # lines of a file that nobody wrote
-        raise StudyError(_PLACES.sub("--candidates: ", str(error))) from error
+        raise StudyError(_PLACE.sub(_as_option, str(error))) from error
 
 
-_PLACES = re.compile(r"^advice(?::\d+)?: (?:advise\.candidates(?:\[\d+\])?(?:\.\w+)*: )?", re.MULTILINE)
+_PLACE = re.compile(r"^advice(?::\d+)?: (?:advise\.(candidates|images|seconds)(?:\[(\d+)\])?(?:\.\w+)*: )?", re.MULTILINE)
+
+
+def _as_option(place: re.Match[str]) -> str:
+    """A place in the study that is made, as the option that it came by."""
+    field, number = place.groups()
+    if field == "candidates":
+        return f"--candidates, number {int(number) + 1}: " if number else "--candidates: "
+    return "--budget: " if field else ""
 
 
 def advised_study(asked: LoadedStudy, name: str, runs: Sequence[Mapping[str, Any]]) -> str:

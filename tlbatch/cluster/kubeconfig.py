@@ -1,4 +1,7 @@
-"""Kubeconfig files as kubectl reads them: several merged, each with its own folder for relative paths. Strict, with places."""
+"""Kubeconfig files as kubectl reads them: several merged, each with its own folder for relative paths. Strict, with places.
+
+Values are taken as they are written, numbers too: a token of digits is a token.
+"""
 
 from __future__ import annotations
 
@@ -43,10 +46,10 @@ class Entry:
         return value
 
     def flag(self, key: str) -> bool:
-        value = self.fields.get(key, False)
-        if not isinstance(value, bool):
-            raise ClusterError(f"{self.place}: {key} is {value!r}, expected true or false; {MEND}")
-        return value
+        found = flag_of(self.fields.get(key))
+        if found is None:
+            raise ClusterError(f"{self.place}: {key} is {self.fields.get(key)!r}, expected true or false; {MEND}")
+        return found
 
     def path(self, key: str) -> Path | None:
         """A file, relative to the kubeconfig's folder. Raises ClusterError where it cannot be read."""
@@ -72,6 +75,14 @@ class Entry:
         except (binascii.Error, ValueError) as error:
             raise ClusterError(f"{self.place}: {key}-data is not base64 ({error}); {MEND}") from error
         return kept_file(decoded)
+
+
+def flag_of(value: Any) -> bool | None:
+    """Of a field as it is written; kubectl reads YAML 1.1, which has more words for it. None: it is no flag."""
+    if value is None:
+        return False
+    text = str(value).lower()
+    return True if text in {"true", "yes", "on", "y"} else False if text in {"false", "no", "off", "n"} else None
 
 
 _KEPT: dict[bytes, Any] = {}
@@ -159,7 +170,7 @@ def load_kubeconfig() -> KubeConfig:
 
 def _document(path: Path) -> dict[str, Any] | None:
     try:
-        document = read_settings(path, "a kubeconfig")
+        document = read_settings(path, "a kubeconfig", types=False)
     except FileNotFoundError:
         return None
     except StudyError as error:

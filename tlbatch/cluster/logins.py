@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from tlbatch.cluster.errors import ClusterError
-from tlbatch.cluster.kubeconfig import MEND, Entry, kept_file
+from tlbatch.cluster.kubeconfig import MEND, Entry, flag_of, kept_file
 
 PLUGIN_TIMEOUT_S = 300.0
 """A plugin may open a browser for somebody to log in."""
@@ -99,7 +99,7 @@ def _run(user: Entry, cluster: Entry, plugin: dict[str, Any]) -> str:
             f"{user.place}: exec: args is a list of texts, env one of `{{name: …, value: …}}`; {MEND}"
         ) from error
     spec: dict[str, Any] = {"interactive": bool(sys.stdin and sys.stdin.isatty())}
-    if plugin.get("provideClusterInfo"):
+    if flag_of(plugin.get("provideClusterInfo")):
         spec["cluster"] = {key: value for key, value in cluster.fields.items() if key != "extensions"}
     version = plugin.get("apiVersion", "client.authentication.k8s.io/v1")
     asked = {"apiVersion": version, "kind": "ExecCredential", "spec": spec}

@@ -82,7 +82,7 @@ def put(folder: Path, url: str, follow_links: bool, context: str | None, output:
 
 @data.command("check")
 @click.argument("url", type=GivenPath())
-@click.option("--csv", default=None, help="A CSV of labels beside the images (columns id, label).")
+@click.option("--csv", type=GivenPath(), default=None, help="A CSV of labels beside the images (columns id, label).")
 @follow_links_option
 @context_option
 @output_option

@@ -75,6 +75,11 @@ def literal(text: str) -> str:
     return text.replace("$", "$$")
 
 
+def meant(text: str) -> str:
+    """``literal`` undone, also of what an earlier version wrote as it was."""
+    return text.replace("$$", "$")
+
+
 def _container(site: Site, needs: Needs, name: str, image: str, environment: list[dict[str, Any]]) -> dict[str, Any]:
     amounts: dict[str, Any] = {"cpu": needs.cpu, "memory": needs.memory}
     if needs.gpu:

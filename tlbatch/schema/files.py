@@ -64,20 +64,30 @@ def _read(handle: int, path: Path, what: str, most: int) -> bytes:
     raise StudyError(f"{path}: is larger than {most / 2**20:,.0f} MiB: is it {what}?")
 
 
-def read_settings(path: Path, what: str) -> Any:
+def read_settings(path: Path, what: str, *, types: bool = True, pipes: bool = True) -> Any:
     """Values of a YAML file as they stand there, without variables; None of an empty one and of ``/dev/null``.
 
-    ``what`` (a kubeconfig) is in the sentences. Raises FileNotFoundError, and StudyError with a line for every mistake.
+    ``what`` (a kubeconfig) is in the sentences. ``types``: as of ``read_tree``. ``pipes``: false where it is read
+    again, when a pipe has nothing left. Raises FileNotFoundError, and StudyError with a line for every mistake.
     """
     if path == Path(os.devnull):
         return None
     try:
+        if not pipes and is_pipe(path):
+            raise StudyError(f"{path}: a pipe is no file to keep {what} in")
         text = read_bytes(path, what, MAX_TEXT).decode("utf-8-sig")
     except IsADirectoryError as error:
         raise StudyError(f"{path}: is a folder, not {what}") from error
     except UnicodeDecodeError as error:
         raise StudyError(f"{path}: cannot be read as UTF-8 text: {error}") from error
-    tree = read_tree(text, str(path), variables=False)
+    tree = read_tree(text, str(path), variables=False, types=types)
     if tree.mistakes:
         raise StudyError("\n".join(lines_of(tree)))
     return tree.value
+
+
+def is_pipe(path: Path) -> bool:
+    try:
+        return stat.S_ISFIFO(path.stat().st_mode)
+    except (OSError, ValueError):  # whoever reads it says so
+        return False

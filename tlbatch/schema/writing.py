@@ -12,6 +12,9 @@ from tlbatch.schema.yamltree import CoreTypes
 
 TEXT = "tag:yaml.org,2002:str"
 _BREAKS = re.compile("[\x85\u2028\u2029]")  # PyYAML writes them as they are, and reads them as the end of a line
+NUMBER = "tag:yaml.org,2002:float"
+GO_NUMBER = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+|(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?)")
+"""What go-yaml (kubectl) takes for one: strconv.ParseInt of base 0, and its yamlStyleFloat."""
 _WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n", "~"}
 _SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"}
 
@@ -39,7 +42,8 @@ def _escaped(char: str, visible: bool) -> str:
 class _Dumper(yaml.SafeDumper):
     """SafeDumper that quotes a text where either version of YAML would take it for something else.
 
-    PyYAML writes by 1.1, to which 1e3 and 0o7 are text; to 1.2, Go's reader and ours they are numbers.
+    PyYAML writes by 1.1, to which 1e3 and 0o7 are text; to 1.2, Go's reader and ours they are numbers. Go's takes y for a
+    truth value besides, and numbers whatever underscores are in them.
     """
 
     _core = CoreTypes()
@@ -47,6 +51,8 @@ class _Dumper(yaml.SafeDumper):
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
         tag = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
         if kind is yaml.ScalarNode and tag == TEXT:
+            if implicit[0] and (value.lower() in {"y", "n"} or GO_NUMBER.fullmatch(value.replace("_", ""))):
+                return NUMBER
             return self._core.resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
         return tag
 

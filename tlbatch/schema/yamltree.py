@@ -105,10 +105,13 @@ class Tree:
         return value
 
 
-def read_tree(text: str, name: str, environ: Mapping[str, str] | None = None, *, variables: bool = True) -> Tree:
+def read_tree(
+    text: str, name: str, environ: Mapping[str, str] | None = None, *, variables: bool = True, types: bool = True
+) -> Tree:
     """Parse ``text``; every mistake that YAML can make is in the tree's ``mistakes``, none is raised.
 
     ``environ``: of the variables, by default this process's. ``variables``: false where ``${NAME}`` is text as any other.
+    ``types``: false where all scalars but null are text, as it is written.
     """
     tree = Tree(name)
     if len(text) > MAX_TEXT:
@@ -119,7 +122,7 @@ def read_tree(text: str, name: str, environ: Mapping[str, str] | None = None, *,
         node = loader.get_single_node()
         if node is not None:
             variables_of = os.environ if environ is None else environ
-            tree.value = _Builder(tree, loader, variables_of if variables else None).build(node, ())
+            tree.value = _Builder(tree, loader, variables_of if variables else None, types).build(node, ())
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         place = f"{name}:{mark.line + 1}" if mark else name
@@ -170,6 +173,7 @@ class _Builder:
     tree: Tree
     loader: _Loader
     environ: Mapping[str, str] | None
+    types: bool = True
     nodes: int = 0
     text: int = 0
     open_nodes: list[yaml.Node] = field(default_factory=list)
@@ -240,6 +244,8 @@ class _Builder:
             if node.style is None:  # unquoted: what the variable holds decides the type
                 tag = self.loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
         text = self._checked(text, path, node)
+        if not self.types and not tag.endswith(":null"):
+            return text
         try:
             value = plain_scalar(tag, text)
         except ValueError as problem:

@@ -127,7 +127,7 @@ def is_file_like(weights: str) -> bool:
 def _absolute(text: str, start: FilePath) -> str:
     if text.startswith("file://"):
         with suppress(StudyError):  # of what is no folder's or file's address the check tells
-            return str(local_folder(text))
+            return os.path.normpath(local_folder(text))
     if "://" in text or text.startswith("store:"):
         return text
     return os.path.normpath(start / expanded(text))

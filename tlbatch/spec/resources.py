@@ -15,13 +15,18 @@ Quantity = Annotated[
     str,
     Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", description="a quantity as Kubernetes writes it: 500m, 8Gi"),
 ]
+_DNS = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
 ObjectName = Annotated[
     str,
     Field(
-        pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$",
+        pattern=rf"^({_DNS})?$",
+        max_length=253,
         description="a name as Kubernetes takes it (lower-case letters, digits, - and .)",
     ),
 ]
+"""Empty: none, whatever a context has."""
+Queue = Annotated[ObjectName, Field(max_length=63)]
+_LABEL_KEY = re.compile(rf"((?=[^/]{{1,253}}/){_DNS}/)?[A-Za-z0-9]([A-Za-z0-9_.-]{{0,61}}[A-Za-z0-9])?")
 
 
 def _label_key(text: str) -> str:
@@ -30,8 +35,14 @@ def _label_key(text: str) -> str:
     return text
 
 
-_LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+def _annotation_key(text: str) -> str:
+    """Kubernetes looks at it in lower case."""
+    _label_key(text.lower())
+    return text
+
+
 LabelKey = Annotated[str, AfterValidator(_label_key)]
+AnnotationKey = Annotated[str, AfterValidator(_annotation_key)]
 LabelValue = Annotated[
     str,
     Field(
@@ -61,13 +72,13 @@ class Resources(Part):
     node_selector: dict[LabelKey, LabelValue] | None = Field(default=None, description="labels that a node must have")
     tolerations: tuple[dict[str, Any], ...] | None = Field(default=None, description="taints that pods accept")
     priority_class: ObjectName | None = Field(default=None, description="of tasks' pods")
-    queue: ObjectName | None = Field(default=None, description="Kueue's LocalQueue that admits each task")
-    driver_queue: ObjectName | None = Field(default=None, description="Kueue's LocalQueue that admits drivers")
+    queue: Queue | None = Field(default=None, description="Kueue's LocalQueue that admits each task")
+    driver_queue: Queue | None = Field(default=None, description="Kueue's LocalQueue that admits drivers")
     image_pull_secrets: tuple[ObjectName, ...] | None = Field(default=None, description="Secrets for a private registry")
     service_account: ObjectName | None = Field(default=None, description="of tasks' pods; default: the context's")
     ttl: Duration | None = Field(default=None, description="how long an ended driver's Job stays in the cluster; default: 1d")
     labels: dict[LabelKey, LabelValue] | None = Field(default=None, description="added to Jobs and pods")
-    annotations: dict[LabelKey, str] | None = Field(default=None, description="added to Jobs")
+    annotations: dict[AnnotationKey, str] | None = Field(default=None, description="added to Jobs")
     pod_patch: dict[str, Any] | None = Field(
         default=None,
         description="laid over the pods of tasks: mappings key by key (null removes), lists of named things by name",
@@ -94,7 +105,7 @@ class StudyResources(Resources):
 class Webhook(Part):
     """The Secret (in the namespace of the pods) whose key holds the URL that is told how a firing ended."""
 
-    secret: ObjectName
+    secret: Annotated[ObjectName, Field(min_length=1)]
     key: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,253}$")] = Field(default="url", description="the key in it")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from tlbatch.errors import StudyError
 from tlbatch.home import expanded
@@ -37,10 +37,15 @@ def local_folder(url: str) -> Path:
     if not url.strip() or "\0" in url:
         raise StudyError(f"store {url!r}: {EXPECTED}")
     if url.startswith("file://"):
-        parts = urlsplit(url)
-        if parts.netloc not in ("", "localhost") or not parts.path.strip("/"):
+        host, slash, path = url.removeprefix("file://").partition("/")
+        if host not in ("", "localhost") or not path.strip("/"):
             raise StudyError(f"store {url}: expected file:///FOLDER, with three slashes")
-        url = unquote(parts.path)
+        try:
+            url = slash + unquote(path, errors="strict")
+        except UnicodeDecodeError as error:
+            raise StudyError(f"store {url}: is no UTF-8 text; write the folder's path") from error
+        if "\0" in url:
+            raise StudyError(f"store {url!r}: {EXPECTED}")
     elif SCHEME.match(url):
         near = re.sub(r"^s3[an]?:/*", "s3://", url, flags=re.IGNORECASE)
         hint = f" (did you mean {near}?)" if near.startswith("s3://") and len(near) > len("s3://") else ""

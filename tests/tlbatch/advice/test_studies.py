@@ -59,9 +59,11 @@ def test_wrong_candidates_of_the_command_line_are_placed_there() -> None:
     with pytest.raises(StudyError) as told:
         advice_study(parse_study(STUDY), parsed_candidates("vgg61,vgg16=IMAGENET9"), {}, "last")
     assert [line[:45] for line in str(told.value).splitlines()] == [
-        "--candidates: unknown backbone 'vgg61' (did y",
-        "--candidates: unknown weights 'IMAGENET9' of ",
+        "--candidates, number 1: unknown backbone 'vgg",
+        "--candidates, number 2: unknown weights 'IMAG",
     ]
+    with pytest.raises(StudyError, match=r"^--budget: must be at least 20, not 1$"):
+        advice_study(parse_study(STUDY), parsed_candidates("vgg16"), {"images": 1}, "last")
 
 
 def test_a_schedule_does_not_ask() -> None:

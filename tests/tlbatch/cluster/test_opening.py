@@ -19,6 +19,7 @@ from tests.certificates import make_certificate
 from tests.tlbatch.store.answering import Answer, answering
 from tlbatch.cluster import Cluster, ClusterError, open_cluster
 from tlbatch.cluster.client import JOBS, PODS
+from tlbatch.cluster.kubeconfig import flag_of, load_kubeconfig
 from tlbatch.errors import TlbatchError
 
 LIST = b'{"metadata": {"resourceVersion": "1"}, "items": []}'
@@ -247,3 +248,20 @@ def test_answers_of_the_api_server(written: Callable[[Any], Path], status: int, 
         assert caught.value.exit_code == code, str(caught.value)
         if body == STATUS:
             assert "words of the server" in str(caught.value)
+
+
+def test_a_kubeconfig_is_read_as_kubectl_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """YAML 1.1 has more words for true; a token of digits is a token, and no sentence repeats it."""
+    path = tmp_path / "config"
+    path.write_text(
+        "current-context: a\ncontexts: [{name: a, context: {cluster: c, user: u}}]\n"
+        "clusters: [{name: c, cluster: {server: 'https://h', insecure-skip-tls-verify: yes}}]\n"
+        "users: [{name: u, user: {token: 12345e678}}]\n"
+    )
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    cluster, user = load_kubeconfig().chosen(None)
+    assert cluster.flag("insecure-skip-tls-verify")
+    assert user is not None
+    assert user.text("token") == "12345e678"
+    assert not flag_of("no")
+    assert flag_of("perhaps") is None

@@ -185,7 +185,10 @@ def test_a_pod_is_told_what_was_meant(study: Study, nodes: dict[str, Node], owne
     ]
     for job in jobs:
         [container] = job["spec"]["template"]["spec"]["containers"]
-        values = [*container["args"], *(each.get("value", "") for each in container["env"])]
-        seen = [expanded(value, {"HOME": "/tmp"}) for value in values]
-        assert any(f"s3://results/{prefix}" in value or json.dumps(f"s3://results/{prefix}") in value for value in seen), values
-        assert f"r{prefix}" in seen
+        told = {each["name"]: expanded(each["value"], {"HOME": "/tmp"}) for each in container["env"] if "value" in each}
+        arguments = [expanded(each, {"HOME": "/tmp"}) for each in container["args"]]
+        assert any(each.startswith(site.store) for each in arguments)
+        assert told["AWS_REGION"] == site.region
+        if "TLBATCH_SITE" in told:
+            assert json.loads(told["TLBATCH_SITE"])["store"] == site.store
+    assert "TLBATCH_SITE" in told

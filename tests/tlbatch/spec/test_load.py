@@ -228,6 +228,10 @@ def test_an_address_of_a_folder_is_the_folder(tmp_path: Path) -> None:
     """``tlbatch data check file:///photos`` took it, and a study of the same folder did not."""
     loaded = parse_study(GOOD.replace("s3://pets/all", f"file://{tmp_path}/pets%20here"))
     assert loaded.study.dataset.url == f"{tmp_path}/pets here"
+    for written, url in {"/a/cats#1": "/a/cats#1", "/a/b?c": "/a/b?c", "/a/../b": "/b", "localhost/a": "/a"}.items():
+        assert parse_study(GOOD.replace("s3://pets/all", f'"file://{written}"')).study.dataset.url == url
+    for wrong in ("file://[photos", "file://℀/x", "file:///a%ffb", "file:///x%00y"):
+        assert "cannot be listed" in mistakes(GOOD.replace("s3://pets/all", f'"{wrong}"'))[0]
     assert mistakes(GOOD.replace("s3://pets/all", "file://host/pets")) == [
         "study.yaml:5: dataset.url: file:// cannot be listed; use a folder or s3://bucket/prefix"
     ]
@@ -243,6 +247,8 @@ RESOURCES = {
     "labels: {team: 5}": 'resources.labels.team: must be text, not 5 (put it in quotes: "5")',
     "node_selector: {gpu/: x}": "resources.node_selector.gpu/: must be a key",
     "annotations: {a/b/c: x}": "resources.annotations.a/b/c: must be a key",
+    "queue: a..b": "resources.queue: must be a name",
+    "node_selector: {a..b/x: y}": "resources.node_selector.a..b/x: must be a key",
     "gpu_resource: nvidia gpu": "resources.gpu_resource: must be a key",
 }
 
@@ -257,7 +263,7 @@ def test_what_the_cluster_takes_is_taken() -> None:
     """Names and labels of the API's own documentation."""
     resources = (
         "{queue: team-a, labels: {app.kubernetes.io/name: a_B.c, x: ''}, node_selector: {kubernetes.io/arch: amd64},"
-        " annotations: {example.com/note: 'any text'}, gpu_resource: nvidia.com/mig-1g.5gb, image_pull_secrets: [r.x-1]}"
+        " annotations: {Example.com/Note: 'any text'}, gpu_resource: nvidia.com/mig-1g.5gb, image_pull_secrets: [r.x-1]}"
     )
     assert parse_study(GOOD + f"resources: {resources}\n").study.resources.queue == "team-a"
 

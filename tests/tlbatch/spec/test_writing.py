@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,39 @@ from tlbatch.schema.writing import dump_yaml
 from tlbatch.schema.yamltree import read_tree
 from tlbatch.spec import parse_study
 
-LIKE_NUMBERS = ["1e3", "1e-3", "0o7", "0x1f", "1_000", "1:20", "+5", ".5", "5.", "1E5", "07", "08", "-0", "0b1", ".inf", ".NaN"]
+LIKE_NUMBERS = [
+    "1e3",
+    "1e-3",
+    "0o7",
+    "0x1f",
+    "1_000",
+    "1:20",
+    "+5",
+    ".5",
+    "5.",
+    "1E5",
+    "07",
+    "08",
+    "-0",
+    "0b1",
+    "-0o7",
+    "0O7",
+    "0X1F",
+    "0B1",
+    "1_0e3",
+    ".inf",
+    ".NaN",
+]
+LIKE_GO_S = ["-0o7", "+0o7", "0O7", "0X1F", "0B1", "1_0e3", "1_0.5e3"]
 LIKE_WORDS = [
     "",
-    *["on", "Off", "yes", "n", "Y", "null", "~", "true", "FALSE", "<<", "=", "2020-01-01", "2020-01-01T00:00:00Z"],
+    *["on", "Off", "yes", "n", "Y", "y", "null", "~", "true", "FALSE", "<<", "=", "2020-01-01", "2020-01-01T00:00:00Z"],
 ]
 LIKE_VARIABLES = ["${HOME}", "$${HOME}", "${NOBODY:-x}", "a${", "${1x}", "$", "$$${A}"]
 LIKE_MARKS = ["- a", "a: b", "# a", "&a", "*a", "!!int 1", "%a", "@a", "'", '"', "a\nb", " a", "a ", "\ta", "é", "猫", "|"]
 BREAKS = ["\x85", "a\x85b", "\u2028", "a\u2029", "\r", "a\r\nb", "\ufeff", "\x7f"]
 texts = st.one_of(
-    st.sampled_from(LIKE_NUMBERS + LIKE_WORDS + LIKE_VARIABLES + LIKE_MARKS + BREAKS),
+    st.sampled_from(LIKE_NUMBERS + LIKE_GO_S + LIKE_WORDS + LIKE_VARIABLES + LIKE_MARKS + BREAKS),
     st.from_regex(r"[-+0-9.eExXoObB_:]{1,8}", fullmatch=True),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12),
 )
@@ -37,10 +61,20 @@ documents = st.recursive(
     scalars, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)), max_leaves=8
 )
 
-GO_NUMBERS = re.compile(
-    r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?0[xX][0-9a-fA-F_]+|[-+]?0[oO]?[0-7_]+|[-+]?0b[01_]+|[-+]?[0-9][0-9_]*"
-)
-"""What go-yaml (kubectl) takes a plain text for a number by: yamlStyleFloat of its resolve.go, and what ParseInt takes."""
+
+def by_go(plain: str) -> bool:
+    """Whether go-yaml v2 (kubectl) takes a plain scalar for something else than text: ``resolve`` of its resolve.go."""
+    words = (
+        "y Y yes Yes YES on On ON n N no No NO off Off OFF true True TRUE false False FALSE ~ null Null NULL << .nan .NaN .NAN"
+    )
+    words += " .inf .Inf .INF +.inf +.Inf +.INF -.inf -.Inf -.INF"
+    if plain in {"", *words.split()}:
+        return True
+    number = plain.replace("_", "")
+    with suppress(ValueError):
+        int(number, 0)  # Python's bases are ParseInt's, but that a zero in front is octal there
+        return True
+    return bool(re.fullmatch(r"[-+]?(0[0-7]+|(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?)", number))
 
 
 @given(documents)
@@ -62,9 +96,16 @@ def test_variables_stay_what_they_stood_for(document: Any) -> None:
 
 
 @given(texts)
-def test_kubectl_takes_no_text_for_a_number(text: str) -> None:
-    written = dump_yaml({"value": text}).removeprefix("value: ").rstrip("\n")
-    assert not (GO_NUMBERS.fullmatch(written) and written == text), written
+def test_kubectl_takes_a_text_for_text(text: str) -> None:
+    """Fails when what only Go reads as a number or a truth value is written without quotes."""
+    written = dump_yaml({text: text}, one_line=True)
+    assert not (by_go(text) and written == f"{{{text}: {text}}}"), written
+
+
+@pytest.mark.parametrize("text", ["y", "N", "-0o7", "+0o7", "0O7", "0X1F", "0B1", "1_0e3", "1_0.5e3", "1e3", "0o7", "on", "07"])
+def test_what_go_takes_for_something_else_is_quoted(text: str) -> None:
+    assert by_go(text)
+    assert dump_yaml({text: text}) == f"'{text}': '{text}'\n"
 
 
 ODD = """\
