@@ -83,7 +83,7 @@ def test_without_prices_nothing_is_said_of_cost(study: Path, tmp_path: Path, cap
     [
         ("prices={gpu_hours: 1}", "did you mean 'gpu_hour'?"),
         ("prices={gpu_hour: -1}", "must be at least 0"),
-        ("prices={gpu_hour: .inf}", "finite"),
+        ("prices={gpu_hour: .inf}", "must be a number"),
         ("prices={currency: dollars}", "three capital letters"),
     ],
 )

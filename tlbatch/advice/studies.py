@@ -116,7 +116,7 @@ def advice_study(
         raise StudyError(_PLACE.sub(_as_option, str(error))) from error
 
 
-_PLACE = re.compile(r"^advice(?::\d+)?: (?:advise\.(candidates|images|seconds)(?:\[(\d+)\])?(?:\.\w+)*: )?", re.MULTILINE)
+_PLACE = re.compile(r"^advice(?::\d+)?: (?:advise\.(\w+)(?:\[(\d+)\])?(?:\.\w+)*: )?", re.MULTILINE)
 
 
 def _as_option(place: re.Match[str]) -> str:
