@@ -22,7 +22,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tests.requirements import missing
@@ -35,6 +35,8 @@ RECORDED = FOLDER / "recorded.json"
 FIRINGS = 4
 REFUSED, ENDLESS = "-", "endless"
 ANSWER_S = 10.0  #: for an answer that takes it milliseconds
+SKIPPED_A_DAY = "Pacific/Apia"
+"""30 December 2011: a search that gets there goes round for ever in the library. No clock will show that day again."""
 #: 30 minutes of summer time, the south, a day that was skipped, summer time but for Ramadan, half hours, changes at midnight
 ZONES = [
     "UTC",
@@ -166,9 +168,8 @@ def test_a_field_that_names_nothing(kubernetes: Ask, expression: str) -> None:
 @given(EXPRESSIONS, st.sampled_from(ZONES), st.integers(FIRST, LAST))
 def test_any_expression(kubernetes: Ask, expression: str, zone: str, after: int) -> None:
     answer = kubernetes(expression, zone, after)
-    if answer == ENDLESS:  # the library's fault, and no answer to compare with
-        event("endless")
-        print(f"no answer in {ANSWER_S:.0f} s: {expression!r} {zone} {after}")
+    if answer == ENDLESS:
+        assert zone == SKIPPED_A_DAY, f"Kubernetes' library does not come back from {expression!r} {zone} {after}"
     assume(answer != ENDLESS)
     assert here(expression, zone, after) == there(answer)
 
