@@ -42,7 +42,8 @@ class Entry:
         if value is None or value == "":
             return None
         if not isinstance(value, str):
-            raise ClusterError(f"{self.place}: {key} is {value!r}, expected a text; {MEND}")
+            kind = "list" if isinstance(value, list) else "mapping"  # and not what is in it, which may be a secret
+            raise ClusterError(f"{self.place}: {key} is a {kind}, expected a text; {MEND}")
         return value
 
     def flag(self, key: str) -> bool:

@@ -78,6 +78,7 @@ WRONG: dict[str, Any] = {
     ),
     "client certificate without key": kubeconfig({"server": "https://h"}, {"client-certificate-data": "aGVsbG8="}),
     "token file not there": kubeconfig(user={"tokenFile": "none"}),
+    "a list as a token": kubeconfig(user={"token": ["hidden"]}),
     "token with a line end": kubeconfig(user={"token": "a\nb"}),
     "plugin not there": kubeconfig(
         user={"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "no-such-plugin"}}
@@ -98,6 +99,7 @@ def test_what_is_wrong_in_a_kubeconfig_is_a_sentence(written: Callable[[Any], Pa
         open_cluster("tlbatch")
     assert str(path) in str(caught.value) or str(path.parent) in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "hidden" not in str(caught.value)
 
 
 def test_a_folder_a_file_not_there_and_one_not_readable_as_text(written: Callable[[Any], Path], tmp_path: Path) -> None:
