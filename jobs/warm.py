@@ -19,6 +19,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from jobs.runtime import end_with_parent, step_main
+from jobs.telemetry import load_openvino
 from tlbatch.environment import THREAD_SETTINGS
 
 PRELOAD = (
@@ -53,7 +54,7 @@ def preload() -> None:
     for name in PRELOAD:
         importlib.import_module(name)
     with suppress(Exception):  # then torch computes, and says so
-        importlib.import_module("jobs.telemetry").load_openvino()
+        load_openvino()
 
 
 class _Server:

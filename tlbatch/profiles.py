@@ -19,24 +19,17 @@ from tlbatch.manifests.site import CacheVolume, Site, checked_bundle
 from tlbatch.prices import Prices
 from tlbatch.schema.base import Part
 from tlbatch.schema.files import read_settings
+from tlbatch.schema.kubernetes_text import Namespace, ObjectName
 from tlbatch.schema.mistakes import Wording
 from tlbatch.schema.nearest import suggestion
 from tlbatch.schema.writing import dump_yaml
-from tlbatch.spec.resources import ObjectName, Quantity, StudyResources
+from tlbatch.spec.resources import Quantity, StudyResources
 from tlbatch.store.opening import check_address
 
 DEFAULT_NAME = "default"
 CONFIG_KEYS = ("current-context", "contexts")
 ENVIRONMENT = {"store": "TLBATCH_STORE", "namespace": "TLBATCH_NAMESPACE", "images": "TLBATCH_IMAGES", "tag": "TLBATCH_TAG"}
 
-
-Label = Annotated[
-    str,
-    Field(
-        pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
-        description="a name as Kubernetes takes it (at most 63 lower-case letters, digits and -)",
-    ),
-]
 Server = Annotated[str, Field(pattern=r"^(https?://[^\s/].*)?$", description="an address: http://HOST:PORT or https://HOST")]
 ImagePrefix = Annotated[
     str, Field(pattern=r"^([A-Za-z0-9\[][^\s]*)?$", description="REGISTRY/PATH, where REGISTRY/PATH/tlbatch-launcher is")
@@ -74,7 +67,7 @@ class Profile(Part):
     """
 
     kube_context: str | None = None
-    namespace: Label = "tlbatch"
+    namespace: Namespace = "tlbatch"
     images: ImagePrefix | None = None
     tag: Tag = __version__
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"

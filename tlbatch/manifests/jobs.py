@@ -72,8 +72,9 @@ def build_task_job(
     }
     args = ["--task", f"{site.store}/{task_name(task.key)}"]
     spec: dict[str, Any] = {"backoffLimit": BACKOFF_LIMIT}
-    if needs.shards > 1:
-        both = {"completions": needs.shards, "parallelism": needs.shards}
+    shards = needs.shards if needs.shards > 1 else 0
+    if shards:
+        both = {"completions": shards, "parallelism": shards}
         spec = {"completionMode": "Indexed", **both, "backoffLimitPerIndex": BACKOFF_LIMIT, "maxFailedIndexes": 0}
     name = names.task_job_name(execution, task.name, task.key, attempt)
     environment = group_environment(needs, name) if is_group(needs) else []
@@ -83,16 +84,8 @@ def build_task_job(
     if needs.give_up_after_s:
         spec["activeDeadlineSeconds"] = needs.give_up_after_s
     command = ["python", "-m", f"jobs.{task.step}"]
-    spec["template"] = build_step_template(
-        site,
-        needs,
-        site.image(STEPS[task.step].image),
-        command,
-        args,
-        labels,
-        environment,
-        shards=needs.shards if needs.shards > 1 else 0,
-    )
+    image = site.image(STEPS[task.step].image)
+    spec["template"] = build_step_template(site, needs, image, command, args, labels, environment, shards=shards)
     if needs.nodes > 1:
         spec["template"]["spec"]["subdomain"] = service_name(name)
     metadata = _metadata(name, site, needs, labels)

@@ -40,7 +40,7 @@ def build_step_template(
     ]
     waiting = [{"name": "OMP_WAIT_POLICY", "value": "PASSIVE"}, {"name": "KMP_BLOCKTIME", "value": "0"}]
     container = _container(site, needs, "step", image, [*threads, *waiting, *environment])
-    container |= {"command": [literal(each) for each in command], "args": [literal(each) for each in args]}
+    container |= {"command": [escaped(each) for each in command], "args": [escaped(each) for each in args]}
     container["args"] += ["--shard", f"$(JOB_COMPLETION_INDEX)/{shards}"] if shards else []
     spec = _spec(site, needs, container, grace_s=GRACE_S)
     spec |= {"serviceAccountName": needs.service_account or site.step_account, "automountServiceAccountToken": False}
@@ -60,9 +60,9 @@ def build_driver_template(
         "TLBATCH_JOB_NAME": "metadata.labels['batch.kubernetes.io/job-name']",
         "TLBATCH_JOB_UID": "metadata.labels['batch.kubernetes.io/controller-uid']",
     }
-    given = [{"name": name, "value": literal(value)} for name, value in environment.items()]
+    given = [{"name": name, "value": escaped(value)} for name, value in environment.items()]
     container = _container(site, needs, "driver", site.image("launcher"), [*given, *(_field(*each) for each in fields.items())])
-    container |= {"command": ["tlbatch"], "args": [literal(each) for each in args]}
+    container |= {"command": ["tlbatch"], "args": [escaped(each) for each in args]}
     spec = _spec(site, needs, container, grace_s=DRIVER_GRACE_S)
     spec |= {"serviceAccountName": site.driver_account, "automountServiceAccountToken": True}
     if site.driver_priority:
@@ -70,13 +70,13 @@ def build_driver_template(
     return _template(needs, spec, labels)
 
 
-def literal(text: str) -> str:
+def escaped(text: str) -> str:
     """What a container gets as ``text``: Kubernetes takes ``$(NAME)`` for a variable and ``$$`` for a dollar sign."""
     return text.replace("$", "$$")
 
 
-def meant(text: str) -> str:
-    """``literal`` undone, also of what an earlier version wrote as it was."""
+def unescaped(text: str) -> str:
+    """``escaped`` undone, also of what an earlier version wrote as it was."""
     return text.replace("$$", "$")
 
 
@@ -118,7 +118,7 @@ def _environment(site: Site) -> list[dict[str, Any]]:
         "AWS_DEFAULT_REGION": site.region,
         "AWS_CA_BUNDLE": f"{CA_FOLDER}/{site.ca_bundle.rpartition('/')[2]}" if site.ca_bundle else None,
     }
-    plain = [{"name": name, "value": literal(value)} for name, value in values.items() if value is not None]
+    plain = [{"name": name, "value": escaped(value)} for name, value in values.items() if value is not None]
     return [*plain, _field("TLBATCH_POD", "metadata.name")]
 
 

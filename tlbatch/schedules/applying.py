@@ -13,7 +13,7 @@ from tlbatch.cluster.submission import check_visible, user_name
 from tlbatch.errors import StudyError, TlbatchError
 from tlbatch.manifests import Cron, Site, build_cron_job, build_triggered_job, driver_needs
 from tlbatch.manifests.names import SCHEDULE
-from tlbatch.manifests.pods import meant
+from tlbatch.manifests.pods import unescaped
 from tlbatch.records.executions import new_execution_id
 from tlbatch.schedules.schedule import (
     CLUSTER,
@@ -92,7 +92,7 @@ def _check_own(request: dict[str, Any], present: dict[str, Any] | None) -> None:
     if present["metadata"].get("labels", {}).get(SCHEDULE) != name:
         raise StudyError(f"namespace {namespace} has a CronJob {name} that is no schedule of tlbatch: rename the study")
     stores = [
-        meant(each["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"][-1])
+        unescaped(each["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"][-1])
         for each in (present, request)
     ]
     if stores[0] != stores[1]:

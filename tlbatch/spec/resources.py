@@ -2,53 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from tlbatch.schema.base import Part
+from tlbatch.schema.kubernetes_text import AnnotationKey, LabelKey, LabelValue, ObjectName, QueueName
 from tlbatch.steps import STEPS
 
 Quantity = Annotated[
     str,
     Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", description="a quantity as Kubernetes writes it: 500m, 8Gi"),
-]
-_DNS = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
-ObjectName = Annotated[
-    str,
-    Field(
-        pattern=rf"^({_DNS})?$",
-        max_length=253,
-        description="a name as Kubernetes takes it (lower-case letters, digits, - and .)",
-    ),
-]
-"""Empty: none, whatever a context has."""
-Queue = Annotated[ObjectName, Field(max_length=63)]
-_LABEL_KEY = re.compile(rf"((?=[^/]{{1,253}}/){_DNS}/)?[A-Za-z0-9]([A-Za-z0-9_.-]{{0,61}}[A-Za-z0-9])?")
-
-
-def _label_key(text: str) -> str:
-    if not _LABEL_KEY.fullmatch(text):
-        raise ValueError("must be a key as Kubernetes takes it: name or example.com/name")
-    return text
-
-
-def _annotation_key(text: str) -> str:
-    """Kubernetes looks at it in lower case."""
-    _label_key(text.lower())
-    return text
-
-
-LabelKey = Annotated[str, AfterValidator(_label_key)]
-AnnotationKey = Annotated[str, AfterValidator(_annotation_key)]
-LabelValue = Annotated[
-    str,
-    Field(
-        pattern=r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$",
-        description="a label as Kubernetes takes it (at most 63 letters, digits, -, _ and .)",
-    ),
 ]
 Duration = Annotated[str, Field(pattern=r"^[0-9]+(s|m|h|d)$", description="a duration: 90s, 5m, 2h or 7d")]
 
@@ -72,8 +37,8 @@ class Resources(Part):
     node_selector: dict[LabelKey, LabelValue] | None = Field(default=None, description="labels that a node must have")
     tolerations: tuple[dict[str, Any], ...] | None = Field(default=None, description="taints that pods accept")
     priority_class: ObjectName | None = Field(default=None, description="of tasks' pods")
-    queue: Queue | None = Field(default=None, description="Kueue's LocalQueue that admits each task")
-    driver_queue: Queue | None = Field(default=None, description="Kueue's LocalQueue that admits drivers")
+    queue: QueueName | None = Field(default=None, description="Kueue's LocalQueue that admits each task")
+    driver_queue: QueueName | None = Field(default=None, description="Kueue's LocalQueue that admits drivers")
     image_pull_secrets: tuple[ObjectName, ...] | None = Field(default=None, description="Secrets for a private registry")
     service_account: ObjectName | None = Field(default=None, description="of tasks' pods; default: the context's")
     ttl: Duration | None = Field(default=None, description="how long an ended driver's Job stays in the cluster; default: 1d")

@@ -31,6 +31,8 @@ DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1.5)), "-"
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that a name may have and an XML file may not (https://www.w3.org/TR/xml/#charsets)."""
 
+TEXT = re.compile(r"(?<=>)([^<>]*[^<>\s][^<>]*)(?=<)")  #: of an SVG: what stands between two tags
+
 CSS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)", PAPER: "none"}
 CSS |= {colour: f"var(--series-{place})" for place, colour in enumerate(SERIES, start=1)}
 
@@ -126,23 +128,24 @@ def lay_out(figure: Figure) -> None:
     figure.set_layout_engine(None)
 
 
-def _inline_tag(tag: str, name: str) -> str:
-    """Texts between tags are somebody's names, and stay as they are."""
-    tag = re.sub(r'(?<= )id="([^"]+)"', rf'id="{name}-\1"', tag)
-    tag = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", tag)
-    tag = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", tag)
-    tag = re.sub(r"font-family: [^;\"]*;?", "", tag)
-    for colour, variable in CSS.items():
-        tag = tag.replace(colour, variable)
-    return tag
-
-
 def inline_svg(svg: str, name: str, alt: str) -> str:
     """An SVG file as part of a page: ids of its own, the page's colours and font, a text for those who cannot see it. Pure."""
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = re.sub(r"<[^<>]*>", lambda tag: _inline_tag(tag[0], name), body)
+    pieces = TEXT.split(body)  # every other is a text, somebody's name, which stays as it is
+    pieces[::2] = [_inline_tags(tags, name) for tags in pieces[::2]]
+    body = "".join(pieces)
     box = re.search(r'viewBox="([^"]+)"', body)
     start = f'<svg role="img" aria-labelledby="{name}-title" viewBox="{box.group(1) if box else ""}" class="figure">'
     title = f'<title id="{name}-title">{escape(alt)}</title>'
     return re.sub(r"\s*\n\s*", "\n", start + title + body[body.index(">") + 1 :])
+
+
+def _inline_tags(tags: str, name: str) -> str:
+    tags = re.sub(r'(?<= )id="([^"]+)"', rf'id="{name}-\1"', tags)
+    tags = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", tags)
+    tags = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", tags)
+    tags = re.sub(r"font-family: [^;\"]*;?", "", tags)
+    for colour, variable in CSS.items():
+        tags = tags.replace(colour, variable)
+    return tags
