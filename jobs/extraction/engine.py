@@ -10,9 +10,11 @@ network were compiled. Neither depends on how many items there are or who comput
 from __future__ import annotations
 
 import math
+import os
 import threading
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
@@ -42,6 +44,7 @@ AT_ONCE, AT_ONCE_SHORT, AT_ONCE_DENSE = 2, 4, 8
 pixels: a fifth less time); so does that of four on CPUs that compute in bfloat16, whose values take half the room (a tenth
 less than of eight; MobileNetV3 as much less than of two). Weights of dense layers are read once a pass, and more items share
 them. Rows have the same bits either way."""
+CAPABILITIES = "OPTIMIZATION_CAPABILITIES"
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -59,10 +62,9 @@ class CompiledNetwork:
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
             "ENABLE_CPU_PINNING": False,
         }
-        openvino = load_openvino()
         self.name = f"openvino {version('openvino')}"
-        self._network, self._tensor = network, openvino.Tensor
-        self._compiled = openvino.Core().compile_model(model, "CPU", settings)
+        self._network, self._tensor = network, load_openvino().Tensor
+        self._compiled = _core(os.getpid()).compile_model(model, "CPU", settings)
         self.size = int(self._compiled.input(0).shape[0])
         self._own = threading.local()
 
@@ -137,9 +139,22 @@ def _at_once(network: nn.Module, precision: str) -> int:
 
 
 @cache
+def _core(process: int) -> Any:
+    """OpenVINO's, its CPU plug-in loaded, for as long as the process lives. What is forked from it has its own.
+
+    The plug-in gives the thread that loads it a stack of the plug-in's for signals, and whichever thread lets go of the last
+    that holds the plug-in unmaps that stack: the next signal that the first thread handles, a child's end or being asked to
+    stop, ends the process (139). So the thread that loads it is one that ends.
+    """
+    core = load_openvino().Core()
+    with ThreadPoolExecutor(1) as loading:
+        loading.submit(core.get_property, "CPU", CAPABILITIES).result()
+    return core
+
+
 def _computes_bfloat16() -> bool:
     """Whether OpenVINO does here; else it computes such networks in float32."""
-    return "BF16" in load_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in _core(os.getpid()).get_property("CPU", CAPABILITIES)
 
 
 def _compile(

@@ -196,7 +196,8 @@ def test_where_no_process_can_be_started_all_is_computed_here(
 
 
 SEVERAL = """
-import sys
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs the tests in the background
 from jobs.workers import Workers
 from tests.jobs.test_workers import {work}
 with Workers(2) as workers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -246,6 +247,36 @@ def test_an_openvino_that_does_not_load_leaves_the_network_to_torch(
     network(pictures(48))
     assert network.engine.startswith("torch")
     assert f"there is no openvino that runs here (pip install 'tlbatch[train]'): {error}" in capsys.readouterr().out
+
+
+LET_GO = """
+import os, signal, sys
+from concurrent.futures import ThreadPoolExecutor
+from torch import nn
+from jobs.extraction import engine
+engine.SMALL = 0
+signal.signal(signal.SIGTERM, lambda *_: print("asked to stop"))
+def networks():
+    convolution = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    return [engine.compiled(convolution, (4, 3, 16, 16), precision, 1) for precision in ("fp32", "bf16", "fp32")]
+with ThreadPoolExecutor(1) as other:
+    held = networks() if sys.argv[1] == "here" else other.submit(networks).result()
+    assert None not in held
+    if sys.argv[2] == "here":
+        del held[0], held[0], held[0]
+    else:
+        other.submit(held.clear).result()
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("goes on")
+"""
+
+
+@pytest.mark.parametrize("released", ["here", "there"])
+@pytest.mark.parametrize("opened", ["here", "there"])
+def test_a_signal_after_a_network_is_let_go_of_ends_no_process(opened: str, released: str) -> None:
+    """Fails where a thread that lives on loads OpenVINO's plug-in: its stack for signals is unmapped with the plug-in."""
+    ended = subprocess.run([sys.executable, "-c", LET_GO, opened, released], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "asked to stop\ngoes on\n"), ended.stderr
 
 
 def test_the_size_of_a_batch_changes_no_bit() -> None:
