@@ -9,7 +9,8 @@
 ``model.json``               the card (jobs.exporting.card), with the sha256 of the other files and how far they agree with
                              the model as it was evaluated
 ``README.md``                the same for people, and how to use the files
-``outcome.json``             {code, sentence}: how it ended
+
+Beside the request ``outcome.json``, {code, sentence}: how it ended.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from pathlib import Path
 
 from jobs.exporting.needs import missing
 from tlbatch import output
-from tlbatch.errors import TlbatchError
+from tlbatch.champions.exporting import OUTCOME
+from tlbatch.errors import TlbatchError, TransientError, no_room
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,7 +35,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="an empty folder for the files")
     arguments = parser.parse_args(argv)
     code, sentence = _export(arguments.request, arguments.out)
-    (arguments.out / "outcome.json").write_text(json.dumps({"code": code, "sentence": sentence}), encoding="utf-8")
+    outcome = arguments.request.with_name(OUTCOME)  # not in the folder, which may be full
+    outcome.write_text(json.dumps({"code": code, "sentence": sentence}), encoding="utf-8")
     return code
 
 
@@ -48,6 +51,8 @@ def _export(request: Path, out: Path) -> tuple[int, str]:
     except TlbatchError as error:
         return error.exit_code, str(error)
     except Exception as error:  # noqa: BLE001 - the last line of defence: told to who started this
+        if no_room(error):
+            return TransientError.exit_code, f"no space left for the export ({error}): make room, or name another folder"
         traceback.print_exc()
         return 1, f"a bug in the export ({type(error).__name__}: {error})"
     return 0, "done"

@@ -34,6 +34,7 @@ from tlbatch.errors import DeadlineError, Stopped, StudyError, TlbatchError, Tra
 from tlbatch.logins import without_logins
 from tlbatch.records.task_records import read_exit
 from tlbatch.scratch import Scratch
+from tlbatch.steps import more_memory
 from tlbatch.store import NotFoundError, open_store
 from tlbatch.store.artifacts import load_manifest
 from tlbatch.store.documents import WRONG, what
@@ -151,9 +152,9 @@ def _run_task(
     except KeyboardInterrupt:
         code, sentence = Stopped.exit_code, "asked to stop"
     except MemoryError:
-        code, sentence = 137, "out of memory: raise resources.memory or lower train.micro_batch_size"
+        code, sentence = 137, f"out of memory: {more_memory(step)}"
     except Exception as error:  # noqa: BLE001 - the last line of defence: recorded, then the process ends with 1
-        code, sentence = _unexpected(error, arguments.debug)
+        code, sentence = _unexpected(error, step, arguments.debug)
     if code:
         _say(f"{step}: {sentence}", sys.stderr)
     if log is not None and context is not None:
@@ -197,9 +198,9 @@ def _attempt_name() -> str:
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{own}"
 
 
-def _unexpected(error: Exception, debug: bool) -> tuple[int, str]:
+def _unexpected(error: Exception, step: str, debug: bool) -> tuple[int, str]:
     """Exit code and sentence of an error no step foresaw: what torch refuses has its own, all else is a bug."""
-    found = refused(error)
+    found = refused(error, step)
     if debug:
         traceback.print_exc()
     else:

@@ -43,6 +43,7 @@ tlbatch.plugins
 tlbatch.store
 tlbatch.environment
 tlbatch.schema
+tlbatch.markdown
 tlbatch.logins tlbatch.output
 tlbatch.roles tlbatch.steps tlbatch.errors tlbatch.home tlbatch.interrupts tlbatch.nouns
 tlbatch.packed tlbatch.peak_memory tlbatch.spreadsheet tlbatch.quantities tlbatch.scratch

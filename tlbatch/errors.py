@@ -1,5 +1,7 @@
 """What can go wrong, as sentences. An error class owns its exit code (the contract of the manual's table, docs/commands.md)."""
 
+import errno
+
 
 class TlbatchError(Exception):
     """A failure the user can act on. Its text says what is wrong, where, and what to do.
@@ -50,6 +52,8 @@ class Stopped(TlbatchError):  # noqa: N818 - it is a request, not an error
     exit_code = 143
 
 
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What the system says of a file system that is full, or of a quota that is used up."""
 FINAL_CODES = frozenset({1, 2, 65, 124, 126, 127})
 """Exit codes that trying again does not change."""
 BACKOFF_LIMIT = 6
@@ -62,3 +66,8 @@ BY_CODE: dict[int, type[TlbatchError]] = {
 def error_of(code: int, sentence: str) -> TlbatchError:
     """What a process of ours that ended with ``code`` would have raised here."""
     return BY_CODE.get(code, TlbatchError)(sentence)
+
+
+def no_room(error: BaseException) -> bool:
+    """Whether a file system was full, by the system's number or, where a library keeps that to itself, by its words."""
+    return (isinstance(error, OSError) and error.errno in NO_ROOM) or "No space left on device" in str(error)

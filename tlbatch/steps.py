@@ -48,14 +48,14 @@ _STEPS = (  # in the order of displays and reports
     Step("overlap", 1, "data", memory_mib=250),
     Step("extract", 3, "extract", compute=True, torch=True, sharded=True, reuses=True),
     Step("probe", 3, "extract", compute=True, torch=True, sharded=True, reuses=True),
-    Step("finetune", 14, "finetune", compute=True, torch=True, saves=True, model=True),
+    Step("finetune", 15, "finetune", compute=True, torch=True, saves=True, model=True),
     Step("evaluate", 9, "evaluate", compute=True, torch=True, sharded=True),
     Step("suspects", 5, "data", planned="tlbatch.planning.suspects_task:add_suspects"),
     Step("curve", 8, "data", saves=True, planned="tlbatch.planning.curve_task:add_curve"),
     Step("episodes", 7, "data", planned="tlbatch.planning.episodes_task:add_episodes"),
     Step("decide", 3, "data", memory_mib=300, planned="tlbatch.planning.make:add_decision"),
     Step("advise", 9, "data", page=True),
-    Step("report", 17, "data", memory_mib=700, page=True, planned="tlbatch.planning.report_task:add_report"),
+    Step("report", 18, "data", memory_mib=700, page=True, planned="tlbatch.planning.report_task:add_report"),
     Step("extend", 4, "evaluate", compute=True, torch=True, model=True, resources_of="evaluate"),
     Step("predict", 5, "evaluate", compute=True, torch=True, sharded=True, resources_of="evaluate"),
 )
@@ -68,6 +68,14 @@ MODELS = tuple(step.name for step in _STEPS if step.model)
 
 PAGES = tuple(step.name for step in _STEPS if step.page)
 """Steps whose task is an execution's last, called as they are: its page."""
+
+
+def more_memory(step: str) -> str:
+    """What to set where a task of the step had too little memory. Only a training can do with less."""
+    known = STEPS.get(step)
+    if known is None or known.compute:
+        return "raise resources.memory" + (" or lower train.micro_batch_size" if known and known.saves else "")
+    return f"raise resources.steps.{step}.memory"
 
 
 def place_of(step: str) -> int:

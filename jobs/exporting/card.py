@@ -32,6 +32,7 @@ from tlbatch import nouns
 from tlbatch.champions.exporting import CARD, Request
 from tlbatch.champions.judged import own_number, times
 from tlbatch.kinds import kind_of
+from tlbatch.markdown import markdown, markdown_code, markdown_table
 from tlbatch.spec.added import added_name
 from tlbatch.store.artifacts import file_sha256
 
@@ -104,7 +105,7 @@ def _readme(document: Mapping[str, Any]) -> str:
     usage = feed_of(document["input"]).usage(document["input"])
     parts = [
         f"# {document['name']}, champion number {document['serial']}\n\n{_what(document)}",
-        f"## Classes\n\n{', '.join(document['classes'])}",
+        f"## Classes\n\n{', '.join(map(markdown, document['classes']))}",
         f"## What it is worth\n\n{_worth(document)}",
         f"## How {kind_of(document['input'].get('kind')).items} are fed\n\n{usage.words}",
         f"## Files\n\n{_files(document, usage)}",
@@ -118,25 +119,27 @@ def _what(document: Mapping[str, Any]) -> str:
     own = added_name(network.get("scratch")) or "a CNN"
     name = network["backbone"]["name"] if network.get("backbone") else f"{own} trained from scratch"
     folds = f", {network['folds']} folds" if network["folds"] > 1 else ""
-    learned = f" Its backbone learned from {document['trained_on']}." if document["trained_on"] else ""
-    said = document["lineage"].get("sentence") or ""
+    learned = f" Its backbone learned from {markdown(document['trained_on'])}." if document["trained_on"] else ""
+    said = markdown(document["lineage"].get("sentence") or "")
     return (
         f"Run `{document['run']}` of the study `{document['study']}` (seed {document['seed']}{folds}): "
-        f"{name or 'an earlier model'} up to `{network['layer']}`, {network['parameters']:,} parameters, "
+        f"{markdown(name or 'an earlier model')} up to {markdown_code(network['layer'])}, "
+        f"{network['parameters']:,} parameters, "
         f"trained on {images['train']:,} {nouns.items()}, chosen on {images['validation']:,}.{learned} {said}"
     ).strip()
 
 
 def _worth(document: Mapping[str, Any]) -> str:
-    rows = ["| metric | value | 95 % interval |", "|---|---|---|"]
+    rows = list[tuple[str, str, str]]()
     for name, found in sorted(document["metrics"].items()):
         if found and found.get("value") is not None:
             among = f"{found['low']:.3f} – {found['high']:.3f}" if found.get("low") is not None else ""
-            rows.append(f"| {name.replace('_', ' ')} | {found['value']:.3f} | {among} |")
+            rows.append((name.replace("_", " "), f"{found['value']:.3f}", among))
     asked, corrected = document["test"]["asked"], document["corrected"]
     metric = str((corrected or {}).get("metric") or "accuracy")
     own = own_number(metric, document["fresh"], corrected)
-    text = "\n".join(rows) + f"\n\nOn {document['test']['images']:,} test {nouns.items()} it did not learn from"
+    table = markdown_table(("metric", "value", "95 % interval"), rows, range(3))
+    text = "\n".join(table) + f"\n\nOn {document['test']['images']:,} test {nouns.items()} it did not learn from"
     text += f", {times(asked)}: it was chosen on them, which flatters it." if asked else "."
     text += "".join(_added(each) for each in document["extended"])
     return f"{metric.replace('_', ' ').capitalize()} {own.words}.\n\n{text}" if own else text
@@ -149,9 +152,9 @@ def _added(each: Mapping[str, Any]) -> str:
     if recall is not None:
         own = f"{recall['k']} of {recall['n']} recognised by the others ({recall['low']:.3f} – {recall['high']:.3f})"
     return (
-        f"\n\n`{each['class']}` was added without training, from {nouns.count(each['images'])}: its accuracy is not tested "
-        f"({own}). It took {nouns.count(cost['taken'], 'test')} of the other classes that were right before: accuracy there "
-        f"{cost['after']:.3f}, {cost['before']:.3f} before."
+        f"\n\n{markdown_code(each['class'])} was added without training, from {nouns.count(each['images'])}: its accuracy is "
+        f"not tested ({own}). It took {nouns.count(cost['taken'], 'test')} of the other classes that were right before: "
+        f"accuracy there {cost['after']:.3f}, {cost['before']:.3f} before."
     )
 
 
@@ -163,7 +166,8 @@ def _files(document: Mapping[str, Any], usage: Usage) -> str:
         if name.endswith("s")
     ]
     if "onnx" in check:
-        lines.append(f"- `model.onnx`: {usage.onnx} to `probabilities` [{usage.items}, classes]")
+        scaled = "" if document["temperature"] is None else "; `calibrated` has those that `tlbatch predict` gives"
+        lines.append(f"- `model.onnx`: {usage.onnx} to `probabilities` [{usage.items}, classes]{scaled}")
     for name, found in check.items():
         lines.append(
             f"- {name}: on {found['images']} test {nouns.items()} the probabilities differ from the evaluated ones by at most "

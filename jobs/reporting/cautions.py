@@ -13,6 +13,7 @@ from tlbatch import nouns
 from tlbatch.kinds import kind_of
 
 FEW = 10  #: test images of a class below which only counts say anything
+FEW_UNITS = 10  #: groups of test images below which draws of whole groups vary too little
 
 
 def warnings_of(sources: Sources, records: Sequence[TaskRecord]) -> list[str]:
@@ -22,6 +23,7 @@ def warnings_of(sources: Sources, records: Sequence[TaskRecord]) -> list[str]:
         *_seen(sources),
         *_files(DataCard.of(sources)),
         *_few(sources),
+        *few_units(sources.runs),
         *_set_aside(records),
     ]
 
@@ -71,6 +73,16 @@ def _few(sources: Sources) -> list[str]:
         return []
     some = listing(few) if len(few) <= 5 else f"{', '.join(few[:5])} and {len(few) - 5} more"
     return [f"Fewer than {FEW} test {nouns.items()} of {some}: their rates are counts only."]
+
+
+def few_units(runs: Sequence[RunSource]) -> list[str]:
+    """Where test images come in so few groups that intervals of drawn ones are too narrow (docs/statistics.md)."""
+    if not runs or runs[0].units == len(runs[0].labels) or runs[0].units >= FEW_UNITS:
+        return []
+    return [
+        f"The test {nouns.items()} come in {plural(runs[0].units, 'group')} only: intervals of all metrics but accuracy are "
+        "narrower than they should be, as they are of groups that are drawn again."
+    ]
 
 
 def _set_aside(records: Sequence[TaskRecord]) -> list[str]:

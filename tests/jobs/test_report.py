@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 
 from jobs.report import run
+from jobs.reporting.cautions import few_units
 from jobs.reporting.sources import load_sources
 from jobs.reporting.suspected import suspected_of
 from jobs.reporting.views.mistakes import unjudged_training_labels
@@ -283,6 +288,18 @@ def test_a_card_says_what_the_model_is_worth_and_made_of(out: Path, study: Study
     assert study.inputs["finetune:features:0"].digest in card
 
 
+def test_a_card_shows_classes_as_they_are_called(tmp_path: Path) -> None:
+    """Fails where names are written into Markdown as they are: ``*cat*`` is in italics then, ``<b>`` is not there."""
+    classes = ["*cat*", "<b>dog", "[x](y)"]
+    study = draw_study(tmp_path, classes, [Trained("cnn", 1.0), Trained("cnn2", 2.0)], 100)
+    run(study.context())
+    card = (tmp_path / "scratch" / "out" / "cards" / "cnn.md").read_text()
+    page = MarkdownIt("commonmark").enable("table").render(card)
+    for name in classes:
+        assert html.escape(name, quote=False) in page, name
+    assert ">accuracy</td>" in page
+
+
 def test_damaged_results_are_told_of(tmp_path: Path) -> None:
     study = draw_study(tmp_path, ["cat", "dog"], [Trained("cnn", 1.0), Trained("cnn2", 2.0)], 100)
     ref = study.inputs["evaluate:cnn"]
@@ -293,6 +310,16 @@ def test_damaged_results_are_told_of(tmp_path: Path) -> None:
     run(study.context())
     report = json.loads((tmp_path / "scratch" / "out" / "report.json").read_text())
     assert any("evaluate:cnn" in warning and "set aside" in warning for warning in report["warnings"])
+
+
+def test_few_groups_of_test_images_are_warned_of() -> None:
+    """Intervals of what is drawn again are too narrow there; where every image is a unit there is nothing to warn of."""
+    for units, warned in ((4, True), (9, True), (10, False), (32, False)):
+        runs: Any = [SimpleNamespace(units=units, labels=np.zeros(32))]
+        assert bool(few_units(runs)) == warned
+    one: Any = [SimpleNamespace(units=5, labels=np.zeros(5))]
+    assert few_units(one) == []
+    assert few_units([]) == []
 
 
 def test_a_report_of_one_run_with_little_to_say(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+import jobs.export
 from jobs.kinds.image.usage import onnx_snippet
 from jobs.telemetry import load_onnxruntime
 from tests.studies.shapes import Bench
@@ -20,7 +23,7 @@ from tlbatch.champions.champion import find_champion
 from tlbatch.champions.exporting import build_request, pull_champion
 from tlbatch.champions.promoting import promote_run
 from tlbatch.cli import main
-from tlbatch.errors import StudyError
+from tlbatch.errors import StudyError, TransientError
 from tlbatch.execution.launch import Outcome
 from tlbatch.records.executions import find_execution
 from tlbatch.store import Store, open_store
@@ -126,7 +129,14 @@ def test_pulled_twice_is_the_same_and_other_folders_are_left_alone(store: Store,
     request = build_request(store, "cnn", None, ("safetensors",), 5, None)
     first = pull_champion(request, tmp_path / "a")
     assert first.card["check"]["safetensors"]["images"] <= 5
+    card = tmp_path / "a/model.json"
+    earlier = json.loads(card.read_text())  # of another champion, with an ONNX file
+    card.write_text(json.dumps({**earlier, "files": {**earlier["files"], "model.onnx": {}, "../../mine": {}}}))
+    (tmp_path / "a/model.onnx").write_bytes(b"of another model")
+    (tmp_path / "a/own.txt").write_text("mine")
     assert pull_champion(request, tmp_path / "a").card == first.card
+    assert not (tmp_path / "a/model.onnx").exists()
+    assert (tmp_path / "a/own.txt").read_text() == "mine"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("")
     with pytest.raises(StudyError, match="has other things in it"):
@@ -139,6 +149,45 @@ def test_past_the_tolerance_nothing_is_written(store: Store, tmp_path: Path, cap
     assert code == 65
     assert "more than the tolerance of 0 (evaluated in fp32): nothing was written" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "said"),
+    [
+        (errno.ENOSPC, TransientError, "no space left there: make room"),
+        (errno.EROFS, StudyError, "cannot be written (Read-only"),
+    ],
+)
+def test_a_folder_that_takes_nothing_is_a_sentence(
+    number: int, error: type[Exception], said: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("tlbatch.champions.exporting.tempfile.TemporaryDirectory", refuse)
+    with pytest.raises(error) as raised:
+        pull_champion(build_request(store, "cnn", None, ("safetensors",), 5, None), tmp_path / "a")
+    assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("tolerance", ["nan", "inf", "-1", "2"])
+def test_a_tolerance_is_a_difference_of_probabilities(tolerance: str, store: Store, tmp_path: Path) -> None:
+    code = tlbatch("champion", "pull", "features", str(tmp_path / "m"), "--store", store.url, f"--tolerance={tolerance}")
+    assert (code, list(tmp_path.iterdir())) == (2, [])
+
+
+def test_an_export_without_room_comes_back_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By safetensors' own words, which has no number; how it ended lies beside the request, not where there is no room."""
+
+    def full(*_: Any) -> None:
+        raise RuntimeError("SafetensorError: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("jobs.exporting.champion.export", full)
+    monkeypatch.setattr("tlbatch.champions.exporting.Request.from_json", lambda _: None)
+    request = tmp_path / "request.json"
+    request.write_text("{}")
+    assert jobs.export.main(["--request", str(request), "--out", str(tmp_path / "out")]) == 75
+    assert "no space left for the export" in json.loads((tmp_path / "outcome.json").read_text())["sentence"]
 
 
 @pytest.mark.slow

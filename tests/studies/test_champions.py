@@ -102,6 +102,8 @@ def test_what_is_shown_is_what_was_evaluated(call: Call, bench: Bench, first_run
         (["promote", "shapes", "shapes", "--run", "feature"], "has no run 'feature' (did you mean 'features'?)"),
         (["promote", "shapes", "shapes", "--run", "cnn", "--seed", "7"], "cnn has no seed 7: there are 0"),
         (["promote", "../x", "shapes", "--run", "cnn"], "'../x' is no name for a champion"),
+        (["promote", "..", "shapes", "--run", "cnn"], "'..' is no name for a champion"),
+        (["promote", ".", "shapes", "--run", "cnn"], "'.' is no name for a champion"),
         (["promote", "", "shapes", "--run", "cnn"], "'' is no name for a champion"),
         (["promote", "a\nb", "shapes", "--run", "cnn"], "is no name for a champion"),
         (["promote", "shapes", "--serial", "1"], "no champion 'shapes'"),

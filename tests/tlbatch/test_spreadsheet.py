@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from tests.tlbatch.listed import lay_out
 from tlbatch.datasets.relabelling import load_corrections, plan_relabelling, save_corrections
-from tlbatch.display.tables import markdown_table
 from tlbatch.spec import load_study
 from tlbatch.spreadsheet import csv_text, defused, restored
 from tlbatch.store.directory import DirectoryStore
@@ -63,8 +62,3 @@ def test_suspects_are_relabelled_by_the_names_they_have(tmp_path: Path) -> None:
     assert plan_relabelling(study, store, untouched, "suspects.csv")[0].changes == ()
     back = csv_text(("path", "label"), [(name, "=a") for name in names]).encode()
     assert dict(plan_relabelling(study, store, back, "back.csv")[0].corrections) == {}
-
-
-def test_markdown_shows_names_as_they_are() -> None:
-    (line,) = markdown_table(("name",), [("a|b `c` [x](http://y) <b> _d_ *e* f_g\n\x1b]0;",)])[2:]
-    assert line == r"| a\|b \`c\` [x]\(http://y) &lt;b> \_d\_ \*e\* f_g \\x1b]0; |"

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from tlbatch.champions.champion import Champion, find_champion, model_of_task, terms
-from tlbatch.errors import StudyError, TransientError, error_of
+from tlbatch.errors import NO_ROOM, StudyError, TransientError, error_of
 from tlbatch.store import Store
 from tlbatch.store.artifacts import file_sha256
 from tlbatch.tasks import InputRef, Task, load_task
 
-CARD = "model.json"
+CARD, OUTCOME = "model.json", "outcome.json"
 IMAGES = 200
 FORMATS = ("safetensors", "onnx")
 
@@ -113,6 +113,16 @@ def _task(store: Store, key: str) -> Task | None:
 def pull_champion(request: Request, folder: Path) -> Pulled:
     """Export into ``folder``: all files or none, their hashes checked. Raises what the export ended with, as a sentence."""
     _writable(folder)
+    try:
+        return _pull(request, folder)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise TransientError(f"{folder}: no space left there: make room, or name another folder") from error
+        raise StudyError(f"{folder} cannot be written ({error.strerror}): name another folder") from error
+
+
+def _pull(request: Request, folder: Path) -> Pulled:
+    earlier = _listed(folder)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as made:
         out = Path(made)
         _run(request, out)
@@ -122,7 +132,18 @@ def pull_champion(request: Request, folder: Path) -> Pulled:
         for path in sorted(out.iterdir(), key=lambda path: path.name == CARD):  # the card last: it tells of the others
             path.chmod(0o666 & ~_umask())  # safetensors writes files that only their owner reads
             path.replace(folder / path.name)
+        for name in earlier - {*card["files"], CARD}:  # of another model than the card's
+            (folder / name).unlink(missing_ok=True)
     return Pulled(str(folder), tuple(sorted(card["files"])), card)
+
+
+def _listed(folder: Path) -> set[str]:
+    """Files that an earlier pull left, by its card; none where the card is damaged."""
+    try:
+        files = json.loads((folder / CARD).read_bytes())["files"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return set()
+    return {name for name in files if isinstance(name, str) and Path(name).name == name}
 
 
 def _umask() -> int:
@@ -147,9 +168,8 @@ def _run(request: Request, out: Path) -> None:
         document.write_bytes(request.to_json())
         command = [sys.executable, "-m", "jobs.export", "--request", str(document), "--out", str(out)]
         code = subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
-    outcome = out / "outcome.json"
-    said: Mapping[str, Any] = json.loads(outcome.read_bytes()) if outcome.exists() else {}
-    outcome.unlink(missing_ok=True)
+        outcome = document.with_name(OUTCOME)
+        said: Mapping[str, Any] = json.loads(outcome.read_bytes()) if outcome.exists() else {}
     if code or not said:
         what = f"the export ended with {code} and without a word: is there memory enough for the network?"
         raise error_of(int(said.get("code", code)), str(said.get("sentence") or what))

@@ -44,7 +44,7 @@ def promote_run(
 
     Raises StudyError where there is no such model, BeatenError where another process moved the champion meanwhile.
     """
-    if not name or "/" in name or one_line(name) != name or not is_name(f"{ROOT}{name}.json"):
+    if not name or "/" in name or one_line(name) != name or not is_name(f"{ROOT}{name}/{name}.json"):
         raise StudyError(f"{name!r} is no name for a champion: take its study's name")
     present, etag = load_champion(store, name)
     challenger = replace(_of_execution(store, execution, run, seed), name=name)

@@ -9,6 +9,8 @@ from typing import Any
 
 from tlbatch.cluster.devices import is_device, lacking
 from tlbatch.errors import FINAL_CODES
+from tlbatch.manifests.names import STEP
+from tlbatch.steps import more_memory
 
 Document = Mapping[str, Any]
 OOM_CODE, SIGTERM_CODE = 137, 143
@@ -28,7 +30,8 @@ DISRUPTIONS = {
 
 @dataclass(frozen=True)
 class PodExit:
-    """How a pod's container ended. ``sentence``: the step's own last words; ``finished``: when (RFC 3339)."""
+    """How a pod's container ended. ``sentence``: the step's own last words; ``finished``: when (RFC 3339). ``step``: "" of a
+    driver's."""
 
     pod: str
     code: int
@@ -37,13 +40,13 @@ class PodExit:
     disrupted: bool = False
     finished: str = ""
     sentence: str = ""
+    step: str = ""
 
     def explain(self) -> str:
         """One sentence; "" for an end that was good."""
         if self.oom:
-            return (
-                f"killed for memory at its limit of {self.limit or '?'}: raise resources.memory or lower train.micro_batch_size"
-            )
+            way = more_memory(self.step) if self.step else "raise resources.driver_memory"
+            return f"killed for memory at its limit of {self.limit or '?'}: {way}"
         if self.disrupted:
             return self.sentence or "disrupted"
         if self.code == 0:
@@ -76,6 +79,7 @@ def pod_exit(pod: Document) -> PodExit | None:
         disrupted=disrupted,
         finished=str(ended.get("finishedAt") or ""),
         sentence=words,
+        step=str(pod["metadata"].get("labels", {}).get(STEP, "")),
     )
 
 

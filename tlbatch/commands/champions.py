@@ -15,6 +15,7 @@ from tlbatch.commands.options import (
     CORES,
     GivenPath,
     context_option,
+    finite,
     follow_links_option,
     kept_store_option,
     namespace_option,
@@ -105,6 +106,7 @@ def promote(name: str, execution: str, run: str | None, seed: int | None, serial
     """
     from tlbatch.champions.promoting import bring_back, promote_run
     from tlbatch.cluster.submission import user_name
+    from tlbatch.prediction.model import has_trained
     from tlbatch.records.executions import find_execution
     from tlbatch.schedules.pins import load_pins
     from tlbatch.store.opening import open_kept
@@ -117,7 +119,8 @@ def promote(name: str, execution: str, run: str | None, seed: int | None, serial
     if serial is not None:
         _say(bring_back(opened, name, serial, user_name(), verb="promoted"), output)
         return
-    found, pins = find_execution(opened, execution), load_pins(opened, name)
+    wanted = (lambda each: has_trained(each, run)) if run else None
+    found, pins = find_execution(opened, execution, wanted), load_pins(opened, name)
     _say(promote_run(opened, name, found, run, seed, user_name(), pinned=pins.ref if pins else None), output)
 
 
@@ -221,7 +224,11 @@ def extend(
 @click.option("--task", default=None, help="Of a champion of several tasks: the one whose model to bring.")
 @click.option("--images", type=click.IntRange(1), default=200, show_default=True, help="Test images to compare on, at most.")
 @click.option(
-    "--tolerance", type=click.FloatRange(0), default=None, help="Largest difference of a probability.  [default: 0.001]"
+    "--tolerance",
+    type=click.FloatRange(0, 1),
+    callback=finite,
+    default=None,
+    help="Largest difference of a probability.  [default: 0.001]",
 )
 @kept_store_option
 @output_option

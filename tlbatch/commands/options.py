@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -82,6 +83,13 @@ follow_links_option = click.option("--follow-links", is_flag=True, help="Take wh
 output_option = click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Output format."
 )
+
+
+def finite(_context: click.Context, option: click.Parameter, value: float | None) -> float | None:
+    """A callback: nan is within every range, as it is neither below nor above."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no number to compare with", param=option)
+    return value
 
 
 def print_json(document: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +9,9 @@ import click
 
 from tlbatch.display.label_curve import COLUMNS, LEFT, curve_rows, curve_sentences
 from tlbatch.display.text import text_table
-from tlbatch.output import one_line, terminal_width
+from tlbatch.markdown import markdown, markdown_table
+from tlbatch.output import terminal_width
 from tlbatch.spreadsheet import csv_text
-
-_MARKS = re.compile(r"[\\`|*]|(?<!\w)_|_(?!\w)|(?<=\])[(\[:]")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], form: str, left: tuple[int, ...] = (0,)) -> None:
@@ -24,18 +22,6 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], form: str
         click.echo("\n".join(markdown_table(columns, rows, left)))
     else:
         click.echo("\n".join(text_table(list(columns), [list(row) for row in rows], left, terminal_width())))
-
-
-def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: tuple[int, ...] = (0,)) -> list[str]:
-    """GitHub's Markdown; what would be a cell's end, code, a link, an image or HTML is escaped."""
-    rule = [":--" if place in left else "--:" for place in range(len(columns))]
-    shown = [[markdown(str(cell)) for cell in row] for row in (columns, *rows)]
-    return [f"| {' | '.join(line)} |" for line in (shown[0], rule, *shown[1:])]
-
-
-def markdown(text: str) -> str:
-    """Text that Markdown shows as it is, in one line."""
-    return _MARKS.sub(r"\\\g<0>", one_line(text.replace("\n", " "))).replace("<", "&lt;")
 
 
 def csv_of_report(document: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tlbatch.errors import Stopped, StudyError, TransientError
+from tlbatch.errors import NO_ROOM, Stopped, StudyError, TransientError
 from tlbatch.home import expanded, home
 from tlbatch.quantities import amount
 from tlbatch.store import cache_space
@@ -29,7 +29,6 @@ LEAST_BYTES = 64 * 2**20
 FETCHED_WITHIN_S = 600.0
 """How long another process is waited for that fetches the same file; after it one fetches for oneself."""
 COUNTED_WITHIN_S = 30.0
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 Fetch = Callable[[Path], object]
 Holds = Callable[[Path], bool]
 

@@ -13,13 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
 
-from tlbatch.errors import StudyError, TransientError
+from tlbatch.errors import NO_ROOM, StudyError, TransientError
 from tlbatch.home import expanded
 from tlbatch.store.names import HIDDEN, check_name, check_prefix, is_name
 from tlbatch.store.protocol import ConflictError, NotFoundError, Stat
 
 NOWHERE = "is a link to what is not there: bring that back, or remove the link"
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class DirectoryStore:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 import ssl
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from botocore.parsers import ResponseParserError
 from s3transfer.exceptions import RetriesExceededError  # type: ignore[import-untyped]
 from urllib3.exceptions import LocationParseError
 
-from tlbatch.errors import StudyError, TlbatchError, TransientError
+from tlbatch.errors import NO_ROOM, StudyError, TlbatchError, TransientError
 from tlbatch.logins import without_logins
 from tlbatch.store.s3causes import ABSENT, BAD_CREDENTIALS, CERTIFICATE, CREDENTIALS, NO_BUCKET, cause_of, sentence
 from tlbatch.store.s3client import PageError, is_page
@@ -39,7 +38,6 @@ NO_CREDENTIALS = (
 GARBLED = (boto.ChecksumError, boto.FlexibleChecksumError)
 LOGINS = ("AssumeRole", "GetRoleCredentials", "GetSessionToken", "CreateToken", "GetCallerIdentity")
 """Operations of AWS's login services: their refusals are about credentials, whatever their code."""
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 ADDRESS = "write AWS_ENDPOINT_URL_S3 (or the context's endpoint) as http://HOST:PORT or https://HOST"
 
 

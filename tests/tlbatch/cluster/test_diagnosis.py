@@ -18,6 +18,7 @@ from tlbatch.cluster.diagnosis import (
     pod_exit,
     restarts,
 )
+from tlbatch.manifests.names import STEP
 
 
 def pod(name: str = "p", created: str = "2026-11-25T01:00:00Z", **status: Any) -> dict[str, Any]:
@@ -71,10 +72,19 @@ def test_without_words_the_last_line_of_the_log_counts() -> None:
     assert end.explain() == "ValueError: oops"
 
 
-def test_killed_for_memory_names_the_limit() -> None:
-    text = explain_pod(pod(phase="Failed", containerStatuses=terminated(137, reason="OOMKilled")))
-    assert "limit of 4Gi" in text
-    assert "resources.memory" in text
+@pytest.mark.parametrize(
+    ("step", "way"),
+    [
+        ("finetune", "raise resources.memory or lower train.micro_batch_size"),
+        ("predict", "raise resources.memory"),
+        ("prepare", "raise resources.steps.prepare.memory"),
+        ("", "raise resources.driver_memory"),
+    ],
+)
+def test_killed_for_memory_names_the_limit_and_what_to_set_for_that_step(step: str, way: str) -> None:
+    killed = pod(phase="Failed", containerStatuses=terminated(137, reason="OOMKilled"))
+    killed["metadata"]["labels"] = {STEP: step} if step else {}
+    assert explain_pod(killed) == f"killed for memory at its limit of 4Gi: {way}"
 
 
 def test_an_eviction_is_a_disruption() -> None:
