@@ -6,6 +6,7 @@ weights come from labels (jobs.adaptation.instances).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -142,7 +143,7 @@ def reweight(source: Floats, target: Floats, **_: Any) -> Aligned:
     """Source images count by how much likelier they are in the target: p(target | x) / p(source | x) · n / m.
 
     The ratio by a logistic regression that tells the domains apart (Bickel, Brueckner and Scheffer 2009, "Discriminative
-    learning under covariate shift"), clipped at ``LARGEST_RATIO`` times the mean, which becomes 1. ``effective``: of so many
+    learning under covariate shift"), at most ``LARGEST_RATIO`` times their mean, which is 1. ``effective``: of so many
     images the weighted ones are worth (Kish 1965): (Σw)² / Σw².
     """
     from sklearn.linear_model import LogisticRegression
@@ -153,11 +154,22 @@ def reweight(source: Floats, target: Floats, **_: Any) -> Aligned:
     domain = np.concatenate([np.zeros(len(source)), np.ones(len(target))])
     log_odds = LogisticRegression(C=0.01, max_iter=2000).fit(z, domain).decision_function(z[: len(source)])
     weights = np.exp(log_odds - log_odds.max())
-    weights = np.minimum(weights, LARGEST_RATIO * weights.mean())
+    weights = np.minimum(weights, _bound(weights))
     weights = weights / weights.mean()
     effective = float(weights.sum() ** 2 / (weights**2).sum())
     facts = {"effective": round(effective, 1), "of": len(source)}
     return Aligned(lambda x: x, np.zeros(source.shape[1]), weights=weights, facts=facts)
+
+
+def _bound(weights: Floats) -> float:
+    """c, so that what is clipped at c is at most ``LARGEST_RATIO`` times its own mean: with k of n clipped and S the sum of the
+    others, c = r · (S + k · c) / n."""
+    n = len(weights)
+    falling = np.sort(weights)[::-1]
+    clipped = np.arange(math.ceil(n / LARGEST_RATIO))
+    others = np.cumsum(falling[::-1])[::-1][clipped]  # from the smallest up: differences of sums would round
+    bounds = LARGEST_RATIO * others / (n - LARGEST_RATIO * clipped)
+    return float(bounds[np.argmax(falling[clipped] <= bounds)])
 
 
 METHODS: Mapping[str, Callable[..., Aligned]] = {

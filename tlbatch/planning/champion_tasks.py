@@ -89,30 +89,33 @@ def resolve_champion(
     defence: ChampionState,
     study: Study,
     store: Store,
-    classes: Sequence[str],
     tasks: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> ResolvedChampion:
     """Reads how the champion was trained. ``tasks``: of several, the classes of each.
 
-    Raises StudyError for a study without a schedule, a run called champion, bounds of classes that the data has not, and a
-    champion of other tasks.
+    Raises StudyError for a study without a schedule, a run called champion, and a champion of other tasks.
     """
     if study.schedule is None:
         raise StudyError(f"{study.name} has no schedule, so there is no champion to defend: add `schedule: {{cron: …}}`")
     if any(run.name == "champion" for run in study.runs):
         raise StudyError("runs: `champion` is the name of the model that a schedule stands by: call the run something else")
+    champion, task = defence.champion, None
+    if champion is not None:
+        _same_tasks(champion, list(tasks) or [None])
+        task = load_task(store, champion.models[min(champion.models)].key)
+    return ResolvedChampion(defence, task)
+
+
+def check_class_bounds(study: Study, classes: Sequence[str], tasks: Mapping[str, Sequence[str]]) -> None:
+    """Bounds of classes that are not there would bound nothing. Raises StudyError, long before the schedule fires."""
     of_each: dict[str | None, Sequence[str]] = dict(tasks.items()) or {None: classes}
-    for task_name, known in of_each.items():
+    for task_name, known in of_each.items() if study.schedule else ():
+        assert study.schedule is not None
         bounds = study.schedule.bound_of(task_name)
         unknown = [name for name in bounds if name not in known] if isinstance(bounds, dict) else []
         if unknown:
             place = f"schedule.class_bound{f'.{task_name}' if task_name else ''}"
             raise StudyError(f"{place}: the dataset has no class {unknown[0]!r}{suggestion(unknown[0], known)}")
-    champion, task = defence.champion, None
-    if champion is not None:
-        _same_tasks(champion, list(of_each))
-        task = load_task(store, champion.models[min(champion.models)].key)
-    return ResolvedChampion(defence, task)
 
 
 def _same_tasks(champion: Champion, tasks: Sequence[str | None]) -> None:

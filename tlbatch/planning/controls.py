@@ -7,7 +7,6 @@ an optimiser, a schedule, frozen stages or a decay that suit the fine-tuning of 
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -57,23 +56,25 @@ def resolve_controls(runs: Sequence[ResolvedRun], images: Images) -> list[Resolv
         if run.model["backbone"]["name"] is None:
             continue
         control = full_twin(run, images) if run.control == "full" else _cheap(run, images)
-        content = json.dumps([control.model, control.strategy, control.input, plain(control.train)], sort_keys=True)
-        present = controls.get(content, control)
-        controls[content] = replace(present, control_for=(*present.control_for, run.name))
+        present = controls.get(control.content, control)
+        controls[control.content] = replace(present, control_for=(*present.control_for, run.name))
     pictures = [run.name for run in held if run.kind.name == DEFAULT_KIND]
     hand_crafted = [_hand_crafted(pictures)] if pictures else []
-    return _named_apart([run.name for run in runs], [*controls.values(), *hand_crafted, *_own(runs)])
+    return _named_apart([run.name for run in runs], [*controls.values(), *hand_crafted, *_own(runs, images)])
 
 
-def _own(runs: Sequence[ResolvedRun]) -> list[ResolvedRun]:
+def _own(runs: Sequence[ResolvedRun], images: Images) -> list[ResolvedRun]:
     """Controls that strategies bring, equal ones once, without those that are runs of the study itself.
 
-    They are planned whatever ``control`` says: without them nobody knows whether an adaptation helps.
+    They are planned whatever ``control`` says: without them nobody knows whether an adaptation helps. One that learns from the
+    target alone, which has no validation images, chooses nothing; the run may, by what a source holds out.
     """
     asked, found = {run.content for run in runs}, dict[str, ResolvedRun]()
     for run in runs:
         for control, _ in run.own_controls:
             if control.content not in asked:
+                if not (images.validation or control.strategy_entry.reads_sources):
+                    control = replace(control, train=unchosen(control.train))
                 present = found.get(control.content, control)
                 found[control.content] = replace(present, control_for=(*present.control_for, run.name))
     names = Counter(control.name for control in found.values())
@@ -122,6 +123,14 @@ def _recipe(own: Train, rates: Iterable[float], images: Images) -> Train:
     else:
         asked |= {"lr": FIXED_RATE, "schedule": "cosine", "select": "last"}
     return Train(**{name: getattr(own, name) for name in KEPT}, **asked)
+
+
+def unchosen(train: Train) -> Train:
+    """The recipe where nothing can be chosen: a rate, a schedule and the last epoch that follow from no validation image."""
+    fixed: dict[str, Any] = {"early_stopping": None, "select": "last"}
+    fixed |= {"lr": FIXED_RATE} if train.lr == "auto" else {}
+    fixed |= {"schedule": "cosine"} if train.schedule == "plateau" else {}
+    return train.model_copy(update=fixed)
 
 
 def _in_pieces(train: Train, size: int | None) -> Train:

@@ -12,7 +12,7 @@ from tlbatch.contracts.evaluation import DescribedParams
 from tlbatch.errors import StudyError
 from tlbatch.planning.resolved import ZeroLabel
 from tlbatch.planning.runs import ResolvedRun
-from tlbatch.planning.zero_label import row_name, zero_labels
+from tlbatch.planning.zero_label import name_apart, zero_labels
 from tlbatch.schema.nearest import suggestion
 from tlbatch.spec import Study
 from tlbatch.store import Store
@@ -47,10 +47,11 @@ def described_rows(study: Study, classes: Sequence[str], runs: list[ResolvedRun]
         raise StudyError("described: no run has a backbone with published weights and a head over ImageNet's classes")
     sha256 = None if asked.vectors is None else file_sha256(fetch(asked.vectors, store))
     params = DescribedParams(unseen=unseen, texts=asked.texts, vectors=sha256, top=asked.top)
-    return [
-        replace(row, name=row_name(row.backbone["name"], "described"), mapping=mapping, described=params, vectors=asked.vectors)
-        for row in with_head
-    ]
+    rows: dict[str, ZeroLabel] = {}
+    for row in with_head:
+        name = name_apart(row.backbone, rows, "described")
+        rows[name] = replace(row, name=name, mapping=mapping, described=params, vectors=asked.vectors)
+    return list(rows.values())
 
 
 def _asked(study: Study, runs: list[ResolvedRun]) -> bool:

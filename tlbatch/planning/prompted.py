@@ -10,7 +10,7 @@ from tlbatch.contracts.evaluation import PromptedParams
 from tlbatch.errors import StudyError
 from tlbatch.planning.resolved import ZeroLabel
 from tlbatch.planning.runs import ResolvedRun
-from tlbatch.planning.zero_label import row_name
+from tlbatch.planning.zero_label import name_apart
 from tlbatch.schema.nearest import suggestion
 from tlbatch.spec import Study
 from tlbatch.spec.described import Described, no_prompt
@@ -41,7 +41,7 @@ def prompted_rows(study: Study, classes: Sequence[str], runs: Sequence[ResolvedR
         check_lengths(prompts, tower)
         params = PromptedParams(prompts=prompts, unseen=asked.unseen or ())
         row = ZeroLabel(
-            name=_name(run, rows),
+            name=name_apart(run.model["backbone"], rows),
             backbone=backbone,
             input=run.own_input,
             mapping={},
@@ -85,13 +85,3 @@ def check_lengths(prompts: dict[str, tuple[str, ...]], tower: TextTower) -> None
                     f"described: the prompt {text[:40]!r}… of {name} has {len(text.split())} words, and the text tower reads "
                     f"{tower.context - MARKS} tokens: shorten it"
                 )
-
-
-def _name(run: ResolvedRun, rows: dict[str, ZeroLabel]) -> str:
-    """By the network; where another row has it with other weights, by these too."""
-    backbone = run.model["backbone"]
-    name = row_name(backbone["name"], "no-labels")
-    if name in rows and rows[name].backbone != backbone:
-        weights = backbone["weights"]
-        name = row_name(backbone["name"], f"{weights.get('name') or weights['sha256'][:8]}-no-labels")
-    return name

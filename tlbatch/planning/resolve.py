@@ -19,7 +19,7 @@ from tlbatch.datasets.relabelling import list_corrected
 from tlbatch.errors import DataError, StudyError
 from tlbatch.planning.advice import make_advice_plan, resolve_candidates, resolve_pins
 from tlbatch.planning.bounds import coarse_bounds
-from tlbatch.planning.champion_tasks import ChampionState, resolve_champion
+from tlbatch.planning.champion_tasks import ChampionState, check_class_bounds, resolve_champion
 from tlbatch.planning.controls import Images, resolve_controls
 from tlbatch.planning.described import described_rows
 from tlbatch.planning.make import make_plan
@@ -29,6 +29,7 @@ from tlbatch.planning.resolved import ListedData, ResolvedStudy
 from tlbatch.planning.runs import ResolvedRun, resolve_runs, seen_in_pretraining
 from tlbatch.planning.weights import ResolvedWeights, resolve_weights
 from tlbatch.planning.zero_label import zero_labels
+from tlbatch.schema.nearest import suggestion
 from tlbatch.spec import LoadedStudy, Run, Study
 from tlbatch.spec.curve import curve_cautions
 from tlbatch.spec.dataset import rest_trains
@@ -75,12 +76,15 @@ def resolve(loaded: LoadedStudy, store: Store, defence: ChampionState | None = N
     listing = replace(listed, classes=tuple(name for name in listed.classes if name not in held_out))
     check_parts(listing)
     check_scratch_labels(study, listing)
+    check_class_weights(study, listing)
     data = replace(_listed(listed), classes=listing.classes)
     runs = resolve_runs(study, _weights_of(store), resolve_precision(study.resources.gpu))
     mapping = class_mapping(data.classes)
     covered = mapping is not None or any(class_mapping(classes) for classes in data.tasks.values())
     trained_on = next((run.weights.trained_on for run in runs if run.weights and run.weights.trained_on), "")
+    check_class_bounds(study, data.classes, data.tasks)
     images = listed_images(study, listing)
+    check_training_images(images, listing)
     described = described_rows(study, data.classes, runs, store)
     prompted = [] if data.tasks else prompted_rows(study, data.classes, runs)
     return ResolvedStudy(
@@ -93,7 +97,7 @@ def resolve(loaded: LoadedStudy, store: Store, defence: ChampionState | None = N
         seen=_seen(data, covered, trained_on, runs),
         document=document_of(loaded),
         corrections=_corrections(listing),
-        defended=resolve_champion(defence, study, store, data.classes, data.tasks) if defence is not None else None,
+        defended=resolve_champion(defence, study, store, data.tasks) if defence is not None else None,
         held_out=held_out,
         images=images,
         cautions=(*coarse_bounds(study, listing), *curve_cautions(study)),
@@ -135,6 +139,25 @@ def check_scratch_labels(study: Study, listing: Listing) -> None:
         raise StudyError(
             f"curve.scratch: {smallest} has {nouns.count(counts[smallest])}, and {max(labels)} labels a class are asked for: "
             + (f"write curve.scratch.labels: {met}, or less, as some of them test" if met else "leave curve.scratch out")
+        )
+
+
+def check_class_weights(study: Study, listing: Listing) -> None:
+    """Weights of classes that are not there would weigh nothing. Raises StudyError, before anything is run."""
+    known = list(dict.fromkeys([*listing.classes, *(name for classes in listing.tasks.values() for name in classes)]))
+    for number, run in enumerate(study.runs):
+        weights = run.train.class_weights
+        for name in weights if isinstance(weights, dict) else ():
+            if name not in known:
+                place = f"runs[{number}].train.class_weights"
+                raise StudyError(f"{place}: the dataset has no class {name!r}{suggestion(name, known)}")
+
+
+def check_training_images(images: Images, listing: Listing) -> None:
+    """Whether every class can have one to train on, as far as the listing tells. Raises DataError, before anything is run."""
+    if not listing.tasks and images.train < len(listing.classes):
+        raise DataError(
+            f"dataset.split: {nouns.count(images.train)} to train on, and {len(listing.classes)} classes: every class needs one"
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from tlbatch import nouns
+from tlbatch.backbones import names as known
 from tlbatch.kinds import DEFAULT_KIND, Kind, kind_field, kind_of
 from tlbatch.kinds.image import Augmentation
 from tlbatch.planning.weights import ResolvedWeights
@@ -19,6 +20,7 @@ from tlbatch.spec.added import added_name, added_to_model, name_and_settings, re
 from tlbatch.spec.model import FromRun
 from tlbatch.spec.train import Train
 from tlbatch.strategies import Strategy, settings_of, strategy_of
+from tlbatch.strategies.finetune import HEAD
 
 WeightsFor = Callable[[Run], ResolvedWeights]
 
@@ -158,7 +160,9 @@ def _model(run: Run, weights: ResolvedWeights | None) -> dict[str, Any]:
     assert weights is not None
     name = None if isinstance(run.model.backbone, FromRun) else run.model.backbone
     backbone = {"name": name, "weights": weights.params}
-    return {"backbone": backbone, "layer": run.model.layer, "pool": run.model.pool, "head": _chosen("heads", run.model.head)}
+    used = [] if name is None else known.used_stages(name, None)
+    layer = None if used and run.model.layer == used[-1] else run.model.layer  # the default by its name
+    return {"backbone": backbone, "layer": layer, "pool": run.model.pool, "head": _chosen("heads", run.model.head)}
 
 
 def _chosen(kind: str, part: BaseModel | str | dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -167,8 +171,14 @@ def _chosen(kind: str, part: BaseModel | str | dict[str, dict[str, Any]]) -> dic
 
 
 def _strategy(run: Run) -> str | dict[str, Any]:
+    """Stages once, in the network's order: in which they were written changes nothing."""
     settings = run.strategy_settings
-    return run.strategy_entry.name if settings is None else {run.strategy_entry.name: plain(settings)}
+    if settings is None:
+        return run.strategy_entry.name
+    written, stages = plain(settings), known.stage_names(run.model.backbone) if isinstance(run.model.backbone, str) else []
+    if isinstance(named := written.get("unfreeze"), list) and {*named} <= {*stages, HEAD}:
+        written["unfreeze"] = [stage for stage in (*stages, HEAD) if stage in named]
+    return {run.strategy_entry.name: written}
 
 
 def _input(run: Run, own: Mapping[str, Any], kind: Kind) -> dict[str, Any]:

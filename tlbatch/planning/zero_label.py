@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from tlbatch.backbones.catalogue import described
 from tlbatch.planning.resolved import ZeroLabel
@@ -20,10 +22,17 @@ def zero_labels(runs: list[ResolvedRun], mapping: dict[str, list[int]]) -> list[
         backbone = run.model["backbone"]
         if not _has_classifier(backbone["name"]):
             continue
-        name = row_name(backbone["name"], "no-labels")
-        row = ZeroLabel(name, backbone, run.own_input, mapping, run.precision, run.weights.location)
-        rows.setdefault(name, row)
+        name = name_apart(backbone, rows)
+        rows.setdefault(name, ZeroLabel(name, backbone, run.own_input, mapping, run.precision, run.weights.location))
     return list(rows.values())
+
+
+def name_apart(backbone: Mapping[str, Any], rows: Mapping[str, ZeroLabel], ending: str = "no-labels") -> str:
+    """By the network; where another row has it with other weights, by these too."""
+    name, weights = row_name(backbone["name"], ending), backbone["weights"]
+    if name in rows and rows[name].backbone != backbone:
+        return row_name(backbone["name"], f"{weights.get('name') or weights['sha256'][:8]}-{ending}")
+    return name
 
 
 def row_name(backbone: str, ending: str) -> str:

@@ -22,6 +22,13 @@ def _label_key(text: str) -> str:
     return text
 
 
+def _extended_resource(text: str) -> str:
+    """What a device plug-in or a class of devices may be called: others are Kubernetes' own."""
+    if "/" not in _label_key(text):
+        raise ValueError("must be a name as clusters call devices by: with its domain, such as nvidia.com/gpu")
+    return text
+
+
 def _annotation_key(text: str) -> str:
     """Kubernetes looks at it in lower case."""
     _label_key(text.lower())
@@ -36,4 +43,5 @@ LabelKey = Annotated[str, AfterValidator(_label_key)]
 LabelValue = Annotated[
     str, _taken("([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?", "a label", "at most 63 letters, digits, -, _ and .", 63)
 ]
+DeviceName = Annotated[str, AfterValidator(_extended_resource)]
 AnnotationKey = Annotated[str, AfterValidator(_annotation_key)]

@@ -225,11 +225,15 @@ def _training(place: Place) -> Iterator[Mistake]:
         "early_stopping": train.early_stopping is not None,
         "lr": train.lr == "auto",
         "select": train.select == "best" and fitted is None,
+        "schedule": train.schedule == "plateau" and fitted is None,
     }
     for name, needed in needs.items():
         if without and needed:
             way = "say select: last" if name == "select" else f"give dataset.split.validation some {nouns.items()}"
             yield Mistake((*path, name), f"needs validation {nouns.items()}, and there are none: {way}", None, rests_on)
+    if train.cutmix and not train.mixup and run.strategy_entry.on_features:
+        text = f"needs {nouns.items()}, and {run.strategy_entry.name} trains on features: use mixup, or leave it out"
+        yield Mistake((*path, "cutmix"), text, None, ((*place.path, "strategy"),))
     if train.warmup_epochs >= train.epochs and train.warmup_epochs > 0:
         yield Mistake((*path, "warmup_epochs"), f"must be less than epochs ({train.epochs})")
     classes = None if place.study.dataset.tasks else place.study.dataset.classes  # weights may name classes of any task

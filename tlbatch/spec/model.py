@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from tlbatch.schema.base import Count, Part, Positive
 from tlbatch.spec.added import AddedName, AddedSettings, whose
@@ -26,10 +26,18 @@ class Scratch(Part):
     dropout: Dropout = Field(default=0.0, description="after every dense layer")
 
 
+Number = TypeVar("Number", int, float)
+
+
+def _ascending(tried: tuple[Number, ...]) -> tuple[Number, ...]:
+    """Each once: in which order they were written changes nothing."""
+    return tuple(sorted(set(tried)))
+
+
 class Logistic(Part):
     """Multinomial logistic regression on standardised features, C chosen by stratified cross-validation on train."""
 
-    c: tuple[Positive, ...] = Field(
+    c: Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(_ascending)] = Field(
         default=(0.0001, 0.001, 0.01, 0.1, 1.0, 10.0), description="tried inverse strengths of the L2 penalty"
     )
     folds: Annotated[int, Field(ge=2, le=20)] = Field(default=5, description="of the cross-validation")
@@ -44,7 +52,7 @@ class Prototypes(Part):
 class Knn(Part):
     """The classes of the nearest training images by cosine, one vote each; equal votes: the nearer ones."""
 
-    k: Count | Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
+    k: Count | Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(_ascending)] = Field(
         default=(1, 3, 5, 9, 15), description="neighbours; of several the best by stratified cross-validation on train"
     )
     folds: Annotated[int, Field(ge=2, le=20)] = Field(default=5, description="of the cross-validation")

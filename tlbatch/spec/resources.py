@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from tlbatch.schema.base import Part
-from tlbatch.schema.kubernetes_text import AnnotationKey, LabelKey, LabelValue, ObjectName, QueueName
+from tlbatch.schema.kubernetes_text import AnnotationKey, DeviceName, LabelKey, LabelValue, ObjectName, QueueName
 from tlbatch.steps import STEPS
 
 Quantity = Annotated[
@@ -32,7 +32,7 @@ class Resources(Part):
     memory: Quantity | None = Field(default=None, description="of a pod, as Kubernetes writes it: 8Gi")
     deadline: Duration | None = Field(default=None, description="run time of a task, summed over resumes")
     give_up_after: Duration | None = Field(default=None, description="wall time of a Job, waiting for a GPU included")
-    gpu_resource: LabelKey | None = Field(default=None, description="the GPUs' name in the cluster; default: nvidia.com/gpu")
+    gpu_resource: DeviceName | None = Field(default=None, description="the GPUs' name in the cluster; default: nvidia.com/gpu")
     shared_memory: Quantity | None = Field(default=None, description="size of /dev/shm")
     node_selector: dict[LabelKey, LabelValue] | None = Field(default=None, description="labels that a node must have")
     tolerations: tuple[dict[str, Any], ...] | None = Field(default=None, description="taints that pods accept")

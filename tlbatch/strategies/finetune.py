@@ -72,6 +72,25 @@ def check(run: CheckedRun) -> Iterator[Mistake]:
     if how.warm_up >= run.epochs and how.warm_up:
         text = f"must be less than train.epochs ({run.epochs}), else nothing is ever unfrozen"
         yield Mistake((*path, "warm_up"), text)
+        return
+    learn = learning(how.model_dump(), list(run.used or run.stages))
+    yield from _idle(run, how, learn)
+
+
+def _idle(run: CheckedRun, how: Finetune, learn: Sequence[str]) -> Iterator[Mistake]:
+    """Stages that the epochs do not reach, and rates of stages that do not learn. Nothing of a network that is not known."""
+    if not (run.used or run.stages):
+        return
+    needed = how.warm_up + (how.gradual or 0) * (len(learn) - 1) + 1
+    if how.gradual and len(learn) > 1 and needed > run.epochs:
+        fits = (run.epochs - how.warm_up - 1) // (len(learn) - 1)
+        ways = f"train.epochs: {needed} or more" + (f", or gradual: {fits}" if fits else ", or fewer stages in unfreeze")
+        text = f"{learn[0]} would never learn: one of {len(learn)} stages every {how.gradual} epochs, of {run.epochs}: {ways}"
+        yield Mistake((*run.path, "gradual"), text, None, ((*run.path, "unfreeze"),))
+    for name in how.lr_scale:
+        if name in run.stages and name not in learn:
+            text = f"{name} does not learn, so it has no rate: name it in unfreeze, or leave its rate out"
+            yield Mistake((*run.path, "lr_scale", name), text, None, ((*run.path, "unfreeze"),))
 
 
 def _unknown(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import ot
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
 from jobs.adaptation import methods
@@ -101,6 +103,27 @@ def test_weights_are_the_ratio_of_densities() -> None:
     alike = methods.reweight(source, chance.normal(0, 1, (4000, 1)))
     assert alike.facts["effective"] > 0.95 * 4000
     assert found.facts["effective"] < 0.75 * 4000
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 300), st.floats(0, 6), st.integers(0, 2**32 - 1))
+def test_no_weight_is_more_than_twenty_times_the_mean_and_none_is_clipped_in_vain(n: int, spread: float, seed: int) -> None:
+    """Fails where the bound is of the mean before clipping, which clipping lowers: 102 times it in one case."""
+    weights = np.random.default_rng(seed).lognormal(0, spread, n)
+    clipped = np.minimum(weights, methods._bound(weights))
+    times = clipped.max() / clipped.mean()
+    assert times <= 20 * (1 + 1e-9)
+    assert np.array_equal(clipped, weights) or times == pytest.approx(20)
+
+
+def test_a_few_source_images_that_are_like_the_target_do_not_take_over() -> None:
+    chance = np.random.default_rng(0)
+    source = chance.normal(0, 1, (1000, 20))
+    source[:2] += 6
+    weights = methods.reweight(source, chance.normal(6, 1, (60, 20))).weights
+    assert weights is not None
+    assert weights.mean() == pytest.approx(1)
+    assert weights.max() == pytest.approx(20)
 
 
 @pytest.mark.parametrize("name", sorted({*METHODS} - {"source_only", "target_only", "pooled", "tradaboost"}))

@@ -78,7 +78,7 @@ OF_STEP: dict[str, type[Parameters]] = {
 def plan_of(study: Study, folder: Path, firing: str | None = None) -> Plan:
     runs = resolve_runs(study, lambda run: replace(weights_for(run), trained_on=IMAGENET), "fp32")
     store = DirectoryStore(folder)
-    defended = resolve_champion(FIRINGS[firing], study, store, CLASSES) if firing else None
+    defended = resolve_champion(FIRINGS[firing], study, store) if firing else None
     zero = zero_labels(runs, {"cat": [281, 282], "dog": [200, 201]})
     data = ListedData("pets", CLASSES, "listing")
     sources = {name: ListedData(name, CLASSES, f"listing of {name}") for name in study.sources}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from jobs.adaptation.network import build_domain_classifier
@@ -45,6 +47,18 @@ def test_methods_of_one_network_share_source_only_and_the_ceiling() -> None:
     assert set(nodes["finetune:target-supervised:0"].needs) == {"dataset"}
     assert {"dataset", "source:films"} <= set(nodes["finetune:dann:0"].needs)
     assert not any(node.step == "extract" for node in nodes.values())
+
+
+def test_without_validation_images_of_the_target_what_learns_from_it_alone_chooses_nothing() -> None:
+    """The run is chosen by what a source holds out, which its ceiling never sees: it was planned so that it had to fail."""
+    study = parse_study(HEAD + run("coral"), overrides=["runs[0].train={lr: auto, schedule: plateau}"]).study
+    found = resolve_runs(study, weights_for, "fp32")
+    controls = {each.name: each.train for each in resolve_controls(found, replace(IMAGES, validation=0))}
+    assert (controls["source-only"].select, controls["source-only"].lr) == ("best", "auto")
+    ceiling = controls["target-supervised"]
+    assert (ceiling.select, ceiling.lr, ceiling.schedule, ceiling.early_stopping) == ("last", 1e-3, "cosine", None)
+    plenty = {each.name: each.train for each in resolve_controls(found, IMAGES)}
+    assert plenty["target-supervised"] == plenty["source-only"]
 
 
 def test_a_backbones_controls_learn_the_same_stages_at_the_same_rates() -> None:

@@ -10,7 +10,7 @@ from tests.tlbatch.planning.test_make import IMAGES, weights_for
 from tests.tlbatch.planning.test_tasks import HEAD, NET, TASKS
 from tlbatch.champions.champion import Champion, ChampionTask
 from tlbatch.errors import StudyError
-from tlbatch.planning.champion_tasks import DECIDE, PIN, ChampionState, TaskState, resolve_champion
+from tlbatch.planning.champion_tasks import DECIDE, PIN, ChampionState, TaskState, check_class_bounds, resolve_champion
 from tlbatch.planning.controls import resolve_controls
 from tlbatch.planning.make import make_plan
 from tlbatch.planning.plan import Plan
@@ -43,7 +43,7 @@ REIGNING = Champion("pets", 3, "pets", "both", 1, OF_TASKS[0].models, OF_TASKS[0
 def defended(store: Store, defence: ChampionState, schedule: str = SCHEDULE) -> Plan:
     study = parse_study(HEAD + f"  - {{name: both, {NET}, strategy: features}}\n" + schedule).study
     runs = resolve_runs(study, weights_for, "fp32")
-    found = resolve_champion(defence, study, store, TASKS["species"], TASKS)
+    found = resolve_champion(defence, study, store, TASKS)
     data = ListedData("pets", TASKS["species"], "d", tasks=TASKS)
     return make_plan(ResolvedStudy(study, data, runs, resolve_controls(runs, IMAGES), defended=found))
 
@@ -70,9 +70,9 @@ def test_the_champion_is_judged_in_every_task_by_what_is_asked_of_it(directory_s
 
 
 def test_what_cannot_be_defended_is_refused_with_its_place(directory_store: Store) -> None:
-    wrong = SCHEDULE.replace("pug: 0.2", "pgu: 0.2")
+    wrong = HEAD + f"  - {{name: both, {NET}, strategy: features}}\n" + SCHEDULE.replace("pug: 0.2", "pgu: 0.2")
     with pytest.raises(StudyError, match=r"schedule.class_bound.breed: the dataset has no class 'pgu' .did you mean 'pug'"):
-        defended(directory_store, ChampionState(), wrong)
+        check_class_bounds(parse_study(wrong).study, (), TASKS)
     for other in (replace(REIGNING, tasks=OF_TASKS[:1]), replace(REIGNING, tasks=())):
         with pytest.raises(
             StudyError, match=r"learnt for other tasks .* so the two cannot be compared: give the study another"

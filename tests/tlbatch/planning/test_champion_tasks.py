@@ -14,7 +14,7 @@ from tlbatch.champions.champion import Champion
 from tlbatch.errors import StudyError
 from tlbatch.manifests.needs import task_needs
 from tlbatch.planning import Plan
-from tlbatch.planning.champion_tasks import CHAMPION, DECIDE, PIN, ChampionState, resolve_champion
+from tlbatch.planning.champion_tasks import CHAMPION, DECIDE, PIN, ChampionState, check_class_bounds, resolve_champion
 from tlbatch.planning.controls import resolve_controls
 from tlbatch.planning.make import make_plan
 from tlbatch.planning.resolved import ListedData, ResolvedStudy
@@ -34,7 +34,7 @@ REIGNING = Champion("pets", 3, "pets", "tuned", 1, {"model:1": MODEL}, EVALUATIO
 def defended(store: Store, defence: ChampionState, *overrides: str) -> Plan:
     study = parse_study(TEXT + SCHEDULE, overrides=overrides).study
     runs = resolve_runs(study, weights_for, "fp32")
-    found = resolve_champion(defence, study, store, ("cat", "dog"))
+    found = resolve_champion(defence, study, store)
     return make_plan(
         ResolvedStudy(study, ListedData("pets", ("cat", "dog"), "d"), runs, resolve_controls(runs, IMAGES), defended=found)
     )
@@ -145,8 +145,12 @@ def test_no_gpu_for_pins_decisions_and_the_champion(directory_store: Store) -> N
 
 def test_what_cannot_be_defended_is_refused(directory_store: Store) -> None:
     with pytest.raises(StudyError, match="pets has no schedule"):
-        resolve_champion(ChampionState(), parse_study(TEXT).study, directory_store, ("cat", "dog"))
+        resolve_champion(ChampionState(), parse_study(TEXT).study, directory_store)
     with pytest.raises(StudyError, match="call the run something else"):
         defended(directory_store, ChampionState(), "runs[0].name=champion")
+
+
+def test_bounds_of_classes_that_are_not_there_are_refused() -> None:
+    study = parse_study(TEXT + SCHEDULE, overrides=["schedule.class_bound={cta: 0.1}"]).study
     with pytest.raises(StudyError, match=r"the dataset has no class 'cta' .did you mean 'cat'"):
-        defended(directory_store, ChampionState(), "schedule.class_bound={cta: 0.1}")
+        check_class_bounds(study, ("cat", "dog"), {})

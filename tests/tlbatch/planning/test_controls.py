@@ -26,7 +26,7 @@ HANDICAPS = (
 )
 FINETUNES = (
     "{unfreeze: none}",
-    "{unfreeze: all, warm_up: 1, gradual: 50, lr_decay: 0.01, batch_norm: eval}",
+    "{unfreeze: [last], warm_up: 1, gradual: 50, lr_decay: 0.01, batch_norm: eval}",
     "{unfreeze: all, lr_scale: {head: 1e-9}}",
 )
 
@@ -67,6 +67,20 @@ def test_a_full_control_inherits_no_handicap(train: str, finetune: str) -> None:
 @pytest.mark.parametrize("place", [2, 3])
 def test_a_cheap_controls_dense_head_chooses_too(train: str, place: int) -> None:
     fitting(twin({2: "dense", 3: "tuned"}[place], f"runs[{place}].train={train}").train, HEAD_RATES)
+
+
+VARIED = ("runs[3].augmentation={zoom: 0.3}", "runs[3].precision=bf16", "runs[2].strategy={finetune: {unfreeze: all}}")
+
+
+@pytest.mark.parametrize("control", ["cheap", "full"])
+def test_runs_that_are_fed_or_computed_otherwise_have_controls_of_their_own(control: str) -> None:
+    """Else what varied images or bfloat16 brought would count as transfer, and which way round by the order of the runs."""
+    for run in ("dense", "tuned"):
+        alone = twin(run, f"control={control}", "runs[2].model.head={dense: []}", *VARIED)
+        assert {"dense", "tuned"} & {*alone.control_for} == {run}
+        assert alone.precision == {"dense": "fp32", "tuned": "bf16"}[run]
+    together = twin("tuned", f"control={control}", "runs[2].model.head={dense: []}", VARIED[2])
+    assert {"dense", "tuned"} <= {*together.control_for}
 
 
 def test_a_logistic_head_chooses_by_cross_validation_and_needs_no_rate() -> None:

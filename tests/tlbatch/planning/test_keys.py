@@ -56,7 +56,7 @@ def of_spec(path: Path) -> dict[str, str]:
 def of_firing(defence: ChampionState, folder: Path) -> dict[str, str]:
     study = parse_study(TEXT + SCHEDULE).study
     runs = resolve_runs(study, weights_for, "fp32")
-    found = resolve_champion(defence, study, open_store(str(folder)), CLASSES)
+    found = resolve_champion(defence, study, open_store(str(folder)))
     data = ListedData("pets", CLASSES, "listing")
     return keys(make_plan(ResolvedStudy(study, data, runs, resolve_controls(runs, IMAGES), defended=found)))
 

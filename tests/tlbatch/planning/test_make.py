@@ -76,6 +76,23 @@ def test_one_runs_learning_rate_changes_only_its_own_training_evaluation_and_the
     assert changed(before, after) == {"finetune:cnn:0", "finetune:cnn:1", "evaluate:cnn", "report"}
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            "runs[3].strategy={finetune: {unfreeze: [last, stage6, last]}}",
+            "runs[3].strategy={finetune: {unfreeze: [stage6, last]}}",
+        ),
+        ("runs[1].model={backbone: mobilenet_v2, layer: last}", "runs[1].model={backbone: mobilenet_v2}"),
+        ("runs[1].model.head={logistic: {c: [1, 0.1, 1]}}", "runs[1].model.head={logistic: {c: [0.1, 1]}}"),
+        ("runs[1].model.head={knn: {k: [5, 1]}}", "runs[1].model.head={knn: {k: [1, 5]}}"),
+    ],
+)
+def test_the_same_written_otherwise_is_the_same(one: str, other: str) -> None:
+    """Order and repetitions where they mean nothing, and a default by its name: nothing is computed again."""
+    assert keys(plan_of(one)) == keys(plan_of(other))
+
+
 def test_where_images_are_left_over_features_are_of_those_that_are_used() -> None:
     """The task says by which division; where all are used its key is that of ever, whatever the split."""
     whole, part = plan_of(), plan_of(unused=500)

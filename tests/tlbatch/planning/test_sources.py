@@ -126,7 +126,7 @@ def test_a_firing_sees_that_a_source_changed(added: dict[str, Strategy]) -> None
 def test_a_schedule_pins_judges_and_decides_by_the_target_alone(added: dict[str, Strategy], tmp_path: Path) -> None:
     found = resolved("p:scratch")
     study = found.study.model_copy(update={"schedule": parse_study(TEXT + SCHEDULE).study.schedule})
-    defended = resolve_champion(ChampionState(), study, DirectoryStore(tmp_path), ("cat", "dog"))
+    defended = resolve_champion(ChampionState(), study, DirectoryStore(tmp_path))
     nodes = make_plan(replace(found, study=study, defended=defended)).nodes
     read = {name: {role for role in nodes[name].needs if role.startswith("source")} for name in nodes}
     assert {name for name, roles in read.items() if roles} == {

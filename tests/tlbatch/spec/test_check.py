@@ -98,6 +98,17 @@ def features(fields: str = "") -> str:
             "runs[0].strategy.finetune.warm_up: must be less than",
         ),
         (
+            "model: {backbone: vgg16}, strategy: {finetune: {unfreeze: [block5, block4], gradual: 20}}",
+            "runs[0].strategy.finetune.gradual: block4 would never learn: one of 2 stages every 20 epochs, of 20: "
+            "train.epochs: 21 or more, or gradual: 19",
+        ),
+        (
+            "model: {backbone: vgg16}, strategy: {finetune: {unfreeze: [block5], lr_scale: {block1: 5}}}",
+            "runs[0].strategy.finetune.lr_scale.block1: block1 does not learn",
+        ),
+        ("model: {backbone: vgg16}, train: {cutmix: 1}", "runs[0].train.cutmix: needs images, and features trains on features"),
+        ("model: {backbone: vgg16, head: {logistic: {c: []}}}", "runs[0].model.head.logistic.c"),
+        (
             "model: {backbone: vgg16, head: {logistic: {}}}, strategy: {finetune: {}}",
             "runs[0].model.head.logistic: a logistic regression cannot be trained end to end",
         ),

@@ -250,6 +250,7 @@ RESOURCES = {
     "queue: a..b": "resources.queue: must be a name",
     "node_selector: {a..b/x: y}": "resources.node_selector.a..b/x: must be a key",
     "gpu_resource: nvidia gpu": "resources.gpu_resource: must be a key",
+    "gpu_resource: gpu": "resources.gpu_resource: must be a name as clusters call devices by",
 }
 
 
