@@ -9,7 +9,7 @@ from typing import Any
 from jobs.prediction.networks import Model
 from tlbatch import nouns
 from tlbatch.contracts.prediction import PredictParams
-from tlbatch.prediction.parts import BAD, PREDICTIONS, RECORDS, SUMMARY, Part, PartRecord
+from tlbatch.prediction.parts import BAD, SUMMARY, Part, PartRecord, written_parts
 from tlbatch.store import Store
 from tlbatch.store.housekeeping import tidy
 
@@ -23,8 +23,7 @@ def write_summary(
     records = [done[part.number] for part in parts]
     wanted = {name for part in parts for name in (part.name, part.record)}
     otherwise = f"so that predictions of {nouns.contents()} that are gone stay beside these ({SUMMARY} names those that count)"
-    stale = (stat.name for prefix in (PREDICTIONS, RECORDS) for stat in out.list(prefix) if stat.name not in wanted)
-    tidy(out, lambda: list(stale), otherwise)
+    tidy(out, lambda: [name for name in written_parts(out) if name not in wanted], otherwise)
     bad = [line for record in records for line in record.bad]
     out.put(BAD, "".join(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in bad).encode())
     summary = describe(params, model, records)

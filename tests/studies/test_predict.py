@@ -371,6 +371,31 @@ def test_other_pictures_are_refused_and_overwrite_replaces_all(desk: Desk) -> No
     assert list(desk.files()) == ["mine.txt"]
 
 
+def test_files_of_somebody_else_are_never_removed(desk: Desk) -> None:
+    """Fails where all that lies in the two folders counts as parts: a folder of photographs called parts was emptied."""
+    prediction, out = desk.prediction(), desk.folder / "out"
+    desk.compute(prediction)
+    for name in ("parts/thesis.docx", "predictions/photo.jpg", "predictions/part-1.jsonl.bak", "notes.txt"):
+        (out / name).write_text("mine")
+    (out / "predictions/part-00099.jsonl").write_text("of a longer listing")
+    (out / "summary.json").unlink()
+    desk.compute(prediction)
+    assert not (out / "predictions/part-00099.jsonl").exists()
+    begin(replace(prediction, raw=True), overwrite=True)
+    assert not (out / "predictions/part-00000.jsonl").exists()
+    for name in ("parts/thesis.docx", "predictions/photo.jpg", "predictions/part-1.jsonl.bak", "notes.txt"):
+        assert (out / name).read_text() == "mine"
+
+
+def test_a_place_with_other_files_is_taken_only_when_asked_to(desk: Desk) -> None:
+    (desk.folder / "out/parts").mkdir(parents=True)
+    (desk.folder / "out/parts/thesis.docx").write_text("mine")
+    with pytest.raises(StudyError, match=r"holds something else \(parts/thesis.docx\): .* leaves all else"):
+        begin(desk.prediction())
+    begin(desk.prediction(), overwrite=True)
+    assert (desk.folder / "out/parts/thesis.docx").read_text() == "mine"
+
+
 def test_what_is_not_ours_is_not_written_over(desk: Desk) -> None:
     (desk.folder / "out").mkdir()
     (desk.folder / "out" / "summary.json").write_text("{}")

@@ -17,11 +17,12 @@ from typing import Any
 from tlbatch.contracts.data import Stored
 from tlbatch.errors import StudyError
 from tlbatch.prediction.parts import model_digests
-from tlbatch.records.executions import find_execution
+from tlbatch.records.executions import Execution, find_execution
 from tlbatch.schema.nearest import suggestion
 from tlbatch.steps import MODELS
 from tlbatch.store import Store, open_store
 from tlbatch.store.artifacts import load_manifest
+from tlbatch.store.documents import DamagedError
 from tlbatch.tasks import InputRef, Task, load_task
 
 CHAMPION = "champion:"
@@ -104,7 +105,7 @@ def _run(store: Store, text: str, whole: str) -> Chosen:
     match = re.fullmatch(r"(?P<execution>[^/:]+)/(?P<run>[^/:]+)(?::(?P<seed>\d+))?", text)
     if match is None:
         raise StudyError(f"--model {whole}: after the # comes EXECUTION/RUN or EXECUTION/RUN:SEED")
-    execution = find_execution(store, match["execution"])
+    execution = find_execution(store, match["execution"], lambda each: has_trained(each, match["run"]))
     tasks: Mapping[str, Any] = (execution.load_plan() or {}).get("tasks", {})
     parts = [name.split(":") for name in tasks if name.startswith("finetune:")]
     runs = list(dict.fromkeys(part[1] for part in parts))
@@ -125,6 +126,16 @@ def _run(store: Store, text: str, whole: str) -> Chosen:
 
 def _fold(part: list[str]) -> int:
     return int(part[3]) if len(part) > 3 else 0
+
+
+def has_trained(execution: Execution, run: str) -> bool:
+    """Whether the execution's models of the run are all there; one whose plan cannot be read has none."""
+    try:
+        tasks = (execution.load_plan() or {}).get("tasks", {})
+    except DamagedError:
+        return False
+    keys = [task.get("key") for name, task in tasks.items() if name.startswith(f"finetune:{run}:")]
+    return bool(keys) and all(key and load_manifest(execution.store, "finetune", key) is not None for key in keys)
 
 
 def _key(tasks: Mapping[str, Any], part: list[str], whole: str) -> str:

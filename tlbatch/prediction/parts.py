@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from tlbatch.tasks import InputRef
 FORMATS = ("jsonl", "parquet")
 PREDICTIONS, RECORDS = "predictions/", "parts/"
 SUMMARY, BAD, REQUEST = "summary.json", "bad.jsonl", "request.json"
+OWN = re.compile(rf"{PREDICTIONS}part-\d{{5,}}\.({'|'.join(FORMATS)})|{RECORDS}part-\d{{5,}}\.json")
 AT_ONCE = 16
 DECIDING = ("format", "batch", "raw", "stored_size")
 """Parameters that decide the bytes of a part, with its files and the model."""
@@ -106,14 +108,18 @@ def finished_parts(out: Store, parts: Sequence[Part]) -> dict[int, PartRecord]:
     }
 
 
+def written_parts(out: Store) -> Iterator[str]:
+    """Names of parts and their records in OUT, of whatever listing: what else lies in these folders is somebody else's."""
+    return (stat.name for prefix in (PREDICTIONS, RECORDS) for stat in out.list(prefix) if OWN.fullmatch(stat.name))
+
+
 def load_summary(out: Store) -> dict[str, Any] | None:
     return read(out, SUMMARY, as_is, "the same `tlbatch predict` writes it anew")
 
 
 def clear(out: Store) -> None:
     """Remove all that predictions leave in OUT, the request last; nothing else."""
-    names = [stat.name for prefix in (PREDICTIONS, RECORDS) for stat in out.list(prefix)]
-    out.delete([*names, SUMMARY, BAD])
+    out.delete([*written_parts(out), SUMMARY, BAD])
     out.delete([REQUEST])
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tlbatch import nouns
 from tlbatch.datasets.listing import ListedFile
 from tlbatch.datasets.walk import walk
 from tlbatch.errors import DataError, StudyError
 from tlbatch.home import expanded
+from tlbatch.prediction.parts import PREDICTIONS, RECORDS
 
 
 def list_pictures(url: str, *, follow_links: bool = False) -> tuple[ListedFile, ...]:
@@ -31,6 +34,15 @@ def place_of(text: str) -> str:
 
 
 def check_apart(source: str, out: str) -> None:
-    """Raises StudyError where the predictions would lie among the pictures, and be listed as such the next time."""
-    if f"{out}/".startswith(f"{source}/"):
+    """Raises StudyError where predictions would lie among the pictures: they would be listed as such the next time."""
+    pictures, place = _resolved(source), _resolved(out)
+    if f"{place}/".startswith(f"{pictures}/"):
         raise StudyError(f"{out} lies in {source}, whose files are to be predicted: name another place for the predictions")
+    for folder in (PREDICTIONS, RECORDS):
+        if f"{pictures}/".startswith(f"{place}/{folder}"):
+            raise StudyError(f"{source} lies in {out}/{folder}, where predictions go: name another place for the predictions")
+
+
+def _resolved(place: str) -> str:
+    """The folder that it is, whatever links and .. lead there."""
+    return place if place.startswith("s3://") else str(Path(place).resolve())

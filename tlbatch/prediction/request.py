@@ -16,6 +16,7 @@ from tlbatch.prediction.model import Chosen, model_words
 from tlbatch.prediction.parts import (
     BAD,
     PREDICTIONS,
+    RECORDS,
     REQUEST,
     SUMMARY,
     Part,
@@ -97,7 +98,7 @@ def begin(prediction: Prediction, overwrite: bool = False) -> Task:
     out = prediction.out
     if overwrite:
         clear(out)
-    _claim(prediction, out)
+    _claim(prediction, out, overwrite=overwrite)
     task = prediction.task
     store = prediction.model.store
     store.put(listing_name(task), listing_to_json(prediction.files))
@@ -105,12 +106,17 @@ def begin(prediction: Prediction, overwrite: bool = False) -> Task:
     return task
 
 
-def _claim(prediction: Prediction, out: Store) -> None:
+def _claim(prediction: Prediction, out: Store, *, overwrite: bool) -> None:
     data = (json.dumps(prediction.asked(), indent=1, sort_keys=True) + "\n").encode()
     present = read_request(out)
     if present is None:
-        if any(out.stat(name) for name in (REQUEST, SUMMARY, BAD)) or next(iter(out.list(PREDICTIONS)), None) is not None:
-            raise StudyError(f"{out.url} holds something else ({SUMMARY}, {PREDICTIONS}…): name another place, or --overwrite")
+        there = (name for prefix in (PREDICTIONS, RECORDS) for name in (stat.name for stat in out.list(prefix)))
+        other = next((name for name in (REQUEST, SUMMARY, BAD) if out.stat(name)), None) or next(there, None)
+        if other is not None and not overwrite:
+            raise StudyError(
+                f"{out.url} holds something else ({other}): name another place, or --overwrite, which replaces {SUMMARY}, "
+                f"{BAD} and the parts of predictions, and leaves all else"
+            )
         try:
             out.put(REQUEST, data, if_absent=True)
             return

@@ -48,6 +48,11 @@ def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         place_of("gs://b/p")
     check_apart("/a/photos", "/a/photos-said")
     check_apart("/a/photos", "/a")
-    for inside in ("/a/photos", "/a/photos/said"):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "linked").symlink_to("photos")
+    for inside in ("photos", "photos/said", "empty/../photos/said", "linked/said"):
         with pytest.raises(StudyError, match="name another place"):
-            check_apart("/a/photos", inside)
+            check_apart(str(tmp_path / "photos"), f"{tmp_path}/{inside}")
+    for among in ("parts", "parts/deeper", "predictions"):
+        with pytest.raises(StudyError, match=f"lies in /a/{among.partition('/')[0]}/, where predictions go"):
+            check_apart(f"/a/{among}", "/a")
