@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tlbatch import nouns
-from tlbatch.display.tables import markdown, markdown_table
 from tlbatch.display.text import text_table
+from tlbatch.markdown import markdown, markdown_table
 from tlbatch.spreadsheet import csv_text
 
 MOST_LISTED = 40

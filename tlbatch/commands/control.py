@@ -40,6 +40,7 @@ def cancel(execution: str, store: str, context: str | None, namespace: str | Non
     tlbatch cancel extend-pets-77b0a2d1
     """
     from tlbatch.cluster.cancel import cancel as end
+    from tlbatch.display.status_table import stale
     from tlbatch.errors import StudyError
 
     try:
@@ -53,10 +54,18 @@ def cancel(execution: str, store: str, context: str | None, namespace: str | Non
         raise StudyError(f"{found.id} has {status['state']} already: nothing runs")
     cluster = _cluster(profile) if _in_cluster(found, status) else None
     pods = end(found, cluster, reason)
+    silent = "" if cluster else stale(status)
+    if silent:  # nobody is there who would record it
+        found.save_status({**status, "state": "cancelled"})
     if output == "json":
         print_json({"id": found.id, "state": "cancelled", "pods_ended": pods})
         return
-    click.echo(f"{found.id}: cancelled" + (f", {pods} pods ended" if cluster else "; its driver ends within seconds"))
+    click.echo(f"{found.id}: cancelled" + (f", {pods} pods ended" if cluster else _driver(silent)))
+
+
+def _driver(silent: str) -> str:
+    """What becomes of a driver on one machine. ``silent``: that nothing was heard of it for long."""
+    return f"; {silent.partition(':')[0]}, so it is gone" if silent else "; its driver ends within seconds"
 
 
 def _cancel_lone(name: str, context: str | None, namespace: str | None, output: str) -> bool:

@@ -119,6 +119,12 @@ def _check_columns(wanted: Mapping[str, str], csv_name: str, columns: Sequence[s
     for key, column in wanted.items():
         if place_of_column(column, columns) is None:
             raise StudyError(f"dataset.labels.{key}: {csv_name} has no column {column!r}{suggestion(column, columns)}")
+    check_one_of_each(wanted.values(), columns, csv_name)
+
+
+def check_one_of_each(wanted: Iterable[str], columns: Sequence[str], csv_name: str) -> None:
+    """Raises DataError where two columns have one of these names: which is meant cannot be told."""
+    for column in wanted:
         if columns.count(column) > 1:
             raise DataError(f"{csv_name}: it has {columns.count(column)} columns {column!r}; rename all but one")
 

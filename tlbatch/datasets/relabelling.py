@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from tlbatch import nouns
 from tlbatch.datasets.inventory import list_dataset, own_labels, refused_corrections
-from tlbatch.datasets.labels import place_of_column, read_table
+from tlbatch.datasets.labels import check_one_of_each, place_of_column, read_table
 from tlbatch.datasets.listing import Listing
 from tlbatch.errors import DataError, StudyError, TransientError
 from tlbatch.schema.nearest import suggestion
@@ -118,9 +119,8 @@ def _lines(data: bytes, name: str) -> Iterator[_Line]:
     """Lines that say something: those of the report's suspects only where they were edited."""
     for number, row in _table(data, name):
         path, label = row.get("path", ""), row.get("label", "")
-        label = "" if label == OUT else label
-        if path and label != row.get(LABELLED, None):
-            yield _Line(number, path, restored(label))
+        if path and label != row.get(LABELLED, None):  # as it stands: a class may be called "-"
+            yield _Line(number, path, "" if label == OUT else restored(label))
 
 
 def _rows(data: bytes, name: str) -> Iterator[tuple[str, str]]:
@@ -134,7 +134,14 @@ def _table(data: bytes, name: str) -> Iterator[tuple[int, dict[str, str]]]:
         if place_of_column(column, table.columns) is None:
             near = suggestion(column, table.columns)
             raise DataError(f"{name}: it has no column {column!r}{near}; its first line names columns")
+    check_one_of_each(("path", "label", LABELLED), table.columns, name)
+    needed = max(place_of_column(column, table.columns) or 0 for column in ("path", "label"))
     for number, row in table:
+        if len(row) <= needed and any(cell.strip() for cell in row):
+            raise DataError(
+                f"{name}, line {number}: has {len(row)} of {len(table.columns)} cells, so its label is not there; "
+                f"to leave the {nouns.item()} out write {OUT} for its label"
+            )
         cells = table.cells(row, {column: column for column in ("path", "label", LABELLED)})
         yield number, {key: value if key == "path" else value.strip() for key, value in cells.items()}
 

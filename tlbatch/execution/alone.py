@@ -72,6 +72,6 @@ def _check(store: Store, ended: Ended, work: TaskState, stopped: bool) -> None:
         return
     if stopped or ended.code == Stopped.exit_code:
         raise Stopped("asked to stop: what is done is kept, the same command goes on from there")
-    error = TlbatchError(judge(ended, read_exit(store, ended.key), work.started, [ended.code]).sentence)
+    error = TlbatchError(judge(ended, read_exit(store, ended.key), work.node.step, work.started, [ended.code]).sentence)
     error.exit_code = ended.code
     raise error

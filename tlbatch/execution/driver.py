@@ -278,7 +278,7 @@ class Driver:
         said = read_exit(self.store, ended.key)
         if not own_words(ended, said, work.started):
             self._keep_output(ended)
-        verdict = judge(ended, said, work.started, work.codes)
+        verdict = judge(ended, said, work.node.step, work.started, work.codes)
         if verdict.action == RETRY:
             self._retry(work, verdict)
         else:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tlbatch.backends import Ended
 from tlbatch.errors import BACKOFF_LIMIT, FINAL_CODES
+from tlbatch.steps import more_memory
 
 RETRY, FAIL = "retry", "fail"
 OOM_KILLED, OOM_LIMIT = 137, 2
@@ -28,13 +29,15 @@ def own_words(ended: Ended, said: Mapping[str, Any] | None, started: float) -> b
     return said is not None and said.get("code") == ended.code and float(said.get("time", 0.0)) >= started
 
 
-def judge(ended: Ended, said: Mapping[str, Any] | None, started: float, codes: Sequence[int]) -> Verdict:
-    """``said`` is the task's exit.json, ``started`` (Unix time, s) tells whether it is this attempt's; ``codes``: all yet."""
+def judge(ended: Ended, said: Mapping[str, Any] | None, step: str, started: float, codes: Sequence[int]) -> Verdict:
+    """Of a task of ``step``. ``said`` is its exit.json, ``started`` (Unix time, s) tells whether it is this attempt's;
+    ``codes``: all yet."""
     sentence = _sentence(ended, said, started)
     if ended.code in FINAL_CODES or ended.final:
         return Verdict(FAIL, sentence)
     if codes.count(OOM_KILLED) >= OOM_LIMIT:
-        return Verdict(FAIL, f"{sentence}, {OOM_LIMIT} times: lower train.micro_batch_size, or give it more memory")
+        way = more_memory(step)
+        return Verdict(FAIL, f"{sentence}, {OOM_LIMIT} times" + ("" if way in sentence else f": {way}"))
     if len(codes) > BACKOFF_LIMIT:
         return Verdict(FAIL, f"{sentence}; given up after {len(codes)} tries")
     return Verdict(RETRY, sentence, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (len(codes) - 1)))

@@ -17,7 +17,7 @@ from typing import Any
 
 from tlbatch.errors import StudyError
 from tlbatch.schema.yamltree import read_tree
-from tlbatch.store.documents import DamagedError, as_is, checked, parse, read, read_disposable, sealed
+from tlbatch.store.documents import DamagedError, as_is, checked, parse, read, read_disposable, sealed, tell
 from tlbatch.store.names import is_part
 from tlbatch.store.protocol import ConflictError, NotFoundError, Store
 
@@ -159,9 +159,10 @@ def list_executions(store: Store) -> list[ExecutionSummary]:
     return sorted(summaries, key=lambda summary: (summary.started, summary.id), reverse=True)
 
 
-def find_execution(store: Store, text: str = "") -> Execution:
+def find_execution(store: Store, text: str = "", wanted: Callable[[Execution], bool] | None = None) -> Execution:
     """The execution meant by an id, the unique start of one, or a study's name (its newest); no text: the newest of all.
 
+    ``wanted``: of those that a study's name or no text means the newest that has it, and the newest where none does.
     A whole id is asked for by itself, however many there are. Raises StudyError with the candidates.
     """
     if is_part(text) and store.stat(Execution(store, text).name("study.yaml")) is not None:
@@ -170,7 +171,12 @@ def find_execution(store: Store, text: str = "") -> Execution:
     of_study = [summary for summary in summaries if summary.study == text or not text]
     starting = [summary for summary in summaries if summary.id.startswith(text)]
     if of_study:
-        return Execution(store, of_study[0].id)
+        newest = Execution(store, of_study[0].id)
+        meant = (Execution(store, summary.id) for summary in of_study) if wanted else ()
+        found = next((each for each in meant if wanted and wanted(each)), newest)
+        if found.id != newest.id:
+            tell(f"{newest.id} is newer and does not have what is asked for: {found.id} is taken")
+        return found
     if len(starting) == 1:
         return Execution(store, starting[0].id)
     known = ", ".join(summary.id for summary in (starting or summaries)[:5]) or "none yet"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tlbatch.errors import StudyError
-from tlbatch.records.executions import FINAL_STATES, ROOT, Execution, list_executions
+from tlbatch.records.executions import FINAL_STATES, ROOT, Execution, ExecutionSummary, list_executions
 from tlbatch.steps import STEPS
 from tlbatch.store import Stat, Store
 from tlbatch.store.artifacts import load_manifest
@@ -19,6 +19,7 @@ from tlbatch.tasks import InputRef, task_name
 
 DAY_S = 86400.0
 YOUNG_S = 7 * DAY_S
+SILENT_S = 30 * DAY_S
 """What is younger stays whatever reaches it: somebody may be about to point at it."""
 KEEP_S = 30 * DAY_S
 KEY = re.compile(r"[0-9a-f]{40}")
@@ -57,11 +58,16 @@ def find_garbage(store: Store, keep_s: float = KEEP_S, clock: Callable[[], float
     """Everything older than YOUNG_S that no root reaches. One listing of the store, and one read per root and artifact."""
     now = clock()
     stats = list(store.list())
-    over = [each.id for each in list_executions(store) if each.state in FINAL_STATES and now - each.updated > keep_s]
+    over = [each.id for each in list_executions(store) if now - each.updated > keep_s and _has_ended(each, now)]
     reach = _reached(store, stats, set(over), now)
     old = [stat for stat in stats if now - stat.modified > YOUNG_S and not _kept(stat.name, reach, set(over))]
     going = {stat.name.split("/")[1] for stat in old if stat.name.startswith(ROOT)}
     return Garbage(tuple(old), tuple(each for each in over if each in going))
+
+
+def _has_ended(execution: ExecutionSummary, now: float) -> bool:
+    """A driver writes every two seconds: one that has written nothing for ``SILENT_S`` was killed, whatever it wrote last."""
+    return execution.state in FINAL_STATES or (execution.state == "running" and now - execution.updated > SILENT_S)
 
 
 def remove(store: Store, garbage: Garbage) -> None:
@@ -153,7 +159,8 @@ def _kept(name: str, reach: _Reach, over: set[str]) -> bool:
     if top == "executions":
         return rest.partition("/")[0] not in over
     if top == "artifacts":
-        return name in reach.names or rest.split("/")[1] in reach.keys
+        parts = rest.split("/")  # step, key, file: what lies elsewhere is somebody else's
+        return len(parts) < 3 or name in reach.names or parts[1] in reach.keys
     if top in ("tasks", "work"):
         found = KEY.search(rest)
         return found is None or found[0] in reach.keys

@@ -138,12 +138,16 @@ def find_reports(store: Store, texts: Iterable[str]) -> list[Execution]:
 def _find(store: Store, text: str) -> Execution:
     place = split_place(text)
     if place is None:
-        return find_execution(store, text)
+        return find_execution(store, text, _has_report)
     url, name = place
     found = find_execution(open_kept(url), name)
     if found.id != name:
         raise StudyError(f"{text}: no execution {name} there; did you mean {found.id}?")
     return found
+
+
+def _has_report(execution: Execution) -> bool:
+    return execution.store.stat(execution.name(FILE)) is not None or _manifest(execution) is not None
 
 
 def split_place(text: str) -> tuple[str, str] | None:

@@ -54,12 +54,13 @@ def any_suffix(root: Path) -> None:
 
 
 def litter(root: Path) -> None:
-    fill(root, "cat/1.jpg", "cat/.DS_Store", "dog/1.jpg", "dog/Thumbs.db", ".git/config", "__MACOSX/cat/1.jpg", "top.jpg")
+    pictures = ("cat/1.jpg", "cat/2.jpg", "dog/1.jpg", "dog/2.jpg", "top.jpg")
+    fill(root, *pictures, "cat/.DS_Store", "dog/Thumbs.db", ".git/config", "__MACOSX/cat/1.jpg")
     (root / "emu").mkdir()
 
 
 def linked_inside(root: Path) -> None:
-    fill(root, "cat/1.jpg", "dog/1.jpg", "dog/2.jpg")
+    fill(root, "cat/1.jpg", "cat/2.jpg", "dog/1.jpg", "dog/2.jpg")
     (root / "hound").symlink_to("dog")
 
 
@@ -82,11 +83,11 @@ def odd_names(root: Path) -> None:
 
 
 def numbers(root: Path) -> None:
-    fill(root, *(f"{digit}/{digit}.png" for digit in range(10)))
+    fill(root, *(f"{digit}/{digit}{place}.png" for digit in range(10) for place in "ab"))
 
 
 def specials(root: Path) -> None:
-    fill(root, "cat/1.jpg", "dog/1.jpg")
+    fill(root, "cat/1.jpg", "cat/2.jpg", "dog/1.jpg", "dog/2.jpg")
     os.mkfifo(root / "cat/pipe.jpg")
     (root / "dog/gone.jpg").symlink_to("nowhere.jpg")
     (root / "dog/loop").symlink_to(root / "dog")

@@ -95,6 +95,14 @@ def test_a_suspects_file_says_only_what_was_edited(study: Study, store: Store) -
     assert (planned.lines, len(planned.changes)) == (2, 2)
 
 
+def test_a_class_that_is_called_as_leaving_out_is_written_is_not_left_out(tmp_path: Path, store: Store) -> None:
+    """An untouched line says nothing, whatever its class is called."""
+    study = load_study(lay_out(tmp_path, "pets", ("-", "cat")), ()).study
+    planned = relabel(study, store, "path,label,labelled\n-/1.png,-,-\ncat/1.png,cat,cat\n")
+    assert (planned.lines, planned.changes) == (0, ())
+    assert [change.after for change in relabel(study, store, "path,label,labelled\ncat/1.png,-,cat\n").changes] == [""]
+
+
 def test_as_spreadsheets_save_it(study: Study, store: Store) -> None:
     planned, _ = plan_relabelling(study, store, b"\xef\xbb\xbflabel;path\r\ndog ;cat/1.png\r\n", "file.csv")
     assert planned.corrections == {"cat/1.png": "dog"}
@@ -120,6 +128,8 @@ def test_all_that_is_wrong_is_said_at_once_and_nothing_changes(study: Study, sto
         (b"paht,label\na,b\n", "has no column 'path' (did you mean 'paht'?)"),
         (b"path\na\n", "has no column 'label'"),
         (b"\xff\xfe", "not UTF-8 text"),
+        (b"path,label,label\ncat/1.png,dog,cat\n", "it has 2 columns 'label'; rename all but one"),
+        (b"path,label\ncat/2.png,dog\ncat/1.png", "line 3: has 1 of 2 cells, so its label is not there"),
     ],
 )
 def test_what_is_no_table_is_a_sentence(study: Study, store: Store, data: bytes, sentence: str) -> None:

@@ -193,7 +193,7 @@ def test_killed_twice_for_memory_is_enough(drive: Any) -> None:
     driver, backend = drive(script=lambda task, number: 137 if task.name == "prepare" else 0)
     assert driver.run() == "failed"
     assert backend.started == ["prepare"] * 2
-    assert "memory" in driver.works["prepare"].sentence
+    assert driver.works["prepare"].sentence.endswith("2 times: raise resources.steps.prepare.memory")
 
 
 def test_a_stop_ends_gently_and_the_next_driver_goes_on(drive: Any) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from tlbatch.cli import main
 from tlbatch.errors import StudyError
 from tlbatch.records.eventlog import EventLog
 from tlbatch.records.executions import Execution, find_execution, list_executions, new_execution_id
 from tlbatch.records.task_records import read_exit, read_logs, read_progress
 from tlbatch.store import ConflictError, Store
+from tlbatch.store.directory import DirectoryStore
 
 WHEN = 1_795_407_120.0  # 2026-11-23 04:12 UTC
 
@@ -93,6 +97,33 @@ def test_events_noted_while_another_thread_stores_them_are_kept(store: Store) ->
     assert sorted(event["number"] for event in execution.events()) == list(range(20))
 
 
+def tlbatch(*arguments: str) -> object:
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments])
+    return ended.value.code
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "state", "said"),
+    [
+        (3600, "cancelled", "has said nothing for 60 min, so it is gone"),
+        (1, "running", "its driver ends within seconds"),
+    ],
+)
+def test_who_was_killed_can_be_cancelled_and_removed(
+    silent_s: float, state: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fails where only a driver records that it was cancelled: of a killed one nobody does, and rm sends one back to cancel."""
+    store = DirectoryStore(tmp_path)
+    killed = Execution(store, "pets-20261123-0412-aaaa")
+    killed.save_study("")
+    killed.save_status({"state": "running", "study": "pets", "tasks": {}}, lambda: time.time() - silent_s)
+    assert tlbatch("cancel", "pets", "--store", str(tmp_path)) == 0
+    assert said in capsys.readouterr().out
+    assert killed.last_status()["state"] == state
+    assert tlbatch("rm", killed.id, "--store", str(tmp_path)) == (0 if state == "cancelled" else 2)
+
+
 def test_executions_are_listed_newest_first_and_found(store: Store) -> None:
     assert list_executions(store) == []
     with pytest.raises(StudyError, match=r"execution \(the newest\) is not there in .*; there: none yet"):
@@ -111,6 +142,9 @@ def test_executions_are_listed_newest_first_and_found(store: Store) -> None:
     assert find_execution(store, "pets").id == ids[1]
     assert find_execution(store, ids[0]).id == ids[0]
     assert find_execution(store, "pets-20261123").id == ids[0]
+    assert find_execution(store, "pets", lambda each: each.id == ids[0]).id == ids[0]
+    assert find_execution(store, "pets", lambda each: False).id == ids[1]
+    assert find_execution(store, ids[1], lambda each: each.id == ids[0]).id == ids[1]
     with pytest.raises(StudyError, match="execution pets-2026112 is ambiguous in"):
         find_execution(store, "pets-2026112")
     with pytest.raises(StudyError, match="execution cars is not there in"):

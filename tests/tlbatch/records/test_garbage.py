@@ -96,6 +96,14 @@ def test_an_execution_past_its_time_goes_but_not_the_files_others_borrow(filled:
     assert filled.get("weights/net.pth") == b"weights"
 
 
+def test_files_of_nobody_stay_wherever_they_lie(filled: Store) -> None:
+    """What a file manager leaves in a folder of the store is no artifact: gc ended as a bug."""
+    foreign = {"artifacts/Thumbs.db", "artifacts/extract/Thumbs.db", "executions/Thumbs.db", "tasks/Thumbs.db", "Thumbs.db"}
+    for name in foreign:
+        filled.put(name, b"foreign")
+    assert gone(find_garbage(filled, 10 * DAY_S, later)) & foreign == set()
+
+
 def test_young_things_stay_whatever_reaches_them(filled: Store) -> None:
     assert gone(find_garbage(filled, 30 * DAY_S)) == set()
 
@@ -105,6 +113,14 @@ def test_an_execution_that_runs_is_kept(store: Store) -> None:
     with pytest.raises(StudyError, match="tlbatch cancel"):
         remove_execution(store, running)
     assert find_garbage(store, 0.0, later).executions == ()
+
+
+def test_an_execution_whose_driver_was_killed_goes_in_its_time(store: Store) -> None:
+    """What says that it runs and has said nothing for a month has no driver."""
+    for name, key, days in (("dead", "old", 40), ("silent", "kept", 6)):
+        artifact(store, key)
+        execution(store, name, KEYS[key], time.time() - days * DAY_S, state="running")
+    assert {each.partition("-")[0] for each in find_garbage(store, 5 * DAY_S, later).executions} == {"dead"}
 
 
 def test_rm_forgets_the_records(store: Store) -> None:
